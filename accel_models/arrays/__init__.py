@@ -1,0 +1,1 @@
+"""How each family of arrays multiplies at given widths."""

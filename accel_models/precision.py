@@ -1,0 +1,88 @@
+"""The choices of a decision unit: skip it, or run it at some width of weights and activations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from accel_models.errors import InputError
+
+MAX_BITS = 32
+
+
+@dataclass(frozen=True, order=True)
+class Precision:
+    """Operand widths in bits. ``Precision(0, 0)`` is `SKIP`: the unit does not run.
+
+    >>> Precision.parse("4/8")
+    Precision(weight_bits=4, activation_bits=8)
+    >>> Precision.parse("4") == Precision(4, 4)
+    True
+    """
+
+    weight_bits: int
+    activation_bits: int
+
+    def __post_init__(self) -> None:
+        skips = self.weight_bits == self.activation_bits == 0
+        widths = (self.weight_bits, self.activation_bits)
+        if not skips and not all(1 <= bits <= MAX_BITS for bits in widths):
+            raise InputError(
+                f"a precision is 1 to {MAX_BITS} bits for weights and activations, "
+                f"got {self.weight_bits}/{self.activation_bits}"
+            )
+
+    @classmethod
+    def parse(cls, text: str | int | Precision) -> Precision:
+        """Read ``"skip"``, ``"8"`` (both operands) or ``"4/8"`` (weights/activations)."""
+        if isinstance(text, Precision):
+            return text
+        words = str(text).strip().lower()
+        if words == "skip":
+            return SKIP
+        parts = words.split("/")
+        if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+            raise InputError(
+                f"'{text}' is not a precision: write skip, a bitwidth such as 8, "
+                "or weight/activation bits such as 4/8"
+            )
+        return cls(int(parts[0]), int(parts[-1]))
+
+    @property
+    def is_skip(self) -> bool:
+        return self.weight_bits == 0
+
+    @property
+    def bitops_per_mac(self) -> int:
+        """One-bit by one-bit multiplications in a MAC, the BitOps proxy."""
+        return self.weight_bits * self.activation_bits
+
+    def __str__(self) -> str:
+        if self.is_skip:
+            return "skip"
+        if self.weight_bits == self.activation_bits:
+            return str(self.weight_bits)
+        return f"{self.weight_bits}/{self.activation_bits}"
+
+
+SKIP = Precision(0, 0)
+
+
+def parse_choices(text: str | Iterable[str | int | Precision]) -> tuple[Precision, ...]:
+    """Read a choice set such as ``"skip,2,4,8"``: in the order given, none twice.
+
+    Raises:
+        InputError: if a choice is malformed or repeated, or if nothing but skipping is left.
+    """
+    words = text.split(",") if isinstance(text, str) else list(text)
+    choices = tuple(Precision.parse(word) for word in words)
+    if len(set(choices)) != len(choices):
+        raise InputError(f"the choice set '{text}' names a choice twice")
+    if all(choice.is_skip for choice in choices):
+        raise InputError(f"the choice set '{text}' leaves nothing to run: add a bitwidth")
+    return choices
+
+
+def highest(choices: Iterable[Precision]) -> Precision:
+    """The choice with the most BitOps per MAC: what 'the highest precision' refers to."""
+    return max(choices, key=lambda choice: (choice.bitops_per_mac, choice))

@@ -1,0 +1,251 @@
+"""A table of published results, recomputed row by row.
+
+Each row of the table states a layer, a machine configuration and the counters that the published
+Bit Fusion simulator gave for it. Integers must be equal, energies agree to 1e-9.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from accel_models.accelerator import Accelerator, load_accelerator
+from accel_models.arrays import bit_fusion
+from accel_models.errors import InfeasibleError, InputError
+from accel_models.mapping import ACTIONS, search
+from accel_models.precision import Precision
+from accel_models.workload import Layer
+
+LAYER_COLUMNS = ("K", "O", "S", "IC", "OC", "batch", "iprec", "wprec", "im2col")
+MACHINE_COLUMNS = {
+    "N": "array__rows",
+    "M": "array__columns",
+    "pmax": "array__max_bits",
+    "pmin": "array__min_bits",
+    "bw_bits_per_cycle": "dram__bits_per_cycle",
+    "wbuf_bytes": "buffers__weight_bytes",
+    "ibuf_bytes": "buffers__input_bytes",
+    "obuf_bytes": "buffers__output_bytes",
+    "freq_hz": "frequency_hz",
+}
+COUNTER_COLUMNS = {
+    "wbuf_read_bits": "weight_buffer_read_bits",
+    "wbuf_write_bits": "weight_buffer_write_bits",
+    "obuf_read_bits": "output_buffer_read_bits",
+    "obuf_write_bits": "output_buffer_write_bits",
+    "ibuf_read_bits": "input_buffer_read_bits",
+    "ibuf_write_bits": "input_buffer_write_bits",
+    "dram_read_bits": "dram_read_bits",
+    "dram_write_bits": "dram_write_bits",
+}
+ENERGY_COLUMNS = (
+    "e_core_pJ_per_cycle",
+    "e_wbuf_rd_pJ_per_bit",
+    "e_wbuf_wr_pJ_per_bit",
+    "e_ibuf_rd_pJ_per_bit",
+    "e_ibuf_wr_pJ_per_bit",
+    "e_obuf_rd_pJ_per_bit",
+    "e_obuf_wr_pJ_per_bit",
+    "e_dram_pJ_per_bit",
+)
+"""Energy constants a row may state, in the order of the actions; DRAM stands for both ways."""
+RELATIVE_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """One cell that differs; `published` and `computed` are numbers, or sentences on failures."""
+
+    row: str
+    column: str
+    published: str
+    computed: str
+
+    @property
+    def off_by(self) -> str:
+        """The relative difference, where both are numbers."""
+        try:
+            published, computed = float(self.published), float(self.computed)
+        except ValueError:
+            return ""
+        return f"{(computed - published) / published:+.3g} relative" if published else ""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Outcome for a table: rows in all, mismatching cells, and the rows rightly rejected."""
+
+    rows: int
+    mismatches: tuple[Mismatch, ...]
+    rejected: Mapping[str, str]
+    """Why each row that the published tool rejects is rejected here, by row."""
+    borrowed_energy: int
+    """Rows whose machine has SRAM banks or units without figures here: the row's own were used."""
+
+    @property
+    def exact(self) -> int:
+        return self.rows - len({mismatch.row for mismatch in self.mismatches})
+
+    @property
+    def all_exact(self) -> bool:
+        return self.exact == self.rows
+
+
+def validate(path: str | Path, machine: str = "bitfusion-published") -> Validation:
+    """Recompute every row of a CSV with the columns of the published results.
+
+    Raises:
+        InputError: if the file is missing or malformed: names the row and the column.
+    """
+    base = load_accelerator(machine)
+    mismatches: list[Mismatch] = []
+    rejected: dict[str, str] = {}
+    rows = borrowed = 0
+    for name, row in _read_rows(path):
+        rows += 1
+        outcome = _check_row(name, row, base)
+        mismatches += outcome.mismatches
+        borrowed += outcome.borrowed_energy
+        if outcome.rejection and not outcome.mismatches:
+            rejected[name] = outcome.rejection
+    return Validation(rows, tuple(mismatches), rejected, borrowed)
+
+
+@dataclass(frozen=True)
+class _Row:
+    mismatches: list[Mismatch]
+    rejection: str = ""
+    borrowed_energy: bool = False
+
+
+def _check_row(name: str, row: Mapping[str, str], base: Accelerator) -> _Row:
+    expects_ok = row.get("status", "ok") == "ok"
+    try:
+        computed, borrowed = _compute(name, row, base)
+    except InfeasibleError as error:
+        if expects_ok:
+            return _Row([Mismatch(name, "status", "ok", str(error))])
+        return _Row([], rejection=str(error))
+    if not expects_ok:
+        return _Row([Mismatch(name, "status", row["status"], "ok")])
+    wrong = [
+        Mismatch(name, column, row[column], repr(value))
+        for column, value in computed.items()
+        if column in row and not _equal(name, row, column, value)
+    ]
+    return _Row(wrong, borrowed_energy=borrowed)
+
+
+def _compute(
+    name: str, row: Mapping[str, str], base: Accelerator
+) -> tuple[dict[str, int | float], bool]:
+    """Every column this model can compute for a row, and whether its energies are the row's."""
+    layer, precision, batch = _layer(name, row)
+    machine = _configured(name, row, base)
+    problem = bit_fusion.problem(layer, precision, batch, machine)
+    try:
+        prices, borrowed = bit_fusion.action_energy_pj(machine), False
+    except InputError as error:
+        prices, borrowed = _stated_energies(name, row, error), True
+    found = search(problem, prices)
+    counts = dict(zip(ACTIONS, found.counts.tolist(), strict=True))
+    priced = [count * pj * 1e-3 for count, pj in zip(counts.values(), prices, strict=True)]
+    return {
+        "cycles": found.cycles,
+        "mem_wait_cycles": found.stall_cycles,
+        "compute_cycles": found.compute_cycles,
+        **{column: counts[action] for column, action in COUNTER_COLUMNS.items()},
+        **dict(zip(ENERGY_COLUMNS, prices, strict=False)),
+        "energy_total_nJ": math.fsum(priced),
+        "energy_core_nJ": priced[0],
+        "energy_sram_nJ": math.fsum(priced[1:7]),
+        "energy_wbuf_nJ": math.fsum(priced[1:3]),
+        "energy_ibuf_nJ": math.fsum(priced[3:5]),
+        "energy_obuf_nJ": math.fsum(priced[5:7]),
+        "energy_dram_nJ": math.fsum(priced[7:9]),
+    }, borrowed
+
+
+def _equal(name: str, row: Mapping[str, str], column: str, value: int | float) -> bool:
+    published = _number(name, row, column)
+    if isinstance(value, int):
+        return published == value
+    return math.isclose(published, value, rel_tol=RELATIVE_TOLERANCE, abs_tol=0.0)
+
+
+def _layer(name: str, row: Mapping[str, str]) -> tuple[Layer, Precision, int]:
+    size = {column: _integer(name, row, column) for column in LAYER_COLUMNS}
+    layer = Layer(
+        name=row.get("layer") or name,
+        in_channels=size["IC"],
+        out_channels=size["OC"],
+        kernel=(size["K"], size["K"]),
+        out_size=(size["O"], size["O"]),
+        stride=(size["S"], size["S"]),
+        reads_image=bool(size["im2col"]),
+    )
+    return layer, Precision(size["wprec"], size["iprec"]), size["batch"]
+
+
+def _configured(name: str, row: Mapping[str, str], base: Accelerator) -> Accelerator:
+    changes: dict[str, int | float] = {
+        field: _integer(name, row, column) for column, field in MACHINE_COLUMNS.items()
+    }
+    if row.get("e_dram_pJ_per_bit"):
+        changes["dram__pj_per_bit"] = _number(name, row, "e_dram_pJ_per_bit")
+    return base.configured(**changes)
+
+
+def _stated_energies(
+    name: str, row: Mapping[str, str], unknown: InputError
+) -> tuple[float, ...]:
+    if not all(row.get(column) for column in ENERGY_COLUMNS):
+        raise InfeasibleError(str(unknown)) from unknown
+    stated = [_number(name, row, column) for column in ENERGY_COLUMNS]
+    return (*stated, stated[-1])
+
+
+def _read_rows(path: str | Path) -> Iterator[tuple[str, dict[str, str]]]:
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            _check_columns(path, reader.fieldnames or [])
+            number = 0
+            for number, row in enumerate(reader, start=1):
+                if None in row or None in row.values():
+                    raise InputError(f"{path}: line {reader.line_num} has too many or too few cells")
+                yield row.get("id") or f"row {number}", row
+            if number == 0:
+                raise InputError(f"{path} has no rows")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is not a CSV file: {error}") from error
+
+
+def _check_columns(path: str | Path, present: Sequence[str]) -> None:
+    wanted = [*LAYER_COLUMNS, *MACHINE_COLUMNS, "cycles", *COUNTER_COLUMNS, "energy_total_nJ"]
+    missing = [column for column in wanted if column not in present]
+    if missing:
+        raise InputError(f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}")
+
+
+def _integer(name: str, row: Mapping[str, str], column: str) -> int:
+    value = _number(name, row, column)
+    if value != int(value):
+        raise InputError(f"{name}: {column} must be a whole number, got '{row[column]}'")
+    return int(value)
+
+
+def _number(name: str, row: Mapping[str, str], column: str) -> float:
+    try:
+        value = float(row[column])
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"{name}: {column} must be a number, got '{row[column]}'")
+    return value
+

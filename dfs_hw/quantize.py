@@ -1,0 +1,198 @@
+"""Uniform quantisers with a straight-through gradient, and layers that compute on integers.
+
+A quantised layer convolves integer-valued tensors and scales the sum once afterwards. Sums of
+integers below 2^24 are exact in float32 whatever the order of addition, so up to 8-bit operands
+the result does not depend on which other inputs share the batch, and equals an integer machine's.
+
+The step of every quantiser is ``2 E|x| / sqrt(Qp)`` with ``Qp`` the highest level: the rule by
+which LSQ initialises its steps (Esser et al., "Learned Step Size Quantization", ICLR 2020). It
+needs no learning, and follows its tensor when the width of the layer changes from input to input.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from accel_models.precision import Precision
+
+IMAGE_BITS = 8
+"""Width of the pixels that the first layer reads, at every precision of its weights."""
+
+EMA_MOMENTUM = 0.1
+SMALLEST_STEP = 1e-8  # a tensor of zeros has no scale of its own
+
+
+class Levels(NamedTuple):
+    """The integers a quantiser can produce: every one from `low` to `high`."""
+
+    low: int
+    high: int
+
+    @classmethod
+    def signed(cls, bits: int) -> Levels:
+        """Symmetric about zero, so that zero is a level; one bit has no zero, only -1 and 1."""
+        high = max(1, 2 ** (bits - 1) - 1)
+        return cls(-high, high)
+
+    @classmethod
+    def unsigned(cls, bits: int) -> Levels:
+        return cls(0, 2**bits - 1)
+
+
+class _RoundToLevels(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, step: Tensor, levels: Levels) -> Tensor:
+        scaled = x / step
+        ctx.save_for_backward((scaled >= levels.low) & (scaled <= levels.high), step)
+        return scaled.round_().clamp_(*levels)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        inside, step = ctx.saved_tensors
+        return grads[0] * inside / step, None, None
+
+
+class _Sign(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, step: Tensor) -> Tensor:
+        ctx.save_for_backward(x.abs() <= step, step)
+        return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        inside, step = ctx.saved_tensors
+        return grads[0] * inside / step, None
+
+
+def quantize(x: Tensor, step: Tensor, levels: Levels) -> Tensor:
+    """Nearest level of ``x / step``, as integers in x's float type.
+
+    The gradient is that of ``x / step`` where x lies between the outer levels, and zero beyond.
+
+    Args:
+        x: any shape.
+        step: scalar > 0, held constant by the gradient.
+        levels: the integers to round to.
+    """
+    return cast(Tensor, _RoundToLevels.apply(x, step, levels))
+
+
+def lsq_step(mean_magnitude: Tensor, levels: Levels) -> Tensor:
+    """Step ``2 E|x| / sqrt(Qp)`` of a tensor with the given E|x|."""
+    return (2 / math.sqrt(levels.high) * mean_magnitude).clamp_min(SMALLEST_STEP)
+
+
+def quantize_weights(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+    """Integer weights and their step, ``weight ~ integers * step``.
+
+    One bit keeps the sign and the mean magnitude, the best binary fit in the squared sense
+    (Rastegari et al., "XNOR-Net", 2016).
+    """
+    magnitude = weight.detach().abs().mean()
+    if bits == 1:
+        step = magnitude.clamp_min(SMALLEST_STEP)
+        return cast(Tensor, _Sign.apply(weight, step)), step
+    levels = Levels.signed(bits)
+    step = lsq_step(magnitude, levels)
+    return quantize(weight, step, levels), step
+
+
+class ActivationQuantizer(nn.Module):
+    """Rounds activations of one layer to any of several widths, with a range for each of its own.
+
+    The range of a width is an exponential moving average of E|x| over the training batches that
+    ran at that width; it is NaN until the first one, so an untrained width yields NaN, not noise.
+
+    Args:
+        bits: the widths, in the order of the layer's precisions.
+        signed: False for inputs that are never negative, such as those after a ReLU.
+    """
+
+    magnitude: Tensor
+
+    def __init__(self, bits: tuple[int, ...], signed: bool) -> None:
+        super().__init__()
+        self.levels = [Levels.signed(b) if signed else Levels.unsigned(b) for b in bits]
+        self.register_buffer("magnitude", torch.full((len(bits),), math.nan))
+
+    def forward(self, x: Tensor, index: int) -> tuple[Tensor, Tensor]:
+        """Integers and step of `x` at width number `index`."""
+        if self.training:
+            self._observe(x.detach(), index)
+        levels = self.levels[index]
+        step = lsq_step(self.magnitude[index].clone(), levels)
+        return quantize(x, step, levels), step
+
+    @torch.no_grad()
+    def _observe(self, x: Tensor, index: int) -> None:
+        batch = x.abs().mean()
+        average = torch.lerp(self.magnitude[index], batch, EMA_MOMENTUM)
+        self.magnitude[index] = torch.where(average.isnan(), batch, average)
+
+
+class _QuantizedLayer(nn.Module):
+    """Weights shared by several precisions. Reads an image, or what a ReLU has left."""
+
+    def __init__(self, precisions: tuple[Precision, ...], reads_image: bool) -> None:
+        super().__init__()
+        self.precisions = precisions
+        bits = tuple(IMAGE_BITS if reads_image else p.activation_bits for p in precisions)
+        self.activations = ActivationQuantizer(bits, signed=reads_image)
+
+    def extra_repr(self) -> str:
+        return "precisions=" + ",".join(map(str, self.precisions))
+
+
+class QuantizedConv2d(_QuantizedLayer):
+    """Convolution without bias whose width is chosen at each call.
+
+    Args:
+        precisions: what it can run at; `forward` takes an index into them.
+        reads_image: True if the input is the (normalised, so signed) image of 8-bit pixels.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        precisions: tuple[Precision, ...],
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        reads_image: bool = False,
+    ) -> None:
+        super().__init__(precisions, reads_image)
+        self.stride, self.padding, self.reads_image = stride, padding, reads_image
+        # He et al. 2015, by the number of outputs each weight contributes to, as ResNet does.
+        deviation = math.sqrt(2 / (kernel * kernel * out_channels))
+        shape = (out_channels, in_channels, kernel, kernel)
+        self.weight = nn.Parameter(torch.randn(shape) * deviation)
+
+    def forward(self, x: Tensor, index: int) -> Tensor:
+        """[N, in, H, W] -> [N, out, H', W'] at precision number `index`."""
+        x_int, x_step = self.activations(x, index)
+        w_int, w_step = quantize_weights(self.weight, self.precisions[index].weight_bits)
+        sums = functional.conv2d(x_int, w_int, stride=self.stride, padding=self.padding)
+        return sums * (x_step * w_step)
+
+
+class QuantizedLinear(_QuantizedLayer):
+    """Linear layer at one precision; the bias is added in floating point, after the scaling."""
+
+    def __init__(self, in_features: int, out_features: int, precision: Precision) -> None:
+        super().__init__((precision,), reads_image=False)
+        deviation = 1 / math.sqrt(in_features)
+        self.weight = nn.Parameter(torch.randn(out_features, in_features) * deviation)
+        self.bias = nn.Parameter(torch.zeros(out_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, in] -> [N, out]."""
+        x_int, x_step = self.activations(x, 0)
+        w_int, w_step = quantize_weights(self.weight, self.precisions[0].weight_bits)
+        return functional.linear(x_int, w_int) * (x_step * w_step) + self.bias

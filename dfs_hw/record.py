@@ -1,0 +1,108 @@
+"""What a trained network does: its accuracy, its decisions, and the trace that keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from accel_models.errors import DfsHwError
+from accel_models.trace import TraceHeader, TraceWriter
+from dfs_hw.data import Dataset
+from dfs_hw.networks import DFSResNet, Outcome
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Predictions and decisions for every input of a data set, in its order."""
+
+    accuracy: float
+    predictions: Tensor
+    """int64 [N]."""
+    choices: Tensor
+    """int64 [N, units], indices into the network's choices."""
+
+
+def evaluate(
+    network: DFSResNet, dataset: Dataset, assignment: Tensor | None = None, *, batch: int = BATCH
+) -> Evaluation:
+    """Run a network on a data set, each input only through the branches it chose.
+
+    Args:
+        network: evaluated on the device it is on; left in the mode it was in.
+        assignment: choices to force, [units] or [N, units]; see `DFSResNet.forward`.
+        batch: inputs at a time; the results do not depend on it.
+
+    Raises:
+        DfsHwError: if the outputs are not finite, as those of a width that never trained.
+    """
+    outcomes = list(_outcomes(network, dataset, assignment, batch))
+    predictions = torch.cat([outcome.logits.argmax(1) for outcome in outcomes]).cpu()
+    choices = torch.cat([outcome.choices for outcome in outcomes]).cpu()
+    accuracy = float((predictions == dataset.labels.cpu()).double().mean())
+    return Evaluation(accuracy, predictions, choices)
+
+
+def record(
+    network: DFSResNet, dataset: Dataset, path: Path | str, header: TraceHeader, *, batch: int = BATCH
+) -> Path:
+    """Write the decisions of a network on a data set to a gate trace, batch by batch.
+
+    The file appears under its name when it is complete.
+
+    Args:
+        header: says what network, machine and data the decisions belong to.
+    """
+    labels, start = dataset.labels.cpu(), 0
+    with TraceWriter(Path(path), header) as writer:
+        for outcome in _outcomes(network, dataset, None, batch):
+            stop = start + len(outcome.logits)
+            writer.add(
+                np.arange(start, stop, dtype=np.int64),
+                labels[start:stop].numpy(),
+                outcome.logits.argmax(1).cpu().numpy(),
+                outcome.choices.cpu().numpy().astype(np.uint8),
+            )
+            start = stop
+    return Path(path)
+
+
+def modal_assignment(choices: Tensor) -> Tensor:
+    """The most frequent choice of each unit [units], of decisions [N, units]."""
+    return choices.mode(0).values
+
+
+def shuffled(choices: Tensor, generator: torch.Generator) -> Tensor:
+    """The same decisions [N, units], dealt to other inputs: what their cost buys without a look
+    at the input."""
+    return choices[torch.randperm(len(choices), generator=generator)]
+
+
+@torch.no_grad()
+def _outcomes(
+    network: DFSResNet, dataset: Dataset, assignment: Tensor | None, batch: int
+) -> Iterator[Outcome]:
+    was_training, start = network.training, 0
+    network.eval()
+    try:
+        for images, _ in dataset.batches(batch):
+            stop = start + len(images)
+            forced = assignment
+            if assignment is not None and assignment.ndim == 2:
+                forced = assignment[start:stop]
+            outcome = network(images, forced)
+            if not outcome.logits.isfinite().all():
+                raise DfsHwError(
+                    f"{network.name} gives outputs that are not finite: a width it was asked to "
+                    "run at has not been trained"
+                )
+            yield outcome
+            start = stop
+    finally:
+        network.train(was_training)

@@ -1,0 +1,1 @@
+"""The energy report: one self-contained page, and its plots."""
