@@ -1,1 +1,33 @@
-"""Cost models of bit-flexible accelerators: cycles and energy of a network at any precision."""
+"""Cost models of bit-flexible accelerators: cycles and energy of a network at any precision.
+
+>>> from accel_models import Layer, Workload, load_accelerator, simulate
+>>> conv = Layer("conv", 16, 32, kernel=(3, 3), out_size=(32, 32), padding=(1, 1))
+>>> cost = simulate(Workload.chain("one", [conv]), load_accelerator("bitfusion-published"), "4")
+>>> cost.cycles
+11585
+"""
+
+from accel_models.accelerator import Accelerator, list_accelerators, load_accelerator
+from accel_models.cost_table import CostTable, cost_table
+from accel_models.errors import DfsHwError, InfeasibleError, InputError
+from accel_models.precision import SKIP, Precision, parse_choices
+from accel_models.simulator import Simulation, simulate
+from accel_models.workload import Layer, Workload
+
+__all__ = [
+    "SKIP",
+    "Accelerator",
+    "CostTable",
+    "DfsHwError",
+    "InfeasibleError",
+    "InputError",
+    "Layer",
+    "Precision",
+    "Simulation",
+    "Workload",
+    "cost_table",
+    "list_accelerators",
+    "load_accelerator",
+    "parse_choices",
+    "simulate",
+]

@@ -176,9 +176,7 @@ def _groups(
     counts = np.zeros((max_group, len(ACTIONS)), dtype=np.int64)
     prices = np.asarray(pricing.action_pj)
     for group in range(1, max_group + 1):
-        cost: LayerCost = simulate_layer(
-            layer, precision, accelerator, pricing.action_pj, group
-        )
+        cost: LayerCost = simulate_layer(layer, precision, accelerator, pricing.action_pj, group)
         options = [(cost.cycles, cost.counts)]
         for part in range(1, group // 2 + 1):
             rest = group - part

@@ -107,8 +107,8 @@ def _synthesis_rows() -> dict[tuple[int, int, int, int], dict[str, str]]:
 
 
 def _read(name: str) -> Sequence[dict[str, str]]:
-    with resources.files("accel_models").joinpath("data", name).open(newline="") as file:
-        return list(csv.DictReader(file))
+    file = resources.files("accel_models").joinpath("data", name)
+    return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
 
 
 def _listed(items: object) -> str:

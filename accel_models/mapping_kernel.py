@@ -18,7 +18,11 @@ from accel_models.mapping import (
     OUT_CHANNELS,
     OUT_COLUMNS,
     OUT_ROWS,
+    Problem,
 )
+
+Tile = tuple[int, int, int, int, int]
+"""Tile sizes in the order of `mapping.LOOPS`."""
 
 INDEXES_WEIGHTS = 1 << IN_CHANNELS | 1 << OUT_CHANNELS
 INDEXES_INPUTS = 1 << BATCH | 1 << OUT_ROWS | 1 << OUT_COLUMNS | 1 << IN_CHANNELS
@@ -45,12 +49,12 @@ class Tiling(NamedTuple):
 
 
 @njit(cache=True)
-def ceil_div(a, b):
+def ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
 @njit(cache=True)
-def doublings(size, step):
+def doublings(size: int, step: int) -> int:
     """How many tiles of step, 2 step, 4 step ... clipped to `size` there are."""
     count = 1
     while step < size:
@@ -60,7 +64,7 @@ def doublings(size, step):
 
 
 @njit(cache=True)
-def reduction_steps(p, channels):
+def reduction_steps(p: Problem, channels: int) -> int:
     """Cycles to accumulate one output position of one column block over `channels` inputs."""
     reduction = p.array_rows * p.lanes
     window = p.kernel_rows * p.kernel_columns
@@ -70,7 +74,7 @@ def reduction_steps(p, channels):
 
 
 @njit(cache=True)
-def tile_volumes(p, tile):
+def tile_volumes(p: Problem, tile: Tile) -> tuple[int, int, int]:
     """Bits of one tile of weights, inputs and outputs, as the buffers hold them."""
     b, rows, columns, ic, oc = tile
     window = p.kernel_rows * p.kernel_columns
@@ -88,7 +92,9 @@ def tile_volumes(p, tile):
 
 
 @njit(cache=True)
-def reuse(tile_bits, half, indexes, order, counts):
+def reuse(
+    tile_bits: int, half: int, indexes: int, order: np.ndarray, counts: np.ndarray
+) -> tuple[int, int]:
     """Trips and resident block of one tensor under one loop order (innermost loop first).
 
     Blocks grow outwards while they fit: a loop that does not index the tensor is then free. From
@@ -108,7 +114,7 @@ def reuse(tile_bits, half, indexes, order, counts):
 
 
 @njit(cache=True)
-def array_side(p, tile):
+def array_side(p: Problem, tile: Tile) -> tuple[int, int, int, int]:
     """SRAM bits per tile on the array's side, under the cheapest of three stationarities."""
     b, rows, columns, ic, oc = tile
     a, w, acc = p.activation_bits, p.weight_bits, p.accumulator_bits
@@ -143,7 +149,7 @@ def array_side(p, tile):
 
 
 @njit(cache=True)
-def moved_outputs(p, tile, counts):
+def moved_outputs(p: Problem, tile: Tile, counts: np.ndarray) -> int:
     """Outputs that travel once: padded to whole tiles and columns, or just those there are."""
     if not p.pad_outputs:
         return p.batch * p.out_rows * p.out_columns * p.out_channels
@@ -154,13 +160,13 @@ def moved_outputs(p, tile, counts):
 
 
 @njit(cache=True)
-def fits(p, tile):
+def fits(p: Problem, tile: Tile) -> bool:
     weights, inputs, outputs = tile_volumes(p, tile)
     return weights <= p.weight_half and inputs <= p.input_half and outputs <= p.output_half
 
 
 @njit(cache=True)
-def tile_counts(p, tile, counts):
+def tile_counts(p: Problem, tile: Tile, counts: np.ndarray) -> tuple[int, int]:
     """Fill in how often each loop runs; return the number of tiles and the loops that run more."""
     sizes = (p.batch, p.out_rows, p.out_columns, p.in_channels, p.out_channels)
     tiles, active = 1, 0
@@ -173,7 +179,7 @@ def tile_counts(p, tile, counts):
 
 
 @njit(cache=True)
-def price_tile(p, tile, counts, tiles):
+def price_tile(p: Problem, tile: Tile, counts: np.ndarray, tiles: int) -> Tiling:
     """Everything about a tiling that no loop order changes."""
     weights, inputs, outputs = tile_volumes(p, tile)
     blocks = ceil_div(tile[OUT_CHANNELS], p.array_columns)
@@ -195,7 +201,7 @@ def price_tile(p, tile, counts, tiles):
 
 
 @njit(cache=True)
-def cycles_floor(p, t):
+def cycles_floor(p: Problem, t: Tiling) -> int:
     """Cycles that no loop order of this tiling can beat."""
     bw = p.dram_bits_per_cycle
     reload = p.accumulator_bits * p.first_reload
@@ -206,7 +212,9 @@ def cycles_floor(p, t):
 
 
 @njit(cache=True)
-def price_order(p, t, order, counts, trial):
+def price_order(
+    p: Problem, t: Tiling, order: np.ndarray, counts: np.ndarray, trial: np.ndarray
+) -> tuple[int, int]:
     """Cycles and stalls of a tiling under one loop order; fills `trial` with action counts."""
     w_trips, w_block = reuse(t.weight_tile, p.weight_half, INDEXES_WEIGHTS, order, counts)
     a_trips, a_block = reuse(t.input_tile, p.input_half, INDEXES_INPUTS, order, counts)
@@ -236,7 +244,15 @@ def price_order(p, t, order, counts, trial):
 
 
 @njit(cache=True)
-def search_orders(p, tile, action_pj, orders, best, best_counts, best_energy):
+def search_orders(
+    p: Problem,
+    tile: Tile,
+    action_pj: np.ndarray,
+    orders: np.ndarray,
+    best: np.ndarray,
+    best_counts: np.ndarray,
+    best_energy: float,
+) -> float:
     """Try every loop order of one tiling; returns the least energy at the least cycles so far."""
     counts = np.empty(5, dtype=np.int64)
     trial = np.empty(9, dtype=np.int64)
@@ -269,7 +285,7 @@ def search_orders(p, tile, action_pj, orders, best, best_counts, best_energy):
 
 
 @njit(cache=True)
-def search(p, action_pj, orders):
+def search(p: Problem, action_pj: np.ndarray, orders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Best mapping: (cycles, stalls, stationarity, five tile sizes, five loops), and its counts."""
     best = np.full(13, -1, dtype=np.int64)
     best_counts = np.zeros(9, dtype=np.int64)
@@ -292,7 +308,7 @@ def search(p, action_pj, orders):
 
 
 @njit(cache=True)
-def columns_first(order):
+def columns_first(order: np.ndarray) -> bool:
     """True if out_columns comes further in than out_rows: same as the other way where alike."""
     for loop in order:
         if loop == OUT_ROWS:
@@ -303,7 +319,7 @@ def columns_first(order):
 
 
 @njit(cache=True)
-def fill_order(best, order):
+def fill_order(best: np.ndarray, order: np.ndarray) -> None:
     """Write the full order, outer to inner: loops that run once go outermost."""
     place = 12
     seen = 0

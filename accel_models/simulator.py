@@ -55,7 +55,7 @@ class Simulation:
     @cached_property
     def counts(self) -> np.ndarray:
         """Actions of all layers, int64 [action]."""
-        return np.sum([layer.counts for layer in self.layers], axis=0, dtype=np.int64)
+        return np.stack([layer.counts for layer in self.layers]).sum(axis=0)
 
     @cached_property
     def energy_pj(self) -> np.ndarray:

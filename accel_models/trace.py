@@ -132,7 +132,9 @@ class GateTrace:
             raise InputError(f"there is no trace {path}") from error
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0].rstrip(".")
-            raise InputError(f"{path} is truncated, damaged or no Parquet file: {reason}") from error
+            raise InputError(
+                f"{path} is truncated, damaged or no Parquet file: {reason}"
+            ) from error
         return cls._from_table(header, table, path)
 
     @classmethod

@@ -199,9 +199,7 @@ def _configured(name: str, row: Mapping[str, str], base: Accelerator) -> Acceler
     return base.configured(**changes)
 
 
-def _stated_energies(
-    name: str, row: Mapping[str, str], unknown: InputError
-) -> tuple[float, ...]:
+def _stated_energies(name: str, row: Mapping[str, str], unknown: InputError) -> tuple[float, ...]:
     if not all(row.get(column) for column in ENERGY_COLUMNS):
         raise InfeasibleError(str(unknown)) from unknown
     stated = [_number(name, row, column) for column in ENERGY_COLUMNS]
@@ -216,7 +214,9 @@ def _read_rows(path: str | Path) -> Iterator[tuple[str, dict[str, str]]]:
             number = 0
             for number, row in enumerate(reader, start=1):
                 if None in row or None in row.values():
-                    raise InputError(f"{path}: line {reader.line_num} has too many or too few cells")
+                    raise InputError(
+                        f"{path}: line {reader.line_num} has too many or too few cells"
+                    )
                 yield row.get("id") or f"row {number}", row
             if number == 0:
                 raise InputError(f"{path} has no rows")
@@ -248,4 +248,3 @@ def _number(name: str, row: Mapping[str, str], column: str) -> float:
     if not math.isfinite(value):
         raise InputError(f"{name}: {column} must be a number, got '{row[column]}'")
     return value
-

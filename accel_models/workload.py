@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal
 
 import networkx as nx
@@ -133,7 +134,7 @@ class Workload:
         """A network in which every layer feeds the next."""
         layers = tuple(layers)
         names = [layer.name for layer in layers]
-        return cls(name, layers, tuple(zip(names, names[1:], strict=False)))
+        return cls(name, layers, tuple(pairwise(names)))
 
     @cached_property
     def graph(self) -> nx.DiGraph:
@@ -186,5 +187,7 @@ class Workload:
 
 
 def _layer_from_dict(data: Mapping[str, Any]) -> Layer:
-    pairs = {field.name for field in fields(Layer) if str(field.type).startswith("tuple")}
-    return Layer(**{name: tuple(v) if name in pairs else v for name, v in data.items()})
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
+    }
+    return Layer(**values)

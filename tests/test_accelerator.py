@@ -1,0 +1,83 @@
+"""Machine files: what they hold, and what is said when they are wrong."""
+
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from accel_models import InputError, list_accelerators, load_accelerator
+from accel_models.accelerator import read_accelerator
+from accel_models.energy import array_figures, sram_bank
+
+TEXT = (
+    resources.files("accel_models")
+    .joinpath("library", "bitfusion-published.toml")
+    .read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("name", list_accelerators())
+def test_every_number_of_every_machine_has_a_source(name: str) -> None:
+    machine = load_accelerator(name)
+    constants = list(machine.constants())
+    assert len(constants) >= 10
+    assert all(source.text and source.status for _, _, source in constants)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("weight_bytes = { value = 65536", "weight_bytes = { value = -4", "greater than 0, got -4"),
+        ("rows = { value = 16", 'rows = { value = "many"', "array.rows must be a valid integer"),
+        ("pj_per_bit", "nj_per_bit", "dram.pj_per_bit is missing"),
+        ('image_layer = "im2col"', 'image_layer = "magic"', "got 'magic'"),
+        ('family = "bit_fusion"', 'family = "abacus"', "family must be 'bit_fusion'"),
+        ("[fidelity]", "[fidelity]\nsurprise = true", "fidelity.surprise is not a known field"),
+        ('32, status = "published"', '32, status = "guessed"', "got 'guessed'"),
+        ("min_bits = { value = 2", "min_bits = { value = 16", "at most array.max_bits = 8"),
+        ("[array]", "[array", "is not valid TOML"),
+    ],
+)  # fmt: skip
+def test_a_wrong_file_is_named_with_field_and_value(old: str, new: str, said: str) -> None:
+    assert old in TEXT
+    with pytest.raises(InputError) as error:
+        read_accelerator(TEXT.replace(old, new), "mine.toml")
+    assert said in str(error.value)
+    assert str(error.value).startswith("mine.toml")
+
+
+def test_a_number_without_source_is_refused() -> None:
+    bare = TEXT.replace('rows = { value = 16, status = "published", source = "released simulator, '
+                        'bf_e_conf.ini: N" }', "rows = 16")  # fmt: skip
+    with pytest.raises(InputError, match="rows = 16 does not say where it comes from"):
+        read_accelerator(bare, "mine.toml")
+
+
+def test_own_machine_from_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(TEXT.replace('name = "bitfusion-published"', 'name = "mine"'))
+    assert load_accelerator(path).name == "mine"
+    with pytest.raises(InputError, match="cannot read"):
+        load_accelerator(tmp_path / "absent.toml")
+    with pytest.raises(InputError, match=r"known are .*bitfusion-published"):
+        load_accelerator("bitfusoin")
+
+
+def test_configured_changes_one_field_and_says_so() -> None:
+    machine = load_accelerator("bitfusion-published").configured(array__rows=8)
+    sources = {path: source.text for path, _, source in machine.constants()}
+    assert machine.array.rows == 8
+    assert sources["array.rows"] == "set by the caller"
+    assert "bf_e_conf.ini" in sources["array.columns"]
+    with pytest.raises(InputError, match=r"no field array\.depth"):
+        machine.configured(array__depth=3)
+
+
+def test_sram_and_array_figures_are_those_published() -> None:
+    bank = sram_bank(2048, 32)
+    assert (bank.read_pj_per_bit, bank.write_pj_per_bit) == pytest.approx((0.05947438, 0.1137041))
+    assert array_figures(16, 32, 8, 2).pj_per_cycle == pytest.approx(235.104)
+    with pytest.raises(InputError, match=r"known sizes are 128, 256"):
+        sram_bank(100, 32)
+    with pytest.raises(InputError, match=r"known pairs are .*8/2"):
+        array_figures(4, 4, 12, 3)
