@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from accel_models.cost_table import CostTable
 from accel_models.errors import InputError
-from accel_models.simulator import Pricing
+from accel_models.files import whole_file
+from accel_models.simulator import COMPONENTS, Pricing
 from accel_models.trace import GateTrace
+
+PERCENTILES = (50, 90, 95, 99)
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,26 @@ class Replay:
         cycles = np.einsum("lk,lk->l", self._times_run(), self.table.cycles[:, :, 0])
         return cycles / self.table.accelerator.frequency_hz / len(self.trace)
 
+    def write(self, path: str | Path) -> None:
+        """Write one row an input as Parquet: energy by component in J, latency in s, BitOps."""
+        parts = {
+            f"{name.replace(' ', '_')}_j": self.energy_pj[:, column] * 1e-12
+            for column, name in enumerate(COMPONENTS)
+        }
+        table = pa.table(
+            {
+                "input_id": self.trace.input_ids,
+                "label": self.trace.labels,
+                "prediction": self.trace.predictions,
+                "energy_j": self.energy_j,
+                "latency_s": self.latency_s,
+                "bitops": self.bitops,
+                **parts,
+            }
+        )
+        with whole_file(path) as partial:
+            pq.write_table(table, partial, compression="zstd")
+
     def _times_run(self) -> np.ndarray:
         """How many inputs ran each layer at each choice of its unit, int64 [layer, choice]."""
         times = np.zeros(self.table.bitops.shape, dtype=np.int64)
@@ -84,6 +110,12 @@ class Replay:
         times[unit >= 0] = self.choice_counts[unit[unit >= 0]]
         times[unit < 0, 0] = len(self.trace)
         return times
+
+
+def spread(amounts: np.ndarray) -> dict[str, float]:
+    """Mean, percentiles and maximum of an amount [input]."""
+    shares = {f"p{p}": float(np.percentile(amounts, p)) for p in PERCENTILES}
+    return {"mean": float(amounts.mean()), **shares, "max": float(amounts.max())}
 
 
 def replay(trace: GateTrace, table: CostTable) -> Replay:

@@ -8,8 +8,8 @@ recorded) is JSON under the key ``dfs_hw`` of the file's schema metadata.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from accel_models.errors import InputError
+from accel_models.files import whole_file
 from accel_models.precision import Precision, parse_choices
 from accel_models.workload import Workload
 
@@ -177,14 +178,15 @@ class TraceWriter:
         self.path = Path(path)
         self.header = header
         self._schema = header.schema()
-        self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        self._cleanup = ExitStack()
 
     def __enter__(self) -> TraceWriter:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = pq.ParquetWriter(self._partial, self._schema, compression="zstd")
-        except OSError as error:
-            raise InputError(f"cannot write {self.path}: {error.strerror or error}") from error
+        with ExitStack() as stack:
+            partial = stack.enter_context(whole_file(self.path))
+            self._file = stack.enter_context(
+                pq.ParquetWriter(partial, self._schema, compression="zstd")
+            )
+            self._cleanup = stack.pop_all()
         return self
 
     def add(
@@ -215,11 +217,7 @@ class TraceWriter:
         error: BaseException | None,
         where: TracebackType | None,
     ) -> None:
-        self._file.close()
-        if kind is None:
-            os.replace(self._partial, self.path)
-        else:
-            self._partial.unlink(missing_ok=True)
+        self._cleanup.__exit__(kind, error, where)
 
 
 def _header(schema: pa.Schema, path: str | Path) -> TraceHeader:

@@ -15,7 +15,7 @@ from pathlib import Path
 from accel_models.accelerator import Accelerator, load_accelerator
 from accel_models.arrays import bit_fusion
 from accel_models.errors import InfeasibleError, InputError
-from accel_models.mapping import ACTIONS, search
+from accel_models.mapping import ACTIONS, Problem, search
 from accel_models.precision import Precision
 from accel_models.workload import Layer
 
@@ -53,6 +53,9 @@ ENERGY_COLUMNS = (
 )
 """Energy constants a row may state, in the order of the actions; DRAM stands for both ways."""
 RELATIVE_TOLERANCE = 1e-9
+
+PUBLISHED = Path(__file__).parent / "data" / "bitfusion_published.csv"
+"""The 305 results released with the Bit Fusion simulator."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class Validation:
         return self.exact == self.rows
 
 
-def validate(path: str | Path, machine: str = "bitfusion-published") -> Validation:
+def validate_table(path: str | Path, machine: str = "bitfusion-published") -> Validation:
     """Recompute every row of a CSV with the columns of the published results.
 
     Raises:
@@ -143,13 +146,7 @@ def _compute(
     name: str, row: Mapping[str, str], base: Accelerator
 ) -> tuple[dict[str, int | float], bool]:
     """Every column this model can compute for a row, and whether its energies are the row's."""
-    layer, precision, batch = _layer(name, row)
-    machine = _configured(name, row, base)
-    problem = bit_fusion.problem(layer, precision, batch, machine)
-    try:
-        prices, borrowed = bit_fusion.action_energy_pj(machine), False
-    except InputError as error:
-        prices, borrowed = _stated_energies(name, row, error), True
+    problem, prices, borrowed = row_problem(name, row, base)
     found = search(problem, prices)
     counts = dict(zip(ACTIONS, found.counts.tolist(), strict=True))
     priced = [count * pj * 1e-3 for count, pj in zip(counts.values(), prices, strict=True)]
@@ -167,6 +164,24 @@ def _compute(
         "energy_obuf_nJ": math.fsum(priced[5:7]),
         "energy_dram_nJ": math.fsum(priced[7:9]),
     }, borrowed
+
+
+def row_problem(
+    name: str, row: Mapping[str, str], base: Accelerator
+) -> tuple[Problem, tuple[float, ...], bool]:
+    """The mapping problem of a row, the energies of its machine in pJ per action, and whether
+    those are the row's own, for want of figures here.
+
+    Raises:
+        InfeasibleError: if the machine cannot multiply at the row's precision, or cannot be built.
+    """
+    layer, precision, batch = _layer(name, row)
+    machine = _configured(name, row, base)
+    problem = bit_fusion.problem(layer, precision, batch, machine)
+    try:
+        return problem, bit_fusion.action_energy_pj(machine), False
+    except InputError as error:
+        return problem, _stated_energies(name, row, error), True
 
 
 def _equal(name: str, row: Mapping[str, str], column: str, value: int | float) -> bool:

@@ -1,20 +1,17 @@
 """Bit Fusion at published fidelity against the results its authors released."""
 
 import csv
-from importlib import resources
 
 import pytest
 from networks import cifar_resnet38
 
 from accel_models import load_accelerator, simulate
 from accel_models.arrays import bit_fusion
-from accel_models.validate import validate
-
-PUBLISHED = resources.files("accel_models").joinpath("data", "bitfusion_published.csv")
+from accel_models.validate import PUBLISHED, validate_table
 
 
 def test_every_published_row_is_exact() -> None:
-    outcome = validate(str(PUBLISHED))
+    outcome = validate_table(PUBLISHED)
     assert outcome.mismatches == ()
     assert outcome.rows == outcome.exact == 305
     assert outcome.borrowed_energy == 0  # every constant was derived from our own tables

@@ -2,15 +2,12 @@
 
 import csv
 import re
-from importlib import resources
 from pathlib import Path
 
 import pytest
 
 from accel_models import InputError
-from accel_models.validate import validate
-
-PUBLISHED = resources.files("accel_models").joinpath("data", "bitfusion_published.csv")
+from accel_models.validate import PUBLISHED, validate_table
 
 
 def written(path: Path, rows: list[dict[str, str]]) -> Path:
@@ -31,7 +28,7 @@ def row() -> dict[str, str]:
 )
 def test_an_integer_off_by_one_is_found(tmp_path: Path, row: dict[str, str], column: str) -> None:
     row[column] = str(int(row[column]) + 1)
-    outcome = validate(written(tmp_path / "t.csv", [row]))
+    outcome = validate_table(written(tmp_path / "t.csv", [row]))
     assert [mismatch.column for mismatch in outcome.mismatches] == [column]
     assert outcome.exact == 0
     assert not outcome.all_exact
@@ -39,7 +36,7 @@ def test_an_integer_off_by_one_is_found(tmp_path: Path, row: dict[str, str], col
 
 def test_an_energy_off_by_a_billionth_is_found(tmp_path: Path, row: dict[str, str]) -> None:
     row["energy_total_nJ"] = repr(float(row["energy_total_nJ"]) * (1 + 3e-9))
-    (mismatch,) = validate(written(tmp_path / "t.csv", [row])).mismatches
+    (mismatch,) = validate_table(written(tmp_path / "t.csv", [row])).mismatches
     assert mismatch.off_by == "-3e-09 relative"
 
 
@@ -55,16 +52,16 @@ def test_rows_the_published_tool_rejects_are_rejected_with_the_reason(
     tmp_path: Path, row: dict[str, str], changes: dict[str, str], said: str
 ) -> None:
     rejected = {**row, **changes, "status": "fails"}
-    outcome = validate(written(tmp_path / "t.csv", [rejected]))
+    outcome = validate_table(written(tmp_path / "t.csv", [rejected]))
     assert outcome.all_exact
     (reason,) = outcome.rejected.values()
     assert re.search(said, reason)
     claimed_ok = {**rejected, "status": "ok"}
-    assert not validate(written(tmp_path / "t.csv", [claimed_ok])).all_exact
+    assert not validate_table(written(tmp_path / "t.csv", [claimed_ok])).all_exact
 
 
 def test_a_row_that_runs_but_should_not_is_a_mismatch(tmp_path: Path, row: dict[str, str]) -> None:
-    outcome = validate(written(tmp_path / "t.csv", [{**row, "status": "fails"}]))
+    outcome = validate_table(written(tmp_path / "t.csv", [{**row, "status": "fails"}]))
     assert [mismatch.column for mismatch in outcome.mismatches] == ["status"]
 
 
@@ -73,7 +70,7 @@ def test_energies_without_a_table_of_ours_come_from_the_row(
 ) -> None:
     """3-byte words exist in no SRAM table; the row says what its machine's energies are."""
     row |= {"pmax": "9", "pmin": "3", "N": "15"}
-    outcome = validate(written(tmp_path / "t.csv", [row]))
+    outcome = validate_table(written(tmp_path / "t.csv", [row]))
     assert outcome.borrowed_energy == 1
 
 
@@ -88,17 +85,17 @@ def test_malformed_tables_are_named(tmp_path: Path, text: str, said: str) -> Non
     path = tmp_path / "t.csv"
     path.write_text(text)
     with pytest.raises(InputError, match=said):
-        validate(path)
+        validate_table(path)
 
 
 def test_malformed_cells_are_named(tmp_path: Path, row: dict[str, str]) -> None:
     path = tmp_path / "t.csv"
     with pytest.raises(InputError, match="P000: K must be a number, got 'three'"):
-        validate(written(path, [{**row, "K": "three"}]))
+        validate_table(written(path, [{**row, "K": "three"}]))
     with pytest.raises(InputError, match=r"P000: OC must be a whole number, got '3.5'"):
-        validate(written(path, [{**row, "OC": "3.5"}]))
+        validate_table(written(path, [{**row, "OC": "3.5"}]))
     path.write_text(path.read_text().rsplit(",", 1)[0] + "\n")
     with pytest.raises(InputError, match="line 2 has too many or too few cells"):
-        validate(path)
+        validate_table(path)
     with pytest.raises(InputError, match="cannot read"):
-        validate(tmp_path / "absent.csv")
+        validate_table(tmp_path / "absent.csv")

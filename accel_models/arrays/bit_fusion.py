@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accel_models.accelerator import Accelerator, Array
+from accel_models.accelerator import Accelerator, Array, Source
 from accel_models.energy import array_figures, sram_bank
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.mapping import Problem
@@ -91,6 +91,14 @@ def action_energy_pj(machine: Accelerator) -> tuple[float, ...]:
     banks = [sram_bank(*bank[1:3], shared_port=bank[3]) for bank in _banks(machine)]
     sram = [pj for bank in banks for pj in (bank.read_pj_per_bit, bank.write_pj_per_bit)]
     return (core.pj_per_cycle, *sram, machine.dram.pj_per_bit, machine.dram.pj_per_bit)
+
+
+def energy_source(action: str) -> Source:
+    """Where the energy of one of `mapping.ACTIONS` on chip comes from."""
+    if action == "array_cycles":
+        text = "45 nm synthesis released with the Bit Fusion simulator, systolic_array_synth.csv"
+        return Source("published", f"{text}; 4x4 array scaled by units where larger")
+    return Source("published", "CACTI 7, 45 nm, itrs-hp at 360 K, by bank size and word width")
 
 
 def static_power_w(machine: Accelerator) -> float:

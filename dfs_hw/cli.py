@@ -1,0 +1,280 @@
+"""The command line: each command is one step of the chain, and prints what to do next."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from accel_models.errors import DfsHwError, InputError
+from dfs_hw import show
+
+app = typer.Typer(
+    help=(
+        "Train networks that choose their precision per input, at the price a bit-flexible "
+        "accelerator would really charge."
+    ),
+    epilog="Start with: dfs-hw demo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Data = Annotated[str, typer.Option(help="digits (bundled) or cifar10 (DFS_HW_DATA, or download).")]
+Network = Annotated[
+    str, typer.Option(help="resnet8, resnet14, resnet20, resnet38, ...; default suits the data.")
+]
+Choices = Annotated[
+    str,
+    typer.Option(help="What a block may do: skip, bits, or weight/activation bits such as 4/8."),
+]
+Machine = Annotated[
+    str, typer.Option(help="A machine of `dfs-hw accelerators`, or a path to your own .toml.")
+]
+Metric = Annotated[str, typer.Option(help="What the budget limits: energy, latency, edp, bitops.")]
+Budget = Annotated[
+    str,
+    typer.Option(help="Mean cost per input: a share (0.6, 60%) of the highest precision, or 45uJ."),
+]
+Seed = Annotated[int, typer.Option(help="Drives data, initial weights and order of training.")]
+Out = Annotated[Path, typer.Option(help="Folder for everything the command writes.")]
+Epochs = Annotated[
+    int | None, typer.Option(help="Epochs of the backbone and of the joint stage, each.", min=1)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
+
+DEFAULT_CHOICES, DEFAULT_MACHINE = "skip,2,4,8", "bitfusion-published"
+
+
+@app.command()
+def demo(
+    data: Data = "digits",
+    network: Network = "",
+    choices: Choices = DEFAULT_CHOICES,
+    accelerator: Machine = DEFAULT_MACHINE,
+    metric: Metric = "energy",
+    budget: Budget = "0.6",
+    seed: Seed = 0,
+    epochs: Epochs = None,
+    out: Out = Path("out/demo"),
+    quiet: Quiet = False,
+) -> None:
+    """The whole chain on real images: train, record, replay, compare with baselines, report.
+
+    Ends with a table, and a page to open: OUT/report.html.
+    """
+    from dfs_hw.experiment import run_experiment
+    from dfs_hw.report import write_report
+    from dfs_hw.report.facts import gather
+
+    config = _config(data, network, choices, accelerator, metric, budget, seed, epochs)
+    run_experiment(config, out, progress=not quiet)
+    page = write_report(out)
+    show.comparison(gather(out))
+    show.line(f"The report, with its figures and every constant: {page}")
+
+
+@app.command()
+def train(
+    data: Data = "digits",
+    network: Network = "",
+    choices: Choices = DEFAULT_CHOICES,
+    accelerator: Machine = DEFAULT_MACHINE,
+    metric: Metric = "energy",
+    budget: Budget = "0.6",
+    seed: Seed = 0,
+    epochs: Epochs = None,
+    out: Out = Path("out/train"),
+    quiet: Quiet = False,
+) -> None:
+    """Train a gated network under a hardware budget, in the three stages of DFS."""
+    from dfs_hw.train import train as run_training
+
+    config = _config(data, network, choices, accelerator, metric, budget, seed, epochs)
+    trained = run_training(config, out, progress=not quiet)
+    chosen, fraction = trained.chosen, trained.budget.fraction
+    met = "meets" if trained.meets_budget else "does NOT meet"
+    show.line(
+        f"Validation accuracy {chosen.validation_accuracy:.1%} at {chosen.validation_cost:.1%} of "
+        f"the highest precision's {metric}; that {met} the budget of {fraction:.1%}."
+    )
+    show.line(f"Next: dfs-hw record {out / 'network.safetensors'} --out {out / 'trace.parquet'}")
+
+
+@app.command()
+def record(
+    checkpoint: Annotated[Path, typer.Argument(help="A network.safetensors that training left.")],
+    out: Annotated[Path, typer.Option(help="The trace to write.")] = Path("trace.parquet"),
+    split: Annotated[str, typer.Option(help="Which inputs: train, validation or test.")] = "test",
+) -> None:
+    """Record what a trained network chooses for every input, as a Parquet gate trace."""
+    from dfs_hw.experiment import record_checkpoint
+
+    trace = record_checkpoint(checkpoint, out, split)
+    show.line(f"{len(trace)} inputs, accuracy {trace.accuracy:.1%}: {out}")
+    show.line(f"Next: dfs-hw replay {out}")
+
+
+@app.command()
+def replay(
+    trace: Annotated[Path, typer.Argument(help="A gate trace.")],
+    accelerator: Annotated[
+        str, typer.Option(help="Machine to replay on; default: the one it was trained for.")
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="Write energy and latency of every input as Parquet.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a recorded trace through a machine: energy and latency of every input."""
+    from accel_models import cost_table, load_accelerator
+    from accel_models.replay import replay as run_replay
+    from accel_models.trace import GateTrace
+
+    recorded = GateTrace.read(trace)
+    header = recorded.header
+    if not (accelerator or header.accelerator):
+        raise InputError(f"{trace} names no machine: say which with --accelerator")
+    machine = load_accelerator(accelerator or header.accelerator)
+    table = cost_table(header.workload, machine, header.choices, always=header.always)
+    outcome = run_replay(recorded, table)
+    if out is not None:
+        outcome.write(out)
+    if as_json:
+        _print_json(show.replay_facts(outcome))
+    else:
+        show.replay_summary(outcome)
+
+
+@app.command()
+def simulate(
+    network: Annotated[
+        str, typer.Argument(help="resnet20, resnet38, ... or a CSV of layers (SCALE-Sim's too).")
+    ],
+    accelerator: Machine = DEFAULT_MACHINE,
+    precision: Annotated[
+        list[str] | None, typer.Option(help="Bits of every layer; repeat to compare. Default 8.")
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Inputs processed together.", min=1)] = 1,
+    image: Annotated[int, typer.Option(help="Side of the square input images.", min=8)] = 32,
+    as_json: AsJson = False,
+) -> None:
+    """What a network costs at fixed precisions, layer by layer."""
+    from accel_models import load_accelerator
+    from accel_models import simulate as run_simulation
+
+    machine = load_accelerator(accelerator)
+    workload = _workload(network, image)
+    runs = {
+        bits: run_simulation(workload, machine, bits, batch=batch) for bits in precision or ["8"]
+    }
+    if as_json:
+        _print_json({bits: show.simulation_facts(run) for bits, run in runs.items()})
+    else:
+        show.simulations(runs)
+
+
+@app.command()
+def validate(
+    table: Annotated[
+        Path | None,
+        typer.Argument(help="CSV of published results; default: the 305 that come along."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Recompute a table of published Bit Fusion results; exit status 0 only if all are exact."""
+    from accel_models.validate import PUBLISHED, validate_table
+
+    outcome = validate_table(table or PUBLISHED)
+    if as_json:
+        _print_json({**asdict(outcome), "exact": outcome.exact})
+    else:
+        show.validation(outcome)
+    if not outcome.all_exact:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder that `dfs-hw demo` wrote.")],
+) -> None:
+    """Write the report of a finished run again, from its trace."""
+    from dfs_hw.report import write_report
+
+    show.line(str(write_report(run)))
+
+
+@app.command()
+def accelerators(
+    name: Annotated[str, typer.Argument(help="Show one machine with all its constants.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """The library of machines; with a name, every constant of one and where it comes from."""
+    from accel_models import list_accelerators, load_accelerator
+
+    machines = [load_accelerator(one) for one in ([name] if name else list_accelerators())]
+    if as_json:
+        _print_json([machine.model_dump(mode="json") for machine in machines])
+    elif name:
+        show.accelerator(machines[0])
+    else:
+        show.accelerator_list(machines)
+
+
+def main() -> None:
+    """Entry point: errors meant for people end in one sentence and exit status 2."""
+    try:
+        app()
+    except DfsHwError as error:
+        print(f"dfs-hw: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("dfs-hw: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _config(
+    data: str,
+    network: str,
+    choices: str,
+    accelerator: str,
+    metric: str,
+    budget: str,
+    seed: int,
+    epochs: int | None,
+) -> Any:
+    from dfs_hw.train import recipe
+
+    changes: dict[str, Any] = {"network": network} if network else {}
+    if epochs is not None:
+        changes |= {"backbone_epochs": epochs, "joint_epochs": epochs}
+    return recipe(
+        data,
+        choices=choices,
+        accelerator=accelerator,
+        metric=metric,
+        budget=budget,
+        seed=seed,
+        **changes,
+    )
+
+
+def _workload(network: str, image: int) -> Any:
+    if network.endswith(".csv"):
+        from accel_models.layer_csv import read_layers
+
+        return read_layers(network)
+    from dfs_hw.networks import build_network
+    from dfs_hw.workload import workload_of
+
+    built = build_network(network, DEFAULT_CHOICES, classes=10, in_channels=3)
+    return workload_of(built, (image, image)).without_gates()
+
+
+def _print_json(content: Any) -> None:
+    print(json.dumps(content, indent=2))

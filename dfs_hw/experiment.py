@@ -1,0 +1,264 @@
+"""The whole chain: train under a budget, record the gates, replay them, compare with baselines."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from accel_models.cost_table import CostTable
+from accel_models.errors import InputError
+from accel_models.files import whole_file
+from accel_models.precision import Precision, highest
+from accel_models.replay import Replay, replay
+from accel_models.simulator import Simulation, simulate
+from accel_models.trace import GateTrace, TraceHeader
+from accel_models.workload import Workload
+from dfs_hw.budget import Budget
+from dfs_hw.checkpoint import load_checkpoint
+from dfs_hw.data import load_dataset
+from dfs_hw.hardware_cost import HardwareCost
+from dfs_hw.provenance import provenance
+from dfs_hw.record import evaluate, modal_assignment, record, shuffled
+from dfs_hw.train import Bench, TrainConfig, Trained, train, train_static
+from dfs_hw.workload import workload_of
+
+SPLITS = ("train", "validation", "test")
+BUDGET_TOLERANCE = 0.05
+"""Share of the budget by which the replayed test cost may miss it and still count as met."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to run the network on the test set; costs are means over inputs."""
+
+    name: str
+    kind: str
+    """static, adaptive, frozen or shuffled."""
+    precision: str
+    """Of a static network; "" otherwise."""
+    accuracy: float
+    validation_accuracy: float
+    bitops: float
+    energy_j: float
+    latency_s: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the test inputs, replayed, kept to the budget. Amounts in the metric's SI unit."""
+
+    metric: str
+    text: str
+    target: float
+    reached: float
+
+    @property
+    def miss(self) -> float:
+        """Signed share of the budget by which it was missed."""
+        return self.reached / self.target - 1
+
+    @property
+    def met(self) -> bool:
+        return abs(self.miss) <= BUDGET_TOLERANCE
+
+    def __str__(self) -> str:
+        if self.met:
+            return f"The {self.metric} budget of {self.text} was met: {self.miss:+.1%}."
+        return (
+            f"The {self.metric} budget of {self.text} was NOT met: "
+            f"the replayed test cost is {self.miss:+.1%} off."
+        )
+
+
+def run_experiment(config: TrainConfig, out_dir: Path | str, *, progress: bool = True) -> Path:
+    """Train, record, replay and compare; everything lands in `out_dir`.
+
+    Writes ``network.safetensors``, the baselines' checkpoints, ``trace.parquet`` of the test
+    inputs, and ``run.json`` with configuration, provenance, budget verdict and all variants.
+
+    Returns:
+        The path of ``run.json``.
+    """
+    out_dir, started = Path(out_dir), time.monotonic()
+    bench = Bench.of(config, progress=progress)
+    trained = train(config, out_dir, progress=progress)
+    executed = [choice for choice in trained.network.choices if not choice.is_skip]
+    statics = {
+        precision: train_static(config, precision, out_dir, progress=progress)
+        for precision in executed
+    }
+    table = bench.table
+    header = trace_header(config, table.workload, table.choices, "test")
+    test = bench.splits.test
+    trace_path = record(trained.network, test, out_dir / "trace.parquet", header)
+    outcome = replay(GateTrace.read(trace_path), table)
+    variants = [
+        *(_static(bench, precision, run) for precision, run in statics.items()),
+        *_gated(bench, trained, outcome),
+    ]
+    return write_json(
+        out_dir / "run.json",
+        {
+            "config": asdict(config),
+            **provenance(),
+            "seconds": round(time.monotonic() - started, 1),
+            "classes": list(bench.splits.classes),
+            "cost_table": table.key,
+            "budget": asdict(verdict(bench.budget, bench.cost, outcome)),
+            "best_static": best_static(variants, len(bench.splits.validation)).name,
+            "variants": [asdict(variant) for variant in variants],
+        },
+    )
+
+
+def record_checkpoint(checkpoint: Path, out: Path, split: str) -> GateTrace:
+    """Record the gates of a trained network on one split of the data it was trained for.
+
+    Raises:
+        InputError: if the checkpoint is no gated network's, or there is no such split.
+    """
+    saved = load_checkpoint(checkpoint)
+    if saved.facts.get("stage") != "joint":
+        stage = saved.facts.get("stage")
+        raise InputError(f"{checkpoint} holds no gated network, but the one of stage '{stage}'")
+    config = TrainConfig.from_dict(saved.facts["config"])
+    splits = load_dataset(config.data, config.seed)
+    if split not in SPLITS:
+        raise InputError(f"there is no split '{split}': choose from {', '.join(SPLITS)}")
+    dataset = getattr(splits, split)
+    workload = workload_of(saved.network, dataset.image_size)
+    header = trace_header(config, workload, saved.network.choices, split)
+    return GateTrace.read(record(saved.network, dataset, out, header))
+
+
+def trace_header(
+    config: TrainConfig, workload: Workload, choices: tuple[Precision, ...], split: str
+) -> TraceHeader:
+    """What a trace of the configured network says of itself."""
+    return TraceHeader(
+        network=config.network,
+        dataset=f"{config.data}/{split}",
+        workload=workload,
+        choices=choices,
+        always=highest(choices),
+        accelerator=config.accelerator,
+        seed=config.seed,
+        version=version("dfs-hw"),
+    )
+
+
+def static_cost(table: CostTable, precision: Precision | dict[str, Precision]) -> Simulation:
+    """The network without gates, at fixed precisions, on the table's machine."""
+    if isinstance(precision, Precision):
+        precision = dict.fromkeys(table.units, precision)
+    bare = table.workload.without_gates()
+    return simulate(bare, table.accelerator, precision, always=table.always)
+
+
+def best_static(variants: list[Variant], validation_inputs: int) -> Variant:
+    """The cheapest uniform width whose validation accuracy is as good as the best one's.
+
+    As good means within one standard error of the best: a finer difference is chance.
+    """
+    statics = [variant for variant in variants if variant.kind == "static"]
+    best = max(variant.validation_accuracy for variant in statics)
+    error = math.sqrt(best * (1 - best) / validation_inputs)
+    good = [variant for variant in statics if variant.validation_accuracy >= best - error]
+    return min(good, key=lambda variant: variant.energy_j)
+
+
+def verdict(budget: Budget, cost: HardwareCost, outcome: Replay) -> Verdict:
+    """The budget against the replayed cost, in the metric it was set in."""
+    energy, latency = float(outcome.energy_j.mean()), float(outcome.latency_s.mean())
+    reached = {
+        "energy": energy,
+        "latency": latency,
+        "edp": energy * latency,
+        "bitops": float(outcome.bitops.mean()),
+    }[cost.metric]
+    return Verdict(cost.metric, budget.text, budget.fraction * cost.reference, reached)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> Path:
+    """Write a JSON file in one piece."""
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def _static(bench: Bench, precision: Precision, run: Trained) -> Variant:
+    assignment = run.network.uniform(precision)
+    cost = static_cost(bench.table, precision)
+    top = precision == highest(bench.table.choices)
+    return Variant(
+        name=f"{precision} bit everywhere" + (" (highest)" if top else ""),
+        kind="static",
+        precision=str(precision),
+        accuracy=evaluate(run.network, bench.splits.test, assignment).accuracy,
+        validation_accuracy=run.chosen.validation_accuracy,
+        bitops=float(cost.bitops),
+        energy_j=cost.energy_j,
+        latency_s=cost.latency_s,
+    )
+
+
+def _gated(bench: Bench, trained: Trained, outcome: Replay) -> list[Variant]:
+    """The adaptive network, and the two ablations that tell whether it reads its inputs."""
+    network, splits = trained.network, bench.splits
+    decided = evaluate(network, splits.validation).choices
+    frozen = modal_assignment(decided)
+    frozen_cost = static_cost(
+        bench.table,
+        {
+            unit: bench.table.choices[index]
+            for unit, index in zip(bench.table.units, frozen.tolist(), strict=True)
+        },
+    )
+    generator = torch.Generator().manual_seed(trained.config.seed)
+    dealt = shuffled(torch.from_numpy(outcome.trace.choices.astype("int64")), generator)
+    dealt_validation = shuffled(decided, generator)
+    cost = (
+        float(outcome.bitops.mean()),
+        float(outcome.energy_j.mean()),
+        float(outcome.latency_s.mean()),
+    )
+
+    def accuracies(test: torch.Tensor, validation: torch.Tensor) -> tuple[float, float]:
+        return (
+            evaluate(network, splits.test, test).accuracy,
+            evaluate(network, splits.validation, validation).accuracy,
+        )
+
+    return [
+        Variant(
+            "adaptive (DFS)",
+            "adaptive",
+            "",
+            outcome.trace.accuracy,
+            trained.chosen.validation_accuracy,
+            *cost,
+        ),
+        Variant(
+            "adaptive, frozen at its most frequent choices",
+            "frozen",
+            "",
+            *accuracies(frozen, frozen),
+            float(frozen_cost.bitops),
+            frozen_cost.energy_j,
+            frozen_cost.latency_s,
+        ),
+        Variant(
+            "adaptive, decisions shuffled across inputs",
+            "shuffled",
+            "",
+            *accuracies(dealt, dealt_validation),
+            *cost,
+        ),
+    ]

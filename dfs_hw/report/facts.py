@@ -1,0 +1,148 @@
+"""Everything a report states, gathered from a run's folder and computed anew from its trace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from accel_models.accelerator import Source, load_accelerator
+from accel_models.arrays import bit_fusion
+from accel_models.cost_table import CostTable, cost_table
+from accel_models.errors import InputError
+from accel_models.mapping import ACTIONS
+from accel_models.precision import Precision, highest
+from accel_models.replay import Replay, replay
+from accel_models.simulator import Pricing, Simulation
+from accel_models.trace import GateTrace
+from dfs_hw.data import Dataset, load_dataset
+from dfs_hw.experiment import Variant, Verdict, static_cost
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A finished run: its figures as recorded, its trace replayed, and the images behind it."""
+
+    run: dict[str, Any]
+    variants: tuple[Variant, ...]
+    verdict: Verdict
+    replay: Replay
+    images: Dataset
+
+    @property
+    def table(self) -> CostTable:
+        return self.replay.table
+
+    @cached_property
+    def adaptive(self) -> Variant:
+        return next(variant for variant in self.variants if variant.kind == "adaptive")
+
+    @cached_property
+    def top(self) -> Variant:
+        """The network at the highest precision everywhere."""
+        precision = str(highest(self.table.choices))
+        return next(variant for variant in self.variants if variant.precision == precision)
+
+    @cached_property
+    def best_static(self) -> Variant:
+        return next(variant for variant in self.variants if variant.name == self.run["best_static"])
+
+    def static(self, variant: Variant) -> Simulation:
+        """A static variant simulated again."""
+        return static_cost(self.table, Precision.parse(variant.precision))
+
+    @property
+    def bitops_saving(self) -> float:
+        """Share of the highest precision's BitOps that the adaptive network does without."""
+        return 1 - self.adaptive.bitops / self.top.bitops
+
+    @property
+    def energy_saving(self) -> float:
+        return 1 - self.adaptive.energy_j / self.top.energy_j
+
+    @property
+    def latency_saving(self) -> float:
+        return 1 - self.adaptive.latency_s / self.top.latency_s
+
+    @cached_property
+    def distinct_decisions(self) -> int:
+        """How many different decision vectors occur."""
+        return len(np.unique(self.replay.trace.choices, axis=0))
+
+    @cached_property
+    def difficulty_correlation(self) -> float | None:
+        """Spearman's rank correlation of energy with severity, None where it is not defined."""
+        from scipy.stats import spearmanr
+
+        severity = self.images.severity
+        if severity is None or np.ptp(self.replay.energy_j) == 0:
+            return None
+        return float(spearmanr(self.replay.energy_j, severity.numpy()).statistic)
+
+    def extremes(self, count: int) -> tuple[list[int], list[int]]:
+        """Rows of the cheapest and of the dearest inputs, cheapest first and dearest first."""
+        order = np.argsort(self.replay.energy_j, kind="stable")
+        return order[:count].tolist(), order[::-1][:count].tolist()
+
+    def constants(self) -> Iterator[tuple[str, str, Source]]:
+        """(name, value with unit, source) of every constant that entered the energies."""
+        machine = self.table.accelerator
+        for path, value, source in machine.constants():
+            yield path, f"{value:,g}", source
+        pricing = Pricing(machine)
+        for action, pj in zip(ACTIONS, pricing.action_pj, strict=True):
+            if not action.startswith("dram"):
+                unit = "pJ per cycle" if action == "array_cycles" else "pJ per bit"
+                name = f"{action.removesuffix('_bits')} energy"
+                yield name, f"{pj:.5g} {unit}", bit_fusion.energy_source(action)
+
+
+def gather(run_dir: Path | str) -> Facts:
+    """Read a run's folder.
+
+    Raises:
+        InputError: if a file is missing, or not what a run leaves: says which.
+    """
+    run_dir = Path(run_dir)
+    run = _read_run(run_dir / "run.json")
+    trace = GateTrace.read(run_dir / "trace.parquet")
+    header, config = trace.header, run["config"]
+    machine = load_accelerator(header.accelerator)
+    table = cost_table(header.workload, machine, header.choices, always=header.always)
+    if table.key != run["cost_table"]:
+        raise InputError(
+            f"{run_dir}: run.json was made with another cost table ({run['cost_table']}) than "
+            f"trace.parquet gives now ({table.key}): the trace, the machine or the version differs"
+        )
+    images = load_dataset(config["data"], config["seed"]).test
+    if len(images) != len(trace):
+        raise InputError(
+            f"{run_dir}/trace.parquet has {len(trace)} inputs, "
+            f"the test set of {config['data']} has {len(images)}"
+        )
+    return Facts(
+        run=run,
+        variants=tuple(Variant(**variant) for variant in run["variants"]),
+        verdict=Verdict(**run["budget"]),
+        replay=replay(trace, table),
+        images=images,
+    )
+
+
+def _read_run(path: Path) -> dict[str, Any]:
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid JSON: {error}") from error
+    wanted = ("config", "budget", "variants", "best_static", "cost_table")
+    missing = [key for key in wanted if not isinstance(run, dict) or key not in run]
+    if missing:
+        raise InputError(f"{path} is not a run's record: it lacks {', '.join(missing)}")
+    return run

@@ -1,0 +1,245 @@
+"""Results as tables on the terminal, and as plain dictionaries for JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from accel_models.accelerator import Accelerator
+from accel_models.simulator import COMPONENTS, Pricing, Simulation
+
+if TYPE_CHECKING:  # these load pyarrow and torch, which `--help` need not wait for
+    from accel_models.replay import Replay
+    from accel_models.validate import Validation
+    from dfs_hw.report.facts import Facts
+
+MISMATCHES_SHOWN = 20
+_PREFIXES = ((1, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"))
+
+
+def line(text: str) -> None:
+    Console().print(text, highlight=False, soft_wrap=True)
+
+
+def si(value: float, unit: str) -> str:
+    """``si(4.5e-5, "J")`` is ``45.0 µJ``: three digits and a prefix."""
+    if value == 0:
+        return f"0 {unit}"
+    for scale, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), *_PREFIXES):
+        if abs(value) >= 0.9995 * scale:
+            return f"{value / scale:#.3g}".rstrip(".") + f" {prefix}{unit}"
+    return f"{value:.3g} {unit}"
+
+
+def comparison(facts: Facts) -> None:
+    """Every variant beside the highest precision and the best static width."""
+    top, best = facts.top, facts.best_static
+    table = _table("", "accuracy", "BitOps", "energy", "latency")
+    for base in ("highest", "best static"):
+        for name in ("BitOps", "energy", "latency"):
+            table.add_column(f"{name}\nvs {base}", justify="right")
+    for v in facts.variants:
+        ratios = [
+            f"{value / reference:.1%}"
+            for base in (top, best)
+            for value, reference in (
+                (v.bitops, base.bitops),
+                (v.energy_j, base.energy_j),
+                (v.latency_s, base.latency_s),
+            )
+        ]
+        star = " *" if v.name == best.name else ""
+        table.add_row(
+            v.name + star,
+            f"{v.accuracy:.1%}",
+            si(v.bitops, ""),
+            si(v.energy_j, "J"),
+            si(v.latency_s, "s"),
+            *ratios,
+            style="bold" if v.kind == "adaptive" else "",
+        )
+    _wide().print(table)
+    line("* best static width: the cheapest within one standard error of the best validation one")
+    line(str(facts.verdict))
+    line(misjudgement(facts))
+
+
+def misjudgement(facts: Facts) -> str:
+    """By how much BitOps misjudged the saving, in one sentence."""
+    gap = facts.bitops_saving - facts.energy_saving
+    verb = "overstated" if gap >= 0 else "understated"
+    return (
+        f"BitOps promised {facts.bitops_saving:.1%} less than the highest precision; the machine "
+        f"saves {facts.energy_saving:.1%} energy and {facts.latency_saving:.1%} time: "
+        f"BitOps {verb} the energy saving by {abs(gap) * 100:.1f} points."
+    )
+
+
+def replay_facts(outcome: Replay) -> dict[str, Any]:
+    """Means, percentiles and breakdowns of a replay."""
+    from accel_models.replay import spread
+
+    mean_pj = outcome.energy_pj.mean(axis=0)
+    layers = outcome.table.workload.layers
+    return {
+        "accelerator": outcome.table.accelerator.name,
+        "inputs": len(outcome.trace),
+        "accuracy": outcome.trace.accuracy,
+        "energy_j": spread(outcome.energy_j),
+        "latency_s": spread(outcome.latency_s),
+        "edp_js": outcome.edp_js,
+        "bitops": spread(outcome.bitops),
+        "energy_by_component_j": dict(zip(COMPONENTS, (mean_pj * 1e-12).tolist(), strict=True)),
+        "energy_by_layer_j": {
+            layer.name: float(pj.sum() * 1e-12)
+            for layer, pj in zip(layers, outcome.layer_energy_pj, strict=True)
+        },
+        "choices": {
+            unit: {str(c): int(n) for c, n in zip(outcome.table.choices, counts, strict=True)}
+            for unit, counts in zip(outcome.table.units, outcome.choice_counts, strict=True)
+        },
+    }
+
+
+def replay_summary(outcome: Replay) -> None:
+    facts = replay_facts(outcome)
+    line(f"{facts['inputs']} inputs on {facts['accelerator']}, accuracy {facts['accuracy']:.1%}")
+    table = _table("per input", *facts["energy_j"])
+    for name, unit in (("energy_j", "J"), ("latency_s", "s"), ("bitops", "")):
+        table.add_row(name.split("_")[0], *[si(value, unit) for value in facts[name].values()])
+    _wide().print(table)
+    components = _table("component", "mean energy", "share")
+    total = sum(facts["energy_by_component_j"].values())
+    for name, joules in facts["energy_by_component_j"].items():
+        components.add_row(name, si(joules, "J"), f"{joules / total:.1%}")
+    _wide().print(components)
+    units = _table("unit", *(f"{c}" for c in outcome.table.choices))
+    for unit, counts in facts["choices"].items():
+        units.add_row(unit, *[f"{n / facts['inputs']:.0%}" for n in counts.values()])
+    _wide().print(units)
+
+
+def simulation_facts(run: Simulation) -> dict[str, Any]:
+    """Totals and layers of a static simulation, for the whole batch."""
+    pricing = Pricing(run.accelerator)
+    return {
+        "network": run.workload.name,
+        "accelerator": run.accelerator.name,
+        "batch": run.batch,
+        "cycles": run.cycles,
+        "latency_s": run.latency_s,
+        "energy_j": run.energy_j,
+        "bitops": run.bitops,
+        "energy_by_component_j": dict(
+            zip(COMPONENTS, (run.energy_pj * 1e-12).tolist(), strict=True)
+        ),
+        "layers": [
+            {
+                "name": cost.layer.name,
+                "precision": str(cost.precision),
+                "macs": cost.layer.macs * run.batch,
+                "cycles": cost.cycles,
+                "compute_cycles": cost.compute_cycles,
+                "energy_j": float(pricing.energy_pj(cost.counts, cost.cycles).sum() * 1e-12),
+            }
+            for cost in run.layers
+        ],
+    }
+
+
+def simulations(runs: dict[str, Simulation]) -> None:
+    """Layer table of the first precision, totals of all, relative to the dearest."""
+    first = simulation_facts(next(iter(runs.values())))
+    table = _table("layer", "bits", "MACs", "cycles", "of them computing", "energy")
+    for layer in first["layers"]:
+        table.add_row(
+            layer["name"],
+            layer["precision"],
+            f"{layer['macs']:,}",
+            f"{layer['cycles']:,}",
+            f"{layer['compute_cycles'] / layer['cycles']:.0%}",
+            si(layer["energy_j"], "J"),
+        )
+    _wide().print(table)
+    totals = _table(f"{first['network']}, batch {first['batch']}", "BitOps", "energy", "latency")
+    for column in ("BitOps", "energy", "latency"):
+        totals.add_column(f"relative\n{column}", justify="right")
+    dearest = max(runs.values(), key=lambda run: run.bitops)
+    for bits, run in runs.items():
+        totals.add_row(
+            f"{bits} bit",
+            si(run.bitops, ""),
+            si(run.energy_j, "J"),
+            si(run.latency_s, "s"),
+            f"{run.bitops / dearest.bitops:.1%}",
+            f"{run.energy_j / dearest.energy_j:.1%}",
+            f"{run.latency_s / dearest.latency_s:.1%}",
+        )
+    _wide().print(totals)
+
+
+def validation(outcome: Validation) -> None:
+    if outcome.mismatches:
+        table = _table("row", "column", "published", "computed", "off by")
+        for mismatch in outcome.mismatches[:MISMATCHES_SHOWN]:
+            table.add_row(
+                mismatch.row,
+                mismatch.column,
+                mismatch.published,
+                mismatch.computed,
+                mismatch.off_by,
+            )
+        _wide().print(table)
+        if len(outcome.mismatches) > MISMATCHES_SHOWN:
+            line(f"... and {len(outcome.mismatches) - MISMATCHES_SHOWN} more")
+    for row, reason in outcome.rejected.items():
+        line(f"{row}: rejected, as published: {reason}")
+    if outcome.borrowed_energy:
+        line(
+            f"{outcome.borrowed_energy} rows have parts without figures here; "
+            "their own energy constants were used"
+        )
+    line(f"{outcome.exact} of {outcome.rows} rows are exact")
+
+
+def accelerator_list(machines: list[Accelerator]) -> None:
+    table = _table("machine", "array", "bits", "clock", "buffers")
+    for machine in machines:
+        array, buffers = machine.array, machine.buffers
+        kib = (buffers.weight_bytes + buffers.input_bytes + buffers.output_bytes) / 1024
+        table.add_row(
+            machine.name,
+            f"{array.rows} x {array.columns}",
+            f"{array.min_bits} to {array.max_bits}",
+            si(machine.frequency_hz, "Hz"),
+            f"{kib:g} KiB",
+        )
+    _wide().print(table)
+    line("Next: dfs-hw accelerators NAME shows every constant and where it comes from")
+
+
+def accelerator(machine: Accelerator) -> None:
+    line(f"{machine.title}\n{machine.paper}")
+    table = _table("constant", "value", "status", "source")
+    for path, value, source in machine.constants():
+        table.add_row(path, f"{value:,g}", source.status, source.text)
+    _wide().print(table)
+    options = _table("what is charged", "setting")
+    for name, value in machine.fidelity.model_dump().items():
+        options.add_row(name.replace("_", " "), str(value))
+    _wide().print(options)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+    return table
+
+
+def _wide() -> Console:
+    """A console that keeps its width in a terminal, and does not fold tables in a pipe."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=180)
