@@ -32,7 +32,7 @@ INPUT_STATIONARY, OUTPUT_STATIONARY, WEIGHT_STATIONARY = range(3)
 
 
 class Tiling(NamedTuple):
-    """What a tiling costs under any loop order: cycles, bits per tile, bits in all."""
+    """What a tiling moves under any loop order: cycles, bits per tile, bits in all."""
 
     compute: int
     weight_tile: int
@@ -42,10 +42,21 @@ class Tiling(NamedTuple):
     all_inputs: int
     all_outputs: int
     """In elements: outputs change width on their way."""
-    stationary: int
-    weight_reads: int
-    input_reads: int
-    output_accesses: int
+
+
+class Scratch(NamedTuple):
+    """Space for one trial: how often each loop runs, and the count of each action."""
+
+    loop_counts: np.ndarray
+    actions: np.ndarray
+
+
+class Best(NamedTuple):
+    """The best mapping so far: cycles, stalls, stationarity, tile and order; actions; energy."""
+
+    mapping: np.ndarray
+    actions: np.ndarray
+    energy: np.ndarray
 
 
 @njit(cache=True)
@@ -184,7 +195,6 @@ def price_tile(p: Problem, tile: Tile, counts: np.ndarray, tiles: int) -> Tiling
     weights, inputs, outputs = tile_volumes(p, tile)
     blocks = ceil_div(tile[OUT_CHANNELS], p.array_columns)
     positions = tile[BATCH] * tile[OUT_ROWS] * tile[OUT_COLUMNS]
-    stationary, weight_reads, input_reads, output_accesses = array_side(p, tile)
     return Tiling(
         compute=tiles * positions * blocks * reduction_steps(p, tile[IN_CHANNELS]),
         weight_tile=weights,
@@ -193,10 +203,6 @@ def price_tile(p: Problem, tile: Tile, counts: np.ndarray, tiles: int) -> Tiling
         all_weights=weights * counts[IN_CHANNELS] * counts[OUT_CHANNELS],
         all_inputs=inputs * (tiles // counts[OUT_CHANNELS]),
         all_outputs=moved_outputs(p, tile, counts),
-        stationary=stationary,
-        weight_reads=tiles * weight_reads,
-        input_reads=tiles * input_reads,
-        output_accesses=tiles * output_accesses,
     )
 
 
@@ -213,9 +219,14 @@ def cycles_floor(p: Problem, t: Tiling) -> int:
 
 @njit(cache=True)
 def price_order(
-    p: Problem, t: Tiling, order: np.ndarray, counts: np.ndarray, trial: np.ndarray
+    p: Problem,
+    t: Tiling,
+    output_accesses: int,
+    order: np.ndarray,
+    counts: np.ndarray,
+    trial: np.ndarray,
 ) -> tuple[int, int]:
-    """Cycles and stalls of a tiling under one loop order; fills `trial` with action counts."""
+    """Cycles and stalls of a tiling under one loop order; fills in the actions it decides."""
     w_trips, w_block = reuse(t.weight_tile, p.weight_half, INDEXES_WEIGHTS, order, counts)
     a_trips, a_block = reuse(t.input_tile, p.input_half, INDEXES_INPUTS, order, counts)
     q_trips, q_block = reuse(t.output_tile, p.output_half, INDEXES_OUTPUTS, order, counts)
@@ -231,13 +242,10 @@ def price_order(
     between = weights_in + inputs_in + sums_in + outputs_out - first - last
     stall = max(0, ceil_div(between, bw) - t.compute) + ceil_div(first, bw) + ceil_div(last, bw)
 
-    trial[0] = t.compute
-    trial[1] = t.weight_reads
     trial[2] = weights_in
-    trial[3] = t.input_reads
     trial[4] = inputs_in
-    trial[5] = t.output_accesses + t.all_outputs * q_trips * acc
-    trial[6] = t.output_accesses + sums_in
+    trial[5] = output_accesses + t.all_outputs * q_trips * acc
+    trial[6] = output_accesses + sums_in
     trial[7] = weights_in + inputs_in + sums_in
     trial[8] = outputs_out
     return t.compute + stall, stall
@@ -245,21 +253,16 @@ def price_order(
 
 @njit(cache=True)
 def search_orders(
-    p: Problem,
-    tile: Tile,
-    action_pj: np.ndarray,
-    orders: np.ndarray,
-    best: np.ndarray,
-    best_counts: np.ndarray,
-    best_energy: float,
-) -> float:
-    """Try every loop order of one tiling; returns the least energy at the least cycles so far."""
-    counts = np.empty(5, dtype=np.int64)
-    trial = np.empty(9, dtype=np.int64)
+    p: Problem, tile: Tile, action_pj: np.ndarray, orders: np.ndarray, scratch: Scratch, best: Best
+) -> None:
+    """Try every loop order of one tiling, and note any that beats the best so far."""
+    counts, trial, mapping = scratch.loop_counts, scratch.actions, best.mapping
     tiles, active = tile_counts(p, tile, counts)
     t = price_tile(p, tile, counts, tiles)
-    if best[0] >= 0 and cycles_floor(p, t) > best[0]:
-        return best_energy
+    if mapping[0] >= 0 and cycles_floor(p, t) > mapping[0]:
+        return
+    stationary, weight_reads, input_reads, output_accesses = array_side(p, tile)
+    trial[0], trial[1], trial[3] = t.compute, tiles * weight_reads, tiles * input_reads
     square = active >> OUT_ROWS & 1 and counts[OUT_ROWS] == counts[OUT_COLUMNS]
     for index in range(orders.shape[1]):
         order = orders[active, index]
@@ -267,44 +270,43 @@ def search_orders(
             break
         if square and columns_first(order):
             continue
-        cycles, stall = price_order(p, t, order, counts, trial)
-        if best[0] >= 0 and cycles > best[0]:
+        cycles, stall = price_order(p, t, tiles * output_accesses, order, counts, trial)
+        if mapping[0] >= 0 and cycles > mapping[0]:
             continue
         energy = 0.0
         for action in range(9):
             energy += trial[action] * action_pj[action]
-        if cycles == best[0] and energy >= best_energy:
+        if cycles == mapping[0] and energy >= best.energy[0]:
             continue
-        best_energy = energy
-        best[0], best[1], best[2] = cycles, stall, t.stationary
+        best.energy[0] = energy
+        best.actions[:] = trial
+        mapping[0], mapping[1], mapping[2] = cycles, stall, stationary
         for loop in range(5):
-            best[3 + loop] = tile[loop]
-        fill_order(best, order)
-        best_counts[:] = trial
-    return best_energy
+            mapping[3 + loop] = tile[loop]
+        fill_order(mapping, order)
 
 
 @njit(cache=True)
 def search(p: Problem, action_pj: np.ndarray, orders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Best mapping: (cycles, stalls, stationarity, five tile sizes, five loops), and its counts."""
-    best = np.full(13, -1, dtype=np.int64)
-    best_counts = np.zeros(9, dtype=np.int64)
-    best_energy = np.inf
+    """Best mapping: (cycles, stalls, stationarity, five tile sizes, five loops), and its actions.
+
+    Large tiles come first: they are good enough for most others to be ruled out by their floor.
+    """
+    best = Best(np.full(13, -1, dtype=np.int64), np.zeros(9, dtype=np.int64), np.full(1, np.inf))
+    scratch = Scratch(np.empty(5, dtype=np.int64), np.empty(9, dtype=np.int64))
     side = max(p.out_rows, p.out_columns)
     channel_step = 1 if p.im2col else p.array_columns
-    for i_oc in range(doublings(p.out_channels, channel_step)):
+    for i_oc in range(doublings(p.out_channels, channel_step) - 1, -1, -1):
         oc = min(channel_step << i_oc, p.out_channels)
-        for i_ic in range(doublings(p.in_channels, 1)):
+        for i_ic in range(doublings(p.in_channels, 1) - 1, -1, -1):
             ic = min(1 << i_ic, p.in_channels)
-            for i_o in range(doublings(side, 1)):
+            for i_o in range(doublings(side, 1) - 1, -1, -1):
                 rows, columns = min(1 << i_o, p.out_rows), min(1 << i_o, p.out_columns)
-                for i_b in range(doublings(p.batch, 1)):
+                for i_b in range(doublings(p.batch, 1) - 1, -1, -1):
                     tile = (min(1 << i_b, p.batch), rows, columns, ic, oc)
                     if fits(p, tile):
-                        best_energy = search_orders(
-                            p, tile, action_pj, orders, best, best_counts, best_energy
-                        )
-    return best, best_counts
+                        search_orders(p, tile, action_pj, orders, scratch, best)
+    return best.mapping, best.actions
 
 
 @njit(cache=True)

@@ -246,7 +246,7 @@ def _gated(bench: Bench, trained: Trained, outcome: Replay) -> list[Variant]:
             *cost,
         ),
         Variant(
-            "adaptive, frozen at its most frequent choices",
+            "frozen choices",
             "frozen",
             "",
             *accuracies(frozen, frozen),
@@ -255,7 +255,7 @@ def _gated(bench: Bench, trained: Trained, outcome: Replay) -> list[Variant]:
             frozen_cost.latency_s,
         ),
         Variant(
-            "adaptive, decisions shuffled across inputs",
+            "shuffled decisions",
             "shuffled",
             "",
             *accuracies(dealt, dealt_validation),

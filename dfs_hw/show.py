@@ -224,7 +224,7 @@ def accelerator(machine: Accelerator) -> None:
     line(f"{machine.title}\n{machine.paper}")
     table = _table("constant", "value", "status", "source")
     for path, value, source in machine.constants():
-        table.add_row(path, f"{value:,g}", source.status, source.text)
+        table.add_row(path, f"{value:,.10g}", source.status, source.text)
     _wide().print(table)
     options = _table("what is charged", "setting")
     for name, value in machine.fidelity.model_dump().items():

@@ -93,7 +93,7 @@ class Facts:
         """(name, value with unit, source) of every constant that entered the energies."""
         machine = self.table.accelerator
         for path, value, source in machine.constants():
-            yield path, f"{value:,g}", source
+            yield path, f"{value:,.10g}", source
         pricing = Pricing(machine)
         for action, pj in zip(ACTIONS, pricing.action_pj, strict=True):
             if not action.startswith("dram"):

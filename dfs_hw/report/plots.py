@@ -48,7 +48,7 @@ def savings(facts: Facts) -> Figure:
     axes.set_xlabel("relative to the highest precision everywhere")
     for label, color in (("BitOps", BITOPS), ("energy", ENERGY), ("latency", LATENCY)):
         axes.bar(0, 0, color=color, label=label)
-    axes.legend(loc="lower right", frameon=False)
+    _legend_above(axes)
     axes.grid(axis="x", color=GRID)
     return figure
 
@@ -70,11 +70,14 @@ def distribution(facts: Facts) -> Figure:
     for share, name in (("mean", "mean"), ("p95", "p95")):
         value = spread(energy)[share]
         axes.axvline(value, color=INK, linewidth=1, linestyle="--" if share == "p95" else "-")
-        axes.text(value, axes.get_ylim()[1], f" {name}", va="top", fontsize=8, color=INK)
+        axes.annotate(
+            name, (value, 1), (0, 3), ("data", "axes fraction"), "offset points",
+            ha="center", fontsize=8, color=INK,
+        )  # fmt: skip
     _mark_static(axes, facts)
     axes.set_xlabel("energy of one input, µJ")
     axes.set_ylabel("inputs")
-    axes.legend(loc="upper left", frameon=False)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.04), ncols=2, frameon=False, fontsize=8)
     axes.grid(axis="y", color=GRID)
     return figure
 
