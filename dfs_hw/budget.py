@@ -27,6 +27,12 @@ _PREFIXES = {
 _NUMBER = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(.*?)\s*")
 
 
+TOLERANCE = 0.025
+"""Share of a budget by which the mean cost may miss it and still count as on target."""
+
+GROWTH = 1.2
+
+
 @dataclass(frozen=True)
 class Budget:
     """A mean cost per input to stay within."""
@@ -68,17 +74,23 @@ class Budget:
         return self.text
 
 
-@dataclass(frozen=True)
 class SignSwitch:
     """DFS's controller: price the cost while a batch is over budget, reward it while under.
 
     The upward push is what brings back gates that have closed for good. The cost is the mean over
-    the batch, relative to the highest precision, so `strength` depends neither on the batch size
-    nor on the depth, unlike the original's beta.
+    the batch, relative to the highest precision, so the strength depends neither on the batch size
+    nor on the depth, unlike the original's.
+
+    The push only wins where it outweighs what precision is worth to the task, which nobody knows
+    beforehand: so it starts gentle and grows with every epoch that ends off target.
+
+    Args:
+        target: mean cost to reach, relative to the highest precision everywhere.
+        strength: of the push at first, in loss per unit of relative cost.
     """
 
-    target: float
-    strength: float
+    def __init__(self, target: float, strength: float) -> None:
+        self.target, self.strength = target, strength
 
     def __call__(self, costs: Tensor) -> Tensor:
         """Term to add to the loss, from the relative cost [N] of each input; waits for no device.
@@ -88,6 +100,11 @@ class SignSwitch:
         mean = costs.mean()
         sign = (mean.detach() > self.target).to(mean.dtype) * 2 - 1
         return sign * self.strength * mean
+
+    def adapt(self, cost: float) -> None:
+        """Grow stronger after an epoch of the given mean cost, unless that is on target."""
+        if abs(cost - self.target) > TOLERANCE * self.target:
+            self.strength *= GROWTH
 
 
 def _scale(text: str, unit: str, metric: str) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from accel_models.errors import InputError
+from accel_models.files import whole_file
 from dfs_hw.networks import DFSResNet, build_network
 
 _KEY = "dfs-hw"
@@ -36,14 +36,15 @@ def save_checkpoint(path: Path | str, network: DFSResNet, facts: Mapping[str, An
 
     Args:
         facts: anything JSON can hold, to be kept beside the tensors.
+
+    Raises:
+        InputError: if the place cannot be written to.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
     about = {"shape": network.shape, "versions": versions(), **facts}
-    partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, {_KEY: json.dumps(about, sort_keys=True)})
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        save_file(tensors, partial, {_KEY: json.dumps(about, sort_keys=True)})
     return path
 
 

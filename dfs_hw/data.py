@@ -23,7 +23,7 @@ DATASETS = ("digits", "cifar10")
 DATA_ENV = "DFS_HW_DATA"
 
 DEGRADED_SHARE = 0.6
-NOISE, BLUR, OCCLUSION = 0.7, 2.4, 0.65
+NOISE, BLUR, OCCLUSION = 1.2, 3.5, 0.85
 """At severity 1: deviation of the noise as a share of white, deviation of the blur in pixels of a
 16-pixel image, and side of the hidden square as a share of the image."""
 
@@ -189,10 +189,16 @@ def load_digits(seed: int = 0, size: int = 16) -> Splits:
     )
     mean, std = _statistics(pixels[torch.from_numpy(train)])
     whole = Dataset(
-        "digits", pixels, labels, mean, std, max_shift=1, severity=torch.from_numpy(severity).float()
+        "digits",
+        pixels,
+        labels,
+        mean,
+        std,
+        max_shift=1,
+        severity=torch.from_numpy(severity).float(),
     )
-    parts = (whole.subset(torch.from_numpy(np.sort(part))) for part in (train, validation, test))
-    return Splits(*parts, classes=tuple(str(digit) for digit in range(10)))
+    parts = [whole.subset(torch.from_numpy(np.sort(part))) for part in (train, validation, test)]
+    return Splits(parts[0], parts[1], parts[2], tuple(str(digit) for digit in range(10)))
 
 
 def degrade(image: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray:
@@ -279,7 +285,7 @@ def _cifar10_folder(root: str | Path | None) -> Path:
 
 
 def _download_cifar10() -> Path:
-    import pooch
+    import pooch  # type: ignore[import-untyped]
 
     cache = Path(pooch.os_cache("dfs-hw"))
     folder = cache / CIFAR10_FOLDER

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from accel_models.cost_table import CostTable
+from accel_models.cost_table import CostTable, Metric
 from accel_models.errors import InputError
 from accel_models.precision import Precision, highest
 
@@ -83,8 +84,8 @@ class HardwareCost(nn.Module):
         return self(one_hot.to(self.unit_costs))
 
 
-def _summands(metric: str) -> tuple[str, ...]:
-    return ("energy", "latency") if metric == "edp" else (metric,)
+def _summands(metric: str) -> tuple[Metric, ...]:
+    return ("energy", "latency") if metric == "edp" else (cast(Metric, metric),)
 
 
 def _check_finite(

@@ -9,7 +9,7 @@ own; the weights are shared.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -75,7 +75,10 @@ class GatedBlock(nn.Module):
             for index in self.index_of
         )
         weights = gate[:, :, None, None, None].unbind(1)
-        return torch.stack([w * y for w, y in zip(weights, outputs, strict=True)]).sum(0)
+        mixed = weights[0] * next(outputs)
+        for weight, output in zip(weights[1:], outputs, strict=True):
+            mixed = torch.addcmul(mixed, weight, output)
+        return mixed
 
     def _side(self, x: Tensor, index: int) -> Tensor:
         if self.shortcut is None:
@@ -131,8 +134,13 @@ class DFSResNet(nn.Module):
             GatedBlock(*shape, choices if position else (top,))
             for position, shape in enumerate(plan)
         )
-        self.gate = RecurrentGate(tuple(shape[0] for shape in plan[1:]), len(choices))
+        self.gate = RecurrentGate(tuple(shape[0] for shape in plan[1:]), len(choices), top)
         self.classifier = QuantizedLinear(widths[-1], classes, top)
+
+    @property
+    def all_blocks(self) -> list[GatedBlock]:
+        """The residual blocks, the first of which is in no decision unit."""
+        return cast(list[GatedBlock], list(self.blocks))
 
     @property
     def units(self) -> tuple[str, ...]:
@@ -150,17 +158,26 @@ class DFSResNet(nn.Module):
             "widths": list(self.widths),
         }
 
-    def uniform(self, precision: Precision | str | int) -> Tensor:
-        """The assignment [units] in which every unit makes the same choice.
+    def uniform(self, choice: Precision | str | int) -> Tensor:
+        """The assignment [units] in which every unit makes the same choice."""
+        return self.assign([choice] * len(self.units))
+
+    def assign(self, choices: Sequence[Precision | str | int]) -> Tensor:
+        """The assignment [units] of the given choices, one for each unit.
 
         Raises:
-            InputError: if `precision` is none of the network's choices.
+            InputError: if one is none of the network's choices, or there are too many or too few.
         """
-        choice = Precision.parse(precision)
-        if choice not in self.choices:
-            names = ", ".join(map(str, self.choices))
-            raise InputError(f"'{choice}' is none of the network's choices: {names}")
-        return torch.full((len(self.units),), self.choices.index(choice))
+        parsed = [Precision.parse(choice) for choice in choices]
+        if len(parsed) != len(self.units):
+            raise InputError(
+                f"{len(parsed)} choices were given for the {len(self.units)} units of {self.name}"
+            )
+        for choice in parsed:
+            if choice not in self.choices:
+                names = ", ".join(map(str, self.choices))
+                raise InputError(f"'{choice}' is none of the network's choices: {names}")
+        return torch.tensor([self.choices.index(choice) for choice in parsed])
 
     def forward(
         self,
@@ -183,7 +200,7 @@ class DFSResNet(nn.Module):
             return self._gated(x, self.training if all_branches is None else all_branches)
         self._check(assignment, len(x))
         x = self.first(x)
-        for unit, block in enumerate(self.blocks[1:]):
+        for unit, block in enumerate(self.all_blocks[1:]):
             if assignment.ndim == 1:
                 x = block.run(x, int(assignment[unit]))
             else:
@@ -193,7 +210,7 @@ class DFSResNet(nn.Module):
     def _gated(self, x: Tensor, all_branches: bool) -> Outcome:
         x = self.first(x)
         state, gates = self.gate.initial_state(x), []
-        for unit, block in enumerate(self.blocks[1:]):
+        for unit, block in enumerate(self.all_blocks[1:]):
             gate, state = self.gate(unit, x, state)
             x = block.mixture(x, gate) if all_branches else run_chosen(block, x, gate.argmax(-1))
             gates.append(gate)
@@ -208,7 +225,7 @@ class DFSResNet(nn.Module):
         with torch.no_grad():
             x = self.first(x)
         state, gates = self.gate.initial_state(x), []
-        for unit, block in enumerate(self.blocks[1:]):
+        for unit, block in enumerate(self.all_blocks[1:]):
             gate, state = self.gate(unit, x, state)
             gates.append(gate)
             with torch.no_grad():
@@ -217,14 +234,14 @@ class DFSResNet(nn.Module):
 
     def first(self, x: Tensor) -> Tensor:
         """The part before the first decision: stem and first block."""
-        return self.blocks[0].run(functional.relu(self.stem_norm(self.stem(x, 0))), 0)
+        return self.all_blocks[0].run(functional.relu(self.stem_norm(self.stem(x, 0))), 0)
 
     def classify(self, x: Tensor) -> Tensor:
         return self.classifier(x.mean((2, 3)))
 
     def inherit(self) -> None:
         """Start all widths from the batch norms of the highest, the only one trained so far."""
-        for block in self.blocks:
+        for block in self.all_blocks:
             block.inherit()
 
     def _check(self, assignment: Tensor, inputs: int) -> None:
@@ -287,7 +304,7 @@ def build_network(
 def named_layers(network: DFSResNet) -> Iterator[tuple[str, nn.Module]]:
     """The layers that multiply, by name, in execution order."""
     yield "stem", network.stem
-    for number, block in enumerate(network.blocks, start=1):
+    for number, block in enumerate(network.all_blocks, start=1):
         for part in ("shortcut", "conv1", "conv2"):
             if getattr(block, part) is not None:
                 yield f"block{number}.{part}", getattr(block, part)

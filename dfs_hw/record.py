@@ -50,7 +50,12 @@ def evaluate(
 
 
 def record(
-    network: DFSResNet, dataset: Dataset, path: Path | str, header: TraceHeader, *, batch: int = BATCH
+    network: DFSResNet,
+    dataset: Dataset,
+    path: Path | str,
+    header: TraceHeader,
+    *,
+    batch: int = BATCH,
 ) -> Path:
     """Write the decisions of a network on a data set to a gate trace, batch by batch.
 
@@ -89,6 +94,7 @@ def _outcomes(
     network: DFSResNet, dataset: Dataset, assignment: Tensor | None, batch: int
 ) -> Iterator[Outcome]:
     was_training, start = network.training, 0
+    dataset = dataset.to(network.stem.weight.device)
     network.eval()
     try:
         for images, _ in dataset.batches(batch):

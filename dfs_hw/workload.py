@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from accel_models.precision import highest
 from accel_models.workload import Layer, Role, Workload
-from dfs_hw.gates import EMBEDDING
 from dfs_hw.networks import DFSResNet, GatedBlock, named_layers
-from dfs_hw.quantize import QuantizedConv2d
+from dfs_hw.quantize import QuantizedConv2d, QuantizedLinear
 
 Edges = list[tuple[str, str]]
 
@@ -29,7 +28,7 @@ def workload_of(network: DFSResNet, image_size: tuple[int, int]) -> Workload:
     layers = [_layer("stem", network.stem, sizes, "fixed", "")]
     edges: Edges = []
     feeding = "stem"
-    for number, block in enumerate(network.blocks, start=1):
+    for number, block in enumerate(network.all_blocks, start=1):
         name = f"block{number}"
         unit = name if name in network.units else ""
         if unit:
@@ -66,15 +65,12 @@ def _block_edges(block: GatedBlock, name: str, feeding: str) -> Edges:
 
 
 def _gate_layers(network: DFSResNet, unit: str) -> list[Layer]:
-    embed: Any = network.gate.embed[network.units.index(unit)]
-    shapes = {
-        "embed": (embed.in_features, EMBEDDING),
-        "lstm": (2 * EMBEDDING, 4 * EMBEDDING),
-        "head": (EMBEDDING, len(network.choices)),
-    }
+    gate, number = network.gate, network.units.index(unit)
+    parts = {"embed": gate.embed[number], "lstm": gate.cell, "head": gate.head}
+    shapes = {part: cast(QuantizedLinear, layer).weight.shape for part, layer in parts.items()}
     return [
-        Layer(f"{unit}.gate.{part}", *shape, role="gate", unit=unit)
-        for part, shape in shapes.items()
+        Layer(f"{unit}.gate.{part}", inputs, outputs, role="gate", unit=unit)
+        for part, (outputs, inputs) in shapes.items()
     ]
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 
 from accel_models.precision import Precision
@@ -24,7 +24,7 @@ COMPONENT_COLORS = dict(
         strict=True,
     )
 )
-SKIPPED, NARROW, WIDE = "#e9edf0", np.array([0.75, 0.87, 0.9]), np.array([0.04, 0.23, 0.36])
+SKIPPED, NARROW, WIDE = "#e9edf0", "#bfdee6", "#0a3b5c"
 WIDTH = 9.0
 
 
@@ -180,7 +180,7 @@ def difficulty(facts: Facts) -> Figure | None:
         flierprops={"markersize": 2, "markeredgecolor": FAINT},
     )
     for box in boxes["boxes"]:
-        box.set_facecolor(to_hex(NARROW))
+        box.set_facecolor(NARROW)
     axes.set_xlabel("severity of the degradation")
     axes.set_ylabel("energy of one input, µJ")
     axes.grid(axis="y", color=GRID)
@@ -209,13 +209,11 @@ def _figure(height: float) -> tuple[Figure, Axes]:
 
 
 def _choice_colors(choice_set: tuple[Precision, ...]) -> list[str]:
-    executed = sorted({c.bitops_per_mac for c in choice_set if not c.is_skip})
-    steps = max(len(executed) - 1, 1)
-    colors = {
-        cost: to_hex(NARROW + (WIDE - NARROW) * (rank / steps if len(executed) > 1 else 1))
-        for rank, cost in enumerate(executed)
-    }
-    return [SKIPPED if c.is_skip else colors[c.bitops_per_mac] for c in choice_set]
+    """Grey for skipping, then from pale to deep by BitOps."""
+    shades = LinearSegmentedColormap.from_list("widths", [NARROW, WIDE])
+    costs = sorted({c.bitops_per_mac for c in choice_set if not c.is_skip})
+    depth = dict(zip(costs, np.linspace(0 if len(costs) > 1 else 1, 1, len(costs)), strict=True))
+    return [SKIPPED if c.is_skip else to_hex(shades(depth[c.bitops_per_mac])) for c in choice_set]
 
 
 def _mark_static(axes: Axes, facts: Facts) -> None:

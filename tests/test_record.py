@@ -1,0 +1,118 @@
+from pathlib import Path
+
+import pytest
+import torch
+from test_networks import trained
+
+from accel_models import load_accelerator
+from accel_models.cost_table import cost_table
+from accel_models.errors import DfsHwError
+from accel_models.precision import highest
+from accel_models.replay import replay
+from accel_models.trace import GateTrace, TraceHeader
+from dfs_hw.data import Dataset
+from dfs_hw.hardware_cost import HardwareCost
+from dfs_hw.networks import DFSResNet, build_network
+from dfs_hw.record import evaluate, modal_assignment, record, shuffled
+from dfs_hw.workload import workload_of
+
+SIDE = 12
+
+
+@pytest.fixture(scope="module")
+def network() -> DFSResNet:
+    return trained()
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    generator = torch.Generator().manual_seed(3)
+    contrast = torch.rand(61, 1, 1, 1, generator=generator)
+    noise = torch.rand(61, 1, SIDE, SIDE, generator=generator) - 0.5
+    return Dataset(
+        "noise",
+        (255 * (0.5 + noise * contrast)).to(torch.uint8),
+        torch.randint(5, (61,), generator=generator),
+        mean=torch.tensor([0.5]),
+        std=torch.tensor([0.1]),
+    )
+
+
+def header(network: DFSResNet) -> TraceHeader:
+    workload = workload_of(network, (SIDE, SIDE))
+    top = highest(network.choices)
+    return TraceHeader(
+        "resnet14", "noise", workload, network.choices, top, "bitfusion-published", 0, "0"
+    )
+
+
+def test_evaluation_is_that_of_the_network(network: DFSResNet, dataset: Dataset) -> None:
+    with torch.no_grad():
+        outcome = network(dataset.normalized(dataset.pixels))
+    result = evaluate(network, dataset, batch=17)
+    assert torch.equal(result.predictions, outcome.logits.argmax(1))
+    assert torch.equal(result.choices, outcome.choices)
+    right = (outcome.logits.argmax(1) == dataset.labels).float().mean()
+    assert result.accuracy == pytest.approx(float(right))
+
+
+def test_forced_choices_follow_their_inputs_through_batches(
+    network: DFSResNet, dataset: Dataset
+) -> None:
+    free = evaluate(network, dataset)
+    forced = evaluate(network, dataset, free.choices, batch=13)
+    assert torch.equal(free.predictions, forced.predictions)
+    assert torch.equal(free.choices, forced.choices)
+
+
+def test_evaluation_leaves_the_mode_as_it_was(network: DFSResNet, dataset: Dataset) -> None:
+    network.train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    evaluate(network, dataset)
+    assert network.training
+    assert all(torch.equal(value, before[n]) for n, value in network.state_dict().items())
+    network.eval()
+
+
+def test_a_width_that_never_trained_is_refused(dataset: Dataset) -> None:
+    network = build_network("resnet8", "2,8", 5, 1, widths=(4, 4, 4))
+    with pytest.raises(DfsHwError, match="not been trained"):
+        evaluate(network, dataset)
+
+
+def test_a_trace_holds_what_evaluation_finds(
+    network: DFSResNet, dataset: Dataset, tmp_path: Path
+) -> None:
+    trace = GateTrace.read(record(network, dataset, tmp_path / "t.parquet", header(network)))
+    result = evaluate(network, dataset)
+    assert trace.input_ids.tolist() == list(range(61))
+    assert trace.labels.tolist() == dataset.labels.tolist()
+    assert trace.predictions.tolist() == result.predictions.tolist()
+    assert trace.choices.tolist() == result.choices.tolist()
+    assert trace.accuracy == pytest.approx(result.accuracy)
+
+
+def test_replaying_a_trace_costs_what_the_loss_was_told(
+    network: DFSResNet, dataset: Dataset, tmp_path: Path
+) -> None:
+    about = header(network)
+    machine = load_accelerator("bitfusion-published")
+    table = cost_table(about.workload, machine, network.choices)
+    trace = GateTrace.read(record(network, dataset, tmp_path / "t.parquet", about))
+    energies = replay(trace, table).energy_j
+    cost = HardwareCost(table)
+    told = cost.of_choices(torch.from_numpy(trace.choices)) * cost.reference
+    assert told.tolist() == pytest.approx(energies.tolist(), rel=1e-5)
+    assert len(set(energies.tolist())) > 3
+
+
+def test_modal_choice_is_the_most_frequent_of_each_unit() -> None:
+    choices = torch.tensor([[0, 3], [0, 1], [2, 1], [0, 1], [2, 3]])
+    assert modal_assignment(choices).tolist() == [0, 1]
+
+
+def test_shuffling_deals_whole_decisions_to_other_inputs() -> None:
+    choices = torch.arange(40).reshape(20, 2)
+    dealt = shuffled(choices, torch.Generator().manual_seed(0))
+    assert not torch.equal(dealt, choices)
+    assert sorted(dealt.tolist()) == choices.tolist()
