@@ -79,17 +79,30 @@ class CostTable:
             InfeasibleError: if a choice cannot run on the machine.
         """
         self.require_feasible()
+        values = self._layer_costs(metric)
+        return float(values[self.unit_of_layer < 0, 0].sum()), self.per_unit(values)
+
+    def reference(self, metric: Metric) -> float:
+        """Cost of one input at the highest precision everywhere, in a network without gates.
+
+        Units and errors are those of `costs`.
+        """
+        self.require_feasible()
+        gates = np.array([layer.role == "gate" for layer in self.workload.layers])
+        column = self.choices.index(highest(self.choices))
+        return float(self._layer_costs(metric)[~gates, column].sum())
+
+    def _layer_costs(self, metric: Metric) -> np.ndarray:
+        """Cost of each layer for one input, float64 [layer, choice], in SI units."""
         if metric == "energy":
             pricing = Pricing(self.accelerator)
             per_layer = pricing.energy_pj(self.counts[:, :, 0], self.cycles[:, :, 0])
-            values = per_layer.sum(axis=-1) * 1e-12
-        elif metric == "latency":
-            values = self.cycles[:, :, 0] / self.accelerator.frequency_hz
-        elif metric == "bitops":
-            values = self.bitops.astype(np.float64)
-        else:
-            raise InputError(f"unknown metric '{metric}': use energy, latency or bitops")
-        return float(values[self.unit_of_layer < 0, 0].sum()), self.per_unit(values)
+            return per_layer.sum(axis=-1) * 1e-12
+        if metric == "latency":
+            return self.cycles[:, :, 0] / self.accelerator.frequency_hz
+        if metric == "bitops":
+            return self.bitops.astype(np.float64)
+        raise InputError(f"unknown metric '{metric}': use energy, latency or bitops")
 
     def per_unit(self, values: np.ndarray) -> np.ndarray:
         """Sum [layer, ...] over the layers of each unit: [unit, ...]."""

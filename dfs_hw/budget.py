@@ -121,11 +121,11 @@ def _scale(text: str, unit: str, metric: str) -> float:
 
 
 def _check_reachable(text: str, fraction: float, cost: HardwareCost) -> None:
-    floor = cost.floor
-    if not floor <= fraction <= 1:
+    floor, ceiling = cost.floor, cost.ceiling
+    if not floor <= fraction <= ceiling:
         unit = UNITS[cost.metric]
         raise InputError(
             f"budget '{text}' is {fraction:.3g} of the {cost.metric} at the highest precision, "
-            f"and only {floor:.3f} to 1 can be reached "
-            f"({floor * cost.reference:.3g} to {cost.reference:.3g} {unit})"
+            f"and only {floor:.3f} to {ceiling:.3f} can be reached "
+            f"({floor * cost.reference:.3g} to {ceiling * cost.reference:.3g} {unit})"
         )

@@ -12,6 +12,7 @@ import typer
 
 from accel_models.errors import DfsHwError, InputError
 from dfs_hw import show
+from dfs_hw.train_config import TrainConfig, recipe
 
 app = typer.Typer(
     help=(
@@ -48,18 +49,18 @@ Epochs = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 
-DEFAULT_CHOICES, DEFAULT_MACHINE = "skip,2,4,8", "bitfusion-published"
+DEFAULTS = TrainConfig()
 
 
 @app.command()
 def demo(
-    data: Data = "digits",
+    data: Data = DEFAULTS.data,
     network: Network = "",
-    choices: Choices = DEFAULT_CHOICES,
-    accelerator: Machine = DEFAULT_MACHINE,
-    metric: Metric = "energy",
-    budget: Budget = "0.6",
-    seed: Seed = 0,
+    choices: Choices = DEFAULTS.choices,
+    accelerator: Machine = DEFAULTS.accelerator,
+    metric: Metric = DEFAULTS.metric,
+    budget: Budget = DEFAULTS.budget,
+    seed: Seed = DEFAULTS.seed,
     epochs: Epochs = None,
     out: Out = Path("out/demo"),
     quiet: Quiet = False,
@@ -81,13 +82,13 @@ def demo(
 
 @app.command()
 def train(
-    data: Data = "digits",
+    data: Data = DEFAULTS.data,
     network: Network = "",
-    choices: Choices = DEFAULT_CHOICES,
-    accelerator: Machine = DEFAULT_MACHINE,
-    metric: Metric = "energy",
-    budget: Budget = "0.6",
-    seed: Seed = 0,
+    choices: Choices = DEFAULTS.choices,
+    accelerator: Machine = DEFAULTS.accelerator,
+    metric: Metric = DEFAULTS.metric,
+    budget: Budget = DEFAULTS.budget,
+    seed: Seed = DEFAULTS.seed,
     epochs: Epochs = None,
     out: Out = Path("out/train"),
     quiet: Quiet = False,
@@ -156,7 +157,7 @@ def simulate(
     network: Annotated[
         str, typer.Argument(help="resnet20, resnet38, ... or a CSV of layers (SCALE-Sim's too).")
     ],
-    accelerator: Machine = DEFAULT_MACHINE,
+    accelerator: Machine = DEFAULTS.accelerator,
     precision: Annotated[
         list[str] | None, typer.Option(help="Bits of every layer; repeat to compare. Default 8.")
     ] = None,
@@ -247,9 +248,7 @@ def _config(
     budget: str,
     seed: int,
     epochs: int | None,
-) -> Any:
-    from dfs_hw.train import recipe
-
+) -> TrainConfig:
     changes: dict[str, Any] = {"network": network} if network else {}
     if epochs is not None:
         changes |= {"backbone_epochs": epochs, "joint_epochs": epochs}
@@ -272,7 +271,7 @@ def _workload(network: str, image: int) -> Any:
     from dfs_hw.networks import build_network
     from dfs_hw.workload import workload_of
 
-    built = build_network(network, DEFAULT_CHOICES, classes=10, in_channels=3)
+    built = build_network(network, DEFAULTS.choices, classes=10, in_channels=3)
     return workload_of(built, (image, image)).without_gates()
 
 

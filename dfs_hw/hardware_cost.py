@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from accel_models.cost_table import CostTable, Metric
 from accel_models.errors import InputError
-from accel_models.precision import Precision, highest
 
 UNITS = {"energy": "J", "latency": "s", "edp": "Js", "bitops": "BitOps"}
 METRICS = tuple(UNITS)
@@ -28,10 +27,12 @@ class HardwareCost(nn.Module):
         metric: energy, latency, edp or bitops.
 
     Attributes:
-        reference: cost of one input at the highest precision everywhere, in J, s, J s or BitOps.
+        reference: cost of one input at the highest precision everywhere in a network without
+            gates, in J, s, J s or BitOps.
 
     Raises:
-        InputError: if the metric is unknown, or the table has no finite cost for a choice.
+        InputError: if the metric is unknown.
+        InfeasibleError: if the machine cannot run one of the choices.
     """
 
     unit_costs: Tensor
@@ -42,12 +43,10 @@ class HardwareCost(nn.Module):
         if metric not in METRICS:
             raise InputError(f"no metric is called '{metric}': choose from {', '.join(METRICS)}")
         self.metric, self.units, self.choices = metric, tuple(table.units), tuple(table.choices)
-        parts = [table.costs(part) for part in _summands(metric)]
-        for _, costs in parts:
-            _check_finite(costs, self.units, self.choices)
-        top = self.choices.index(highest(self.choices))
-        totals = [fixed + costs[:, top].sum() for fixed, costs in parts]
-        self.reference = float(math.prod(totals))
+        summands = _summands(metric)
+        parts = [table.costs(summand) for summand in summands]
+        totals = [table.reference(summand) for summand in summands]
+        self.reference = math.prod(totals)
         relative = [costs / total for (_, costs), total in zip(parts, totals, strict=True)]
         fixed = [part[0] / total for part, total in zip(parts, totals, strict=True)]
         self.register_buffer("unit_costs", torch.tensor(np.stack(relative), dtype=torch.float32))
@@ -58,6 +57,11 @@ class HardwareCost(nn.Module):
         """The lowest mean cost any choices can reach (for edp: a bound)."""
         return float((self.fixed + self.unit_costs.amin(2).sum(1)).prod())
 
+    @property
+    def ceiling(self) -> float:
+        """The highest mean cost: a little over 1, since gates cost something (for edp: a bound)."""
+        return float((self.fixed + self.unit_costs.amax(2).sum(1)).prod())
+
     def forward(self, gates: Tensor) -> Tensor:
         """Relative cost of each input.
 
@@ -65,8 +69,8 @@ class HardwareCost(nn.Module):
             gates: [N, units, choices], one-hot or probabilities.
 
         Returns:
-            [N], 1 for the highest precision everywhere. For edp, values whose mean is the product
-            of the two means.
+            [N], relative to the highest precision everywhere without gates. For edp, values
+            whose mean is the product of the two means.
         """
         expected = (len(self.units), len(self.choices))
         if gates.ndim != 3 or gates.shape[1:] != expected:
@@ -86,14 +90,3 @@ class HardwareCost(nn.Module):
 
 def _summands(metric: str) -> tuple[Metric, ...]:
     return ("energy", "latency") if metric == "edp" else (cast(Metric, metric),)
-
-
-def _check_finite(
-    costs: np.ndarray, units: tuple[str, ...], choices: tuple[Precision, ...]
-) -> None:
-    bad = np.argwhere(~np.isfinite(costs))
-    if len(bad):
-        unit, choice = bad[0]
-        raise InputError(
-            f"the machine cannot run unit '{units[unit]}' at precision {choices[choice]}"
-        )

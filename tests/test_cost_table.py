@@ -23,6 +23,14 @@ def test_uniform_rows_add_up_to_simulate() -> None:
             assert fixed + units[:, index].sum() == pytest.approx(expected, rel=1e-12)
 
 
+def test_the_reference_is_the_static_network_without_gates() -> None:
+    table = cost_table(gated_pair(), MACHINE, "skip,2,8,4/8")
+    static = simulate(gated_pair().without_gates(), MACHINE, 8)
+    assert table.reference("energy") == pytest.approx(static.energy_j, rel=1e-12)
+    assert table.reference("latency") == pytest.approx(static.latency_s, rel=1e-12)
+    assert table.reference("bitops") == static.bitops
+
+
 def test_a_skipped_unit_pays_its_gate_and_its_shortcut_and_nothing_else() -> None:
     table = cost_table(gated_pair(), MACHINE, "skip,8")
     ran = {

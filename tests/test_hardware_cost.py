@@ -1,27 +1,18 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
+from networks import gated_pair
 
-from accel_models import CostTable, Layer, Workload, cost_table, load_accelerator
+from accel_models import CostTable, cost_table, load_accelerator
 from accel_models.errors import DfsHwError, InputError
 from accel_models.precision import highest
 from accel_models.simulator import simulate
 from dfs_hw.hardware_cost import METRICS, HardwareCost
 
 CHOICES = "8,skip,2,4"  # the highest first, so that no test relies on the usual order
-CONV = {"kernel": (3, 3), "out_size": (8, 8), "padding": (1, 1)}
-WORKLOAD = Workload.chain(
-    "pair",
-    [
-        Layer("stem", 3, 16, **CONV, reads_image=True),
-        Layer("a.gate", 16, 4, role="gate", unit="a"),
-        Layer("a.conv", 16, 16, **CONV, role="body", unit="a"),
-        Layer("b.gate", 16, 4, role="gate", unit="b"),
-        Layer("b.side", 16, 32, (1, 1), (4, 4), (2, 2), role="shortcut", unit="b"),
-        Layer("b.conv", 16, 32, (3, 3), (4, 4), (2, 2), (1, 1), role="body", unit="b"),
-        Layer("classifier", 32, 10),
-    ],
-)
+WORKLOAD = gated_pair()
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +25,23 @@ def one_hot(*rows: tuple[int, int]) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_the_highest_precision_everywhere_costs_one(table: CostTable, metric: str) -> None:
+def test_the_highest_precision_everywhere_costs_one_and_its_gates(
+    table: CostTable, metric: str
+) -> None:
     cost = HardwareCost(table, metric)
-    assert cost(one_hot((0, 0))).item() == pytest.approx(1, rel=1e-6)
-    assert cost.reference > 0
+    dearest = cost(one_hot((0, 0))).item()
+    assert dearest == pytest.approx(cost.ceiling, rel=1e-6)
+    assert 1 < dearest < 1.1
+
+
+@pytest.mark.parametrize("metric", ["energy", "latency", "bitops"])
+def test_floor_and_ceiling_are_the_extremes_of_all_assignments(
+    table: CostTable, metric: str
+) -> None:
+    cost = HardwareCost(table, metric)
+    each = cost(one_hot(*itertools.product(range(4), repeat=2)))
+    assert cost.floor == pytest.approx(each.min().item(), rel=1e-6)
+    assert cost.ceiling == pytest.approx(each.max().item(), rel=1e-6)
 
 
 @pytest.mark.parametrize("metric", ["energy", "latency", "bitops"])
@@ -51,9 +55,9 @@ def test_costs_add_up_to_those_of_the_table(table: CostTable, metric: str) -> No
     np.testing.assert_allclose(cost.of_choices(torch.tensor(rows)).numpy() * cost.reference, wanted)
 
 
-def test_reference_is_the_energy_of_the_network_with_its_gates(table: CostTable) -> None:
-    whole = simulate(WORKLOAD, table.accelerator, highest(table.choices))
-    assert HardwareCost(table).reference == pytest.approx(whole.energy_j, rel=1e-12)
+def test_reference_is_the_energy_of_the_network_without_gates(table: CostTable) -> None:
+    static = simulate(WORKLOAD.without_gates(), table.accelerator, highest(table.choices))
+    assert HardwareCost(table).reference == pytest.approx(static.energy_j, rel=1e-12)
 
 
 def test_gradient_is_the_price_of_each_choice(table: CostTable) -> None:
