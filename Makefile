@@ -4,11 +4,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DATA ?= digits
 
 .PHONY: demo test
 
 demo: $(VENV)/.installed
-	$(BIN)/dfs-hw demo --out out/demo
+	$(BIN)/dfs-hw demo --data $(DATA) --out out/demo
 
 test: $(VENV)/.installed
 	$(BIN)/ruff check .
