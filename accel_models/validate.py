@@ -175,9 +175,14 @@ def row_problem(
     Raises:
         InfeasibleError: if the machine cannot multiply at the row's precision, or cannot be built.
     """
-    layer, precision, batch = _layer(name, row)
-    machine = _configured(name, row, base)
-    problem = bit_fusion.problem(layer, precision, batch, machine)
+    size = {column: _integer(name, row, column) for column in LAYER_COLUMNS}
+    changes = _machine_changes(name, row)
+    try:
+        machine = base.configured(**changes)
+        layer, widths = _layer(row.get("layer") or name, size)
+    except InputError as error:  # the numbers are numbers, but no such thing can be
+        raise InfeasibleError(str(error)) from error
+    problem = bit_fusion.problem(layer, widths, size["batch"], machine)
     try:
         return problem, bit_fusion.action_energy_pj(machine), False
     except InputError as error:
@@ -191,10 +196,11 @@ def _equal(name: str, row: Mapping[str, str], column: str, value: int | float) -
     return math.isclose(published, value, rel_tol=RELATIVE_TOLERANCE, abs_tol=0.0)
 
 
-def _layer(name: str, row: Mapping[str, str]) -> tuple[Layer, Precision, int]:
-    size = {column: _integer(name, row, column) for column in LAYER_COLUMNS}
+def _layer(name: str, size: Mapping[str, int]) -> tuple[Layer, Precision]:
+    if size["batch"] < 1:
+        raise InputError(f"batch must be at least 1, got {size['batch']}")
     layer = Layer(
-        name=row.get("layer") or name,
+        name=name,
         in_channels=size["IC"],
         out_channels=size["OC"],
         kernel=(size["K"], size["K"]),
@@ -202,16 +208,16 @@ def _layer(name: str, row: Mapping[str, str]) -> tuple[Layer, Precision, int]:
         stride=(size["S"], size["S"]),
         reads_image=bool(size["im2col"]),
     )
-    return layer, Precision(size["wprec"], size["iprec"]), size["batch"]
+    return layer, Precision(size["wprec"], size["iprec"])
 
 
-def _configured(name: str, row: Mapping[str, str], base: Accelerator) -> Accelerator:
+def _machine_changes(name: str, row: Mapping[str, str]) -> dict[str, int | float]:
     changes: dict[str, int | float] = {
         field: _integer(name, row, column) for column, field in MACHINE_COLUMNS.items()
     }
     if row.get("e_dram_pJ_per_bit"):
         changes["dram__pj_per_bit"] = _number(name, row, "e_dram_pJ_per_bit")
-    return base.configured(**changes)
+    return changes
 
 
 def _stated_energies(name: str, row: Mapping[str, str], unknown: InputError) -> tuple[float, ...]:

@@ -46,6 +46,9 @@ def test_an_energy_off_by_a_billionth_is_found(tmp_path: Path, row: dict[str, st
         ({"iprec": "16"}, "16-bit activations are wider than the array's 8 bits"),
         ({"wprec": "9"}, "9-bit weights are wider"),
         ({"wbuf_bytes": "512"}, "no tiling fits: .* of the weight buffer"),
+        ({"pmin": "16"}, "array.min_bits must be at most"),
+        ({"batch": "0"}, "batch must be at least 1"),
+        ({"O": "0"}, "has a size below 1"),
     ],
 )
 def test_rows_the_published_tool_rejects_are_rejected_with_the_reason(
