@@ -67,14 +67,18 @@ def comparison(facts: Facts) -> None:
 
 
 def misjudgement(facts: Facts) -> str:
-    """By how much BitOps misjudged the saving, in one sentence."""
+    """By how much BitOps misjudged the saving."""
     gap = facts.bitops_saving - facts.energy_saving
     verb = "overstated" if gap >= 0 else "understated"
     return (
-        f"BitOps promised {facts.bitops_saving:.1%} less than the highest precision; the machine "
-        f"saves {facts.energy_saving:.1%} energy and {facts.latency_saving:.1%} time: "
+        f"Against the highest precision, BitOps promised {_less(facts.bitops_saving)}; the machine "
+        f"spends {_less(facts.energy_saving)} energy and {_less(facts.latency_saving)} time. "
         f"BitOps {verb} the energy saving by {abs(gap) * 100:.1f} points."
     )
+
+
+def _less(saving: float) -> str:
+    return f"{abs(saving):.1%} {'less' if saving >= 0 else 'more'}"
 
 
 def replay_facts(outcome: Replay) -> dict[str, Any]:
