@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from accel_models.errors import InputError
@@ -26,4 +26,21 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder itself may be what is wrong
+            partial.unlink(missing_ok=True)
+
+
+def writable_folder(path: str | Path) -> Path:
+    """Create a folder, so that long work does not find out at its end that it cannot be kept.
+
+    Raises:
+        InputError: if it cannot be made or written to.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to the folder {path}: {error.strerror or error}") from error
+    if not os.access(path, os.W_OK):
+        raise InputError(f"cannot write to the folder {path}: permission denied")
+    return path

@@ -235,7 +235,7 @@ def load_cifar10(root: str | Path | None = None, seed: int = 0) -> Splits:
     Raises:
         InputError: if the files are absent and cannot be downloaded, or are damaged.
     """
-    folder = _cifar10_folder(root or os.environ.get(DATA_ENV))
+    folder = _cifar10_folder(root or os.environ.get(DATA_ENV) or None)
     pixels, labels = _join([read_cifar_file(folder / name) for name in CIFAR10_TRAINING])
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     train, validation = order[:45_000].sort().values, order[45_000:].sort().values

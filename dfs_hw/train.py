@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from accel_models.accelerator import load_accelerator
 from accel_models.cost_table import CostTable, cost_table
+from accel_models.files import writable_folder
 from accel_models.precision import Precision, highest
 from dfs_hw.budget import TOLERANCE, Budget, SignSwitch
 from dfs_hw.checkpoint import load_checkpoint, save_checkpoint
@@ -118,7 +119,8 @@ def train(
         InputError: if the configuration cannot be used.
         DfsHwError: if the loss stops being finite.
     """
-    bench, out_dir = Bench.of(config, device=device, progress=progress), Path(out_dir)
+    bench = Bench.of(config, device=device, progress=progress)
+    out_dir = writable_folder(out_dir)
     path = out_dir / "network.safetensors"
     if done := _finished(path, "joint", bench):
         return done
@@ -169,7 +171,8 @@ def train_static(
     Args:
         choice: of every unit, or of each unit in order.
     """
-    bench, out_dir = Bench.of(config, device=device, progress=progress), Path(out_dir)
+    bench = Bench.of(config, device=device, progress=progress)
+    out_dir = writable_folder(out_dir)
     network = train_backbone(bench, out_dir)
     if isinstance(choice, Precision | str | int):
         assignment = network.uniform(choice)

@@ -42,6 +42,18 @@ class TrainConfig:
     seed: int = 0
     """Drives splits, degradation of digits, initial weights, order and augmentation."""
 
+    def __post_init__(self) -> None:
+        counts = ("backbone_epochs", "gate_epochs", "joint_epochs", "batch")
+        rates = ("backbone_lr", "joint_lr", "gate_lr", "beta")
+        for name, least in (*((c, 1) for c in counts), ("seed", 0), ("weight_decay", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        for name in rates:
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} must be above 0, got {getattr(self, name)}")
+        if len(self.widths) != 3 or min(self.widths) < 1:
+            raise InputError(f"widths must be three numbers of channels, got {self.widths}")
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TrainConfig:
         """Inverse of `dataclasses.asdict`, also by way of JSON.

@@ -124,6 +124,8 @@ def test_bad_input_ends_in_one_sentence(trace: Path, tmp_path: Path) -> None:
         "no metric": ("demo", "--metric", "joy", "--out", out),
         "not in 'ms'": ("demo", "--budget", "1ms", "--out", out),
         "16 bits on bitfusion-published": ("train", "--choices", "8,16", "--out", out),
+        "seed must be at least 0, got -1": ("train", "--seed", "-1", "--out", out),
+        "cannot write to the folder": ("train", "--out", toml),
     }
     for said, words in cases.items():
         assert said in refused(*words)
