@@ -50,6 +50,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other prog
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 
 DEFAULTS = TrainConfig()
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
 
 
 @app.command()
@@ -234,9 +236,10 @@ def main() -> None:
     except DfsHwError as error:
         print(f"dfs-hw: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("dfs-hw: interrupted", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            print("dfs-hw: interrupted; the same command goes on from here", file=sys.stderr)
+        raise
 
 
 def _config(
