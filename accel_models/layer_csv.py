@@ -95,6 +95,8 @@ def _own_layer(row: Row, first: bool) -> Layer:
 def _scale_sim_layer(row: Row, first: bool) -> Layer:
     size = {column: _number(row, column) for column in SCALE_SIM[1:]}
     stride = size["strides"]
+    if stride < 1:
+        raise InputError("strides must be at least 1, got 0")
     kernel = (size["filter height"], size["filter width"])
     rows, columns = (
         (size[f"ifmap {side}"] - extent) // stride + 1

@@ -226,5 +226,5 @@ def _header(schema: pa.Schema, path: str | Path) -> TraceHeader:
         raise InputError(f"{path} is a Parquet file, but no gate trace: its header is missing")
     try:
         return TraceHeader.from_dict(json.loads(text))
-    except (json.JSONDecodeError, InputError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, InputError) as error:
         raise InputError(f"{path} has a header that cannot be read: {error}") from error

@@ -184,6 +184,15 @@ def test_a_run_of_another_machine_is_refused(run: Path, tmp_path: Path) -> None:
         write_report(tmp_path)
 
 
+def test_a_trace_of_another_run_is_refused(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_bytes((run / "run.json").read_bytes())
+    trace = GateTrace.read(run / "trace.parquet")
+    trace.choices[0] = 0
+    trace.write(tmp_path / "trace.parquet")
+    with pytest.raises(InputError, match="are of different runs"):
+        write_report(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("reached", "said"),
     [(1.049, "was met: +4.9%"), (0.951, "was met: -4.9%"), (1.051, "NOT met"), (0.9, "NOT met")],

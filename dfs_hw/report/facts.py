@@ -125,13 +125,17 @@ def gather(run_dir: Path | str) -> Facts:
             f"{run_dir}/trace.parquet has {len(trace)} inputs, "
             f"the test set of {config['data']} has {len(images)}"
         )
-    return Facts(
+    facts = Facts(
         run=run,
         variants=tuple(Variant(**variant) for variant in run["variants"]),
         verdict=Verdict(**run["budget"]),
         replay=replay(trace, table),
         images=images,
     )
+    recorded = (facts.adaptive.energy_j, facts.adaptive.accuracy)
+    if recorded != (facts.replay.energy_j.mean(), trace.accuracy):
+        raise InputError(f"{run_dir}: run.json and trace.parquet are of different runs")
+    return facts
 
 
 def _read_run(path: Path) -> dict[str, Any]:
