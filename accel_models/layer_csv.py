@@ -17,6 +17,7 @@ from pathlib import Path
 from accel_models.errors import InputError
 from accel_models.workload import Layer, Workload
 
+MAX_DIGITS = 9
 OWN = ("name", "in_channels", "out_channels", "kernel", "out_size")
 SCALE_SIM = (
     "layer name",
@@ -115,13 +116,15 @@ def _scale_sim_layer(row: Row, first: bool) -> Layer:
 
 def _pair(row: Row, column: str, default: str = "") -> tuple[int, int]:
     sides = (row.get(column) or default).lower().split("x")
-    if len(sides) > 2 or not all(side.strip().isdecimal() for side in sides):
+    if len(sides) > 2 or not all(
+        side.strip().isdecimal() and len(side) <= MAX_DIGITS for side in sides
+    ):
         raise InputError(f"{column} must be a size such as 3 or 3x5, got '{row.get(column)}'")
     return int(sides[0]), int(sides[-1])
 
 
 def _number(row: Row, column: str, default: str = "") -> int:
     text = (row.get(column) or default).strip()
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > MAX_DIGITS:
         raise InputError(f"{column} must be a whole number, got '{row.get(column)}'")
     return int(text)

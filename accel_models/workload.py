@@ -15,6 +15,9 @@ import networkx as nx
 from accel_models.errors import InputError
 from accel_models.precision import Precision
 
+MAX_MACS = 10**13
+"""Of one layer for one input; counts of bits stay well inside 64-bit integers up to here."""
+
 Role = Literal["fixed", "body", "shortcut", "gate"]
 
 
@@ -45,6 +48,8 @@ class Layer:
         sizes = (self.in_channels, self.out_channels, *self.kernel, *self.out_size, *self.stride)
         if any(size < 1 for size in (*sizes, self.groups)) or any(pad < 0 for pad in self.padding):
             raise InputError(f"layer '{self.name}' has a size below 1: {self}")
+        if self.macs > MAX_MACS:
+            raise InputError(f"layer '{self.name}' has {self.macs:.3g} MACs, over {MAX_MACS:.0e}")
         if self.in_channels % self.groups or self.out_channels % self.groups:
             raise InputError(
                 f"layer '{self.name}': {self.in_channels} input and {self.out_channels} output "

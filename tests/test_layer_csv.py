@@ -46,6 +46,9 @@ def test_scale_sim_topology(tmp_path: Path) -> None:
         (OWN.replace("head,32", "head,0"), "line 4: layer 'head' has a size below 1"),
         (OWN.replace("head", "stem"), "two layers called 'stem'"),
         (OWN.splitlines()[0], "has no layers"),
+        (OWN.replace("stem,3", "stem," + "9" * 5000), "line 2: in_channels must be"),
+        (OWN.replace("stem,3", "stem,999999999"), "MACs, over 1e\\+13"),
+        (SCALE_SIM.replace("32, 2,", "32, 0,"), "line 3: strides must be at least 1"),
     ],
 )
 def test_malformed_files_are_named(tmp_path: Path, text: str, said: str) -> None:
