@@ -10,7 +10,7 @@ Sources:
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -101,9 +101,15 @@ def _sram_rows() -> dict[tuple[int, int, bool], dict[str, str]]:
 
 @cache
 def _synthesis_rows() -> dict[tuple[int, int, int, int], dict[str, str]]:
-    keys = ("rows", "cols", "max_precision_bits", "min_precision_bits")
-    table = _read("array_synthesis45.csv")
-    return {(*(int(row[key]) for key in keys),): row for row in table}  # type: ignore[misc]
+    return {
+        (
+            int(row["rows"]),
+            int(row["cols"]),
+            int(row["max_precision_bits"]),
+            int(row["min_precision_bits"]),
+        ): row
+        for row in _read("array_synthesis45.csv")
+    }
 
 
 def _read(name: str) -> Sequence[dict[str, str]]:
@@ -111,5 +117,5 @@ def _read(name: str) -> Sequence[dict[str, str]]:
     return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
 
 
-def _listed(items: object) -> str:
-    return ", ".join(str(item) for item in items)  # type: ignore[attr-defined]
+def _listed(items: Iterable[object]) -> str:
+    return ", ".join(map(str, items))

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from accel_models.errors import InputError
 from accel_models.files import whole_file
 from dfs_hw.networks import DFSResNet, build_network
+from dfs_hw.provenance import versions
 
 _KEY = "dfs-hw"
 
@@ -60,7 +58,7 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is damaged, or no .safetensors file: {error}") from error
     try:
@@ -72,12 +70,3 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     except RuntimeError as error:
         raise InputError(f"{path} does not fit the network it describes: {error}") from error
     return Checkpoint(network.eval(), facts)
-
-
-def versions() -> dict[str, str]:
-    """Of everything that shapes a result: this package, PyTorch and Python."""
-    try:
-        own = version("dfs-hw")
-    except PackageNotFoundError:  # run from a source tree
-        own = "unknown"
-    return {"dfs-hw": own, "torch": torch.__version__, "python": platform.python_version()}

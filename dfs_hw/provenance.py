@@ -14,11 +14,16 @@ PACKAGES = ("dfs-hw", "torch", "numpy", "numba", "pyarrow")
 def provenance() -> dict[str, object]:
     """Versions, git commit (if this is a checkout), platform and time, ready for JSON."""
     return {
-        "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
+        "versions": versions(),
         "commit": _commit(),
         "platform": platform.platform(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def versions() -> dict[str, str]:
+    """Of everything that shapes a result."""
+    return {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}}
 
 
 def _commit() -> str:

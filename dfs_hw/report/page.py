@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from accel_models.arrays import bit_fusion
-from accel_models.files import whole_file
+from accel_models.files import whole_file, writable_folder
 from accel_models.replay import spread
 from accel_models.simulator import COMPONENTS
 from dfs_hw.report.facts import Facts, gather
@@ -68,7 +68,7 @@ def signed(share: float) -> str:
 
 def _draw(facts: Facts, folder: Path) -> dict[str, str]:
     """Save every figure as PNG; return those there are as data URIs by name."""
-    folder.mkdir(parents=True, exist_ok=True)
+    writable_folder(folder)
     drawn = {}
     for name, draw in FIGURES.items():
         figure = draw(facts)
