@@ -7,9 +7,10 @@
 11585
 """
 
-from accel_models.accelerator import Accelerator, list_accelerators, load_accelerator
+from accel_models.accelerator import Accelerator
 from accel_models.cost_table import CostTable, cost_table
 from accel_models.errors import DfsHwError, InfeasibleError, InputError
+from accel_models.machine_file import list_accelerators, load_accelerator
 from accel_models.precision import SKIP, Precision, parse_choices
 from accel_models.simulator import Simulation, simulate
 from accel_models.workload import Layer, Workload

@@ -1,80 +1,170 @@
-"""One machine: its array, buffers, memory port and clock, read from a TOML file and checked.
-
-A number in a machine's file always says where it comes from::
-
-    [dram]
-    bits_per_cycle = { value = 192, status = "published", source = "bf_e_conf.ini" }
-"""
+"""One machine: its array, buffers, memory port, clock, and what the model charges on it."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
-from importlib import resources
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, SerializeAsAny, ValidationError, model_validator
 
+from accel_models.arrays import FAMILIES
+from accel_models.arrays.array import Array, LaneRule
 from accel_models.errors import InputError
+from accel_models.parts import Part, Source
 
-STATUSES = ("measured", "published", "assumed")
-
-
-class Source(NamedTuple):
-    """Where a constant comes from: `status` is one of measured, published or assumed."""
-
-    status: str
-    text: str
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Array(Part):
-    """A systolic array of composable multipliers."""
-
-    rows: int = Field(gt=0)
-    """Units along the reduction: input channels."""
-    columns: int = Field(gt=0)
-    """Units along the outputs: output channels."""
-    max_bits: int = Field(gt=0, le=32)
-    """Widest operand a unit multiplies in one cycle."""
-    min_bits: int = Field(gt=0, le=32)
-    """Narrowest operand that still makes a unit faster."""
+Objective = Literal["latency", "energy", "edp", "latency-then-energy"]
 
 
 class Buffers(Part):
-    """On-chip memories in bytes; half of each is usable, the other half being filled."""
+    """On-chip memories in bytes; half of each is usable, the other half being filled.
+
+    Banks are stated only where the array does not split its buffers itself.
+    """
 
     weight_bytes: int = Field(gt=0)
     input_bytes: int = Field(gt=0)
     output_bytes: int = Field(gt=0)
+    weight_banks: int | None = Field(default=None, gt=0)
+    input_banks: int | None = Field(default=None, gt=0)
+    output_banks: int | None = Field(default=None, gt=0)
+    word_bits: int | None = Field(default=None, gt=0)
+    """Width of one access to a bank."""
 
 
 class Dram(Part):
-    bits_per_cycle: int = Field(gt=0)
-    """Bandwidth, in bits per cycle of the array's clock."""
+    preset: str | None = None
+    """Name in `accel_models.energy.dram_preset` that `pj_per_bit` is taken from."""
     pj_per_bit: float = Field(ge=0)
+    gb_per_s: float | None = Field(default=None, gt=0)
+    """Bandwidth in 10^9 bytes per second."""
+    bits_per_cycle: float | None = Field(default=None, gt=0)
+    """Bandwidth tied to the array's clock, as the published simulator has it."""
+    latency_ns: float = Field(ge=0)
+    """From the request to the first bit, paid once a layer."""
+    burst_bytes: int = Field(ge=0)
+    """Smallest transfer; every block is moved in whole bursts. 0: any number of bits."""
+
+    @model_validator(mode="after")
+    def _one_bandwidth(self) -> Dram:
+        if (self.gb_per_s is None) == (self.bits_per_cycle is None):
+            raise ValueError("dram states its bandwidth once: as gb_per_s or as bits_per_cycle")
+        return self
+
+
+class Storage(Part):
+    """How tensors lie in DRAM, and what stays on chip."""
+
+    weights: Literal["full", "planes", "copies"]
+    """``full``: one copy at `full_bits`, truncated on arrival. ``planes``: nested bit planes, of
+    which only the needed ones travel. ``copies``: one for each width."""
+    activations: Literal["packed", "full"]
+    """Tensors inside a decision unit: packed at the unit's width, or in words of `stream_bits`."""
+    full_bits: int = Field(gt=0, le=32)
+    """Width of the one copy that ``weights = "full"`` stores."""
+    stream_bits: int = Field(gt=0, le=32)
+    """Width between decision units, where the reader's width is not yet known. The accumulator's
+    width here means holding sums unrounded until the decision."""
+    resident: bool
+    """Tensors that fit stay in the input buffer between layers."""
+
+
+class MappingOptions(Part):
+    """Which mappings are tried, and which is best."""
+
+    tiles: Literal["all", "pow2-square"]
+    """``all``: every ceil(D/n) in every dimension. ``pow2-square``: powers of two, and as many
+    rows as columns."""
+    objective: Objective
+    tolerance: float = Field(ge=0)
+    """For ``latency-then-energy``: how much slower than the fastest a mapping may be."""
+    lane_rules: tuple[LaneRule, ...] = Field(min_length=1, strict=False)
+    image_lane_rules: tuple[LaneRule, ...] = Field(min_length=1, strict=False)
+    """Rules for layers that read the image, whose few channels fill no lanes."""
+
+
+class Energy(Part):
+    """What is charged beside the tables of array, SRAM and DRAM."""
+
+    idle_share: float = Field(ge=0, le=1)
+    """Energy of a unit that idles, as a share of one that works: its clock and registers."""
+    other_share: float = Field(ge=0)
+    """Control, clock tree and DRAM background, as a share of all other dynamic energy."""
+    vector_pj: float = Field(ge=0)
+    """Requantising one output, or adding it to the residual."""
+    array_scale: float = Field(ge=0)
+    """Corrects the array's energy; 1 as tabled. Likewise the next two."""
+    sram_scale: float = Field(ge=0)
+    leakage_scale: float = Field(ge=0)
+
+
+class Technology(Part):
+    """Process the machine is built in. Logic is scaled to it; SRAM and DRAM are not."""
+
+    node_nm: float = Field(gt=0)
+    volts: float = Field(gt=0)
+    figures_volts: float = Field(gt=0)
+    """Supply at which the array's figures were taken."""
 
 
 class Fidelity(Part):
-    """What the model charges. The first value of each option is the published simulator's."""
+    """What the model charges. The default of each option is the physically sensible one; the
+    other is the published Bit Fusion simulator's."""
 
-    image_layer: Literal["im2col", "direct"]
-    """``im2col``: a convolution reading the image spreads its whole window over the lanes, and
-    the duplicated pixels come over DRAM. ``direct``: it is treated like any other layer."""
-    outputs: Literal["accumulators", "activations"]
-    """Width at which finished outputs travel: the accumulator's, or the activations'."""
-    partial_sums: Literal["always", "revisited"]
-    """Outputs are read back before every use, or only when a tile is visited again."""
-    output_padding: bool
+    edges: Literal["true", "whole-tiles"] = "true"
+    """Tiles at the end of a dimension cost what they hold, or as much as full ones."""
+    weight_alignment: bool = False
+    """True: weights are padded to whole steps of the array, in the buffer and over DRAM."""
+    padding: Literal["clipped", "fetched"] = "clipped"
+    """Zero padding and rows no window touches stay where they are, or come over DRAM."""
+    image_gather: Literal["on-chip", "before-dram"] = "on-chip"
+    """Where windows are laid out for the ``window`` lane rule. ``before-dram``: every pixel travels
+    once for each window it is in."""
+    outputs: Literal["stored", "accumulators"] = "stored"
+    """Width at which outputs travel: as their reader wants them, or the accumulator's."""
+    partial_sums: Literal["revisited", "always"] = "revisited"
+    """Outputs are fetched when something was added to them before, or before every use."""
+    output_padding: bool = False
     """True: outputs are padded to a multiple of the array's columns even in DRAM."""
-    input_reads: Literal["per-mac", "per-row"]
-    """Input buffer reads: one for each MAC, or one shared by all columns of a row."""
-    static_power: bool
-    """True: leakage of array and buffers is charged for the time a network takes."""
+    input_reads: Literal["per-row", "per-mac"] = "per-row"
+    """Input buffer reads: one shared by all columns of a row, or one for each MAC."""
+    array_side: Literal["cheapest", "published"] = "cheapest"
+    """What stays in the array: outputs or weights, whichever costs less energy; or one of three
+    by the published tool's estimate, its output drain counted apart."""
+    core_energy: Literal["by-use", "per-cycle"] = "by-use"
+    """Working units cost full, idle and waiting ones `idle_share`; or every computing cycle costs
+    the whole array and waiting nothing."""
+    schedule: Literal["pipelined", "fluid"] = "pipelined"
+    """Blocks of the next step load while one is computed; or memory and array each work through
+    their total, whichever takes longer."""
+    sram_figures: Literal["interpolated", "tabled"] = "interpolated"
+    """Banks between CACTI rows are interpolated, or refused."""
+    groups: Literal["true", "dense"] = "true"
+    """Grouped convolutions run group by group, or as if all channels were connected."""
+    accumulators: Literal["widened", "fixed"] = "widened"
+    """Sums that overflow the accumulator take two words, or are not looked at."""
+    prefetch: bool = True
+    """A layer's first weights load while DRAM idles at the end of the layer before."""
+    residual_add: bool = True
+    """The residual addition fetches its second operand."""
+    vector_unit: bool = True
+    """Requantising and adding are charged."""
+    static_power: bool = True
+    """Leakage of array and buffers is charged for the time a network takes."""
+
+
+class Departure(Part):
+    """One difference from another machine: what changes, where, and why."""
+
+    title: str
+    why: str
+    fields: tuple[str, ...] = Field(min_length=1, strict=False)
+
+
+class Departures(Part):
+    """How this machine differs from another, step by step."""
+
+    base: str
+    step: tuple[Departure, ...] = Field(min_length=1, strict=False)
 
 
 class Accelerator(Part):
@@ -82,14 +172,18 @@ class Accelerator(Part):
 
     name: str
     title: str
-    family: Literal["bit_fusion"]
     paper: str
     frequency_hz: float = Field(gt=0)
     accumulator_bits: int = Field(gt=0, le=64)
-    array: Array
+    array: SerializeAsAny[Array]
     buffers: Buffers
     dram: Dram
-    fidelity: Fidelity
+    storage: Storage
+    mapping: MappingOptions
+    energy: Energy
+    technology: Technology
+    fidelity: Fidelity = Fidelity()
+    departures: Departures | None = None
     provenance: dict[str, Source] = Field(default_factory=dict, repr=False)
 
     def configured(self, **changes: Any) -> Accelerator:
@@ -111,111 +205,91 @@ class Accelerator(Part):
                 raise InputError(f"{self.name}: there is no field {path.replace('__', '.')}")
             table[field] = value
             data["provenance"][".".join([*parents, field])] = Source("assumed", "set by the caller")
-        return _checked(data, self.name)
+        return checked(data, self.name)
+
+    def field(self, path: str) -> Any:
+        """The value at a dotted path, such as ``dram.pj_per_bit``."""
+        value: Any = self
+        for part in path.split("."):
+            value = getattr(value, part)
+        return value
 
     def constants(self) -> Iterator[tuple[str, float, Source]]:
         """(dotted path, value, source) of every number in the machine's file."""
-        flat = dict(_numbers(self.model_dump(exclude={"provenance"})))
+        flat = dict(_numbers(self.model_dump(exclude={"provenance", "departures"})))
         for path, source in self.provenance.items():
             if path in flat:
                 yield path, flat[path], source
 
+    @property
+    def dram_bits_per_cycle(self) -> float:
+        """Bandwidth at the array's clock."""
+        if self.dram.bits_per_cycle is not None:
+            return self.dram.bits_per_cycle
+        assert self.dram.gb_per_s is not None  # one of the two is always there
+        return self.dram.gb_per_s * 8e9 / self.frequency_hz
 
-def list_accelerators() -> list[str]:
-    """Names of the machines in the library."""
-    library = resources.files("accel_models").joinpath("library")
-    return sorted(file.name[:-5] for file in library.iterdir() if file.name.endswith(".toml"))
+    @property
+    def key_fields(self) -> dict[str, Any]:
+        """Everything that figures can depend on, for hashing."""
+        return self.model_dump(mode="json", exclude={"provenance", "departures", "title", "paper"})
 
 
-def load_accelerator(name: str | Path) -> Accelerator:
-    """Load a machine of the library by name, or one of your own by the path of its TOML file.
+def checked(data: Mapping[str, Any], where: str) -> Accelerator:
+    """Build a machine from plain tables; `where` names it in errors.
 
     Raises:
-        InputError: if there is no such machine, or its file is wrong: names file, field and value.
+        InputError: naming field, value and what would be right.
     """
-    if str(name) in list_accelerators():
-        file = resources.files("accel_models").joinpath("library", f"{name}.toml")
-        return read_accelerator(file.read_text(encoding="utf-8"), f"{name}.toml")
-    path = Path(name)
-    if path.suffix != ".toml":
-        known = ", ".join(list_accelerators())
-        raise InputError(f"unknown accelerator '{name}': known are {known}, or a path to a .toml")
+    array = data.get("array")
+    if not isinstance(array, Mapping):
+        raise InputError(f"{where}: [array] is missing")
+    family = array.get("family")
+    if family not in FAMILIES:
+        known = ", ".join(sorted(FAMILIES))
+        raise InputError(f"{where}: array.family must be one of {known}, got {family!r}")
+    prefix = "array."
     try:
-        return read_accelerator(path.read_text(encoding="utf-8"), path.name)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path.name} is not a text file: {error}") from error
-
-
-def read_accelerator(text: str, where: str) -> Accelerator:
-    """Parse and check the text of a machine's file; `where` names it in errors."""
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{where} is not valid TOML: {error}") from error
-    provenance: dict[str, Source] = {}
-    plain = _without_sources(data, where, "", provenance)
-    return _checked({**plain, "provenance": provenance}, where)
-
-
-def _without_sources(
-    table: Mapping[str, Any], where: str, prefix: str, provenance: dict[str, Source]
-) -> dict[str, Any]:
-    """The table with ``{value, status, source}`` entries replaced by their values."""
-    plain: dict[str, Any] = {}
-    for key, value in table.items():
-        path = f"{prefix}{key}"
-        if isinstance(value, Mapping) and "value" in value:
-            provenance[path] = _source(value, where, path)
-            plain[key] = value["value"]
-        elif isinstance(value, Mapping):
-            plain[key] = _without_sources(value, where, f"{path}.", provenance)
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            raise InputError(
-                f"{where}: {path} = {value} does not say where it comes from: write "
-                f'{{ value = {value}, status = "published", source = "..." }}'
-            )
-        else:
-            plain[key] = value
-    return plain
-
-
-def _source(entry: Mapping[str, Any], where: str, path: str) -> Source:
-    unknown = set(entry) - {"value", "status", "source"}
-    if unknown:
-        raise InputError(f"{where}: {path} has an unknown entry '{min(unknown)}'")
-    status, text = entry.get("status"), entry.get("source")
-    if status not in STATUSES:
-        raise InputError(
-            f"{where}: {path}.status must be one of {', '.join(STATUSES)}, got {status!r}"
-        )
-    if not isinstance(text, str) or not text.strip():
-        raise InputError(f"{where}: {path}.source must say where the number comes from")
-    return Source(status, text)
-
-
-def _checked(data: Mapping[str, Any], where: str) -> Accelerator:
-    try:
-        machine = Accelerator.model_validate(data)
+        built = FAMILIES[family].model_validate(array)
+        prefix = ""
+        machine = Accelerator.model_validate({**data, "array": built})
     except ValidationError as error:
-        raise InputError(_first_sentence(error, where)) from error
-    array = machine.array
-    if array.min_bits > array.max_bits:
-        raise InputError(
-            f"{where}: array.min_bits must be at most array.max_bits = {array.max_bits}, "
-            f"got {array.min_bits}"
-        )
+        raise InputError(_first_sentence(error, where, prefix)) from error
+    _check_rules(machine, where)
     return machine
 
 
-def _first_sentence(error: ValidationError, where: str) -> str:
+def _check_rules(machine: Accelerator, where: str) -> None:
+    array = machine.array
+    for name in ("lane_rules", "image_lane_rules"):
+        for rule in getattr(machine.mapping, name):
+            if rule not in array.lane_rules:
+                raise InputError(
+                    f"{where}: mapping.{name} holds '{rule}', which a {array.family} array cannot "
+                    f"follow: use {', '.join(array.lane_rules)}"
+                )
+    stated = machine.buffers.model_dump(
+        include={"weight_banks", "input_banks", "output_banks", "word_bits"}
+    )
+    for name, value in stated.items():
+        if array.banks() is None and value is None:
+            raise InputError(f"{where}: buffers.{name} is missing")
+        if array.banks() is not None and value is not None:
+            raise InputError(
+                f"{where}: buffers.{name} = {value} is not used: a {array.family} array splits its "
+                "buffers itself"
+            )
+
+
+def _first_sentence(error: ValidationError, where: str, prefix: str) -> str:
     first = error.errors()[0]
-    path = ".".join(str(part) for part in first["loc"])
+    path = prefix + ".".join(str(part) for part in first["loc"])
     if first["type"] == "missing":
         return f"{where}: {path} is missing"
     if first["type"] == "extra_forbidden":
         return f"{where}: {path} is not a known field"
+    if first["type"] == "value_error":
+        return f"{where}: {first['msg'].removeprefix('Value error, ')}"
     must = first["msg"].replace("Input should be", "must be")
     return f"{where}: {path} {must}, got {first['input']!r}"
 

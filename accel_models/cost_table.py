@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from accel_models.accelerator import Accelerator
+from accel_models.boundaries import known_within_unit
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.precision import Precision, highest, parse_choices
-from accel_models.simulator import ACTIONS, LayerCost, Pricing, bitops, simulate_layer
+from accel_models.pricing import ACTIONS, Pricing
+from accel_models.simulator import LayerSimulator, bitops, layer_simulator, simulate
 from accel_models.workload import Layer, Workload
 
 Metric = Literal["energy", "latency", "bitops"]
@@ -31,8 +33,13 @@ class CostTable:
     Args:
         choices: K options in the order of a trace's choice indices.
         always: precision of everything that runs whatever is chosen.
-        cycles: int64 [layer, choice, group], group g at index g - 1.
+        cycles: int64 [layer, choice, group], group g at index g - 1. A layer's first weights load
+            while the layer before, in the same unit, still computes.
         counts: int64 [layer, choice, group, action], actions as in `mapping.ACTIONS`.
+        head: int64 [layer, choice, group], cycles that a layer would be spared by its first
+            weights being on chip.
+        tail: int64 [layer, choice, group], cycles at its end in which DRAM and half of the weight
+            buffer are free.
         infeasible: why a layer cannot run at a choice, by (layer index, choice index).
     """
 
@@ -42,6 +49,8 @@ class CostTable:
     always: Precision
     cycles: np.ndarray
     counts: np.ndarray
+    head: np.ndarray
+    tail: np.ndarray
     infeasible: dict[tuple[int, int], str] = field(default_factory=dict)
 
     @property
@@ -88,9 +97,16 @@ class CostTable:
         Units and errors are those of `costs`.
         """
         self.require_feasible()
-        gates = np.array([layer.role == "gate" for layer in self.workload.layers])
-        column = self.choices.index(highest(self.choices))
-        return float(self._layer_costs(metric)[~gates, column].sum())
+        top = simulate(
+            self.workload.without_gates(),
+            self.accelerator,
+            highest(self.choices),
+            always=self.always,
+        )
+        values = {"energy": top.energy_j, "latency": top.latency_s, "bitops": float(top.bitops)}
+        if metric not in values:
+            raise InputError(f"unknown metric '{metric}': use energy, latency or bitops")
+        return values[metric]
 
     def _layer_costs(self, metric: Metric) -> np.ndarray:
         """Cost of each layer for one input, float64 [layer, choice], in SI units."""
@@ -103,6 +119,16 @@ class CostTable:
         if metric == "bitops":
             return self.bitops.astype(np.float64)
         raise InputError(f"unknown metric '{metric}': use energy, latency or bitops")
+
+    @cached_property
+    def runs(self) -> np.ndarray:
+        """Whether a layer runs when its unit takes a choice, bool [layer, choice]."""
+        return np.array(
+            [
+                [layer.precision(choice, self.always) is not None for choice in self.choices]
+                for layer in self.workload.layers
+            ]
+        )
 
     def per_unit(self, values: np.ndarray) -> np.ndarray:
         """Sum [layer, ...] over the layers of each unit: [unit, ...]."""
@@ -123,7 +149,7 @@ class CostTable:
         """Hash of everything the figures depend on."""
         parts: dict[str, Any] = {
             "workload": self.workload.key,
-            "accelerator": self.accelerator.model_dump(mode="json"),
+            "accelerator": self.accelerator.key_fields,
             "choices": [str(choice) for choice in self.choices],
             "always": str(self.always),
             "groups": self.cycles.shape[2],
@@ -157,44 +183,82 @@ def cost_table(
     """
     options = parse_choices(choices)
     rest = highest(options) if always is None else Precision.parse(always)
-    pricing = Pricing(accelerator)
+    if max_group < 1:
+        raise InputError(f"max_group must be at least 1, got {max_group}")
+    widths = [rest, *options]
+    simulators = [
+        layer_simulator(workload, accelerator, widths, group) for group in range(1, max_group + 1)
+    ]
     shape = (len(workload.layers), len(options), max_group)
-    cycles = np.zeros(shape, dtype=np.int64)
+    cycles, head, tail = (np.zeros(shape, dtype=np.int64) for _ in range(3))
     counts = np.zeros((*shape, len(ACTIONS)), dtype=np.int64)
     infeasible: dict[tuple[int, int], str] = {}
-    known: dict[Any, tuple[np.ndarray, np.ndarray]] = {}
     for row, layer in enumerate(workload.layers):
         for column, choice in enumerate(options):
             precision = layer.precision(choice, rest)
             if precision is None:
                 continue
-            key = (layer.geometry, precision)
             try:
-                if key not in known:
-                    known[key] = _groups(layer, precision, accelerator, pricing, max_group)
+                groups = _groups(workload, layer, precision, simulators)
             except InfeasibleError as error:
                 if layer.role in ("fixed", "gate"):
                     raise
                 infeasible[row, column] = str(error)
                 continue
-            cycles[row, column], counts[row, column] = known[key]
-    return CostTable(workload, accelerator, options, rest, cycles, counts, infeasible)
+            for group, one in enumerate(groups):
+                at = (row, column, group)
+                cycles[at], counts[at], head[at], tail[at] = one
+    table = CostTable(workload, accelerator, options, rest, cycles, counts, head, tail, infeasible)
+    if accelerator.fidelity.prefetch:
+        _prefetch_within_units(table)
+    return table
+
+
+class _Group(NamedTuple):
+    """A layer for one group size."""
+
+    cycles: int
+    counts: np.ndarray
+    head: int
+    tail: int
 
 
 def _groups(
-    layer: Layer, precision: Precision, accelerator: Accelerator, pricing: Pricing, max_group: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cycles [group] and counts [group, action], closed under splitting a group in two."""
-    cycles = np.zeros(max_group, dtype=np.int64)
-    counts = np.zeros((max_group, len(ACTIONS)), dtype=np.int64)
-    prices = np.asarray(pricing.action_pj)
-    for group in range(1, max_group + 1):
-        cost: LayerCost = simulate_layer(layer, precision, accelerator, pricing.action_pj, group)
-        options = [(cost.cycles, cost.counts)]
-        for part in range(1, group // 2 + 1):
-            rest = group - part
-            whole = cycles[part - 1] + cycles[rest - 1]
-            options.append((whole, counts[part - 1] + counts[rest - 1]))
-        best = min(options, key=lambda option: (option[0], option[1] @ prices))
-        cycles[group - 1], counts[group - 1] = best
-    return cycles, counts
+    workload: Workload, layer: Layer, precision: Precision, simulators: Sequence[LayerSimulator]
+) -> list[_Group]:
+    """The layer for every group size, closed under splitting a group in two."""
+    prices = np.asarray(simulators[0].pricing.action_pj)
+    groups: list[_Group] = []
+    for size, simulator in enumerate(simulators, start=1):
+        cost = simulator.cost(workload, layer, precision)
+        options = [_Group(cost.cycles, cost.counts, cost.head_cycles, cost.tail_cycles)]
+        for part in range(1, size // 2 + 1):
+            first, second = groups[part - 1], groups[size - part - 1]
+            options.append(
+                _Group(
+                    first.cycles + second.cycles,
+                    first.counts + second.counts,
+                    first.head,
+                    second.tail,
+                )
+            )
+        groups.append(min(options, key=lambda option: (option.cycles, option.counts @ prices)))
+    return groups
+
+
+def _prefetch_within_units(table: CostTable) -> None:
+    """Let first weights load while the layer before computes, where its width is settled."""
+    stall = ACTIONS.index("array_stall_cycles")
+    runs = table.runs
+    for column in range(len(table.choices)):
+        before = None
+        for row, layer in enumerate(table.workload.layers):
+            if before is not None and table.workload.layers[before].unit != layer.unit:
+                before = None
+            if not runs[row, column]:
+                continue
+            if before is not None and known_within_unit(table.workload.layers[before], layer):
+                spared = np.minimum(table.tail[before, column], table.head[row, column])
+                table.cycles[row, column] -= spared
+                table.counts[row, column, :, stall] -= spared
+            before = row

@@ -3,29 +3,32 @@
 Sources:
     ``data/array_synthesis45.csv``: 45 nm synthesis of fixed and fusible arrays at 500 MHz,
         released with the Bit Fusion simulator (Sharma et al., ISCA 2018).
-    ``data/sram_cacti45.csv``: SRAM banks at 45 nm from CACTI 7 (itrs-hp, 360 K), a superset of
-        the banks that simulator ships.
+    ``data/integer_ops45.csv``: single operations at 45 nm and 0.9 V (Horowitz, ISSCC 2014).
+    SRAM is in `accel_models.sram`, DRAM in `accel_models.dram`, other processes in
+    `accel_models.technology`.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 
+from accel_models.dram import DramPreset, dram_preset
 from accel_models.errors import InputError
+from accel_models.sram import SramBank, register_file, sram_bank
+from accel_models.tables import listed, read_table
 
-
-@dataclass(frozen=True)
-class SramBank:
-    """One SRAM bank: energy per bit moved in pJ, leakage in mW, area in mm²."""
-
-    read_pj_per_bit: float
-    write_pj_per_bit: float
-    leakage_mw: float
-    area_mm2: float
+__all__ = [
+    "ArrayFigures",
+    "DramPreset",
+    "IntegerOp",
+    "SramBank",
+    "array_figures",
+    "dram_preset",
+    "integer_op",
+    "register_file",
+    "sram_bank",
+]
 
 
 @dataclass(frozen=True)
@@ -37,32 +40,18 @@ class ArrayFigures:
     area_mm2: float
 
 
-def sram_bank(size_bytes: int, word_bits: int, *, shared_port: bool = False) -> SramBank:
-    """The CACTI 45 nm figures of one bank with a read and a write port.
+@dataclass(frozen=True)
+class IntegerOp:
+    """One integer operation on operands of `bits` bits at 45 nm: pJ, and the unit's area in µm²."""
 
-    Args:
-        size_bytes: capacity of the bank.
-        word_bits: width of one access; whole bytes only.
-        shared_port: one more port that reads and writes, as output buffers have.
-
-    Raises:
-        InputError: if no such bank was generated.
-    """
-    row = _sram_rows().get((size_bytes, word_bits, shared_port))
-    if row is None:
-        sizes = sorted(
-            size for size, word, port in _sram_rows() if word == word_bits and port == shared_port
-        )
-        raise InputError(
-            f"no CACTI figures for a bank of {size_bytes} bytes with {word_bits}-bit words"
-            + (f": known sizes are {_listed(sizes)} bytes" if sizes else ": no bank has such words")
-        )
-    return SramBank(
-        read_pj_per_bit=float(row["read_energy_nJ"]) * 1e3 / word_bits,
-        write_pj_per_bit=float(row["write_energy_nJ"]) * 1e3 / word_bits,
-        leakage_mw=float(row["leak_mW"]),
-        area_mm2=float(row["area_mm2"]),
-    )
+    op: str
+    bits: int
+    pj: float
+    area_um2: float
+    status: str
+    """Of the energy: ``published``, or ``assumed`` where it was recalled and not checked."""
+    area_status: str
+    source: str
 
 
 def array_figures(rows: int, columns: int, max_bits: int, min_bits: int) -> ArrayFigures:
@@ -81,7 +70,7 @@ def array_figures(rows: int, columns: int, max_bits: int, min_bits: int) -> Arra
         pairs = sorted({(high, low) for _, _, high, low in table})
         raise InputError(
             f"no synthesis figures for units of {max_bits} down to {min_bits} bits: "
-            f"known pairs are {_listed(f'{high}/{low}' for high, low in pairs)}"
+            f"known pairs are {listed(f'{high}/{low}' for high, low in pairs)}"
         )
     nanowatt_to_pj = 1e3 / float(row["frequency_hz"])
     return ArrayFigures(
@@ -91,12 +80,28 @@ def array_figures(rows: int, columns: int, max_bits: int, min_bits: int) -> Arra
     )
 
 
-@cache
-def _sram_rows() -> dict[tuple[int, int, bool], dict[str, str]]:
-    return {
-        (int(row["size_bytes"]), 8 * int(row["block_bytes"]), row["rw_ports"] == "1"): row
-        for row in _read("sram_cacti45.csv")
-    }
+def integer_op(op: str, bits: int) -> IntegerOp:
+    """An ``add`` or ``multiply`` of that width, without registers or control around it.
+
+    Raises:
+        InputError: if the table has no such operation; none is scaled from another width.
+    """
+    table = {(row["op"], int(row["bits"])): row for row in read_table("integer_ops45.csv")}
+    row = table.get((op, bits))
+    if row is None:
+        raise InputError(
+            f"no figures for a {bits}-bit integer {op}: "
+            f"known are {listed(f'{width}-bit {name}' for name, width in table)}"
+        )
+    return IntegerOp(
+        op=op,
+        bits=bits,
+        pj=float(row["pj"]),
+        area_um2=float(row["area_um2"]),
+        status=row["status"],
+        area_status=row["area_status"],
+        source=row["source"],
+    )
 
 
 @cache
@@ -108,14 +113,5 @@ def _synthesis_rows() -> dict[tuple[int, int, int, int], dict[str, str]]:
             int(row["max_precision_bits"]),
             int(row["min_precision_bits"]),
         ): row
-        for row in _read("array_synthesis45.csv")
+        for row in read_table("array_synthesis45.csv")
     }
-
-
-def _read(name: str) -> Sequence[dict[str, str]]:
-    file = resources.files("accel_models").joinpath("data", name)
-    return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
-
-
-def _listed(items: Iterable[object]) -> str:
-    return ", ".join(map(str, items))

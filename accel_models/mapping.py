@@ -1,30 +1,33 @@
 """How a layer is tiled and in which order its loops run: every mapping is tried, the best is kept.
 
 A layer is a nest of five tiled loops (batch, rows, columns of the output, input and output
-channels). A mapping is one size per tile and one order of the loops. For every mapping this module
-counts bits moved and cycles taken; the search keeps the fastest and, among equals, the one of least
-energy. The equations are those of the published Bit Fusion simulator (Sharma et al., ISCA 2018),
-each of its oddities being an option of the machine's file.
+channels). A mapping is one size per tile, one order of the loops, and a rule by which the layer
+fills the array's lanes. For every mapping this module counts bits moved and cycles taken; the
+search keeps the best by the machine's objective.
 
 The inner functions are compiled by numba when a layer is first searched, and cached on disk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import permutations
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from accel_models.arrays.array import LANE_RULES, Passes
 from accel_models.errors import InfeasibleError
 
 LOOPS = ("batch", "out_rows", "out_columns", "in_channels", "out_channels")
 BATCH, OUT_ROWS, OUT_COLUMNS, IN_CHANNELS, OUT_CHANNELS = range(5)
 
 ACTIONS = (
+    "array_operations",
     "array_cycles",
+    "array_stall_cycles",
+    "vector_operations",
     "weight_buffer_read_bits",
     "weight_buffer_write_bits",
     "input_buffer_read_bits",
@@ -36,38 +39,84 @@ ACTIONS = (
 )
 """What costs energy, in the order of every `counts` array of this package."""
 
+LATENCY, ENERGY, EDP = range(3)
+"""What a search minimises; ties go to energy, cycles and cycles."""
+NO_LIMIT = 2**62
+STATIONARY = ("input", "output", "weight", "kernel rows")
+
 
 class Problem(NamedTuple):
-    """A layer on a machine, as plain numbers: sizes in elements, buffers and ports in bits."""
+    """A layer on a machine, as plain numbers: sizes in elements, buffers and widths in bits."""
 
+    groups: int
     batch: int
     out_rows: int
     out_columns: int
     in_channels: int
+    """Of one group, as are the output channels."""
     out_channels: int
     kernel_rows: int
     kernel_columns: int
     row_stride: int
     column_stride: int
+    row_padding: int
+    column_padding: int
+    in_rows: int
+    in_columns: int
+
     weight_bits: int
     activation_bits: int
-    accumulator_bits: int
+    stored_weight_bits: int
+    """As in DRAM; likewise the next two."""
+    stored_input_bits: int
     stored_output_bits: int
+    residual_bits: int
+    """Fetched for each output to be added to it; 0 if nothing is."""
+    buffered_input_bits: int
+    """As the input buffer holds them; 0 if the input lives on chip already."""
+    kept_output_bits: int
+    """As outputs stay in the input buffer for a later layer; 0 if they leave. Likewise the next."""
+    kept_residual_bits: int
+    accumulator_bits: int
+    requantise_inputs: bool
+    """Inputs change width as they enter their buffer."""
+
     array_rows: int
     array_columns: int
-    lanes: int
-    """Products that one unit of the array computes and adds per cycle at these widths."""
-    dram_bits_per_cycle: int
+    passes: Passes
+    windows: int
+    cycles_per_step: int
+    stagger: int
+    ramp: int
+    fill: int
+    fold_overhead: int
+    stream_overhead: int
+    operations_per_mac: int
+    vector_lanes: int
+    lane_rules: int
+    """Bit set over `LANE_RULES`."""
+
+    dram_bits_per_cycle: float
+    dram_latency: int
+    """In cycles."""
+    burst_bits: int
     weight_half: int
     """Usable half of the double-buffered weight memory, in bits; likewise the next two."""
     input_half: int
     output_half: int
-    im2col: bool
-    """The whole window is spread over the lanes, and gathered before DRAM."""
+
+    square_powers: bool
+    """Tiles are powers of two with as many rows as columns; otherwise every ceil(D/n)."""
+    whole_tiles: bool
+    align_weights: bool
+    fetch_padding: bool
+    gather_before_dram: bool
     first_reload: int
     """1 if outputs are fetched even before anything was added to them, else 0."""
     pad_outputs: bool
     share_input_reads: bool
+    published_array_side: bool
+    fluid: bool
 
 
 class Mapping(NamedTuple):
@@ -75,61 +124,104 @@ class Mapping(NamedTuple):
 
     tile: tuple[int, ...]
     order: tuple[str, ...]
-    sram_order: str
-    """What stays in the array while a tile is computed: input, output or weight."""
+    stationary: str
+    """What stays in the array while a tile is computed: one of `STATIONARY`."""
+    lane_rule: str
 
 
 class Found(NamedTuple):
-    """The best mapping and what it costs: cycles, stall cycles and `counts` of `ACTIONS`."""
+    """The best mapping and what it costs: cycles, and `counts` of `ACTIONS`."""
 
     cycles: int
-    stall_cycles: int
+    compute_cycles: int
     counts: np.ndarray
     mapping: Mapping
+    head_cycles: int
+    """Of `cycles`, those that go if the first block of weights is on chip already."""
+    tail_cycles: int
+    """Cycles at the end in which DRAM and half of the weight buffer are free."""
 
     @property
-    def compute_cycles(self) -> int:
-        return self.cycles - self.stall_cycles
+    def stall_cycles(self) -> int:
+        return self.cycles - self.compute_cycles
 
 
-def search(problem: Problem, action_pj: Sequence[float]) -> Found:
-    """The mapping of least (cycles, energy) among all power-of-two tiles and all loop orders.
+def search(
+    problem: Problem,
+    action_pj: Sequence[float],
+    objective: int = LATENCY,
+    *,
+    cycle_pj: float = 0.0,
+    cycle_limit: int = NO_LIMIT,
+) -> Found:
+    """The best mapping among all tile sizes, loop orders and lane rules.
 
     Args:
         problem: the layer and the machine.
         action_pj: energy in pJ of each of `ACTIONS`.
+        objective: `LATENCY`, `ENERGY` or `EDP`.
+        cycle_pj: static energy of a cycle in pJ.
+        cycle_limit: mappings that take longer are not considered.
+
+    Raises:
+        InfeasibleError: if not even the smallest tiles fit the buffers, or no mapping that fits is
+            fast enough.
+    """
+    prices = np.array([*action_pj, cycle_pj], dtype=np.float64)
+    best, counts = _kernel().search(problem, prices, objective, cycle_limit, _ORDERS)
+    if best[0] < 0:
+        raise InfeasibleError(_why_nothing_fits(problem))
+    numbers = best.tolist()
+    mapping = Mapping(
+        tile=tuple(numbers[6:11]),
+        order=tuple(LOOPS[loop] for loop in numbers[11:16]),
+        stationary=STATIONARY[numbers[4]],
+        lane_rule=LANE_RULES[numbers[5]],
+    )
+    return Found(numbers[0], numbers[1], counts, mapping, numbers[2], numbers[3])
+
+
+def pareto(
+    problem: Problem, action_pj: Sequence[float], *, cycle_pj: float = 0.0
+) -> Iterator[Found]:
+    """All mappings that no other beats in both cycles and energy, from frugal to fast.
 
     Raises:
         InfeasibleError: if not even the smallest tiles fit the buffers.
     """
-    best, counts = _kernel()(problem, np.asarray(action_pj, dtype=np.float64), _ORDERS)
-    cycles, stall, stationary = int(best[0]), int(best[1]), int(best[2])
-    if cycles < 0:
-        raise InfeasibleError(_why_nothing_fits(problem))
-    tile = tuple(int(size) for size in best[3:8])
-    order = tuple(LOOPS[loop] for loop in best[8:13])
-    mapping = Mapping(tile, order, ("input", "output", "weight")[stationary])
-    return Found(cycles, stall, counts, mapping)
+    fastest = search(problem, action_pj, LATENCY, cycle_pj=cycle_pj)
+    limit = NO_LIMIT
+    while limit >= fastest.cycles:
+        found = search(problem, action_pj, ENERGY, cycle_pj=cycle_pj, cycle_limit=limit)
+        yield found
+        limit = found.cycles - 1
+
+
+def compute_cycles(problem: Problem) -> int:
+    """Cycles of the array on the whole layer as one tile, under the best lane rule allowed."""
+    return int(_kernel().untiled_compute(problem))
 
 
 def _why_nothing_fits(p: Problem) -> str:
     """Which buffer cannot hold the smallest tile: one output position of one column block."""
-    channels = 1 if p.im2col else min(p.array_columns, p.out_channels)
+    reduction = p.array_rows * p.passes[0][0]
     window = p.kernel_rows * p.kernel_columns
-    reduction = p.lanes * p.array_rows
-    weights = -(-window // reduction) * reduction * channels * p.weight_bits
-    outputs = p.array_columns * p.accumulator_bits
+    gathers = p.gather_before_dram and p.lane_rules == 1 << LANE_RULES.index("window")
+    channels = 1
+    if p.square_powers and not gathers:
+        channels = min(p.array_columns, p.out_channels)
+    lanes = -(-window // reduction) * reduction if p.align_weights else window
     for buffer, need, half in (
-        ("weight", weights, p.weight_half),
-        ("input", window * p.activation_bits, p.input_half),
-        ("output", outputs, p.output_half),
+        ("weight", lanes * channels * p.weight_bits, p.weight_half),
+        ("input", window * p.buffered_input_bits, p.input_half),
+        ("output", p.array_columns * p.accumulator_bits, p.output_half),
     ):
         if need > half:
             return (
                 f"no tiling fits: the smallest tile needs {need} bits of the {buffer} buffer, "
                 f"half of which holds {half}"
             )
-    return "no tiling fits the buffers"
+    return "no tiling that fits the buffers is fast enough"
 
 
 def _loop_orders() -> np.ndarray:
@@ -154,4 +246,4 @@ def _kernel() -> Any:
     """Compile the search; numba is imported only here, when a layer is first searched."""
     from accel_models import mapping_kernel
 
-    return mapping_kernel.search
+    return mapping_kernel

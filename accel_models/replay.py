@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from accel_models.cost_table import CostTable
 from accel_models.errors import InputError
 from accel_models.files import whole_file
-from accel_models.simulator import COMPONENTS, Pricing
+from accel_models.pricing import ACTIONS, COMPONENTS, Pricing
 from accel_models.trace import GateTrace
 
 PERCENTILES = (50, 90, 95, 99)
@@ -143,7 +143,32 @@ def replay(trace: GateTrace, table: CostTable) -> Replay:
         cycles += unit_cycles[unit][chosen]
         counts += unit_counts[unit][chosen]
         bitops += unit_bitops[unit][chosen]
+    if table.accelerator.fidelity.prefetch and not table.workload.is_gated:
+        spared = _spared_across_units(trace.choices, table)
+        cycles -= spared
+        counts[:, ACTIONS.index("array_stall_cycles")] -= spared
     return Replay(trace, table, cycles, counts, bitops)
+
+
+def _spared_across_units(choices: np.ndarray, table: CostTable) -> np.ndarray:
+    """Cycles each input is spared as first weights load while the unit before still computes,
+    int64 [input]: only in a network without gates, whose choices are known from the start.
+
+    The table has it already for layers of one unit that follow each other.
+    """
+    spared = np.zeros(len(choices), dtype=np.int64)
+    tail = np.zeros_like(spared)
+    stretch = np.full_like(spared, -1)
+    here = 0
+    for row, unit in enumerate(table.unit_of_layer):
+        here += row > 0 and unit != table.unit_of_layer[row - 1]
+        chosen = choices[:, unit] if unit >= 0 else np.zeros(len(choices), dtype=np.int64)
+        runs = table.runs[row][chosen]
+        fresh = np.minimum(tail, table.head[row, :, 0][chosen])
+        spared += np.where(runs & (stretch != here), fresh, 0)
+        tail = np.where(runs, table.tail[row, :, 0][chosen], tail)
+        stretch = np.where(runs, here, stretch)
+    return spared
 
 
 def _check_match(trace: GateTrace, table: CostTable) -> None:

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Mapping as MappingType
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from accel_models.accelerator import Accelerator
-from accel_models.arrays import bit_fusion
+from accel_models.boundaries import prefetched
 from accel_models.errors import InfeasibleError, InputError
-from accel_models.mapping import ACTIONS, Mapping, search
+from accel_models.mapping import ACTIONS, EDP, ENERGY, LATENCY, Found, Mapping, pareto, search
 from accel_models.precision import Precision, highest
+from accel_models.pricing import COMPONENTS, Pricing
+from accel_models.problem import Problem, Tensors, operands, problem
+from accel_models.residency import NOTHING_RESIDENT, Resident, plan
 from accel_models.workload import Layer, Workload
 
-COMPONENTS = ("array", "weight buffer", "input buffer", "output buffer", "dram", "leakage")
-"""Where energy goes, in the order of every `energy_pj` array of this package."""
+_STALL = ACTIONS.index("array_stall_cycles")
 
 
 @dataclass(frozen=True)
 class LayerCost:
     """One layer at one precision for a whole batch.
 
-    `counts` is int64 [action], in the order of `mapping.ACTIONS`.
+    `counts` is int64 [action], in the order of `mapping.ACTIONS`. Of `cycles`, `head_cycles` go if
+    the first block of weights is on chip already; in the last `tail_cycles` DRAM and half of the
+    weight buffer are free.
     """
 
     layer: Layer
@@ -33,6 +38,14 @@ class LayerCost:
     compute_cycles: int
     counts: np.ndarray
     mapping: Mapping
+    head_cycles: int = 0
+    tail_cycles: int = 0
+
+    def sooner(self, cycles: int) -> LayerCost:
+        """The same, `cycles` of its waiting having passed before it began."""
+        counts = self.counts.copy()
+        counts[_STALL] -= cycles
+        return replace(self, cycles=self.cycles - cycles, counts=counts)
 
 
 @dataclass(frozen=True)
@@ -72,65 +85,75 @@ class Simulation:
         return self.batch * sum(bitops(cost.layer, cost.precision) for cost in self.layers)
 
 
-class Pricing:
-    """The energy constants of one machine, looked up once.
+class LayerSimulator:
+    """Simulates single layers of one machine, each distinct one once.
 
-    Raises:
-        InputError: if the machine's tables hold no figures for one of its parts.
+    Args:
+        machine: the machine.
+        batch: inputs processed together.
+        stream_bits: width of tensors between decision units.
+        resident: which tensors stay on chip, by layer.
     """
 
-    def __init__(self, accelerator: Accelerator) -> None:
-        self.action_pj = bit_fusion.action_energy_pj(accelerator)
-        charged = accelerator.fidelity.static_power
-        self.static_power_w = bit_fusion.static_power_w(accelerator) if charged else 0.0
-        self.frequency_hz = accelerator.frequency_hz
+    def __init__(
+        self,
+        machine: Accelerator,
+        batch: int,
+        stream_bits: int,
+        resident: MappingType[str, Resident] | None = None,
+    ) -> None:
+        self.machine, self.batch, self.stream_bits = machine, batch, stream_bits
+        self.resident = resident or {}
+        self.pricing = Pricing(machine)
+        self._known: dict[Any, LayerCost] = {}
 
-    def energy_pj(self, counts: np.ndarray, cycles: np.ndarray | int) -> np.ndarray:
-        """Energy by component.
+    def problem(self, workload: Workload, layer: Layer, precision: Precision) -> Problem:
+        """The layer's mapping problem.
 
-        Args:
-            counts: int64 [..., action].
-            cycles: int64 [...], the time over which leakage is charged.
-
-        Returns:
-            float64 [..., component] in pJ. Figures do not depend on what else is priced beside
-            them, so equal counts give equal energies to the last bit.
+        Raises:
+            InfeasibleError: if the array cannot multiply at these widths.
         """
-        priced = counts * np.asarray(self.action_pj)
-        energy = np.empty((*counts.shape[:-1], len(COMPONENTS)))
-        energy[..., 0] = priced[..., 0]
-        energy[..., 1:5] = priced[..., 1::2] + priced[..., 2::2]
-        energy[..., 5] = np.asarray(cycles) * (self.static_power_w / self.frequency_hz * 1e12)
-        return energy
+        tensors = Tensors(
+            workload.ends[layer.name],
+            self.stream_bits,
+            *self.resident.get(layer.name, NOTHING_RESIDENT),
+        )
+        return problem(layer, precision, tensors, self.batch, self.machine)
+
+    def cost(self, workload: Workload, layer: Layer, precision: Precision) -> LayerCost:
+        """Cost of a layer under its best mapping.
+
+        Raises:
+            InfeasibleError: naming the layer, the machine and what does not fit.
+        """
+        resident = self.resident.get(layer.name, NOTHING_RESIDENT)
+        key = (layer.geometry, workload.ends[layer.name], resident, precision)
+        if key not in self._known:
+            try:
+                task = self.problem(workload, layer, precision)
+                found = best_mapping(task, self.machine, self.pricing)
+            except InfeasibleError as error:
+                raise InfeasibleError(
+                    f"layer '{layer.name}' at {precision} bits on {self.machine.name}: {error}"
+                ) from error
+            self._known[key] = _cost(layer, precision, found)
+        return replace(self._known[key], layer=layer)
 
 
-def simulate_layer(
-    layer: Layer,
-    precision: Precision,
-    accelerator: Accelerator,
-    action_pj: tuple[float, ...],
-    batch: int = 1,
-) -> LayerCost:
-    """Find the best mapping of one layer.
+def best_mapping(task: Problem, machine: Accelerator, pricing: Pricing) -> Found:
+    """The best mapping by the machine's own objective.
 
     Raises:
-        InfeasibleError: naming the layer, the machine and what does not fit.
+        InfeasibleError: if nothing fits the buffers.
     """
-    widths = bit_fusion.operands(layer, precision)
-    try:
-        found = search(bit_fusion.problem(layer, widths, batch, accelerator), action_pj)
-    except InfeasibleError as error:
-        raise InfeasibleError(
-            f"layer '{layer.name}' at {precision} bits on {accelerator.name}: {error}"
-        ) from error
-    return LayerCost(
-        layer=layer,
-        precision=widths,
-        cycles=found.cycles,
-        compute_cycles=found.compute_cycles,
-        counts=found.counts,
-        mapping=found.mapping,
-    )
+    options, prices = machine.mapping, pricing.action_pj
+    static = pricing.static_pj_per_cycle
+    if options.objective != "latency-then-energy":
+        objective = {"latency": LATENCY, "energy": ENERGY, "edp": EDP}[options.objective]
+        return search(task, prices, objective, cycle_pj=static)
+    fastest = search(task, prices, LATENCY, cycle_pj=static)
+    limit = int(fastest.cycles * (1 + options.tolerance))
+    return search(task, prices, ENERGY, cycle_pj=static, cycle_limit=limit)
 
 
 def simulate(
@@ -161,30 +184,49 @@ def simulate(
     rest = Precision.parse(always) if always is not None else highest(units.values())
     if rest.is_skip:
         raise InputError("layers outside decision units always run: they cannot be skipped")
-    action_pj = Pricing(accelerator).action_pj
-    known: dict[Any, LayerCost] = {}
+    layers = layer_simulator(workload, accelerator, [rest, *units.values()], batch)
     costs = []
     for layer in workload.layers:
         chosen = layer.precision(units.get(layer.unit, rest), rest)
-        if chosen is None:
-            continue
-        key = (layer.geometry, chosen)
-        if key not in known:
-            known[key] = simulate_layer(layer, chosen, accelerator, action_pj, batch)
-        costs.append(_renamed(known[key], layer))
+        if chosen is not None:
+            costs.append(layers.cost(workload, layer, chosen))
+    if accelerator.fidelity.prefetch:
+        spared = prefetched(workload, costs)
+        costs = [cost.sooner(cycles) for cost, cycles in zip(costs, spared, strict=True)]
     return Simulation(workload, accelerator, batch, tuple(costs))
+
+
+def layer_simulator(
+    workload: Workload, machine: Accelerator, precisions: Iterable[Precision], batch: int
+) -> LayerSimulator:
+    """A simulator of a network's layers at any of `precisions`.
+
+    Tensors between units are as wide as any of them may ask for, and what stays on chip is decided
+    for the widest, so that the cost of a unit does not depend on what others choose.
+    """
+    widest = max(precision.activation_bits for precision in precisions)
+    stream = max(machine.storage.stream_bits, widest)
+    resident = plan(workload, machine, widest, stream, batch) if machine.storage.resident else {}
+    return LayerSimulator(machine, batch, stream, resident)
 
 
 def bitops(layer: Layer, precision: Precision | None) -> int:
     """The BitOps proxy of one layer for one input: MACs x weight bits x activation bits."""
     if precision is None:
         return 0
-    return layer.macs * bit_fusion.operands(layer, precision).bitops_per_mac
+    return layer.macs * operands(layer, precision).bitops_per_mac
 
 
-def _renamed(cost: LayerCost, layer: Layer) -> LayerCost:
+def _cost(layer: Layer, precision: Precision, found: Found) -> LayerCost:
     return LayerCost(
-        layer, cost.precision, cost.cycles, cost.compute_cycles, cost.counts, cost.mapping
+        layer=layer,
+        precision=operands(layer, precision),
+        cycles=found.cycles,
+        compute_cycles=found.compute_cycles,
+        counts=found.counts,
+        mapping=found.mapping,
+        head_cycles=found.head_cycles,
+        tail_cycles=found.tail_cycles,
     )
 
 
@@ -206,9 +248,11 @@ __all__ = [
     "ACTIONS",
     "COMPONENTS",
     "LayerCost",
+    "LayerSimulator",
     "Pricing",
     "Simulation",
+    "best_mapping",
     "bitops",
+    "pareto",
     "simulate",
-    "simulate_layer",
 ]

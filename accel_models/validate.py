@@ -12,12 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from accel_models.accelerator import Accelerator, load_accelerator
-from accel_models.arrays import bit_fusion
+from accel_models.accelerator import Accelerator
 from accel_models.errors import InfeasibleError, InputError
+from accel_models.machine_file import load_accelerator
 from accel_models.mapping import ACTIONS, Problem, search
 from accel_models.precision import Precision
-from accel_models.workload import Layer
+from accel_models.pricing import Pricing
+from accel_models.problem import Tensors, problem
+from accel_models.workload import Ends, Layer
 
 LAYER_COLUMNS = ("K", "O", "S", "IC", "OC", "batch", "iprec", "wprec", "im2col")
 MACHINE_COLUMNS = {
@@ -52,6 +54,15 @@ ENERGY_COLUMNS = (
     "e_dram_pJ_per_bit",
 )
 """Energy constants a row may state, in the order of the actions; DRAM stands for both ways."""
+PRICED_ACTIONS = ("array_cycles", *(action for action in ACTIONS if action.endswith("bits")))
+"""What the published tool charges, in the order of `ENERGY_COLUMNS`, DRAM twice."""
+ENERGY_PARTS = {
+    "core": "array",
+    "wbuf": "weight",
+    "ibuf": "input",
+    "obuf": "output",
+    "dram": "dram",
+}
 RELATIVE_TOLERANCE = 1e-9
 
 PUBLISHED = Path(__file__).parent / "data" / "bitfusion_published.csv"
@@ -146,24 +157,32 @@ def _compute(
     name: str, row: Mapping[str, str], base: Accelerator
 ) -> tuple[dict[str, int | float], bool]:
     """Every column this model can compute for a row, and whether its energies are the row's."""
-    problem, prices, borrowed = row_problem(name, row, base)
-    found = search(problem, prices)
+    task, prices, borrowed = row_problem(name, row, base)
+    found = search(task, prices)
     counts = dict(zip(ACTIONS, found.counts.tolist(), strict=True))
-    priced = [count * pj * 1e-3 for count, pj in zip(counts.values(), prices, strict=True)]
+    stated = dict(zip(PRICED_ACTIONS, _stated_order(prices), strict=True))
+    nj = {action: counts[action] * pj * 1e-3 for action, pj in stated.items()}
+    parts = {
+        part: math.fsum(nj[action] for action in nj if action.startswith(prefix))
+        for part, prefix in ENERGY_PARTS.items()
+    }
+    sram = math.fsum(parts[part] for part in ("wbuf", "ibuf", "obuf"))
     return {
         "cycles": found.cycles,
         "mem_wait_cycles": found.stall_cycles,
         "compute_cycles": found.compute_cycles,
         **{column: counts[action] for column, action in COUNTER_COLUMNS.items()},
-        **dict(zip(ENERGY_COLUMNS, prices, strict=False)),
-        "energy_total_nJ": math.fsum(priced),
-        "energy_core_nJ": priced[0],
-        "energy_sram_nJ": math.fsum(priced[1:7]),
-        "energy_wbuf_nJ": math.fsum(priced[1:3]),
-        "energy_ibuf_nJ": math.fsum(priced[3:5]),
-        "energy_obuf_nJ": math.fsum(priced[5:7]),
-        "energy_dram_nJ": math.fsum(priced[7:9]),
+        **dict(zip(ENERGY_COLUMNS, stated.values(), strict=False)),
+        "energy_total_nJ": math.fsum(nj.values()),
+        "energy_sram_nJ": sram,
+        **{f"energy_{part}_nJ": value for part, value in parts.items()},
     }, borrowed
+
+
+def _stated_order(prices: Sequence[float]) -> list[float]:
+    """Of the prices of all actions, those that the published tool charges."""
+    by_action = dict(zip(ACTIONS, prices, strict=True))
+    return [by_action[action] for action in PRICED_ACTIONS]
 
 
 def row_problem(
@@ -182,11 +201,12 @@ def row_problem(
         layer, widths = _layer(row.get("layer") or name, size)
     except InputError as error:  # the numbers are numbers, but no such thing can be
         raise InfeasibleError(str(error)) from error
-    problem = bit_fusion.problem(layer, widths, size["batch"], machine)
+    tensors = Tensors(Ends(), machine.storage.stream_bits)
+    task = problem(layer, widths, tensors, size["batch"], machine, widths=widths)
     try:
-        return problem, bit_fusion.action_energy_pj(machine), False
+        return task, Pricing(machine).action_pj, False
     except InputError as error:
-        return problem, _stated_energies(name, row, error), True
+        return task, _stated_energies(name, row, error), True
 
 
 def _equal(name: str, row: Mapping[str, str], column: str, value: int | float) -> bool:
@@ -215,6 +235,7 @@ def _machine_changes(name: str, row: Mapping[str, str]) -> dict[str, int | float
     changes: dict[str, int | float] = {
         field: _integer(name, row, column) for column, field in MACHINE_COLUMNS.items()
     }
+    changes["array__widest_bits"] = changes["array__max_bits"]
     if row.get("e_dram_pJ_per_bit"):
         changes["dram__pj_per_bit"] = _number(name, row, "e_dram_pJ_per_bit")
     return changes
@@ -224,7 +245,8 @@ def _stated_energies(name: str, row: Mapping[str, str], unknown: InputError) -> 
     if not all(row.get(column) for column in ENERGY_COLUMNS):
         raise InfeasibleError(str(unknown)) from unknown
     stated = [_number(name, row, column) for column in ENERGY_COLUMNS]
-    return (*stated, stated[-1])
+    by_action = dict(zip(PRICED_ACTIONS, [*stated, stated[-1]], strict=True))
+    return tuple(by_action.get(action, 0.0) for action in ACTIONS)
 
 
 def _read_rows(path: str | Path) -> Iterator[tuple[str, dict[str, str]]]:

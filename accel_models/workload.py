@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import networkx as nx
 
@@ -88,6 +88,17 @@ class Layer:
         return always
 
     @property
+    def in_size(self) -> tuple[int, int]:
+        """Height and width of the input map: the largest that gives `out_size`."""
+        height, width = (
+            max(1, out * step + kernel - 2 * pad - 1)
+            for out, step, kernel, pad in zip(
+                self.out_size, self.stride, self.kernel, self.padding, strict=True
+            )
+        )
+        return height, width
+
+    @property
     def geometry(self) -> tuple[Any, ...]:
         """What a cost can depend on: layers of equal geometry cost the same."""
         return (
@@ -102,6 +113,16 @@ class Layer:
         )
 
 
+class Ends(NamedTuple):
+    """What lies at the two ends of a layer."""
+
+    input_crosses: bool = True
+    """The input was made outside the layer's decision unit, at a width chosen for any reader."""
+    output_crosses: bool = True
+    adds_residual: bool = False
+    """A second tensor is added to the output."""
+
+
 @dataclass(frozen=True)
 class Workload:
     """The layers of one network in execution order, and the tensors between them.
@@ -109,7 +130,8 @@ class Workload:
     Args:
         name: what the network is called.
         layers: in execution order.
-        edges: (producer, consumer) pairs of layer names.
+        edges: (producer, consumer) pairs of layer names. Where a layer has several producers, it
+            convolves what the last of them made; the others are added to its output.
     """
 
     name: str
@@ -159,12 +181,36 @@ class Workload:
         """Multiply-accumulates for one input that executes every layer."""
         return sum(layer.macs for layer in self.layers)
 
+    @cached_property
+    def is_gated(self) -> bool:
+        """Whether some unit decides at run time."""
+        return any(layer.role == "gate" for layer in self.layers)
+
     def without_gates(self) -> Workload:
         """The static network: the same layers, with nothing that decides."""
         keep = tuple(layer for layer in self.layers if layer.role != "gate")
         names = {layer.name for layer in keep}
         edges = tuple(edge for edge in self.edges if names.issuperset(edge))
         return Workload(self.name, keep, edges)
+
+    @cached_property
+    def ends(self) -> dict[str, Ends]:
+        """Where each layer's tensors come from and go to, by layer name."""
+        by_name = {layer.name: layer for layer in self.layers}
+        position = {name: number for number, name in enumerate(by_name)}
+        graph = self.graph
+        found = {}
+        for layer in self.layers:
+            makers = sorted(graph.predecessors(layer.name), key=position.__getitem__)
+            readers = [by_name[name] for name in graph.successors(layer.name)]
+            # A shortcut's output stands in for the unit's, also when the unit is skipped.
+            leaves = layer.role == "shortcut" or not readers
+            found[layer.name] = Ends(
+                input_crosses=not makers or by_name[makers[-1]].unit != layer.unit,
+                output_crosses=leaves or any(reader.unit != layer.unit for reader in readers),
+                adds_residual=len(makers) > 1 and layer.role != "gate",
+            )
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         layers = [asdict(layer) for layer in self.layers]

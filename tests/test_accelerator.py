@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from accel_models import InputError, list_accelerators, load_accelerator
-from accel_models.accelerator import read_accelerator
 from accel_models.energy import array_figures, sram_bank
+from accel_models.machine_file import read_accelerator
 
 TEXT = (
     resources.files("accel_models")
@@ -29,9 +29,13 @@ def test_every_number_of_every_machine_has_a_source(name: str) -> None:
     [
         ("weight_bytes = { value = 65536", "weight_bytes = { value = -4", "greater than 0, got -4"),
         ("rows = { value = 16", 'rows = { value = "many"', "array.rows must be a valid integer"),
-        ("pj_per_bit", "nj_per_bit", "dram.pj_per_bit is missing"),
-        ('image_layer = "im2col"', 'image_layer = "magic"', "got 'magic'"),
-        ('family = "bit_fusion"', 'family = "abacus"', "family must be 'bit_fusion'"),
+        ("weight_bytes = ", "weight_kib = ", "buffers.weight_bytes is missing"),
+        ("bits_per_cycle = ", "gb_per_h = ", "dram.gb_per_h is not a known field"),
+        ('preset = "bitfusion"', 'preset = "ddr9"', "ddr9"),
+        ('outputs = "accumulators"', 'outputs = "magic"', "got 'magic'"),
+        ('family = "bit_fusion"', 'family = "abacus"', "array.family must be one of"),
+        ("latency_ns = { value = 0", "latency_ns = { value = true", "dram.latency_ns must be"),
+        ('lane_rules = ["channels"]', 'lane_rules = ["row-stationary"]', "cannot follow"),
         ("[fidelity]", "[fidelity]\nsurprise = true", "fidelity.surprise is not a known field"),
         ('32, status = "published"', '32, status = "guessed"', "got 'guessed'"),
         ("min_bits = { value = 2", "min_bits = { value = 16", "at most array.max_bits = 8"),

@@ -6,7 +6,7 @@ import pytest
 from networks import cifar_resnet38
 
 from accel_models import load_accelerator, simulate
-from accel_models.arrays import bit_fusion
+from accel_models.pricing import Pricing
 from accel_models.validate import PUBLISHED, validate_table
 
 
@@ -49,7 +49,7 @@ def test_sixteen_channels_gain_no_compute_cycles_from_low_precision() -> None:
 def test_area_and_leakage_of_the_eyeriss_matched_chip() -> None:
     machine = load_accelerator("bitfusion-published")
     row = next(csv.DictReader(PUBLISHED.read_text().splitlines()))
-    area = bit_fusion.area_mm2(machine)
+    pricing = Pricing(machine)
     stated = [float(row[f"area_{part}_mm2"]) for part in ("core", "wbuf", "ibuf", "obuf")]
-    assert list(area.values()) == pytest.approx(stated, rel=1e-5)
-    assert bit_fusion.static_power_w(machine) == pytest.approx(0.243, abs=5e-4)
+    assert list(pricing.area_mm2.values()) == pytest.approx(stated, rel=1e-5)
+    assert sum(pricing.leakage_w.values()) == pytest.approx(0.243, abs=5e-4)

@@ -1,0 +1,141 @@
+"""What every family of arrays answers: how it works through a layer, and what it is made of."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import ClassVar, Literal, NamedTuple
+
+from pydantic import Field
+
+from accel_models.energy import ArrayFigures
+from accel_models.parts import Part, Source
+from accel_models.precision import Precision
+from accel_models.workload import Layer
+
+LaneRule = Literal["channels", "kernel-row", "window", "row-stationary"]
+LANE_RULES: tuple[LaneRule, ...] = ("channels", "kernel-row", "window", "row-stationary")
+"""What fills the lanes that reduce one output: input channels of one kernel position; a kernel row
+of them, from a shift register; the whole window; or, row-stationary, kernel rows, with output rows
+and channels side by side."""
+
+Passes = tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int]]
+NO_PASS = (1, 0)
+
+
+class Datapath(NamedTuple):
+    """How an array works through a layer at given widths.
+
+    In one step it multiplies ``rows x lanes`` inputs with the weights of ``columns`` outputs, at
+    ``windows`` output positions side by side. For a tile of b inputs, p positions each, oc outputs
+    and ic inputs that takes::
+
+        (b * ceil(p / windows) + stream_overhead) * ceil(oc / columns) * (R(ic) + fold_overhead)
+
+    steps, R by the lane rule (`LANE_RULES`), and all steps of a layer
+    ``ceil(steps / stagger) * cycles_per_step + ramp`` cycles.
+    """
+
+    rows: int
+    """Lanes along the reduction, before low precision widens them."""
+    columns: int
+    passes: Passes = ((1, 1), NO_PASS, NO_PASS, NO_PASS)
+    """(products each row adds per step, how many such passes): wide operands take several."""
+    windows: int = 1
+    cycles_per_step: int = 1
+    stagger: int = 1
+    """Steps that run side by side, each started a cycle after the one before."""
+    ramp: int = 0
+    """Cycles a layer takes beyond its steps, staggering included."""
+    fill: int = 0
+    """Cycles from the last step to the last result, waiting rather than computing."""
+    conversion: int = 0
+    """Cycles that an input of the layer waits to be brought into the array's format."""
+    fold_overhead: int = 0
+    stream_overhead: int = 0
+    operations_per_mac: int = 1
+    """Smallest pieces of work the array's energy is stated in (bricks, bit products) in a MAC."""
+
+
+class BankShape(NamedTuple):
+    """The banks of one buffer: how many, and the width of one access in bits."""
+
+    number: int
+    word_bits: int
+
+
+class Banks(NamedTuple):
+    weight: BankShape
+    input: BankShape
+    output: BankShape
+
+
+class Array(Part):
+    """The multipliers of a machine. A new family subclasses this and is registered in `FAMILIES`.
+
+    `lane_rules` are those the family can follow; a machine's file may allow fewer.
+    """
+
+    lane_rules: ClassVar[tuple[LaneRule, ...]] = ("channels",)
+
+    family: str
+    rows: int = Field(gt=0)
+    columns: int = Field(gt=0)
+    node_nm: float = Field(gt=0)
+    """Process that the array's figures are stated for."""
+
+    @abstractmethod
+    def datapath(self, layer: Layer, widths: Precision) -> Datapath:
+        """How the array computes a layer.
+
+        Raises:
+            InfeasibleError: if it cannot multiply operands of these widths.
+        """
+
+    def buffered(self, widths: Precision) -> Precision:
+        """Widths at which the buffers hold operands, and the array reads them."""
+        return widths
+
+    def fastest_clock_hz(self, widths: Precision) -> float:
+        """The highest clock at which the array works at these widths."""
+        return math.inf
+
+    @property
+    @abstractmethod
+    def operations_per_cycle(self) -> int:
+        """Operations of `Datapath.operations_per_mac` in a cycle of the fully used array."""
+
+    @abstractmethod
+    def figures(self) -> ArrayFigures:
+        """Energy of a fully used cycle, leakage and area of the whole array."""
+
+    @property
+    def figures_source(self) -> Source | None:
+        """Where `figures` come from; None if the machine's file states them itself."""
+        return None
+
+    def banks(self) -> Banks | None:
+        """How the array splits its buffers; None if the machine's file says so itself."""
+        return None
+
+    @property
+    def vector_lanes(self) -> int:
+        """Outputs per cycle that are requantised, added to the residual and pooled."""
+        return self.columns
+
+
+class StatedFigures(Part):
+    """Figures that a machine's file states itself, per operation and per unit."""
+
+    pj_per_operation: float = Field(ge=0)
+    """Energy of one of the array's operations in pJ, with its share of everything around it."""
+    leakage_uw_per_unit: float = Field(ge=0)
+    area_um2_per_unit: float = Field(ge=0)
+
+    def stated(self, units: int, operations_per_cycle: int) -> ArrayFigures:
+        """The whole array's, from its units (what one output of one row is computed by)."""
+        return ArrayFigures(
+            pj_per_cycle=self.pj_per_operation * operations_per_cycle,
+            leakage_mw=self.leakage_uw_per_unit * units * 1e-3,
+            area_mm2=self.area_um2_per_unit * units * 1e-6,
+        )

@@ -1,0 +1,35 @@
+"""BitBlade: Bit Fusion's bricks, grouped by how far their products shift (Ryu et al., DAC 2019)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from accel_models.arrays.array import LaneRule
+from accel_models.arrays.bit_fusion import BitFusion
+from accel_models.energy import ArrayFigures
+
+
+class BitBlade(BitFusion):
+    """A column sums the bricks of all its rows that shift equally, then shifts each sum once.
+
+    That takes one shifter for each group where Bit Fusion has some in every unit. Products are as
+    many as Bit Fusion's, all of a column in one sum: lanes reduce over the whole window.
+    """
+
+    lane_rules: ClassVar[tuple[LaneRule, ...]] = ("window",)
+
+    family: Literal["bitblade"]  # type: ignore[assignment]
+    energy_ratio: float = Field(gt=0)
+    """Energy of a cycle over that of Bit Fusion's units, bricks being as many."""
+    area_ratio: float = Field(gt=0)
+    """The same of area; leakage is taken to go with it."""
+
+    def figures(self) -> ArrayFigures:
+        units = super().figures()
+        return ArrayFigures(
+            pj_per_cycle=units.pj_per_cycle * self.energy_ratio,
+            leakage_mw=units.leakage_mw * self.area_ratio,
+            area_mm2=units.area_mm2 * self.area_ratio,
+        )

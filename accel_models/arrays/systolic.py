@@ -1,0 +1,51 @@
+"""Systolic arrays of fixed multipliers, such as the TPU's (Jouppi et al., ISCA 2017)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from accel_models.arrays.array import Array, Datapath, LaneRule
+from accel_models.arrays.operands import refuse_wider
+from accel_models.energy import ArrayFigures, array_figures
+from accel_models.precision import Precision
+from accel_models.workload import Layer
+
+
+class Systolic(Array):
+    """Operands move one multiplier further every cycle; convolutions are products of matrices.
+
+    ``weight``: every multiplier holds a weight, rows going along the window, and inputs stream
+    past. The next weights load meanwhile. Each tile of weights takes as many cycles as there are
+    inputs, and rows + columns - 2 to fill and drain.
+    ``output``: every multiplier holds an output, rows going along positions. Each tile of outputs
+    takes as many cycles as the window has inputs, and 2 rows + columns - 2 to fill, drain and
+    shift out (the form of SCALE-Sim).
+    """
+
+    lane_rules: ClassVar[tuple[LaneRule, ...]] = ("window",)
+
+    family: Literal["systolic"]
+    stationary: Literal["weight", "output"]
+    widest_bits: int = Field(gt=0, le=32)
+    """Width of the multipliers."""
+
+    def datapath(self, layer: Layer, widths: Precision) -> Datapath:
+        refuse_wider(widths, self.widest_bits)
+        crossing = self.rows + self.columns - 2
+        if self.stationary == "weight":
+            return Datapath(rows=self.rows, columns=self.columns, stream_overhead=crossing)
+        return Datapath(
+            rows=1, columns=self.columns, windows=self.rows, fold_overhead=self.rows + crossing
+        )
+
+    def buffered(self, widths: Precision) -> Precision:
+        return Precision(self.widest_bits, self.widest_bits)
+
+    @property
+    def operations_per_cycle(self) -> int:
+        return self.rows * self.columns
+
+    def figures(self) -> ArrayFigures:
+        return array_figures(self.rows, self.columns, self.widest_bits, self.widest_bits)

@@ -1,0 +1,204 @@
+"""What a machine's actions cost: energy by component, static power, area."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from accel_models.accelerator import Accelerator
+from accel_models.arrays.array import BankShape
+from accel_models.energy import ArrayFigures, SramBank, sram_bank
+from accel_models.errors import InfeasibleError, InputError
+from accel_models.mapping import ACTIONS
+from accel_models.parts import Source
+from accel_models.technology import logic_area_scale, logic_energy_scale
+
+COMPONENTS = (
+    "array",
+    "vector unit",
+    "weight buffer",
+    "input buffer",
+    "output buffer",
+    "dram",
+    "other",
+    "leakage",
+)
+"""Where energy goes, in the order of every `energy_pj` array of this package."""
+BUFFERS = ("weight", "input", "output")
+_COMPONENT_OF_ACTION = np.array([0, 0, 0, 1, 2, 2, 3, 3, 4, 4, 5, 5])
+_OTHER, _LEAKAGE = COMPONENTS.index("other"), COMPONENTS.index("leakage")
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """One buffer: its name, its banks, and the figures of each."""
+
+    name: str
+    size_bytes: int
+    shape: BankShape
+    bank: SramBank
+
+
+class Pricing:
+    """The constants of one machine, looked up once.
+
+    Raises:
+        InputError: if the machine's tables hold no figures for one of its parts.
+        InfeasibleError: if a bank is too slow for the clock.
+    """
+
+    def __init__(self, machine: Accelerator) -> None:
+        self.machine = machine
+        self.buffers = tuple(_buffers(machine))
+        self.array = _scaled_array(machine)
+        self.frequency_hz = machine.frequency_hz
+
+    @cached_property
+    def action_pj(self) -> tuple[float, ...]:
+        """Energy of each of `mapping.ACTIONS` in pJ, without the share for everything else."""
+        machine, energy = self.machine, self.machine.energy
+        cycle = self.array.pj_per_cycle
+        if machine.fidelity.core_energy == "per-cycle":
+            core = (0.0, cycle, 0.0)
+        else:
+            idle = energy.idle_share * cycle
+            core = ((cycle - idle) / machine.array.operations_per_cycle, idle, idle)
+        vector = energy.vector_pj if machine.fidelity.vector_unit else 0.0
+        sram = [
+            pj * energy.sram_scale
+            for buffer in self.buffers
+            for pj in (buffer.bank.read_pj_per_bit, buffer.bank.write_pj_per_bit)
+        ]
+        return (*core, vector, *sram, machine.dram.pj_per_bit, machine.dram.pj_per_bit)
+
+    @cached_property
+    def leakage_w(self) -> dict[str, float]:
+        """Leakage by component in W, whether or not it is charged."""
+        scale = self.machine.energy.leakage_scale * 1e-3
+        sram = {
+            f"{buffer.name} buffer": buffer.shape.number * buffer.bank.leakage_mw * scale
+            for buffer in self.buffers
+        }
+        return {"array": self.array.leakage_mw * scale, **sram}
+
+    @property
+    def static_power_w(self) -> float:
+        """Leakage that is charged, in W."""
+        return sum(self.leakage_w.values()) if self.machine.fidelity.static_power else 0.0
+
+    @property
+    def static_pj_per_cycle(self) -> float:
+        return self.static_power_w / self.frequency_hz * 1e12
+
+    @cached_property
+    def area_mm2(self) -> dict[str, float]:
+        """Area by component in mm²: logic at the machine's node, SRAM as tabled."""
+        sram = {
+            f"{buffer.name} buffer": buffer.shape.number * buffer.bank.area_mm2
+            for buffer in self.buffers
+        }
+        return {"array": self.array.area_mm2, **sram}
+
+    def constants(self) -> Iterator[tuple[str, float, str, Source]]:
+        """(name, value, unit, source) of everything that was looked up or derived from the file."""
+        array = self.machine.array.figures_source
+        if array is not None:
+            yield "array, every unit at work", self.array.pj_per_cycle, "pJ per cycle", array
+            yield "array leakage", self.array.leakage_mw, "mW", array
+            yield "array area", self.array.area_mm2, "mm²", array
+        for buffer in self.buffers:
+            bank, shape, name = buffer.bank, buffer.shape, f"{buffer.name} buffer"
+            size = buffer.size_bytes // shape.number
+            text = f"CACTI 7, 45 nm, itrs-hp at 360 K: {shape.number} banks of {size} bytes"
+            source = Source("published", f"{text}, {shape.word_bits}-bit words")
+            yield f"{name} read", bank.read_pj_per_bit, "pJ per bit", source
+            yield f"{name} write", bank.write_pj_per_bit, "pJ per bit", source
+            yield f"{name} leakage", bank.leakage_mw * shape.number, "mW", source
+            yield f"{name} area", bank.area_mm2 * shape.number, "mm²", source
+
+    def energy_pj(self, counts: np.ndarray, cycles: np.ndarray | int) -> np.ndarray:
+        """Energy by component.
+
+        Args:
+            counts: int64 [..., action].
+            cycles: int64 [...], the time over which leakage is charged.
+
+        Returns:
+            float64 [..., component] in pJ. Figures do not depend on what else is priced beside
+            them, so equal counts give equal energies to the last bit.
+        """
+        priced = counts * np.asarray(self.action_pj)
+        energy = np.zeros((*counts.shape[:-1], len(COMPONENTS)))
+        for action, component in enumerate(_COMPONENT_OF_ACTION):
+            energy[..., component] += priced[..., action]
+        energy[..., _OTHER] = energy.sum(axis=-1) * self.machine.energy.other_share
+        energy[..., _LEAKAGE] = np.asarray(cycles) * self.static_pj_per_cycle
+        return energy
+
+
+def _scaled_array(machine: Accelerator) -> ArrayFigures:
+    """The array's figures, brought to the machine's process and supply."""
+    figures, array, technology = machine.array.figures(), machine.array, machine.technology
+    energy = machine.energy.array_scale
+    area = 1.0
+    if (array.node_nm, technology.figures_volts) != (technology.node_nm, technology.volts):
+        energy *= logic_energy_scale(
+            array.node_nm, technology.figures_volts, technology.node_nm, technology.volts
+        )
+        area = logic_area_scale(array.node_nm, technology.node_nm)
+    return ArrayFigures(
+        pj_per_cycle=figures.pj_per_cycle * energy,
+        leakage_mw=figures.leakage_mw * area,
+        area_mm2=figures.area_mm2 * area,
+    )
+
+
+def _buffers(machine: Accelerator) -> list[Buffer]:
+    buffers = []
+    for name, shape in zip(BUFFERS, _bank_shapes(machine), strict=True):
+        size = getattr(machine.buffers, f"{name}_bytes")
+        if size % shape.number:
+            raise InputError(
+                f"{machine.name}: buffers.{name}_bytes = {size} does not split evenly into "
+                f"{shape.number} banks"
+            )
+        bank = _bank(machine, name, size // shape.number, shape.word_bits)
+        buffers.append(Buffer(name, size, shape, bank))
+    return buffers
+
+
+def _bank(machine: Accelerator, name: str, size: int, word_bits: int) -> SramBank:
+    """One bank's figures. Output banks have a port more, for results on their way out."""
+    try:
+        bank = sram_bank(
+            size,
+            word_bits,
+            shared_port=name == "output",
+            interpolate=machine.fidelity.sram_figures == "interpolated",
+        )
+    except InputError as error:
+        raise InputError(f"{machine.name}: {name} buffer: {error}") from error
+    period_ns = 1e9 / machine.frequency_hz
+    if bank.access_ns > period_ns and machine.fidelity.sram_figures == "interpolated":
+        raise InfeasibleError(
+            f"{machine.name}: a {name} bank of {size} bytes takes {bank.access_ns:.2f} ns to read, "
+            f"longer than the clock period of {period_ns:.2f} ns"
+        )
+    return bank
+
+
+def _bank_shapes(machine: Accelerator) -> tuple[BankShape, BankShape, BankShape]:
+    own = machine.array.banks()
+    if own is not None:
+        return own
+    buffers = machine.buffers
+    word = buffers.word_bits or 0  # `accelerator.checked` sees to it that these are there
+    counts = (buffers.weight_banks, buffers.input_banks, buffers.output_banks)
+    weight, inputs, outputs = (BankShape(count or 0, word) for count in counts)
+    return weight, inputs, outputs
+
+
+__all__ = ["ACTIONS", "COMPONENTS", "Buffer", "Pricing"]

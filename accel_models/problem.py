@@ -1,0 +1,171 @@
+"""A layer on a machine, brought down to the plain numbers that the mapping search works on."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from accel_models.accelerator import Accelerator
+from accel_models.arrays.array import LANE_RULES
+from accel_models.errors import InfeasibleError
+from accel_models.mapping import Problem
+from accel_models.precision import Precision
+from accel_models.workload import Ends, Layer
+
+IMAGE_BITS = 8
+"""Pixels come in 8 bits, whatever the layer that reads them computes in."""
+
+
+class Tensors(NamedTuple):
+    """Where a layer's tensors come from and go to, and how wide those between units are."""
+
+    ends: Ends
+    stream_bits: int
+    input_on_chip: bool = False
+    output_on_chip: bool = False
+    residual_on_chip: bool = False
+    reserved_bytes: int = 0
+    """Of the input buffer, kept for resident tensors while the layer runs."""
+
+
+def operands(layer: Layer, precision: Precision) -> Precision:
+    """The widths a layer really computes at."""
+    if layer.reads_image:
+        return Precision(precision.weight_bits, IMAGE_BITS)
+    return precision
+
+
+def problem(
+    layer: Layer,
+    precision: Precision,
+    tensors: Tensors,
+    batch: int,
+    machine: Accelerator,
+    *,
+    widths: Precision | None = None,
+) -> Problem:
+    """The mapping problem of a layer whose unit runs at `precision`.
+
+    `widths` are those it computes at; by default as `operands` has it.
+
+    Raises:
+        InfeasibleError: if the array cannot multiply operands of these widths.
+    """
+    widths = widths or operands(layer, precision)
+    fidelity, buffers = machine.fidelity, machine.buffers
+    data = machine.array.datapath(layer, widths)
+    if machine.frequency_hz > machine.array.fastest_clock_hz(widths):
+        raise InfeasibleError(
+            f"the clock of {machine.frequency_hz / 1e6:g} MHz is too fast: at these widths the "
+            f"array reaches {machine.array.fastest_clock_hz(widths) / 1e6:.3g} MHz"
+        )
+    held = machine.array.buffered(widths)
+    groups = layer.groups if fidelity.groups == "true" else 1
+    accumulator = accumulator_bits(layer, widths, machine)
+    stored = _stored_bits(layer, precision, widths, tensors, accumulator, machine)
+    # Whatever was made for any reader is brought to this layer's scale, whatever its width.
+    requantised = fidelity.vector_unit and tensors.ends.input_crosses and not layer.reads_image
+    rules = machine.mapping.image_lane_rules if layer.reads_image else machine.mapping.lane_rules
+    rows, columns = layer.in_size
+    return Problem(
+        groups=groups,
+        batch=batch,
+        out_rows=layer.out_size[0],
+        out_columns=layer.out_size[1],
+        in_channels=layer.in_channels // groups,
+        out_channels=layer.out_channels // groups,
+        kernel_rows=layer.kernel[0],
+        kernel_columns=layer.kernel[1],
+        row_stride=layer.stride[0],
+        column_stride=layer.stride[1],
+        row_padding=layer.padding[0],
+        column_padding=layer.padding[1],
+        in_rows=rows,
+        in_columns=columns,
+        weight_bits=held.weight_bits,
+        activation_bits=held.activation_bits,
+        stored_weight_bits=stored.weight,
+        stored_input_bits=0 if tensors.input_on_chip else stored.input,
+        stored_output_bits=0 if tensors.output_on_chip else stored.output,
+        residual_bits=0 if tensors.residual_on_chip else stored.residual,
+        buffered_input_bits=0 if tensors.input_on_chip else held.activation_bits,
+        accumulator_bits=accumulator,
+        kept_output_bits=stored.output if tensors.output_on_chip else 0,
+        kept_residual_bits=stored.residual if tensors.residual_on_chip else 0,
+        requantise_inputs=requantised,
+        array_rows=data.rows,
+        array_columns=data.columns,
+        passes=data.passes,
+        windows=data.windows,
+        cycles_per_step=data.cycles_per_step,
+        stagger=data.stagger,
+        ramp=data.ramp,
+        fill=data.fill + batch * data.conversion,
+        fold_overhead=data.fold_overhead,
+        stream_overhead=data.stream_overhead,
+        operations_per_mac=data.operations_per_mac,
+        vector_lanes=machine.array.vector_lanes,
+        lane_rules=sum(1 << LANE_RULES.index(rule) for rule in rules),
+        dram_bits_per_cycle=float(machine.dram_bits_per_cycle),
+        dram_latency=math.ceil(machine.dram.latency_ns * 1e-9 * machine.frequency_hz),
+        burst_bits=8 * machine.dram.burst_bytes,
+        weight_half=4 * buffers.weight_bytes,
+        input_half=4 * (buffers.input_bytes - tensors.reserved_bytes),
+        output_half=4 * buffers.output_bytes,
+        square_powers=machine.mapping.tiles == "pow2-square",
+        whole_tiles=fidelity.edges == "whole-tiles",
+        align_weights=fidelity.weight_alignment,
+        fetch_padding=fidelity.padding == "fetched",
+        gather_before_dram=fidelity.image_gather == "before-dram",
+        first_reload=int(fidelity.partial_sums == "always"),
+        pad_outputs=fidelity.output_padding,
+        share_input_reads=fidelity.input_reads == "per-row",
+        published_array_side=fidelity.array_side == "published",
+        fluid=fidelity.schedule == "fluid",
+    )
+
+
+def accumulator_bits(layer: Layer, widths: Precision, machine: Accelerator) -> int:
+    """Width of a partial sum: one word, or two where one could overflow."""
+    word = machine.accumulator_bits
+    carries = math.ceil(math.log2(layer.macs_per_output))
+    needed = widths.weight_bits + widths.activation_bits + carries
+    if machine.fidelity.accumulators == "fixed" or needed <= word:
+        return word
+    return 2 * word
+
+
+class _Stored(NamedTuple):
+    """Bits of an element in DRAM."""
+
+    weight: int
+    input: int
+    output: int
+    residual: int
+
+
+def _stored_bits(
+    layer: Layer,
+    precision: Precision,
+    widths: Precision,
+    tensors: Tensors,
+    accumulator: int,
+    machine: Accelerator,
+) -> _Stored:
+    storage, fidelity = machine.storage, machine.fidelity
+    weight = storage.full_bits if storage.weights == "full" else widths.weight_bits
+    if weight < widths.weight_bits:
+        raise InfeasibleError(
+            f"weights are stored once at storage.full_bits = {storage.full_bits}, "
+            f"too few for {widths.weight_bits}-bit ones"
+        )
+    if fidelity.outputs == "accumulators":
+        return _Stored(weight, widths.activation_bits, accumulator, 0)
+    ends, stream = tensors.ends, tensors.stream_bits
+    within = precision.activation_bits if storage.activations == "packed" else stream
+    arrives = stream if ends.input_crosses else within
+    if layer.reads_image:
+        arrives = IMAGE_BITS
+    leaves = stream if ends.output_crosses else within
+    residual = stream if ends.adds_residual and fidelity.residual_add else 0
+    return _Stored(weight, arrives, leaves, residual)

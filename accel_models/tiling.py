@@ -1,0 +1,220 @@
+"""Compiled: the candidate tile sizes of each dimension of a layer, and what each moves.
+
+Row t of a table describes one candidate size: how many tiles there are, what they cover, and sums
+over them, so that the search only multiplies.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from accel_models.mapping import Problem
+
+CHANNELS, KERNEL_ROW, WINDOW, ROW_STATIONARY = range(4)
+"""In the order of `arrays.array.LANE_RULES`."""
+
+SIZE, COUNT, COVERED, LAST = range(4)
+"""Columns of every table: tile size, number of tiles, elements charged in all, size of the last."""
+TOUCHED, ALL_TOUCHED = 4, 5
+"""Of rows and columns: input lines that the largest tile's windows touch, and summed over tiles."""
+BLOCKS, ALL_BLOCKS, MOVED, ALL_MOVED, HELD = 4, 5, 6, 7, 8
+"""Of output channels: column blocks of a tile and in all, outputs moved of a tile and in all, and
+outputs of a tile as their buffer holds them."""
+STEPS, ALL_STEPS, LANES, ALL_LANES = 4, 5, 6, 7
+"""Of input channels: steps per output, and weights per output as the buffer holds them."""
+COLUMNS = 9
+
+
+class Tables(NamedTuple):
+    """Candidates of each dimension, int64 [candidate, column], the largest first.
+
+    Behind the last candidate of batch, rows and columns comes an ideal one: it covers the
+    dimension, yet a tile of it takes no room and no time. It stands for 'any' in bounds.
+    """
+
+    batch: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
+    in_channels: np.ndarray
+    out_channels: np.ndarray
+    maps: np.ndarray
+    """Pairs of row and column candidates, int64 [pair, (inputs touched, row, column)]; the fewer
+    inputs they touch, the earlier they come."""
+
+
+@njit(cache=True)
+def ceil_div(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+@njit(cache=True)
+def tables(p: Problem, rule: int) -> Tables:
+    side = max(p.out_rows, p.out_columns)
+    gathered = p.gather_before_dram and rule == WINDOW
+    step = 1 if gathered or not p.square_powers else p.array_columns
+    batch = candidates(p.batch, p.batch, 1, p)
+    rows = candidates(p.out_rows, side if p.square_powers else p.out_rows, 1, p)
+    columns = candidates(p.out_columns, side if p.square_powers else p.out_columns, 1, p)
+    fill_touched(rows, p.kernel_rows, p.row_stride, p.row_padding, p.in_rows, p)
+    fill_touched(columns, p.kernel_columns, p.column_stride, p.column_padding, p.in_columns, p)
+    in_channels = candidates(p.in_channels, p.in_channels, 1, p)
+    fill_reduction(in_channels, rule, p)
+    out_channels = candidates(p.out_channels, p.out_channels, step, p)
+    fill_blocks(out_channels, rule, p)
+    maps = pairs(p, rows, columns)
+    ideal = (with_ideal(batch, p.batch), with_ideal(rows, p.out_rows))
+    columns = with_ideal(columns, p.out_columns)
+    return Tables(ideal[0], ideal[1], columns, in_channels, out_channels, maps)
+
+
+@njit(cache=True)
+def with_ideal(table: np.ndarray, size: int) -> np.ndarray:
+    grown = np.zeros((len(table) + 1, COLUMNS), dtype=np.int64)
+    grown[:-1] = table
+    grown[-1, COUNT], grown[-1, COVERED] = 1, size
+    grown[-1, LAST], grown[-1, ALL_TOUCHED] = size, 1
+    return grown
+
+
+@njit(cache=True)
+def pairs(p: Problem, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Tile shapes of the map. Where rows and columns are alike, one of each mirrored pair."""
+    alike = rows.shape == columns.shape and np.all(rows == columns)
+    found = np.empty((len(rows) * len(columns), 3), dtype=np.int64)
+    number = 0
+    for i in range(len(rows)):
+        for j in range(len(columns)):
+            if (p.square_powers and i != j) or (alike and j < i):
+                continue
+            touched = rows[i, ALL_TOUCHED] * columns[j, ALL_TOUCHED]
+            found[number, 0], found[number, 1], found[number, 2] = touched, i, j
+            number += 1
+    found = found[:number]
+    if p.square_powers:
+        return found
+    return found[np.argsort(found[:, 0], kind="mergesort")]
+
+
+@njit(cache=True)
+def candidates(size: int, longest: int, step: int, p: Problem) -> np.ndarray:
+    """All tile sizes of a dimension: step, 2 step, 4 step ... up to `longest`, or all ceil(D/n)."""
+    count = 0
+    if p.square_powers:
+        tile = step
+        count = 1
+        while tile < longest:
+            tile *= 2
+            count += 1
+    else:
+        previous = 0
+        for parts in range(1, size + 1):
+            tile = ceil_div(size, parts)
+            count += tile != previous
+            previous = tile
+    table = np.zeros((count, COLUMNS), dtype=np.int64)
+    if p.square_powers:
+        for index in range(count):
+            fill_size(table[count - 1 - index], min(step << index, size), size, p)
+    else:
+        index, previous = 0, 0
+        for parts in range(1, size + 1):
+            tile = ceil_div(size, parts)
+            if tile != previous:
+                fill_size(table[index], tile, size, p)
+                index += 1
+            previous = tile
+    return table
+
+
+@njit(cache=True)
+def fill_size(row: np.ndarray, tile: int, size: int, p: Problem) -> None:
+    count = ceil_div(size, tile)
+    row[SIZE], row[COUNT] = tile, count
+    row[COVERED] = count * tile if p.whole_tiles else size
+    row[LAST] = tile if p.whole_tiles else size - (count - 1) * tile
+
+
+@njit(cache=True)
+def fill_touched(
+    table: np.ndarray, kernel: int, stride: int, padding: int, size: int, p: Problem
+) -> None:
+    """Input rows (or columns) under the windows of each tile: zero padding is not there, and rows
+    between the windows are not touched, unless the published tool's view is asked for."""
+    for row in table:
+        for tile in range(row[COUNT]):
+            length = row[LAST] if tile == row[COUNT] - 1 else row[SIZE]
+            if p.fetch_padding:
+                lines = kernel + (length - 1) * stride
+            else:
+                lines = touched(tile * row[SIZE], length, kernel, stride, padding, size)
+            row[ALL_TOUCHED] += lines
+            row[TOUCHED] = max(row[TOUCHED], lines)
+
+
+@njit(cache=True)
+def touched(first: int, length: int, kernel: int, stride: int, padding: int, size: int) -> int:
+    """Input lines inside the map under the windows of outputs first ... first + length - 1."""
+    low = first * stride - padding
+    if stride < kernel:
+        high = low + (length - 1) * stride + kernel
+        return max(0, min(high, size) - max(low, 0))
+    lines = 0
+    for _ in range(length):
+        lines += max(0, min(low + kernel, size) - max(low, 0))
+        low += stride
+    return lines
+
+
+@njit(cache=True)
+def fill_blocks(table: np.ndarray, rule: int, p: Problem) -> None:
+    width = 1 if rule == ROW_STATIONARY else p.array_columns
+    for row in table:
+        row[BLOCKS] = ceil_div(row[SIZE], width)
+        row[ALL_BLOCKS] = (row[COUNT] - 1) * row[BLOCKS] + ceil_div(row[LAST], width)
+        row[HELD] = row[BLOCKS] * width
+        row[MOVED] = row[BLOCKS] * width if p.pad_outputs else row[SIZE]
+        row[ALL_MOVED] = row[ALL_BLOCKS] * width if p.pad_outputs else row[COVERED]
+
+
+@njit(cache=True)
+def fill_reduction(table: np.ndarray, rule: int, p: Problem) -> None:
+    for row in table:
+        before = row[COUNT] - 1
+        row[STEPS] = reduction_steps(p, rule, row[SIZE]) + p.fold_overhead
+        row[ALL_STEPS] = before * row[STEPS] + reduction_steps(p, rule, row[LAST]) + p.fold_overhead
+        row[LANES] = weight_lanes(p, row[SIZE])
+        row[ALL_LANES] = before * row[LANES] + weight_lanes(p, row[LAST])
+
+
+@njit(cache=True)
+def reduction_steps(p: Problem, rule: int, channels: int) -> int:
+    """Steps to accumulate one output position of one column block over `channels` inputs."""
+    steps = 0
+    for lanes, count in p.passes:
+        if count == 0:
+            continue
+        if rule == WINDOW:
+            window = p.kernel_rows * p.kernel_columns
+            one = ceil_div(window * channels, p.array_rows * lanes)
+        elif rule == KERNEL_ROW:
+            one = p.kernel_rows * ceil_div(
+                p.kernel_columns * ceil_div(channels, p.array_rows), lanes
+            )
+        else:
+            window = p.kernel_rows * p.kernel_columns
+            one = window * ceil_div(channels, p.array_rows * lanes)
+        steps += count * one
+    return steps
+
+
+@njit(cache=True)
+def weight_lanes(p: Problem, channels: int) -> int:
+    """Weights per output, as the buffer holds them."""
+    weights = p.kernel_rows * p.kernel_columns * channels
+    if not p.align_weights:
+        return weights
+    reduction = p.array_rows * p.passes[0][0]
+    return ceil_div(weights, reduction) * reduction
