@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import version
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from accel_models import table_cache
 from accel_models.accelerator import Accelerator
 from accel_models.boundaries import known_within_unit
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.precision import Precision, highest, parse_choices
 from accel_models.pricing import ACTIONS, Pricing
 from accel_models.simulator import LayerSimulator, bitops, layer_simulator, simulate
+from accel_models.table_cache import Figures, table_key
 from accel_models.workload import Layer, Workload
 
 Metric = Literal["energy", "latency", "bitops"]
@@ -146,16 +145,9 @@ class CostTable:
 
     @cached_property
     def key(self) -> str:
-        """Hash of everything the figures depend on."""
-        parts: dict[str, Any] = {
-            "workload": self.workload.key,
-            "accelerator": self.accelerator.key_fields,
-            "choices": [str(choice) for choice in self.choices],
-            "always": str(self.always),
-            "groups": self.cycles.shape[2],
-            "version": version("dfs-hw"),
-        }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+        """Hash of everything the figures depend on, the model's own source included."""
+        groups = self.cycles.shape[2]
+        return table_key(self.workload, self.accelerator, self.choices, self.always, groups)
 
 
 def cost_table(
@@ -165,6 +157,7 @@ def cost_table(
     *,
     always: str | int | Precision | None = None,
     max_group: int = 1,
+    cache: bool = True,
 ) -> CostTable:
     """Simulate every distinct layer at every choice and group size.
 
@@ -175,6 +168,7 @@ def cost_table(
         always: precision of what always runs; by default the highest choice.
         max_group: largest number of inputs that share a run. Where running a group in two parts is
             cheaper than at once, it is charged so.
+        cache: look for the table on disk first, and keep it there (`accel_models.table_cache`).
 
     Raises:
         InputError: if the choice set is malformed.
@@ -185,33 +179,54 @@ def cost_table(
     rest = highest(options) if always is None else Precision.parse(always)
     if max_group < 1:
         raise InputError(f"max_group must be at least 1, got {max_group}")
-    widths = [rest, *options]
+    cache = cache and table_cache.covers(accelerator)
+    key = table_key(workload, accelerator, options, rest, max_group) if cache else ""
+    shape = (len(workload.layers), len(options), max_group)
+    kept = table_cache.load(key, shape) if cache else None
+    if kept is not None:
+        return CostTable(workload, accelerator, options, rest, *kept)
+    figures = _simulated(workload, accelerator, options, rest, max_group)
+    table = CostTable(workload, accelerator, options, rest, *figures)
+    if accelerator.fidelity.prefetch:
+        _prefetch_within_units(table)
+    if cache:
+        table_cache.save(key, figures)
+    return table
+
+
+def _simulated(
+    workload: Workload,
+    machine: Accelerator,
+    options: Sequence[Precision],
+    always: Precision,
+    max_group: int,
+) -> Figures:
+    """The figures of a table, every layer by itself."""
     simulators = [
-        layer_simulator(workload, accelerator, widths, group) for group in range(1, max_group + 1)
+        layer_simulator(workload, machine, [always, *options], group)
+        for group in range(1, max_group + 1)
     ]
     shape = (len(workload.layers), len(options), max_group)
     cycles, head, tail = (np.zeros(shape, dtype=np.int64) for _ in range(3))
     counts = np.zeros((*shape, len(ACTIONS)), dtype=np.int64)
     infeasible: dict[tuple[int, int], str] = {}
+    known: dict[Any, tuple[np.ndarray, ...]] = {}
     for row, layer in enumerate(workload.layers):
+        alike = tuple(simulator.alike(workload, layer) for simulator in simulators)
         for column, choice in enumerate(options):
-            precision = layer.precision(choice, rest)
+            precision = layer.precision(choice, always)
             if precision is None:
                 continue
+            at, same = (row, column), (alike, precision)
             try:
-                groups = _groups(workload, layer, precision, simulators)
+                if same not in known:
+                    known[same] = _groups(workload, layer, precision, simulators)
+                cycles[at], counts[at], head[at], tail[at] = known[same]
             except InfeasibleError as error:
                 if layer.role in ("fixed", "gate"):
                     raise
-                infeasible[row, column] = str(error)
-                continue
-            for group, one in enumerate(groups):
-                at = (row, column, group)
-                cycles[at], counts[at], head[at], tail[at] = one
-    table = CostTable(workload, accelerator, options, rest, cycles, counts, head, tail, infeasible)
-    if accelerator.fidelity.prefetch:
-        _prefetch_within_units(table)
-    return table
+                infeasible[at] = str(error)
+    return Figures(cycles, counts, head, tail, infeasible)
 
 
 class _Group(NamedTuple):
@@ -225,8 +240,12 @@ class _Group(NamedTuple):
 
 def _groups(
     workload: Workload, layer: Layer, precision: Precision, simulators: Sequence[LayerSimulator]
-) -> list[_Group]:
-    """The layer for every group size, closed under splitting a group in two."""
+) -> tuple[np.ndarray, ...]:
+    """The layer for every group size, closed under splitting a group in two.
+
+    Returns:
+        Cycles, counts, head and tail: int64 [group], of counts [group, action].
+    """
     prices = np.asarray(simulators[0].pricing.action_pj)
     groups: list[_Group] = []
     for size, simulator in enumerate(simulators, start=1):
@@ -243,7 +262,7 @@ def _groups(
                 )
             )
         groups.append(min(options, key=lambda option: (option.cycles, option.counts @ prices)))
-    return groups
+    return tuple(np.array(amounts) for amounts in zip(*groups, strict=True))
 
 
 def _prefetch_within_units(table: CostTable) -> None:

@@ -44,3 +44,18 @@ def writable_folder(path: str | Path) -> Path:
     if not os.access(path, os.W_OK):
         raise InputError(f"cannot write to the folder {path}: permission denied")
     return path
+
+
+def user_cache() -> Path:
+    """The folder for what can be computed again: ``DFS_HW_CACHE``, or one in the user's cache.
+
+    Raises:
+        RuntimeError: if neither is set and the user has no home.
+    """
+    own = os.environ.get("DFS_HW_CACHE")
+    if own:
+        return Path(own)
+    shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not shared.is_absolute():  # the XDG specification has such ones ignored
+        shared = Path.home() / ".cache"
+    return shared / "dfs-hw"

@@ -10,15 +10,19 @@ The inner functions are compiled by numba when a layer is first searched, and ca
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import permutations
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from accel_models.arrays.array import LANE_RULES, Passes
 from accel_models.errors import InfeasibleError
+from accel_models.files import user_cache
 
 LOOPS = ("batch", "out_rows", "out_columns", "in_channels", "out_channels")
 BATCH, OUT_ROWS, OUT_COLUMNS, IN_CHANNELS, OUT_CHANNELS = range(5)
@@ -38,6 +42,16 @@ ACTIONS = (
     "dram_write_bits",
 )
 """What costs energy, in the order of every `counts` array of this package."""
+
+COMPILED = (
+    "mapping.py",
+    "mapping_kernel.py",
+    "mapping_cost.py",
+    "array_side.py",
+    "row_stationary.py",
+    "tiling.py",
+)
+"""Files of this package that numba compiles, or whose constants it compiles in."""
 
 LATENCY, ENERGY, EDP = range(3)
 """What a search minimises; ties go to energy, cycles and cycles."""
@@ -243,7 +257,21 @@ _ORDERS = _loop_orders()
 
 @cache
 def _kernel() -> Any:
-    """Compile the search; numba is imported only here, when a layer is first searched."""
-    from accel_models import mapping_kernel
+    """Compile the search; numba is imported only here, when a layer is first searched.
 
+    Numba notices that a file has changed, but not that another one has which it calls. So compiled
+    code is kept under a digest of all files that are compiled, in this package or, where that is
+    read-only, in the user's cache.
+    """
+    import numba
+
+    here = Path(__file__).parent
+    digest = hashlib.sha256(b"".join((here / name).read_bytes() for name in COMPILED))
+    home = here / "__pycache__" if os.access(here, os.W_OK) else user_cache()
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(home / f"compiled-{digest.hexdigest()[:16]}")
+    try:
+        from accel_models import mapping_kernel
+    finally:
+        numba.config.CACHE_DIR = before
     return mapping_kernel

@@ -19,7 +19,6 @@ from accel_models.array_side import (
     DRAM_WRITE,
     VECTOR,
     W_WRITE,
-    Place,
     positions,
 )
 from accel_models.mapping import (
@@ -31,26 +30,7 @@ from accel_models.mapping import (
     Problem,
 )
 from accel_models.row_stationary import row_stationary_steps
-from accel_models.tiling import (
-    ALL_BLOCKS,
-    ALL_LANES,
-    ALL_MOVED,
-    ALL_STEPS,
-    ALL_TOUCHED,
-    BLOCKS,
-    COUNT,
-    COVERED,
-    HELD,
-    LANES,
-    MOVED,
-    ROW_STATIONARY,
-    SIZE,
-    STEPS,
-    TOUCHED,
-    WINDOW,
-    Tables,
-    ceil_div,
-)
+from accel_models.tiling import ROW_STATIONARY, WINDOW, Tile, ceil_div
 
 INDEXES_WEIGHTS = 1 << IN_CHANNELS | 1 << OUT_CHANNELS
 INDEXES_INPUTS = 1 << BATCH | 1 << OUT_ROWS | 1 << OUT_COLUMNS | 1 << IN_CHANNELS
@@ -128,80 +108,111 @@ def moved(p: Problem, elements: int, block: int, bits: int) -> int:
 
 
 @njit(cache=True)
-def price_tile(p: Problem, t: Tables, rule: int, place: Place) -> Tiling:
-    """Size up the tiling whose candidates are at `place`, one for each of `mapping.LOOPS`."""
-    b, oh, ow = t.batch[place[0]], t.rows[place[1]], t.columns[place[2]]
-    ic, oc = t.in_channels[place[3]], t.out_channels[place[4]]
+def price_tile(p: Problem, rule: int, tile: Tile) -> Tiling:
+    """Size up a tiling, whatever the loop order."""
+    b, oh, ow, ic, oc = tile
     window = p.kernel_rows * p.kernel_columns
-    spread = oh[SIZE] * ow[SIZE] * window
+    spread = oh.size * ow.size * window
     if rule == WINDOW and p.gather_before_dram:
-        a_tile = a_held = b[SIZE] * ic[SIZE] * spread
-        a_all = a_written = b[COVERED] * ic[COVERED] * oh[COVERED] * ow[COVERED] * window
+        a_tile = a_held = b.size * ic.size * spread
+        a_all = a_written = b.covered * ic.covered * oh.covered * ow.covered * window
     else:
-        a_tile = a_held = b[SIZE] * ic[SIZE] * oh[TOUCHED] * ow[TOUCHED]
-        a_all = a_written = b[COVERED] * ic[COVERED] * oh[ALL_TOUCHED] * ow[ALL_TOUCHED]
+        a_tile = a_held = b.size * ic.size * oh.touched * ow.touched
+        a_all = a_written = b.covered * ic.covered * oh.all_touched * ow.all_touched
         if rule == WINDOW:
-            a_held = b[SIZE] * ic[SIZE] * spread
-            a_written = b[COVERED] * ic[COVERED] * oh[COVERED] * ow[COVERED] * window
-    q_tile = b[SIZE] * oh[SIZE] * ow[SIZE]
+            a_held = b.size * ic.size * spread
+            a_written = b.covered * ic.covered * oh.covered * ow.covered * window
+    q_tile = b.size * oh.size * ow.size
     if rule == ROW_STATIONARY:
-        one, steps = row_stationary_steps(p, b, oh, ow, ic, oc)
+        one, steps = row_stationary_steps(p, tile)
     else:
-        streams = b[COVERED] * positions(p, oh, ow)
-        streams += p.stream_overhead * b[COUNT] * oh[COUNT] * ow[COUNT]
-        steps = streams * oc[ALL_BLOCKS] * ic[ALL_STEPS] * p.groups
-        stream = b[SIZE] * ceil_div(oh[SIZE] * ow[SIZE], p.windows) + p.stream_overhead
-        one = stream * oc[BLOCKS] * ic[STEPS]
-    lanes_all = ic[COUNT] * ic[LANES] if p.whole_tiles else ic[ALL_LANES]
+        streams = b.covered * positions(p, oh, ow)
+        streams += p.stream_overhead * b.count * oh.count * ow.count
+        steps = streams * oc.all_blocks * ic.all_steps * p.groups
+        stream = b.size * ceil_div(oh.size * ow.size, p.windows) + p.stream_overhead
+        one = stream * oc.blocks * ic.steps
+    lanes_all = ic.count * ic.lanes if p.whole_tiles else ic.all_lanes
     return Tiling(
-        steps=b[COUNT] * oh[COUNT] * ow[COUNT] * ic[COUNT] * oc[COUNT],
+        steps=b.count * oh.count * ow.count * ic.count * oc.count,
         compute=ceil_div(steps, p.stagger) * p.cycles_per_step + p.ramp,
         tile_cycles=ceil_div(one, p.stagger) * p.cycles_per_step,
-        w_tile=ic[LANES] * oc[SIZE],
+        w_tile=ic.lanes * oc.size,
         a_tile=a_tile,
-        q_tile=q_tile * oc[MOVED],
-        w_held=ic[LANES] * oc[SIZE] * p.weight_bits,
+        q_tile=q_tile * oc.moved,
+        w_held=ic.lanes * oc.size * p.weight_bits,
         a_held=a_held * p.buffered_input_bits,
-        q_held=q_tile * oc[HELD] * p.accumulator_bits,
-        w_all=lanes_all * oc[COVERED] * p.groups,
+        q_held=q_tile * oc.held * p.accumulator_bits,
+        w_all=lanes_all * oc.covered * p.groups,
         a_all=a_all * p.groups,
-        q_all=b[COVERED] * oh[COVERED] * ow[COVERED] * oc[ALL_MOVED] * p.groups,
+        q_all=b.covered * oh.covered * ow.covered * oc.all_moved * p.groups,
         a_written=a_written * p.groups,
     )
 
 
 @njit(cache=True)
-def reuse(
-    tile_bits: int, half: int, indexes: int, order: np.ndarray, counts: np.ndarray
-) -> tuple[int, int, int]:
-    """Trips of one tensor under one loop order (innermost first), tiles in its block, and the loop
-    position from which blocks are exchanged.
+def grow(p: Problem, s: Tiling, loop: int, count: int, depth: int, nest: np.ndarray) -> None:
+    """Fill in row ``depth + 1`` of a nest of loops from row `depth`, the loops inside this one.
 
-    Blocks grow outwards while they fit: a loop that does not index the tensor is then free. From
-    the first block that does not fit, every such loop moves the whole tensor again.
+    A row holds trips, tiles in a block, and the loop position from which blocks are exchanged, of
+    weights, inputs and outputs. Blocks grow outwards while they fit: a loop that does not index
+    the tensor is then free. From the first block that does not fit, every such loop moves the
+    whole tensor again.
     """
-    trips, tiles, since = 1, 1, NEVER
-    for position in range(5):
-        loop = order[position]
-        if loop < 0:
-            break
-        if indexes >> loop & 1:
-            if since == NEVER:
-                if tile_bits * tiles * counts[loop] <= half:
-                    tiles *= counts[loop]
-                else:
-                    since = position
-        elif since != NEVER:
-            trips *= counts[loop]
-    return trips, tiles, since
+    grow_tensor(nest, depth, 0, INDEXES_WEIGHTS >> loop & 1, s.w_held, p.weight_half, count)
+    grow_tensor(nest, depth, 3, INDEXES_INPUTS >> loop & 1, s.a_held, p.input_half, count)
+    grow_tensor(nest, depth, 6, INDEXES_OUTPUTS >> loop & 1, s.q_held, p.output_half, count)
+
+
+@njit(cache=True)
+def grow_tensor(
+    nest: np.ndarray, depth: int, tensor: int, indexes: int, held: int, half: int, count: int
+) -> None:
+    trips, tiles, since = nest[depth, tensor], nest[depth, tensor + 1], nest[depth, tensor + 2]
+    if not indexes:
+        if since != NEVER:
+            trips *= count
+    elif since == NEVER:
+        if held * tiles * count <= half:
+            tiles *= count
+        else:
+            since = depth
+    nest[depth + 1, tensor] = trips
+    nest[depth + 1, tensor + 1] = tiles
+    nest[depth + 1, tensor + 2] = since
+
+
+@njit(cache=True)
+def empty_nest() -> np.ndarray:
+    """A nest of up to five loops; row 0 says that a tile is moved once."""
+    nest = np.empty((6, 9), dtype=np.int64)
+    for tensor in range(0, 9, 3):
+        nest[0, tensor], nest[0, tensor + 1], nest[0, tensor + 2] = 1, 1, NEVER
+    return nest
+
+
+@njit(cache=True)
+def blocks_at(nest: np.ndarray, depth: int) -> Blocks:
+    row = nest[depth]
+    return Blocks(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8])
 
 
 @njit(cache=True)
 def blocks_of(p: Problem, s: Tiling, order: np.ndarray, counts: np.ndarray) -> Blocks:
-    w_trips, w_tiles, w_from = reuse(s.w_held, p.weight_half, INDEXES_WEIGHTS, order, counts)
-    a_trips, a_tiles, a_from = reuse(s.a_held, p.input_half, INDEXES_INPUTS, order, counts)
-    q_trips, q_tiles, q_from = reuse(s.q_held, p.output_half, INDEXES_OUTPUTS, order, counts)
-    return Blocks(w_trips, w_tiles, w_from, a_trips, a_tiles, a_from, q_trips, q_tiles, q_from)
+    """What a whole loop order, innermost loop first, decides for each tensor."""
+    nest, depth = empty_nest(), 0
+    for loop in order:
+        if loop >= 0:
+            grow(p, s, loop, counts[loop], depth, nest)
+            depth += 1
+    return blocks_at(nest, depth)
+
+
+@njit(cache=True)
+def repeated_bits(p: Problem, s: Tiling, nest: np.ndarray, depth: int) -> int:
+    """DRAM bits that a nest of loops moves again, whatever comes outside of it."""
+    again = s.w_all * p.stored_weight_bits * (nest[depth, 0] - 1)
+    again += s.a_all * p.stored_input_bits * (nest[depth, 3] - 1)
+    return again + s.q_all * 2 * p.accumulator_bits * (nest[depth, 6] - 1)
 
 
 @njit(cache=True)

@@ -14,24 +14,26 @@ from accel_models.array_side import (
     Q_READ,
     Q_WRITE,
     STALL,
-    Place,
     array_side,
 )
 from accel_models.mapping import ENERGY, LATENCY, OUT_COLUMNS, OUT_ROWS, Problem
 from accel_models.mapping_cost import (
     RULES,
     Tiling,
-    blocks_of,
+    blocks_at,
     drain_cycles,
+    empty_nest,
     energy_of,
     floor_cycles,
     fluid_cycles,
+    grow,
     least_traffic,
     pipelined_cycles,
     price_tile,
+    repeated_bits,
     traffic,
 )
-from accel_models.tiling import ALL_TOUCHED, COUNT, SIZE, Tables, tables
+from accel_models.tiling import ALL_TOUCHED, Tile, ins, lines, outs, span, tables
 
 
 class Best(NamedTuple):
@@ -40,6 +42,28 @@ class Best(NamedTuple):
     found: np.ndarray
     actions: np.ndarray
     energy: np.ndarray
+
+
+class Floor(NamedTuple):
+    """What no loop order of a tiling can beat: cycles, energy, DRAM traffic; and what stays put."""
+
+    cycles: int
+    energy: float
+    dram_bits: int
+    stays: int
+
+
+class Scratch(NamedTuple):
+    """Room for one trial: counts and tile sizes of the loops, actions, and the nest of loops."""
+
+    counts: np.ndarray
+    actions: np.ndarray
+    nest: np.ndarray
+
+
+FACTORIAL = (1, 1, 2, 6, 24, 120)
+SLACK = 1 - 1e-12
+"""Bounds are summed up in another order than what they bound: rounding must not rule it out."""
 
 
 @njit(cache=True)
@@ -61,30 +85,48 @@ def better(
 def search_orders(
     p: Problem,
     s: Tiling,
+    floor: Floor,
     rule: int,
     prices: np.ndarray,
     objective: int,
     limit: int,
     orders: np.ndarray,
-    counts: np.ndarray,
-    actions: np.ndarray,
+    scratch: Scratch,
     best: Best,
 ) -> None:
-    """Try every loop order of one tiling, and note any that beats the best so far."""
-    found = best.found
-    stays = counts[10]
+    """Try every loop order of one tiling, and note any that beats the best so far.
+
+    Orders come sorted, so that those which agree on their inner loops follow each other: what
+    these decide is worked out once, and if it cannot beat the best, all of them are left out.
+    """
+    counts, actions, nest = scratch.counts, scratch.actions, scratch.nest
     drained = (actions[Q_READ], actions[Q_WRITE])
-    active = 0
+    active = loops = 0
     for loop in range(5):
         active |= (counts[loop] > 1) << loop
-    alike = counts[OUT_ROWS] > 1 and counts[OUT_ROWS] == counts[OUT_COLUMNS]
-    for index in range(orders.shape[1]):
-        order = orders[active, index]
-        if order[0] < 0 and index > 0:
-            break
-        if alike and columns_first(order):
+        loops += counts[loop] > 1
+    dram_pj = min(prices[DRAM_READ], prices[DRAM_WRITE])
+    index = 0
+    while index < FACTORIAL[loops]:
+        depth = 0
+        while depth < loops - 1 and index % FACTORIAL[loops - 1 - depth] != 0:
+            depth += 1
+        same = 0
+        while depth < loops:
+            loop = orders[active, index, depth]
+            grow(p, s, loop, counts[loop], depth, nest)
+            depth += 1
+            if mirrored(orders, active, index, depth - 1, counts) or hopeless(
+                p, s, floor, repeated_bits(p, s, nest, depth), dram_pj, objective, best
+            ):
+                same = FACTORIAL[loops - depth]
+                break
+        if same > 0:
+            index += same
             continue
-        k = blocks_of(p, s, order, counts)
+        order = orders[active, index]
+        index += 1
+        k = blocks_at(nest, loops)
         traffic(p, s, k, actions)
         head = tail = 0
         if p.fluid:
@@ -92,53 +134,80 @@ def search_orders(
             cycles = fluid_cycles(p, s, k, dram_bits)
         else:
             cycles, head, tail = pipelined_cycles(p, s, k, order, counts)
-        if cycles > limit:
+        if cycles > limit or (objective == LATENCY and cycles > best.found[0] >= 0):
             continue
         if p.published_array_side:
             sums = s.q_all * p.accumulator_bits
-            actions[Q_READ] = drained[0] + sums * (k.q_trips - 1) + s.q_all * p.accumulator_bits
+            actions[Q_READ] = drained[0] + sums * k.q_trips
             actions[Q_WRITE] = drained[1] + sums * (k.q_trips - 1 + p.first_reload)
         actions[ARRAY], actions[STALL] = s.compute, cycles - s.compute
         energy = energy_of(actions, cycles, prices)
-        if better(objective, cycles, energy, found[0], best.energy[0]):
+        if better(objective, cycles, energy, best.found[0], best.energy[0]):
             best.energy[0] = energy
             best.actions[:] = actions
+            found = best.found
             found[0], found[1], found[2], found[3] = cycles, s.compute, head, tail
-            found[4], found[5] = stays, rule
-            found[6:11] = counts[5:10]
+            found[4], found[5] = floor.stays, rule
+            found[6:11] = counts[5:]
             fill_order(found[11:], order)
-    actions[Q_READ], actions[Q_WRITE] = drained
 
 
 @njit(cache=True)
-def promises(
-    p: Problem,
-    t: Tables,
-    s: Tiling,
-    rule: int,
-    place: Place,
-    prices: np.ndarray,
-    objective: int,
-    limit: int,
-    counts: np.ndarray,
-    actions: np.ndarray,
-    best: Best,
+def hopeless(
+    p: Problem, s: Tiling, floor: Floor, again: int, dram_pj: float, objective: int, best: Best
 ) -> bool:
-    """Whether a tiling can beat the best so far; fills in its counts and its array side."""
-    counts[0], counts[5] = t.batch[place[0], COUNT], t.batch[place[0], SIZE]
-    counts[1], counts[6] = t.rows[place[1], COUNT], t.rows[place[1], SIZE]
-    counts[2], counts[7] = t.columns[place[2], COUNT], t.columns[place[2], SIZE]
-    counts[3], counts[8] = t.in_channels[place[3], COUNT], t.in_channels[place[3], SIZE]
-    counts[4], counts[9] = t.out_channels[place[4], COUNT], t.out_channels[place[4], SIZE]
-    counts[10] = array_side(p, t, rule, place, prices, actions)
+    """Whether a tiling cannot beat the best any more, now that `again` DRAM bits move again."""
+    if again == 0:
+        return False
+    cycles = max(floor.cycles, int((floor.dram_bits + again) / p.dram_bits_per_cycle))
+    energy = floor.energy + again * dram_pj * SLACK
+    return not better(objective, cycles, energy, best.found[0], best.energy[0])
+
+
+@njit(cache=True)
+def mirrored(orders: np.ndarray, active: int, index: int, depth: int, counts: np.ndarray) -> bool:
+    """Whether columns come further in than as many rows: the same as the other way round."""
+    if orders[active, index, depth] != OUT_COLUMNS or counts[OUT_ROWS] != counts[OUT_COLUMNS]:
+        return False
+    rows_before = False
+    for inner in range(depth):
+        rows_before |= orders[active, index, inner] == OUT_ROWS
+    return not rows_before
+
+
+@njit(cache=True)
+def floor_of(
+    p: Problem, s: Tiling, rule: int, tile: Tile, prices: np.ndarray, scratch: Scratch
+) -> Floor:
+    """What no loop order of a tiling can beat; fills in its loop counts and its array side."""
+    counts, actions = scratch.counts, scratch.actions
+    b, oh, ow, ic, oc = tile
+    counts[0], counts[1], counts[2] = b.count, oh.count, ow.count
+    counts[3], counts[4] = ic.count, oc.count
+    counts[5], counts[6], counts[7], counts[8], counts[9] = (
+        b.size,
+        oh.size,
+        ow.size,
+        ic.size,
+        oc.size,
+    )
+    stays = array_side(p, rule, tile, prices, actions)
     dram_bits = least_traffic(p, s, actions)
     step = max(s.tile_cycles, drain_cycles(p, counts))
     cycles = floor_cycles(p, s, step, counts, dram_bits)
-    if best.found[0] < 0 or cycles > limit:
-        return cycles <= limit
+    # More than the least cycles may be computing rather than waiting, whichever is the cheaper.
     actions[ARRAY], actions[STALL] = s.compute, max(0, cycles - s.compute)
-    energy = energy_of(actions, cycles, prices) * (1 - 1e-12)
-    return better(objective, cycles, energy, best.found[0], best.energy[0])
+    spared = actions[STALL] * max(0.0, prices[STALL] - prices[ARRAY])
+    energy = (energy_of(actions, cycles, prices) - spared) * SLACK
+    return Floor(cycles, energy, dram_bits, stays)
+
+
+@njit(cache=True)
+def promises(floor: Floor, objective: int, limit: int, best: Best) -> bool:
+    """Whether something with this floor can beat the best so far."""
+    if floor.cycles > limit:
+        return False
+    return better(objective, floor.cycles, floor.energy, best.found[0], best.energy[0])
 
 
 @njit(cache=True)
@@ -148,38 +217,39 @@ def search(
     """Best mapping: (cycles, compute, head, tail, stationarity, lane rule, five tile sizes, five
     loops from outer to inner), and its actions. Cycles are -1 if nothing fits.
 
-    Large tiles come first: they are good enough for most others to be ruled out by their floor,
-    all tile shapes of two channel counts at once if possible.
+    Large tiles of few inputs come first: they are good enough for most others to be ruled out by
+    their floor, all tile shapes of two channel counts at once if possible.
     """
     best = Best(np.full(16, -1, dtype=np.int64), np.zeros(12, dtype=np.int64), np.full(1, np.inf))
-    counts, actions = np.empty(11, dtype=np.int64), np.zeros(12, dtype=np.int64)
+    scratch = Scratch(np.empty(10, dtype=np.int64), np.zeros(12, dtype=np.int64), empty_nest())
     for rule in range(RULES):
         if not p.lane_rules >> rule & 1:
             continue
         t = tables(p, rule)
-        ideal = (len(t.batch) - 1, len(t.rows) - 1, len(t.columns) - 1)
+        any_batch, any_row = span(t.batch, len(t.batch) - 1), len(t.rows) - 1
+        any_columns = lines(t.columns, len(t.columns) - 1)
         for i_oc in range(len(t.out_channels)):
+            oc = outs(t.out_channels, i_oc)
             for i_ic in range(len(t.in_channels)):
+                ic = ins(t.in_channels, i_ic)
                 for i_map in range(len(t.maps)):
                     touched, i_row, i_column = t.maps[i_map]
-                    if not p.published_array_side:
-                        t.rows[ideal[1], ALL_TOUCHED] = touched
-                        any_map = (ideal[0], ideal[1], ideal[2], i_ic, i_oc)
-                        s = price_tile(p, t, rule, any_map)
-                        if s.w_held > p.weight_half or not promises(
-                            p, t, s, rule, any_map, prices, objective, limit, counts, actions, best
-                        ):
-                            break
-                    for i_batch in range(len(t.batch) - 1):
-                        place = (i_batch, i_row, i_column, i_ic, i_oc)
-                        s = price_tile(p, t, rule, place)
+                    t.rows[any_row, ALL_TOUCHED] = touched
+                    tile = Tile(any_batch, lines(t.rows, any_row), any_columns, ic, oc)
+                    s = price_tile(p, rule, tile)
+                    floor = floor_of(p, s, rule, tile, prices, scratch)
+                    if s.w_held > p.weight_half or not promises(floor, objective, limit, best):
+                        break
+                    oh, ow = lines(t.rows, i_row), lines(t.columns, i_column)
+                    for i_batch in range(len(t.batch) - 2, -1, -1):
+                        tile = Tile(span(t.batch, i_batch), oh, ow, ic, oc)
+                        s = price_tile(p, rule, tile)
                         if not holds(p, s):
                             continue
-                        if promises(
-                            p, t, s, rule, place, prices, objective, limit, counts, actions, best
-                        ):
+                        floor = floor_of(p, s, rule, tile, prices, scratch)
+                        if promises(floor, objective, limit, best):
                             search_orders(
-                                p, s, rule, prices, objective, limit, orders, counts, actions, best
+                                p, s, floor, rule, prices, objective, limit, orders, scratch, best
                             )
     return best.found, best.actions
 
@@ -194,23 +264,19 @@ def holds(p: Problem, s: Tiling) -> bool:
 def untiled_compute(p: Problem) -> int:
     """Compute cycles of the whole layer as one tile, under the best lane rule allowed."""
     least = -1
-    place = (0, 0, 0, 0, 0)
     for rule in range(RULES):
         if p.lane_rules >> rule & 1:
-            cycles = price_tile(p, tables(p, rule), rule, place).compute
+            t = tables(p, rule)
+            tile = Tile(
+                span(t.batch, 0),
+                lines(t.rows, 0),
+                lines(t.columns, 0),
+                ins(t.in_channels, 0),
+                outs(t.out_channels, 0),
+            )
+            cycles = price_tile(p, rule, tile).compute
             least = cycles if least < 0 else min(least, cycles)
     return least
-
-
-@njit(cache=True)
-def columns_first(order: np.ndarray) -> bool:
-    """True if out_columns comes further in than out_rows: same as the other way where alike."""
-    for loop in order:
-        if loop == OUT_ROWS:
-            return False
-        if loop == OUT_COLUMNS:
-            return True
-    return False
 
 
 @njit(cache=True)

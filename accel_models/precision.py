@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from accel_models.errors import InputError
 
 MAX_BITS = 32
+FULL_BITS = 16
 
 
 @dataclass(frozen=True, order=True)
 class Precision:
     """Operand widths in bits. ``Precision(0, 0)`` is `SKIP`: the unit does not run.
+
+    `FULL` trains unquantised, in floating point, and is charged as 16-bit fixed point.
 
     >>> Precision.parse("4/8")
     Precision(weight_bits=4, activation_bits=8)
@@ -22,6 +25,7 @@ class Precision:
 
     weight_bits: int
     activation_bits: int
+    full: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         skips = self.weight_bits == self.activation_bits == 0
@@ -31,19 +35,21 @@ class Precision:
                 f"a precision is 1 to {MAX_BITS} bits for weights and activations, "
                 f"got {self.weight_bits}/{self.activation_bits}"
             )
+        if self.full and widths != (FULL_BITS, FULL_BITS):
+            raise InputError(f"full precision is charged as {FULL_BITS} bits, got {widths}")
 
     @classmethod
     def parse(cls, text: str | int | Precision) -> Precision:
-        """Read ``"skip"``, ``"8"`` (both operands) or ``"4/8"`` (weights/activations)."""
+        """Read ``"skip"``, ``"full"``, ``"8"`` (both operands) or ``"4/8"`` (weight/activation)."""
         if isinstance(text, Precision):
             return text
         words = str(text).strip().lower()
-        if words == "skip":
-            return SKIP
+        if words in NAMED:
+            return NAMED[words]
         parts = words.split("/")
         if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
             raise InputError(
-                f"'{text}' is not a precision: write skip, a bitwidth such as 8, "
+                f"'{text}' is not a precision: write skip, full, a bitwidth such as 8, "
                 "or weight/activation bits such as 4/8"
             )
         return cls(int(parts[0]), int(parts[-1]))
@@ -58,14 +64,16 @@ class Precision:
         return self.weight_bits * self.activation_bits
 
     def __str__(self) -> str:
-        if self.is_skip:
-            return "skip"
+        if self.is_skip or self.full:
+            return "skip" if self.is_skip else "full"
         if self.weight_bits == self.activation_bits:
             return str(self.weight_bits)
         return f"{self.weight_bits}/{self.activation_bits}"
 
 
 SKIP = Precision(0, 0)
+FULL = Precision(FULL_BITS, FULL_BITS, full=True)
+NAMED = {"skip": SKIP, "full": FULL}
 
 
 def parse_choices(text: str | Iterable[str | int | Precision]) -> tuple[Precision, ...]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 from numba import njit
 
 from accel_models.mapping import Problem
-from accel_models.tiling import COUNT, COVERED, LAST, SIZE, ceil_div
+from accel_models.tiling import Tile, ceil_div
 
 
 class Sets(NamedTuple):
@@ -41,34 +40,20 @@ def row_stationary_sets(p: Problem, out_rows: int, in_channels: int, out_channel
 
 
 @njit(cache=True)
-def row_stationary_steps(
-    p: Problem, b: np.ndarray, oh: np.ndarray, ow: np.ndarray, ic: np.ndarray, oc: np.ndarray
-) -> tuple[int, int]:
+def row_stationary_steps(p: Problem, tile: Tile) -> tuple[int, int]:
     """Steps of one full tile, and of all tiles of all groups, true to size."""
-    if oh[SIZE] == 0:  # the ideal candidate: every element busy in every step
+    b, oh, ow, ic, oc = tile
+    if oh.size == 0:  # the ideal candidate: every element busy in every step
         elements = p.array_rows * p.array_columns
         window = p.kernel_rows * p.kernel_columns
-        outputs = b[COVERED] * oh[COVERED] * ow[COVERED] * oc[COVERED]
-        return 0, ceil_div(outputs * ic[COVERED] * window, elements) * p.groups
+        outputs = b.covered * oh.covered * ow.covered * oc.covered
+        return 0, ceil_div(outputs * ic.covered * window, elements) * p.groups
     passes = 0
-    for rows in range(2):
-        for ins in range(2):
-            for outs in range(2):
-                times = tiles(oh, rows) * tiles(ic, ins) * tiles(oc, outs)
-                if times > 0:
-                    sets = row_stationary_sets(p, size(oh, rows), size(ic, ins), size(oc, outs))
-                    passes += times * sets.passes
-    full = row_stationary_sets(p, oh[SIZE], ic[SIZE], oc[SIZE]).passes
-    one = b[SIZE] * ow[SIZE] * p.kernel_columns * full
-    return one, b[COVERED] * ow[COVERED] * p.kernel_columns * passes * p.groups
-
-
-@njit(cache=True)
-def tiles(row: np.ndarray, last: int) -> int:
-    """How many tiles are full, or 1 for the last one."""
-    return 1 if last else row[COUNT] - 1
-
-
-@njit(cache=True)
-def size(row: np.ndarray, last: int) -> int:
-    return row[LAST] if last else row[SIZE]
+    for rows, row_tiles in ((oh.size, oh.count - 1), (oh.last, 1)):
+        for inputs, in_tiles in ((ic.size, ic.count - 1), (ic.last, 1)):
+            for outputs, out_tiles in ((oc.size, oc.count - 1), (oc.last, 1)):
+                times = row_tiles * in_tiles * out_tiles
+                passes += times * row_stationary_sets(p, rows, inputs, outputs).passes
+    full = row_stationary_sets(p, oh.size, ic.size, oc.size).passes
+    one = b.size * ow.size * p.kernel_columns * full
+    return one, b.covered * ow.covered * p.kernel_columns * passes * p.groups

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +18,7 @@ from accel_models.precision import Precision, highest
 from accel_models.pricing import COMPONENTS, Pricing
 from accel_models.problem import Problem, Tensors, operands, problem
 from accel_models.residency import NOTHING_RESIDENT, Resident, plan
+from accel_models.uncertainty import Run, Uncertainty, uncertainty_of
 from accel_models.workload import Layer, Workload
 
 _STALL = ACTIONS.index("array_stall_cycles")
@@ -50,12 +51,16 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class Simulation:
-    """A network at fixed precisions; all figures are for one batch of `batch` inputs."""
+    """A network at fixed precisions; all figures are for one batch of `batch` inputs.
+
+    `uncertainty` is the range of its energy, where that was asked for.
+    """
 
     workload: Workload
     accelerator: Accelerator
     batch: int
     layers: tuple[LayerCost, ...]
+    uncertainty: Uncertainty | None = None
 
     @property
     def cycles(self) -> int:
@@ -105,7 +110,13 @@ class LayerSimulator:
         self.machine, self.batch, self.stream_bits = machine, batch, stream_bits
         self.resident = resident or {}
         self.pricing = Pricing(machine)
-        self._known: dict[Any, LayerCost] = {}
+        self._known: dict[Hashable, LayerCost] = {}
+        self._found: dict[Problem, Found] = {}
+
+    def alike(self, workload: Workload, layer: Layer) -> Hashable:
+        """What a layer's cost depends on beside its precision: equal for layers that cost alike."""
+        resident = self.resident.get(layer.name, NOTHING_RESIDENT)
+        return layer.geometry, workload.ends[layer.name], resident
 
     def problem(self, workload: Workload, layer: Layer, precision: Precision) -> Problem:
         """The layer's mapping problem.
@@ -126,18 +137,29 @@ class LayerSimulator:
         Raises:
             InfeasibleError: naming the layer, the machine and what does not fit.
         """
-        resident = self.resident.get(layer.name, NOTHING_RESIDENT)
-        key = (layer.geometry, workload.ends[layer.name], resident, precision)
+        key = (self.alike(workload, layer), precision)
         if key not in self._known:
             try:
                 task = self.problem(workload, layer, precision)
-                found = best_mapping(task, self.machine, self.pricing)
+                if task not in self._found:
+                    self._found[task] = best_mapping(task, self.machine, self.pricing)
             except InfeasibleError as error:
                 raise InfeasibleError(
                     f"layer '{layer.name}' at {precision} bits on {self.machine.name}: {error}"
                 ) from error
-            self._known[key] = _cost(layer, precision, found)
+            self._known[key] = _cost(layer, precision, self._found[task])
         return replace(self._known[key], layer=layer)
+
+    def solves_as(
+        self, other: LayerSimulator, workload: Workload, runs: Iterable[tuple[Layer, Precision]]
+    ) -> bool:
+        """Whether another simulator has the same mapping problems to solve, and by the same rule.
+
+        Then the two machines differ at most in what actions cost.
+        """
+        return self.machine.mapping == other.machine.mapping and all(
+            self.problem(workload, *run) == other.problem(workload, *run) for run in runs
+        )
 
 
 def best_mapping(task: Problem, machine: Accelerator, pricing: Pricing) -> Found:
@@ -163,6 +185,7 @@ def simulate(
     *,
     always: str | int | Precision | None = None,
     batch: int = 1,
+    uncertainty: bool = False,
 ) -> Simulation:
     """Cost of a network whose precisions are fixed.
 
@@ -173,6 +196,7 @@ def simulate(
         always: precision of the layers outside decision units, and of gates; by default the
             highest one used.
         batch: inputs processed together.
+        uncertainty: also state the range of the energy, from the ranges of the machine's constants.
 
     Raises:
         InfeasibleError: if the machine cannot run a layer at its precision.
@@ -184,16 +208,37 @@ def simulate(
     rest = Precision.parse(always) if always is not None else highest(units.values())
     if rest.is_skip:
         raise InputError("layers outside decision units always run: they cannot be skipped")
-    layers = layer_simulator(workload, accelerator, [rest, *units.values()], batch)
-    costs = []
-    for layer in workload.layers:
-        chosen = layer.precision(units.get(layer.unit, rest), rest)
-        if chosen is not None:
-            costs.append(layers.cost(workload, layer, chosen))
-    if accelerator.fidelity.prefetch:
+    chosen = [
+        (layer, runs_at)
+        for layer in workload.layers
+        if (runs_at := layer.precision(units.get(layer.unit, rest), rest)) is not None
+    ]
+    widths = [rest, *units.values()]
+    layers = layer_simulator(workload, accelerator, widths, batch)
+    run = _run(workload, layers, chosen)
+    if not uncertainty:
+        return run
+
+    def rerun(machine: Accelerator) -> Run | None:
+        changed = layer_simulator(workload, machine, widths, batch)
+        if changed.solves_as(layers, workload, chosen):
+            return None
+        again = _run(workload, changed, chosen)
+        return again.counts, again.cycles
+
+    known = uncertainty_of(run.counts, run.cycles, accelerator, rerun)
+    return replace(run, uncertainty=known)
+
+
+def _run(
+    workload: Workload, layers: LayerSimulator, chosen: Sequence[tuple[Layer, Precision]]
+) -> Simulation:
+    """The layers that run, in order, each at its precision."""
+    costs = [layers.cost(workload, layer, precision) for layer, precision in chosen]
+    if layers.machine.fidelity.prefetch:
         spared = prefetched(workload, costs)
         costs = [cost.sooner(cycles) for cost, cycles in zip(costs, spared, strict=True)]
-    return Simulation(workload, accelerator, batch, tuple(costs))
+    return Simulation(workload, layers.machine, layers.batch, tuple(costs))
 
 
 def layer_simulator(

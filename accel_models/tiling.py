@@ -28,6 +28,66 @@ STEPS, ALL_STEPS, LANES, ALL_LANES = 4, 5, 6, 7
 COLUMNS = 9
 
 
+class Span(NamedTuple):
+    """A candidate tile of one dimension: its size, how many there are, elements charged in all, and
+    the size of the last one. So begin the candidates of every dimension."""
+
+    size: int
+    count: int
+    covered: int
+    last: int
+
+
+class Lines(NamedTuple):
+    """A candidate for rows or columns: input lines under its windows, and summed over all tiles."""
+
+    size: int
+    count: int
+    covered: int
+    last: int
+    touched: int
+    all_touched: int
+
+
+class Ins(NamedTuple):
+    """A candidate for input channels: steps per output, weights per output as their buffer holds
+    them, each of a tile and summed over all tiles."""
+
+    size: int
+    count: int
+    covered: int
+    last: int
+    steps: int
+    all_steps: int
+    lanes: int
+    all_lanes: int
+
+
+class Outs(NamedTuple):
+    """A candidate for output channels: column blocks and outputs moved, each of a tile and summed
+    over all tiles, and outputs of a tile as their buffer holds them."""
+
+    size: int
+    count: int
+    covered: int
+    last: int
+    blocks: int
+    all_blocks: int
+    moved: int
+    all_moved: int
+    held: int
+
+
+class Tile(NamedTuple):
+    """One tiling: a candidate of every dimension, in the order of `mapping.LOOPS`."""
+
+    batch: Span
+    rows: Lines
+    columns: Lines
+    ins: Ins
+    outs: Outs
+
+
 class Tables(NamedTuple):
     """Candidates of each dimension, int64 [candidate, column], the largest first.
 
@@ -43,6 +103,26 @@ class Tables(NamedTuple):
     maps: np.ndarray
     """Pairs of row and column candidates, int64 [pair, (inputs touched, row, column)]; the fewer
     inputs they touch, the earlier they come."""
+
+
+@njit(cache=True)
+def span(t: np.ndarray, i: int) -> Span:
+    return Span(t[i, 0], t[i, 1], t[i, 2], t[i, 3])
+
+
+@njit(cache=True)
+def lines(t: np.ndarray, i: int) -> Lines:
+    return Lines(t[i, 0], t[i, 1], t[i, 2], t[i, 3], t[i, 4], t[i, 5])
+
+
+@njit(cache=True)
+def ins(t: np.ndarray, i: int) -> Ins:
+    return Ins(t[i, 0], t[i, 1], t[i, 2], t[i, 3], t[i, 4], t[i, 5], t[i, 6], t[i, 7])
+
+
+@njit(cache=True)
+def outs(t: np.ndarray, i: int) -> Outs:
+    return Outs(t[i, 0], t[i, 1], t[i, 2], t[i, 3], t[i, 4], t[i, 5], t[i, 6], t[i, 7], t[i, 8])
 
 
 @njit(cache=True)
@@ -93,8 +173,6 @@ def pairs(p: Problem, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
             found[number, 0], found[number, 1], found[number, 2] = touched, i, j
             number += 1
     found = found[:number]
-    if p.square_powers:
-        return found
     return found[np.argsort(found[:, 0], kind="mergesort")]
 
 

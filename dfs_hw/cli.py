@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,8 +51,26 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other prog
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 
 DEFAULTS = TrainConfig()
+COMPARED_NETWORK, DEPARTURES_NETWORK = "resnet20", "resnet38"
+COMPARED_BITS = (8, 4, 2)
+IMAGE_SIDE = 32
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"dfs-hw {version('dfs-hw')}")
+        raise typer.Exit
+
+
+@app.callback()
+def dfs_hw(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which, end.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
 
 
 @app.command()
@@ -164,19 +183,40 @@ def simulate(
         list[str] | None, typer.Option(help="Bits of every layer; repeat to compare. Default 8.")
     ] = None,
     batch: Annotated[int, typer.Option(help="Inputs processed together.", min=1)] = 1,
-    image: Annotated[int, typer.Option(help="Side of the square input images.", min=8)] = 32,
+    image: Annotated[
+        int, typer.Option(help="Side of the square input images.", min=8)
+    ] = IMAGE_SIDE,
+    explain: Annotated[
+        str, typer.Option(metavar="LAYER", help="Take one layer apart: why it costs what it does.")
+    ] = "",
+    pareto: Annotated[
+        bool, typer.Option("--pareto", help="With --explain: every mapping worth having.")
+    ] = False,
+    objective: Annotated[
+        str,
+        typer.Option(
+            help="Best mapping by latency, energy, edp or latency-then-energy, instead of what "
+            "the machine's file says."
+        ),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """What a network costs at fixed precisions, layer by layer."""
     from accel_models import load_accelerator
     from accel_models import simulate as run_simulation
 
+    if pareto and not explain:
+        raise InputError("--pareto goes with --explain LAYER")
     machine = load_accelerator(accelerator)
+    if objective:
+        machine = machine.configured(mapping__objective=objective)
     workload = _workload(network, image)
     runs = {
         bits: run_simulation(workload, machine, bits, batch=batch) for bits in precision or ["8"]
     }
-    if as_json:
+    if explain:
+        _explain(runs, explain, pareto, as_json)
+    elif as_json:
         _print_json({bits: show.simulation_facts(run) for bits, run in runs.items()})
     else:
         show.simulations(runs)
@@ -214,19 +254,45 @@ def report(
 
 @app.command()
 def accelerators(
-    name: Annotated[str, typer.Argument(help="Show one machine with all its constants.")] = "",
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Machines, or paths to .toml files; none: list all.")
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Put the named machines side by side.")
+    ] = False,
+    departures: Annotated[
+        bool,
+        typer.Option("--departures", help="What each difference from its base machine changes."),
+    ] = False,
+    network: Annotated[
+        str, typer.Option(help="What to run on them: resnet20, resnet38, ... or a CSV of layers.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """The library of machines; with a name, every constant of one and where it comes from."""
-    from accel_models import list_accelerators, load_accelerator
+    """The library of machines; the data sheet of one, with every constant and its source.
 
-    machines = [load_accelerator(one) for one in ([name] if name else list_accelerators())]
-    if as_json:
-        _print_json([machine.model_dump(mode="json") for machine in machines])
-    elif name:
-        show.accelerator(machines[0])
+    dfs-hw accelerators --compare bitfusion stripes --network resnet38
+    """
+    from accel_models import list_accelerators, load_accelerator
+    from accel_models.spec import spec_sheet
+    from dfs_hw import show_machines as machines
+
+    if compare and departures:
+        raise InputError("--compare and --departures answer different questions: ask for one")
+    if network and not (compare or departures):
+        raise InputError("--network goes with --compare or --departures")
+    chosen = [load_accelerator(name) for name in names or list_accelerators()]
+    if compare:
+        _compare(chosen if names else [], network or COMPARED_NETWORK, as_json)
+    elif departures:
+        _departures(chosen if names else [], network or DEPARTURES_NETWORK, as_json)
+    elif as_json:
+        _print_json([machines.sheet_facts(spec_sheet(machine), machine) for machine in chosen])
+    elif names:
+        for machine in chosen:
+            machines.machine(spec_sheet(machine))
     else:
-        show.accelerator_list(machines)
+        machines.machine_list([spec_sheet(machine) for machine in chosen])
 
 
 def main() -> None:
@@ -264,6 +330,50 @@ def _config(
         seed=seed,
         **changes,
     )
+
+
+def _explain(runs: dict[str, Any], layer: str, pareto: bool, as_json: bool) -> None:
+    from accel_models.explain import explain, pareto_set
+    from dfs_hw import show_layer
+
+    found = {
+        bits: (explain(run, layer), pareto_set(run, layer) if pareto else ())
+        for bits, run in runs.items()
+    }
+    if as_json:
+        _print_json({bits: show_layer.explanation_facts(*one) for bits, one in found.items()})
+        return
+    for number, one in enumerate(found.values()):
+        if number:
+            show.line("")
+        show_layer.explanation(*one)
+
+
+def _compare(machines: list[Any], network: str, as_json: bool) -> None:
+    from accel_models.spec import compare
+    from dfs_hw import show_comparison
+
+    if len(machines) < 2:
+        raise InputError("--compare needs two machines or more")
+    compared = compare(machines, _workload(network, IMAGE_SIDE), COMPARED_BITS)
+    if as_json:
+        _print_json(show_comparison.comparison_facts(compared, machines))
+    else:
+        show_comparison.comparison(compared)
+
+
+def _departures(machines: list[Any], network: str, as_json: bool) -> None:
+    from accel_models.departures import effects
+    from dfs_hw import show_comparison
+
+    if len(machines) != 1:
+        raise InputError("--departures needs one machine, such as bitfusion")
+    workload = _workload(network, IMAGE_SIDE)
+    found = effects(machines[0], workload, COMPARED_BITS)
+    if as_json:
+        _print_json(show_comparison.departure_facts(found, workload.name, COMPARED_BITS))
+    else:
+        show_comparison.departures(found, workload.name, COMPARED_BITS)
 
 
 def _workload(network: str, image: int) -> Any:

@@ -190,6 +190,8 @@ class QuantizedConv2d(_QuantizedLayer):
 
     def forward(self, x: Tensor, index: int) -> Tensor:
         """[N, in, H, W] -> [N, out, H', W'] at precision number `index`."""
+        if self.precisions[index].full:
+            return functional.conv2d(x, self.weight, stride=self.stride, padding=self.padding)
         x_int, x_step = self.activations(x, index)
         w_int, w_step = quantize_weights(self.weight, self.precisions[index].weight_bits)
         sums = functional.conv2d(x_int, w_int, stride=self.stride, padding=self.padding)
@@ -214,6 +216,8 @@ class QuantizedLinear(_QuantizedLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in] -> [N, out]."""
+        if self.precisions[0].full:
+            return functional.linear(x, self.weight, self.bias)
         x_int, x_step = self.activations(x, 0)
         w_int, w_step = quantize_weights(self.weight, self.precisions[0].weight_bits)
         return functional.linear(x_int, w_int) * (x_step * w_step) + self.bias

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from accel_models.accelerator import Accelerator
-from accel_models.simulator import COMPONENTS, Pricing, Simulation
+from accel_models.pricing import COMPONENTS, Pricing
+from accel_models.simulator import Simulation
 
 if TYPE_CHECKING:  # these load pyarrow and torch, which `--help` need not wait for
     from accel_models.replay import Replay
@@ -16,11 +17,13 @@ if TYPE_CHECKING:  # these load pyarrow and torch, which `--help` need not wait 
     from dfs_hw.report.facts import Facts
 
 MISMATCHES_SHOWN = 20
-_PREFIXES = ((1, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"))
+PIPE_WIDTH = 180
+_PREFIXES = ((1, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f"))
 
 
-def line(text: str) -> None:
-    Console().print(text, highlight=False, soft_wrap=True)
+def line(text: str, *, bold: bool = False) -> None:
+    style = "bold" if bold else None
+    Console(markup=False, emoji=False).print(text, style=style, highlight=False, soft_wrap=True)
 
 
 def si(value: float, unit: str) -> str:
@@ -36,7 +39,7 @@ def si(value: float, unit: str) -> str:
 def comparison(facts: Facts) -> None:
     """Every variant beside the highest precision and the best static width."""
     top, best = facts.top, facts.best_static
-    table = _table("", "accuracy", "BitOps", "energy", "latency")
+    table = new_table("", "accuracy", "BitOps", "energy", "latency")
     for base in ("highest", "best static"):
         for name in ("BitOps", "energy", "latency"):
             table.add_column(f"{name}\nvs {base}", justify="right")
@@ -60,7 +63,7 @@ def comparison(facts: Facts) -> None:
             *ratios,
             style="bold" if v.kind == "adaptive" else "",
         )
-    _wide().print(table)
+    terminal().print(table)
     line("* best static width: the cheapest within one standard error of the best validation one")
     line(str(facts.verdict))
     line(misjudgement(facts))
@@ -110,19 +113,19 @@ def replay_facts(outcome: Replay) -> dict[str, Any]:
 def replay_summary(outcome: Replay) -> None:
     facts = replay_facts(outcome)
     line(f"{facts['inputs']} inputs on {facts['accelerator']}, accuracy {facts['accuracy']:.1%}")
-    table = _table("per input", *facts["energy_j"])
+    table = new_table("per input", *facts["energy_j"])
     for name, unit in (("energy_j", "J"), ("latency_s", "s"), ("bitops", "")):
         table.add_row(name.split("_")[0], *[si(value, unit) for value in facts[name].values()])
-    _wide().print(table)
-    components = _table("component", "mean energy", "share")
+    terminal().print(table)
+    components = new_table("component", "mean energy", "share")
     total = sum(facts["energy_by_component_j"].values())
     for name, joules in facts["energy_by_component_j"].items():
         components.add_row(name, si(joules, "J"), f"{joules / total:.1%}")
-    _wide().print(components)
-    units = _table("unit", *(f"{c}" for c in outcome.table.choices))
+    terminal().print(components)
+    units = new_table("unit", *(f"{c}" for c in outcome.table.choices))
     for unit, counts in facts["choices"].items():
         units.add_row(unit, *[f"{n / facts['inputs']:.0%}" for n in counts.values()])
-    _wide().print(units)
+    terminal().print(units)
 
 
 def simulation_facts(run: Simulation) -> dict[str, Any]:
@@ -156,7 +159,7 @@ def simulation_facts(run: Simulation) -> dict[str, Any]:
 def simulations(runs: dict[str, Simulation]) -> None:
     """Layer table of the first precision, totals of all, relative to the dearest."""
     first = simulation_facts(next(iter(runs.values())))
-    table = _table("layer", "bits", "MACs", "cycles", "of them computing", "energy")
+    table = new_table("layer", "bits", "MACs", "cycles", "of them computing", "energy")
     for layer in first["layers"]:
         table.add_row(
             layer["name"],
@@ -166,8 +169,8 @@ def simulations(runs: dict[str, Simulation]) -> None:
             f"{layer['compute_cycles'] / layer['cycles']:.0%}",
             si(layer["energy_j"], "J"),
         )
-    _wide().print(table)
-    totals = _table(f"{first['network']}, batch {first['batch']}", "BitOps", "energy", "latency")
+    terminal().print(table)
+    totals = new_table(f"{first['network']}, batch {first['batch']}", "BitOps", "energy", "latency")
     for column in ("BitOps", "energy", "latency"):
         totals.add_column(f"relative\n{column}", justify="right")
     dearest = max(runs.values(), key=lambda run: run.bitops)
@@ -181,12 +184,12 @@ def simulations(runs: dict[str, Simulation]) -> None:
             f"{run.energy_j / dearest.energy_j:.1%}",
             f"{run.latency_s / dearest.latency_s:.1%}",
         )
-    _wide().print(totals)
+    terminal().print(totals)
 
 
 def validation(outcome: Validation) -> None:
     if outcome.mismatches:
-        table = _table("row", "column", "published", "computed", "off by")
+        table = new_table("row", "column", "published", "computed", "off by")
         for mismatch in outcome.mismatches[:MISMATCHES_SHOWN]:
             table.add_row(
                 mismatch.row,
@@ -195,7 +198,7 @@ def validation(outcome: Validation) -> None:
                 mismatch.computed,
                 mismatch.off_by,
             )
-        _wide().print(table)
+        terminal().print(table)
         if len(outcome.mismatches) > MISMATCHES_SHOWN:
             line(f"... and {len(outcome.mismatches) - MISMATCHES_SHOWN} more")
     for row, reason in outcome.rejected.items():
@@ -208,42 +211,20 @@ def validation(outcome: Validation) -> None:
     line(f"{outcome.exact} of {outcome.rows} rows are exact")
 
 
-def accelerator_list(machines: list[Accelerator]) -> None:
-    table = _table("machine", "array", "bits", "clock", "buffers")
-    for machine in machines:
-        array, buffers = machine.array, machine.buffers
-        kib = (buffers.weight_bytes + buffers.input_bytes + buffers.output_bytes) / 1024
-        table.add_row(
-            machine.name,
-            f"{array.rows} x {array.columns}",
-            f"{array.min_bits} to {array.max_bits}",
-            si(machine.frequency_hz, "Hz"),
-            f"{kib:g} KiB",
-        )
-    _wide().print(table)
-    line("Next: dfs-hw accelerators NAME shows every constant and where it comes from")
-
-
-def accelerator(machine: Accelerator) -> None:
-    line(f"{machine.title}\n{machine.paper}")
-    table = _table("constant", "value", "status", "source")
-    for path, value, source in machine.constants():
-        table.add_row(path, f"{value:,.10g}", source.status, source.text)
-    _wide().print(table)
-    options = _table("what is charged", "setting")
-    for name, value in machine.fidelity.model_dump().items():
-        options.add_row(name.replace("_", " "), str(value))
-    _wide().print(options)
-
-
-def _table(*columns: str) -> Table:
+def new_table(*columns: str, text: Collection[str] = ()) -> Table:
+    """A table whose first column is text, and those named in `text`; only these ever fold there."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+        if number == 0 or column in text:
+            table.add_column(column, overflow="fold")
+        else:
+            table.add_column(column, justify="right", overflow="fold", no_wrap=bool(text))
     return table
 
 
-def _wide() -> Console:
+def terminal() -> Console:
     """A console that keeps its width in a terminal, and does not fold tables in a pipe."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=180)
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    return console

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from accel_models.accelerator import load_accelerator
 from accel_models.cost_table import CostTable, cost_table
 from accel_models.files import writable_folder
+from accel_models.machine_file import load_accelerator
 from accel_models.precision import Precision, highest
 from dfs_hw.budget import TOLERANCE, Budget, SignSwitch
 from dfs_hw.checkpoint import load_checkpoint, save_checkpoint

@@ -22,9 +22,9 @@ class TrainConfig:
     widths: tuple[int, ...] = (16, 32, 64)
     """Channels of the network's three stages."""
     choices: str = "skip,2,4,8"
-    accelerator: str = "bitfusion-published"
+    accelerator: str = "bitfusion"
     metric: str = "energy"
-    budget: str = "0.65"
+    budget: str = "0.5"
     """See `Budget.parse`."""
     backbone_epochs: int = 15
     gate_epochs: int = 1

@@ -94,3 +94,11 @@ def test_leakage_is_charged_by_time() -> None:
     assert wet.cycles == dry.cycles
     assert np.array_equal(wet.energy_pj[:-1], dry.energy_pj[:-1])
     assert wet.energy_pj[-1] == pytest.approx(0.2429e12 * wet.latency_s, rel=1e-3)
+
+
+def test_full_precision_is_charged_as_sixteen_bits() -> None:
+    machine = load_accelerator("bitfusion")
+    full, wide = (cost_table(gated_pair(), machine, f"skip,8,{top}") for top in ("full", "16"))
+    assert [str(choice) for choice in full.choices] == ["skip", "8", "full"]
+    assert np.array_equal(full.counts, wide.counts)
+    assert full.reference("energy") == wide.reference("energy")

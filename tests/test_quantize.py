@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accel_models.precision import Precision
+from accel_models.precision import Precision, parse_choices
 from dfs_hw.quantize import (
     ActivationQuantizer,
     Levels,
@@ -157,3 +157,11 @@ def test_eight_bits_come_close_to_floating_point() -> None:
     wanted = torch.nn.functional.conv2d(x, conv.weight, padding=1)
     fine, coarse = ((conv(x, index) - wanted).std() / wanted.std() for index in (0, 1))
     assert fine < 0.02 < coarse
+
+
+def test_full_precision_does_not_quantise() -> None:
+    conv = QuantizedConv2d(3, 4, 3, parse_choices("4,full"), padding=1)
+    x = torch.randn(2, 3, 8, 8)
+    plain = torch.nn.functional.conv2d(x, conv.weight, padding=1)
+    assert torch.equal(conv(x, 1), plain)
+    assert not torch.allclose(conv(x, 0), plain, atol=1e-3)

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from accel_models.accelerator import Source, load_accelerator
-from accel_models.arrays import bit_fusion
 from accel_models.cost_table import CostTable, cost_table
 from accel_models.errors import InputError
-from accel_models.mapping import ACTIONS
+from accel_models.machine_file import load_accelerator
+from accel_models.parts import Source
 from accel_models.precision import Precision, highest
+from accel_models.pricing import Pricing
 from accel_models.replay import Replay, replay
-from accel_models.simulator import Pricing, Simulation
+from accel_models.simulator import Simulation
 from accel_models.trace import GateTrace
 from dfs_hw.data import Dataset, load_dataset
 from dfs_hw.experiment import Variant, Verdict, static_cost
@@ -84,6 +84,11 @@ class Facts:
             return None
         return float(spearmanr(self.replay.energy_j, severity.numpy()).statistic)
 
+    @property
+    def trains_unquantised(self) -> bool:
+        """Whether some choice runs in floating point, and is charged as fixed point."""
+        return any(choice.full for choice in self.table.choices)
+
     def extremes(self, count: int) -> tuple[list[int], list[int]]:
         """Rows of the cheapest and of the dearest inputs, cheapest first and dearest first."""
         order = np.argsort(self.replay.energy_j, kind="stable")
@@ -93,13 +98,10 @@ class Facts:
         """(name, value with unit, source) of every constant that entered the energies."""
         machine = self.table.accelerator
         for path, value, source in machine.constants():
-            yield path, f"{value:,.10g}", source
-        pricing = Pricing(machine)
-        for action, pj in zip(ACTIONS, pricing.action_pj, strict=True):
-            if not action.startswith("dram"):
-                unit = "pJ per cycle" if action == "array_cycles" else "pJ per bit"
-                name = f"{action.removesuffix('_bits')} energy"
-                yield name, f"{pj:.5g} {unit}", bit_fusion.energy_source(action)
+            bounds = "" if source.low is None else f" ({source.low:g} to {source.high:g})"
+            yield path, f"{value:,.10g}{bounds}", source
+        for name, value, unit, source in Pricing(machine).constants():
+            yield name, f"{value:.5g} {unit}", source
 
 
 def gather(run_dir: Path | str) -> Facts:

@@ -10,10 +10,9 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from accel_models.arrays import bit_fusion
 from accel_models.files import whole_file, writable_folder
+from accel_models.pricing import COMPONENTS, Pricing
 from accel_models.replay import spread
-from accel_models.simulator import COMPONENTS
 from dfs_hw.report.facts import Facts, gather
 from dfs_hw.report.plots import FIGURES
 from dfs_hw.show import si
@@ -37,14 +36,15 @@ def write_report(run_dir: Path | str) -> Path:
         loader=PackageLoader("dfs_hw.report", "."), undefined=StrictUndefined, autoescape=True
     )
     environment.filters |= {"si": si, "percent": percent, "signed": signed}
+    pricing = Pricing(facts.table.accelerator)
     cheap, dear = facts.extremes(SHOWN_INPUTS)
     page = environment.get_template("report.html.jinja").render(
         facts=facts,
         spread=spread,
         run=facts.run,
         machine=facts.table.accelerator,
-        area=bit_fusion.area_mm2(facts.table.accelerator),
-        leakage_w=bit_fusion.static_power_w(facts.table.accelerator),
+        area=pricing.area_mm2,
+        leakage_w=sum(pricing.leakage_w.values()),
         plots=plots,
         cheapest=[_shown(facts, row) for row in cheap],
         dearest=[_shown(facts, row) for row in dear],

@@ -11,19 +11,22 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 
 from accel_models.precision import Precision
+from accel_models.pricing import COMPONENTS
 from accel_models.replay import spread
-from accel_models.simulator import COMPONENTS
 from dfs_hw.report.facts import Facts
 
 INK, FAINT, GRID = "#1b2a3a", "#6b7a89", "#dfe5ea"
 BITOPS, ENERGY, LATENCY = "#b9c2cb", "#0b6e6e", "#e08e2b"
-COMPONENT_COLORS = dict(
-    zip(
-        COMPONENTS,
-        ("#0b6e6e", "#e08e2b", "#f1c27d", "#c8553d", "#3b5b92", "#8e7cc3"),
-        strict=True,
-    )
-)
+COMPONENT_COLORS = {
+    "array": "#0b6e6e",
+    "vector unit": "#7fb7a3",
+    "weight buffer": "#e08e2b",
+    "input buffer": "#f1c27d",
+    "output buffer": "#c8553d",
+    "dram": "#3b5b92",
+    "other": "#9aa5b1",
+    "leakage": "#8e7cc3",
+}
 SKIPPED, NARROW, WIDE = "#e9edf0", "#bfdee6", "#0a3b5c"
 WIDTH = 9.0
 

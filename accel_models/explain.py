@@ -1,0 +1,190 @@
+"""Why a layer takes what it takes: its mapping part by part, and how far it is from the least."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from accel_models import mapping_parts
+from accel_models.array_side import A_WRITE, DRAM_READ, DRAM_WRITE, VECTOR, W_WRITE
+from accel_models.errors import InputError
+from accel_models.mapping import Mapping, Problem, compute_cycles, pareto
+from accel_models.mapping_parts import BANDWIDTH, COMPUTE, Block, Loop, Schedule, Sized, Traffic
+from accel_models.precision import Precision, highest
+from accel_models.pricing import COMPONENTS
+from accel_models.simulator import LayerCost, LayerSimulator, Simulation, layer_simulator
+from accel_models.spec import macs_per_cycle
+
+NAMES_SHOWN = 4
+"""Layers that the error for an unknown one lists."""
+
+
+class Roofline(NamedTuple):
+    """The least a layer can take: the array's time, or that of moving every tensor once."""
+
+    compute: int
+    """Cycles of the array on the whole layer at once."""
+    traffic: int
+    """Cycles of DRAM to move every element once."""
+
+    @property
+    def cycles(self) -> int:
+        return max(self.compute, self.traffic)
+
+    @property
+    def bound(self) -> str:
+        return COMPUTE if self.compute >= self.traffic else BANDWIDTH
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One layer of a simulation, taken apart. All figures are for the whole batch."""
+
+    cost: LayerCost
+    machine: str
+    frequency_hz: float
+    batch: int
+    groups: int
+    """Run one after the other; loops, tiles and blocks are those of each."""
+    loops: tuple[Loop, ...]
+    """Those that run more than once, from outer to inner."""
+    blocks: tuple[Block, ...]
+    traffic: tuple[Traffic, ...]
+    on_chip: tuple[str, ...]
+    """Of input, output and residual, those that stay on chip between layers."""
+    schedule: Schedule
+    roofline: Roofline
+    peak_macs_per_cycle: float
+    energy_pj: dict[str, float]
+    """By component."""
+
+    @property
+    def distance(self) -> float:
+        """How many times the least the layer takes, counting what passed before its turn."""
+        return (self.cost.cycles + self.schedule.early) / self.roofline.cycles
+
+    @property
+    def macs_per_cycle(self) -> float:
+        return self.cost.layer.macs * self.batch / self.cost.cycles
+
+
+class Point(NamedTuple):
+    """A mapping that no other beats in both cycles and energy."""
+
+    cycles: int
+    energy_pj: float
+    mapping: Mapping
+    loops: tuple[Loop, ...]
+    """As in `Explanation`."""
+    chosen: bool
+
+
+def explain(simulation: Simulation, layer_name: str) -> Explanation:
+    """Take one layer of a simulation apart.
+
+    Raises:
+        InputError: if no layer that ran is called so.
+    """
+    cost = _find(simulation, layer_name)
+    simulator, task = _task(simulation, cost)
+    one = mapping_parts.sized(task, cost.mapping)
+    traffic = tuple(mapping_parts.traffic(one))
+    least = sum(tensor.least_bits for tensor in traffic)
+    resident = simulator.resident.get(layer_name)
+    energy = simulator.pricing.energy_pj(cost.counts, cost.cycles)
+    return Explanation(
+        cost=cost,
+        machine=simulation.accelerator.name,
+        frequency_hz=simulation.accelerator.frequency_hz,
+        batch=simulation.batch,
+        groups=task.groups,
+        loops=tuple(mapping_parts.loops(one)),
+        blocks=mapping_parts.blocks(one),
+        traffic=traffic,
+        on_chip=tuple(
+            tensor
+            for tensor in ("input", "output", "residual")
+            if resident is not None and getattr(resident, tensor)
+        ),
+        schedule=_schedule(simulation, cost, one),
+        roofline=Roofline(
+            # A row-stationary array may suit tiles better than the whole layer at once.
+            compute=min(compute_cycles(task), cost.compute_cycles),
+            traffic=math.ceil(least / task.dram_bits_per_cycle),
+        ),
+        peak_macs_per_cycle=float(macs_per_cycle(task)),
+        energy_pj=dict(zip(COMPONENTS, energy.tolist(), strict=True)),
+    )
+
+
+def pareto_set(simulation: Simulation, layer_name: str) -> tuple[Point, ...]:
+    """All mappings of a layer worth having, from frugal to fast, nothing passing before its turn.
+
+    Raises:
+        InputError: if no layer that ran is called so.
+    """
+    cost = _find(simulation, layer_name)
+    simulator, task = _task(simulation, cost)
+    pricing = simulator.pricing
+    found = pareto(task, pricing.action_pj, cycle_pj=pricing.static_pj_per_cycle)
+    return tuple(
+        Point(
+            one.cycles,
+            float(pricing.energy_pj(one.counts, one.cycles).sum()),
+            one.mapping,
+            tuple(mapping_parts.loops(mapping_parts.sized(task, one.mapping))),
+            one.mapping == cost.mapping,
+        )
+        for one in found
+    )
+
+
+def _find(simulation: Simulation, layer_name: str) -> LayerCost:
+    for cost in simulation.layers:
+        if cost.layer.name == layer_name:
+            return cost
+    names = [cost.layer.name for cost in simulation.layers]
+    some = ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
+    raise InputError(
+        f"no layer of '{simulation.workload.name}' is called '{layer_name}': it has {some}"
+    )
+
+
+def _task(simulation: Simulation, cost: LayerCost) -> tuple[LayerSimulator, Problem]:
+    """The mapping problem that the simulation solved for a layer."""
+    workload, machine = simulation.workload, simulation.accelerator
+    asked = [_asked(simulation, one) for one in simulation.layers]
+    simulator = layer_simulator(workload, machine, asked, simulation.batch)
+    return simulator, simulator.problem(workload, cost.layer, _asked(simulation, cost))
+
+
+def _asked(simulation: Simulation, cost: LayerCost) -> Precision:
+    """The precision that a layer was asked to run at. One that reads the image computes at the
+    width of pixels instead: what it was asked for, layers decided together with it tell."""
+    if not cost.layer.reads_image:
+        return cost.precision
+    weight_bits = cost.precision.weight_bits
+    alike = [
+        other.precision
+        for other in simulation.layers
+        if other.layer.unit == cost.layer.unit
+        and not other.layer.reads_image
+        and other.precision.weight_bits == weight_bits
+    ]
+    return highest(alike) if alike else Precision(weight_bits, weight_bits)
+
+
+def _schedule(simulation: Simulation, cost: LayerCost, one: Sized) -> Schedule:
+    """The layer's schedule, if what was sized up is what was simulated."""
+    datapath = simulation.accelerator.array.datapath(cost.layer, cost.precision)
+    alone = mapping_parts.schedule(one, simulation.batch * datapath.conversion)
+    schedule = replace(alone, early=alone.cycles - cost.cycles)
+    moved = [W_WRITE, A_WRITE, VECTOR, DRAM_READ, DRAM_WRITE]
+    same = one.moved[moved].tolist() == cost.counts[moved].tolist()
+    if not (same and 0 <= schedule.early <= cost.head_cycles):
+        raise InputError(
+            f"layer '{cost.layer.name}' cannot be explained: its figures do not say which width "
+            "was asked for; use equal widths for weights and activations"
+        )
+    return schedule

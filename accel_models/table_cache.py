@@ -1,0 +1,171 @@
+"""Cost tables kept on disk, so that none is computed twice.
+
+One file per key, and the key covers all that figures depend on, the model's own source included.
+A file is an ``.npz`` archive of plain arrays whose comment is the SHA-256 of everything before it:
+a file that is not exactly what was written is computed again and replaced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import warnings
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+from zipfile import ZipFile
+
+import numpy as np
+
+from accel_models.accelerator import Accelerator
+from accel_models.files import user_cache
+from accel_models.mapping import ACTIONS
+from accel_models.precision import Precision
+from accel_models.workload import Workload
+
+PACKAGE = Path(__file__).parent
+_SEAL = 64
+"""Bytes of a SHA-256 in hexadecimal."""
+
+
+class Figures(NamedTuple):
+    """What a `CostTable` computes; shapes as there."""
+
+    cycles: np.ndarray
+    counts: np.ndarray
+    head: np.ndarray
+    tail: np.ndarray
+    infeasible: dict[tuple[int, int], str]
+
+
+def source_digest(package: Path = PACKAGE) -> str:
+    """Hash of a package's source and of the tables in its data folder."""
+    digest = hashlib.sha256()
+    for path in sorted((*package.rglob("*.py"), *package.glob("data/*.csv"))):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(package).as_posix()} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+_LOADED = source_digest()
+"""Of the model as this process knows it, hence taken on import."""
+
+
+def table_key(
+    workload: Workload,
+    machine: Accelerator,
+    choices: Iterable[Precision],
+    always: Precision,
+    max_group: int,
+) -> str:
+    """Hash of everything the figures of a cost table depend on."""
+    parts: dict[str, Any] = {
+        "workload": workload.key,
+        "accelerator": machine.key_fields,
+        "choices": [str(choice) for choice in choices],
+        "always": str(always),
+        "groups": max_group,
+        "version": version("dfs-hw"),
+        "model": _LOADED,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def covers(machine: Accelerator) -> bool:
+    """Whether keys tell everything about a machine: not if its array is another package's."""
+    return type(machine.array).__module__.startswith("accel_models.")
+
+
+def table_path(key: str) -> Path:
+    """Where the table of that key is kept.
+
+    Raises:
+        RuntimeError: if there is no cache folder.
+    """
+    return user_cache() / "tables" / f"{key}.npz"
+
+
+def load(key: str, shape: tuple[int, int, int]) -> Figures | None:
+    """The figures kept under a key; None if there are none, or, with a warning, if damaged.
+
+    Args:
+        key: as `table_key` has it.
+        shape: numbers of layers, choices and group sizes.
+    """
+    try:
+        path = table_path(key)
+        content = path.read_bytes()
+    except (OSError, RuntimeError):
+        return None
+    try:
+        return _unpacked(content, key, shape)
+    except Exception as error:  # whatever a foreign file makes its readers raise
+        warnings.warn(
+            f"the cost table in {path} is damaged and computed again: {error}", stacklevel=3
+        )
+        return None
+
+
+def save(key: str, figures: Figures) -> None:
+    """Keep figures under a key. Where that cannot be done, warn and do without.
+
+    Readers and other writers at the same time see a whole file or none.
+    """
+    if source_digest() != _LOADED:  # edited since: no saying which of it was at work
+        return
+    try:
+        path = table_path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{key}.{uuid4().hex}.partial")
+        try:
+            partial.write_bytes(_packed(key, figures))
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:
+        warnings.warn(f"cost tables cannot be kept for the next time: {error}", stacklevel=3)
+
+
+def _packed(key: str, figures: Figures) -> bytes:
+    reasons = [[*place, reason] for place, reason in figures.infeasible.items()]
+    about = json.dumps({"key": key, "infeasible": reasons}).encode()
+    arrays = figures._asdict() | {"infeasible": np.frombuffer(about, dtype=np.uint8)}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    with ZipFile(buffer, "a") as archive:
+        archive.comment = bytes(_SEAL)  # room for the seal, at the very end of the file
+    content = buffer.getvalue()[:-_SEAL]
+    return content + _seal(content)
+
+
+def _unpacked(content: bytes, key: str, shape: tuple[int, int, int]) -> Figures:
+    """Inverse of `_packed`.
+
+    Raises:
+        ValueError: if the seal is broken, or the file is of another key or shape.
+    """
+    # Nothing is parsed before the seal is found whole, and nothing is ever unpickled.
+    if _seal(content[:-_SEAL]) != content[-_SEAL:]:
+        raise ValueError("its checksum does not match its content")
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in Figures._fields}
+    about = json.loads(arrays.pop("infeasible").tobytes())
+    if about["key"] != key:
+        raise ValueError(f"it holds the table {about['key']}")
+    for name, array in arrays.items():
+        expected = (*shape, len(ACTIONS)) if name == "counts" else shape
+        if array.shape != expected or array.dtype != np.int64:
+            raise ValueError(
+                f"{name} is {array.dtype} {list(array.shape)}, not int64 {list(expected)}"
+            )
+    infeasible = {(row, column): reason for row, column, reason in about["infeasible"]}
+    return Figures(**arrays, infeasible=infeasible)
+
+
+def _seal(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()

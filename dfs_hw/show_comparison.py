@@ -1,0 +1,181 @@
+"""Machines side by side on the terminal, step by step from one to the other, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from accel_models.accelerator import Accelerator
+from accel_models.departures import Effect
+from accel_models.spec import Comparison, Run, SpecSheet
+from dfs_hw.show import line, new_table, si, terminal
+from dfs_hw.show_machines import (
+    NOTHING,
+    area_text,
+    bits_text,
+    gops_text,
+    kib,
+    levels_text,
+    peak_text,
+    print_reasons,
+    print_spaced,
+    sheet_facts,
+    value_text,
+)
+
+
+def comparison(compared: Comparison) -> None:
+    """Machines side by side."""
+    sheets = compared.sheets
+    names = [sheet.name for sheet in sheets]
+    table = new_table("", *names, text=names)
+    for title, value in _ROWS.items():
+        table.add_row(title, *[value(sheet) for sheet in sheets])
+    terminal().print(table)
+    runs = new_table(f"{compared.network}", "bits", *[f"{name}" for name in names])
+    for title, of, unit in (
+        ("energy", lambda run: run.energy_j, "J"),
+        ("latency", lambda run: run.latency_s, "s"),
+        ("inputs per s and mm²", lambda run: run.inputs_per_s_mm2, ""),
+    ):
+        for bits, row in compared.runs.items():
+            runs.add_row(title, bits, *_beside_first(row, of, unit))
+            title = ""
+    print_spaced(runs)
+    fields = new_table("fields that differ", *[f"{name}" for name in names])
+    for path, values in compared.differences.items():
+        fields.add_row(path, *map(value_text, values))
+    print_spaced(fields)
+    for note in notes(sheets):
+        line(note)
+
+
+def departures(effects: Sequence[Effect], network: str, bits: Sequence[int]) -> None:
+    """What each departure of a machine from its base does to a network."""
+    name, ratio = effects[-1].step.machine.name, f"{bits[-1]} / {bits[0]} bits"
+    table = new_table(
+        f"{network} on\n{name}, step by step",
+        *[f"cycles\n{bits_text(b)}" for b in bits],
+        *[f"energy µJ\n{bits_text(b)}" for b in bits],
+        f"cycles\n{ratio}",
+        f"energy\n{ratio}",
+        text=("",),
+    )
+    for number, effect in enumerate(effects):
+        first, last = effect.runs[0], effect.runs[-1]
+        table.add_row(
+            f"{number}. {effect.step.title}",
+            *[f"{run.cycles:,}" for run in effect.runs],
+            *[f"{run.energy_j * 1e6:.4g}" for run in effect.runs],
+            f"{last.cycles / first.cycles:.2f}",
+            f"{last.energy_j / first.energy_j:.2f}",
+        )
+    terminal().print(table)
+    line("\nwhy", bold=True)
+    print_reasons([(effect.step.title, effect.step.why) for effect in effects[1:]])
+
+
+def notes(sheets: Sequence[SpecSheet]) -> list[str]:
+    """What to bear in mind when reading these machines side by side."""
+    found = []
+    if len({(sheet.dram_pj_per_bit, sheet.dram_gb_per_s) for sheet in sheets}) > 1:
+        found.append("DRAM is not the same: energy and latency compare memories, too.")
+    if len({sheet.node_nm for sheet in sheets}) > 1:
+        found.append("Processes are not the same: logic is at each machine's, SRAM at 45 nm.")
+    if len({sheet.static_power_charged for sheet in sheets}) > 1:
+        found.append("Leakage is charged on some of these machines only.")
+    for sheet in sheets:
+        values = {constant.name: constant for constant in sheet.constants}
+        if values["energy.sram_scale"].value == 0:
+            found.append(f"Buffers of {sheet.name}: {values['energy.sram_scale'].source}.")
+        area = values.get("array.stated.area_um2_per_unit")
+        if area is not None:
+            found.append(f"Area of {sheet.name}: {area.source}.")
+    return found
+
+
+def comparison_facts(compared: Comparison, built: Sequence[Accelerator]) -> dict[str, Any]:
+    names = [sheet.name for sheet in compared.sheets]
+    pairs = zip(compared.sheets, built, strict=True)
+    return {
+        "network": compared.network,
+        "machines": [sheet_facts(sheet, machine) for sheet, machine in pairs],
+        "runs": {
+            bits: {
+                name: None if run is None else asdict(run)
+                for name, run in zip(names, row, strict=True)
+            }
+            for bits, row in compared.runs.items()
+        },
+        "differences": {
+            path: dict(zip(names, values, strict=True))
+            for path, values in compared.differences.items()
+        },
+        "notes": notes(compared.sheets),
+    }
+
+
+def departure_facts(effects: Sequence[Effect], network: str, bits: Sequence[int]) -> dict[str, Any]:
+    def facts(effect: Effect) -> dict[str, Any]:
+        runs = {
+            str(width): {
+                "cycles": run.cycles,
+                "latency_s": run.latency_s,
+                "energy_j": run.energy_j,
+            }
+            for width, run in zip(bits, effect.runs, strict=True)
+        }
+        return {"title": effect.step.title, "why": effect.step.why, "runs": runs}
+
+    return {
+        "network": network,
+        "machine": effects[-1].step.machine.name,
+        "steps": [facts(effect) for effect in effects],
+    }
+
+
+def _beside_first(
+    row: Sequence[Run | None], of: Callable[[Run], float | None], unit: str
+) -> list[str]:
+    """Values of a row, and how many times the first machine's they are."""
+    values = [None if run is None else of(run) for run in row]
+    first = values[0]
+    texts: list[str] = []
+    for value in values:
+        text = NOTHING if value is None else si(value, unit)
+        if value is not None and first is not None and len(texts) > 0:
+            text += f"  {value / first:5.2f}x"
+        texts.append(text)
+    return texts
+
+
+def _peak_at(bits: int) -> Callable[[SpecSheet], str]:
+    return lambda sheet: peak_text(sheet.peaks[bits], gops_text)
+
+
+def _density(sheet: SpecSheet) -> str:
+    area, peak = sheet.total_area_mm2, sheet.peaks[8]
+    return NOTHING if area is None or peak is None else si(peak.gops * 1e9 / area, "OPS")
+
+
+_ROWS: dict[str, Callable[[SpecSheet], str]] = {
+    "array": lambda sheet: f"{sheet.shape}, {sheet.family}",
+    "clock": lambda sheet: si(sheet.frequency_hz, "Hz"),
+    "process": lambda sheet: f"{sheet.node_nm:g} nm at {sheet.volts:g} V",
+    "on chip": lambda sheet: kib(sheet.on_chip_bytes),
+    "DRAM": lambda s: f"{s.dram_gb_per_s:g} GB/s, {s.dram_pj_per_bit:g} pJ per bit",
+    "weights told apart": lambda sheet: levels_text(sheet.weights.speed),
+    "activations told apart": lambda sheet: levels_text(sheet.activations.speed),
+    "peak at 16 bits": _peak_at(16),
+    "peak at 8 bits": _peak_at(8),
+    "peak at 4 bits": _peak_at(4),
+    "peak at 2 bits": _peak_at(2),
+    "peak at 1 bit": _peak_at(1),
+    "area": lambda sheet: area_text(sheet.total_area_mm2),
+    "peak at 8 bits per mm²": _density,
+    "array at 8 bits": lambda sheet: peak_text(sheet.peaks[8], lambda peak: si(peak.array_w, "W")),
+    "leakage": lambda sheet: (
+        si(sheet.total_leakage_w, "W") + ("" if sheet.static_power_charged else ", not charged")
+    ),
+}

@@ -1,0 +1,361 @@
+"""Every machine of the library, over layers and precisions at random: conservation and rooflines.
+
+A machine is tested as soon as its file exists.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import cache
+from itertools import pairwise, product
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from networks import cifar_resnet38
+
+from accel_models import (
+    Accelerator,
+    InfeasibleError,
+    Layer,
+    Precision,
+    Workload,
+    list_accelerators,
+    load_accelerator,
+    simulate,
+)
+from accel_models.mapping import ACTIONS, compute_cycles
+from accel_models.pricing import COMPONENTS, Pricing
+from accel_models.problem import IMAGE_BITS
+from accel_models.simulator import LayerCost, LayerSimulator, Simulation
+from accel_models.tables import read_table
+
+MACHINES = list_accelerators()
+PUBLISHED = "bitfusion-published"
+RESIDUAL = ("first", "last")
+"""The edge that adds the first layer's output to the last one's."""
+
+COMPONENT = {
+    "array_operations": "array",
+    "array_cycles": "array",
+    "array_stall_cycles": "array",
+    "vector_operations": "vector unit",
+    "weight_buffer_read_bits": "weight buffer",
+    "weight_buffer_write_bits": "weight buffer",
+    "input_buffer_read_bits": "input buffer",
+    "input_buffer_write_bits": "input buffer",
+    "output_buffer_read_bits": "output buffer",
+    "output_buffer_write_bits": "output buffer",
+    "dram_read_bits": "dram",
+    "dram_write_bits": "dram",
+}
+
+
+@cache
+def machine_called(name: str) -> Accelerator:
+    return load_accelerator(name)
+
+
+@cache
+def widest(name: str) -> int:
+    """The widest operands that the machine multiplies and stores."""
+    machine = machine_called(name)
+    limit = machine.storage.full_bits if machine.storage.weights == "full" else 32
+    for bits in range(limit, 0, -1):
+        try:
+            machine.array.datapath(Layer("any", 8, 8), Precision(bits, bits))
+        except InfeasibleError:
+            continue
+        return bits
+    raise AssertionError(f"{name} multiplies nothing")
+
+
+# ---- layers, networks and precisions at random
+
+
+@st.composite
+def layers(draw: st.DrawFn, reads_image: bool = False) -> Layer:
+    """Strides, padding, groups, depthwise layers, rectangular maps and kernels, linear layers."""
+    kind = draw(st.sampled_from(("dense", "grouped", "depthwise", "linear")))
+    channels = st.integers(1, 70)
+    if reads_image:
+        kind, channels = "dense", st.sampled_from((1, 3))
+    if kind == "linear":
+        return Layer("layer", draw(st.integers(1, 300)), draw(st.integers(1, 300)))
+    ins = outs = groups = draw(channels)
+    if kind != "depthwise":
+        groups = draw(st.integers(2, 4)) if kind == "grouped" else 1
+        ins, outs = groups * draw(channels), groups * draw(st.integers(1, 70))
+    kernel = (draw(st.integers(1, 5)), draw(st.integers(1, 5)))
+    stride = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
+    padding = (draw(st.integers(0, kernel[0] // 2)), draw(st.integers(0, kernel[1] // 2)))
+    size = (draw(st.integers(1, 24)), draw(st.integers(1, 24)))
+    return Layer("layer", ins, outs, kernel, size, stride, padding, groups, reads_image)
+
+
+def renamed(layer: Layer, name: str, unit: str = "") -> Layer:
+    geometry = layer.geometry
+    return Layer(name, *geometry, role="body" if unit else "fixed", unit=unit)
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> Workload:
+    """An image layer, two layers of one unit and a last one, to which the first may be added."""
+    parts = [
+        renamed(draw(layers(reads_image=True)), "first"),
+        renamed(draw(layers()), "second", "unit"),
+        renamed(draw(layers()), "third", "unit"),
+        renamed(draw(layers()), "last"),
+    ]
+    chain = Workload.chain("random", parts)
+    return Workload("random", chain.layers, chain.edges + draw(st.sampled_from(((), (RESIDUAL,)))))
+
+
+def precisions(name: str) -> st.SearchStrategy[Precision]:
+    bits = st.integers(1, widest(name))
+    return st.builds(Precision, bits, bits)
+
+
+def run(name: str, network: Workload, data: st.DataObject) -> Simulation:
+    """The network on a machine, inside and outside its unit at precisions of their own."""
+    inside, outside = data.draw(precisions(name)), data.draw(precisions(name))
+    batch = data.draw(st.integers(1, 4))
+    machine = machine_called(name)
+    return simulate(network, machine, {"unit": inside}, always=outside, batch=batch)
+
+
+every_machine = pytest.mark.parametrize("name", MACHINES)
+some = settings(max_examples=20, deadline=None)
+
+
+# ---- conservation
+
+
+@every_machine
+@given(network=networks(), data=st.data())
+@some
+def test_energy_and_time_are_conserved(name: str, network: Workload, data: st.DataObject) -> None:
+    cost = run(name, network, data)
+    machine, pricing = machine_called(name), Pricing(machine_called(name))
+    assert cost.cycles == sum(layer.cycles for layer in cost.layers)
+    assert cost.counts.tolist() == sum(layer.counts for layer in cost.layers).tolist()
+    for layer in cost.layers:
+        counts = dict(zip(ACTIONS, layer.counts.tolist(), strict=True))
+        assert min(counts.values()) >= 0
+        assert counts["array_cycles"] == layer.compute_cycles
+        assert counts["array_cycles"] + counts["array_stall_cycles"] == layer.cycles
+
+    exact = dict.fromkeys(COMPONENTS, Fraction())
+    for action, count, price in zip(ACTIONS, cost.counts.tolist(), pricing.action_pj, strict=True):
+        exact[COMPONENT[action]] += count * Fraction(price)
+    exact["other"] = sum(exact.values()) * Fraction(machine.energy.other_share)
+    exact["leakage"] = cost.cycles * Fraction(pricing.static_pj_per_cycle)
+    assert cost.energy_pj == pytest.approx([float(pj) for pj in exact.values()], rel=1e-12)
+    assert cost.energy_j == pytest.approx(float(sum(exact.values())) * 1e-12, rel=1e-12)
+    by_layer = [pricing.energy_pj(layer.counts, layer.cycles) for layer in cost.layers]
+    assert cost.energy_pj == pytest.approx(np.sum(by_layer, axis=0), rel=1e-12)
+
+
+# ---- rooflines
+
+
+def touched_lines(layer: Layer, axis: int) -> int:
+    """Lines of the input map that lie under some window."""
+    touched = set()
+    for position in range(layer.out_size[axis]):
+        first = position * layer.stride[axis] - layer.padding[axis]
+        touched.update(range(first, first + layer.kernel[axis]))
+    return len(touched & set(range(layer.in_size[axis])))
+
+
+def compulsory_bits(cost: Simulation, layer: LayerCost) -> tuple[int, int]:
+    """What must be read and written whatever the mapping: weights, touched inputs, outputs and
+    residual once, as wide as they are stored."""
+    storage, fidelity = cost.accelerator.storage, cost.accelerator.fidelity
+    shape, width = layer.layer, layer.precision
+    stream = max(storage.stream_bits, *(one.precision.activation_bits for one in cost.layers[1:]))
+    inside = width.activation_bits if storage.activations == "packed" else stream
+    weight = storage.full_bits if storage.weights == "full" else width.weight_bits
+    arrives = inside if shape.name == "third" else stream
+    leaves = inside if shape.name == "second" else stream
+    residual = stream if shape.name == "last" and RESIDUAL in cost.workload.edges else 0
+    if fidelity.outputs == "accumulators":
+        arrives, leaves = width.activation_bits, cost.accelerator.accumulator_bits
+    if shape.reads_image:
+        arrives = IMAGE_BITS
+    if not fidelity.residual_add:
+        residual = 0
+    inputs = touched_lines(shape, 0) * touched_lines(shape, 1) * shape.in_channels * cost.batch
+    outputs = shape.out_size[0] * shape.out_size[1] * shape.out_channels * cost.batch
+    return shape.weights * weight + inputs * arrives + outputs * residual, outputs * leaves
+
+
+@every_machine
+@given(network=networks(), data=st.data())
+@some
+def test_nothing_beats_the_rooflines(name: str, network: Workload, data: st.DataObject) -> None:
+    cost = run(name, network, data)
+    machine = cost.accelerator
+    simulator = alone(machine, cost.batch)
+    moved = 0
+    for layer in cost.layers:
+        assert layer.compute_cycles <= layer.cycles
+        # Two sets of 14 output rows can take fewer steps than 28 rows by the row-stationary rule.
+        if machine.mapping.lane_rules != ("row-stationary",):
+            whole = simulator.problem(network, layer.layer, layer.precision)
+            assert layer.compute_cycles >= compute_cycles(whole)
+        operations = layer.counts[ACTIONS.index("array_operations")]
+        assert operations <= layer.compute_cycles * machine.array.operations_per_cycle
+        reads, writes = compulsory_bits(cost, layer)
+        assert layer.counts[ACTIONS.index("dram_read_bits")] >= reads
+        assert layer.counts[ACTIONS.index("dram_write_bits")] >= writes
+        # First weights may have come while the layer before computed.
+        unspared = layer.cycles + layer.head_cycles
+        assert unspared * machine.dram_bits_per_cycle >= reads + writes
+        moved += reads + writes
+    assert cost.cycles * machine.dram_bits_per_cycle >= moved
+
+
+# ---- wider operands
+
+MORE = (1, 2, 3, 4, 5, 7, 8, 9, 12, 16)
+"""Widths on either side of where some machine steps."""
+FIRST_LOAD = (
+    "a tensor that fits is kept whole even if nothing reads it again, and its load is then exposed "
+    "before the first step: narrower operands, which fit, can take longer"
+)
+WEIGHT_WRITES = "the 128 cycles that cells take for new weights are rounded up to whole steps"
+SHAPES = [
+    Layer("strided", 26, 45, (5, 2), (11, 33), (3, 2), (0, 1)),
+    Layer("tall", 27, 13, (5, 1), (32, 29), (2, 1), (1, 0)),
+    Layer("grouped", 183, 45, (5, 2), (19, 30), (3, 2), (2, 1), groups=3),
+    Layer("wide", 70, 29, (4, 2), (11, 29), (1, 3), (2, 1)),
+    Layer("small", 87, 10, (2, 2), (12, 6), (3, 3), (1, 0)),
+    Layer("flat", 35, 47, (2, 3), (25, 5), (1, 3)),
+    Layer("depthwise", 33, 33, (3, 5), (14, 14), (3, 2), (1, 1), groups=33),
+    Layer("image", 3, 16, (3, 3), (32, 32), padding=(1, 1), reads_image=True),
+    Layer("linear", 27, 215),
+    Layer("classifier", 64, 10),
+]
+
+
+def widening(name: str, fixed: int) -> list[list[Precision]]:
+    """Precisions of growing weights, and of growing activations."""
+    bits = [width for width in MORE if width <= widest(name)]
+    other = min(fixed, widest(name))
+    return [[Precision(b, other) for b in bits], [Precision(other, b) for b in bits]]
+
+
+def alone(machine: Accelerator, batch: int) -> LayerSimulator:
+    """Tensors between layers are as wide as the machine's widest operands, whatever runs."""
+    stream = max(machine.storage.stream_bits, widest(machine.name))
+    return LayerSimulator(machine, batch, stream)
+
+
+def objective(cost: LayerCost, pricing: Pricing) -> float:
+    """What the machine's mappings are chosen by."""
+    static = pricing.static_pj_per_cycle * cost.cycles
+    energy = float(cost.counts @ np.array(pricing.action_pj)) + static
+    kind = pricing.machine.mapping.objective
+    return {"latency": cost.cycles, "energy": energy, "edp": energy * cost.cycles}[kind]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.xfail(reason=WEIGHT_WRITES, strict=True))
+        if name == "colonnade"
+        else name
+        for name in MACHINES
+    ],
+)
+@given(layer=layers(), batch=st.integers(1, 4), fixed=st.integers(1, 16))
+@example(layer=SHAPES[-1], batch=1, fixed=1)
+@settings(max_examples=15, deadline=None)
+def test_no_array_is_faster_at_wider_operands(
+    name: str, layer: Layer, batch: int, fixed: int
+) -> None:
+    single, simulator = Workload.chain("one", [layer]), alone(machine_called(name), batch)
+    for series in widening(name, fixed):
+        cycles = [compute_cycles(simulator.problem(single, layer, width)) for width in series]
+        assert cycles == sorted(cycles)
+
+
+def gains(machine: Accelerator, shapes: list[Layer]) -> int:
+    """How often the next wider operands are better for a layer, by the machine's objective."""
+    found = 0
+    for layer, (batch, fixed) in product(shapes, ((1, 8), (4, 1))):
+        single, simulator = Workload.chain("one", [layer]), alone(machine, batch)
+        for series in widening(machine.name, fixed):
+            costs = [simulator.cost(single, layer, width) for width in series]
+            scores = [objective(cost, simulator.pricing) for cost in costs]
+            found += sum(after < before * (1 - 1e-9) for before, after in pairwise(scores))
+    return found
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.xfail(reason=FIRST_LOAD, strict=True))
+        if name in ("bitblade", "bitfusion", "loom-1b", "loom-2b", "loom-4b", "stripes")
+        else name
+        for name in MACHINES
+        if name not in (PUBLISHED, "colonnade")
+    ],
+)
+def test_no_machine_gains_from_wider_operands(name: str) -> None:
+    assert gains(machine_called(name), SHAPES) == 0
+
+
+def test_the_published_bit_fusion_gains_from_wider_operands() -> None:
+    """It does on layers of ResNet-38 and on others, for two reasons.
+
+    Weights are padded to whole reductions of the array, and the narrower the operands, the more
+    products a reduction holds: at 2 bits, 27 inputs are padded to 64, at 3 bits to 32. And what
+    fits its buffer is loaded whole before the first multiplication, which only narrow operands do.
+    """
+    published = machine_called(PUBLISHED)
+    unpadded = published.configured(fidelity__weight_alignment=False)
+    network = list({layer.geometry: layer for layer in cifar_resnet38().layers}.values())
+    for shapes in (network, SHAPES):
+        assert gains(published, shapes) > gains(unpadded, shapes) > 0
+
+
+def test_colonnade_gains_where_the_silicon_does() -> None:
+    """A row of cells has room for floor(128 / (bits + 7)) weights, and columns left over cost more
+    than used ones: the published energy of a MAC falls from 6 to 7 bits, 8 to 9, and so on."""
+    machine = machine_called("colonnade")
+    silicon = [float(row["w_fj_0v8"]) for row in read_table("colonnade_silicon.csv")]
+    layer = Layer("any", 128, 128)
+    modelled = [
+        machine.array.datapath(layer, Precision(bits, 1)).operations_per_mac
+        for bits in range(1, 17)
+    ]
+    falls = [b for b in range(1, 16) if silicon[b] < silicon[b - 1]]
+    assert falls == [b for b in range(1, 16) if modelled[b] < modelled[b - 1]] != []
+    assert gains(machine, SHAPES) > 0
+
+
+# ---- layers that do not fit
+
+
+@every_machine
+def test_what_does_not_fit_is_said_in_a_sentence(name: str) -> None:
+    """Banks are as small as the tables have them: four words of each bit of a word."""
+    machine = machine_called(name)
+    tiny = machine.configured(
+        **{
+            f"buffers__{buffer.name}_bytes": buffer.shape.number * 4 * buffer.shape.word_bits
+            for buffer in Pricing(machine).buffers
+        }
+    )
+    vast = Workload.chain("vast", [Layer("vast", 1, 1, (1000, 1000))])
+    tile = r"the smallest tile needs \d+ bits of the (weight|input) buffer, half of which holds \d+"
+    with pytest.raises(InfeasibleError, match=f"^layer 'vast' at 8 bits on {name}: .*: {tile}$"):
+        simulate(vast, tiny, 8)
+    bits = widest(name) + 1
+    with pytest.raises(
+        InfeasibleError, match=f"^layer 'vast' at {bits} bits on {name}: .*{bits}-bit"
+    ):
+        simulate(vast, machine, bits)
