@@ -116,6 +116,9 @@ class Fidelity(Part):
     """True: weights are padded to whole steps of the array, in the buffer and over DRAM."""
     padding: Literal["clipped", "fetched"] = "clipped"
     """Zero padding and rows no window touches stay where they are, or come over DRAM."""
+    halos: Literal["shared", "per-tile"] = "shared"
+    """Input lines that the windows of several tiles touch: fetched and held once where these tiles
+    are on chip together, or for each tile."""
     image_gather: Literal["on-chip", "before-dram"] = "on-chip"
     """Where windows are laid out for the ``window`` lane rule. ``before-dram``: every pixel travels
     once for each window it is in."""

@@ -16,12 +16,12 @@ INPUT_STATIONARY, OUTPUT_STATIONARY, WEIGHT_STATIONARY, ROWS_STATIONARY = range(
 """What stays in the array while a tile is computed, as in `mapping.STATIONARY`."""
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def positions(p: Problem, oh: Lines, ow: Lines) -> int:
     """Groups of `windows` output positions of one input, over tiles true to size."""
     if p.windows == 1:
         return oh.covered * ow.covered
-    more_rows, more_columns = oh.count - 1, ow.count - 1
+    more_rows, more_columns = oh.tiles - 1, ow.tiles - 1
     return (
         more_rows * more_columns * ceil_div(oh.size * ow.size, p.windows)
         + more_rows * ceil_div(oh.size * ow.last, p.windows)
@@ -30,7 +30,7 @@ def positions(p: Problem, oh: Lines, ow: Lines) -> int:
     )
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def array_side(p: Problem, rule: int, tile: Tile, prices: np.ndarray, actions: np.ndarray) -> int:
     """Fill in what array and buffers exchange, which no loop order changes; say what stays put."""
     b, oh, ow, ic, oc = tile
@@ -45,16 +45,16 @@ def array_side(p: Problem, rule: int, tile: Tile, prices: np.ndarray, actions: n
     ) * p.operations_per_mac
     actions[A_READ] = reads * p.activation_bits + outputs * p.kept_residual_bits
     per_weight = b.covered * positions(p, oh, ow)
-    visits = b.count * oh.count * ow.count
-    steps = ic.all_steps - ic.count * p.fold_overhead
+    visits = b.tiles * oh.tiles * ow.tiles
+    steps = ic.all_steps - ic.tiles * p.fold_overhead
     if rule == ROW_STATIONARY:
         return row_side(p, tile, weights, outputs, actions)
     by_output = (
         per_weight * weights * p.weight_bits,
-        outputs * p.accumulator_bits * ic.count,
+        outputs * p.accumulator_bits * ic.tiles,
     )
     if p.published_array_side:
-        return published_side(p, tile, macs, inputs * oc.count, weights * visits, actions)
+        return published_side(p, tile, macs, inputs * oc.tiles, weights * visits, actions)
     by_weight = (weights * visits * p.weight_bits, outputs * p.accumulator_bits * steps)
     q_price = prices[Q_READ] + prices[Q_WRITE]
     spared = (by_output[0] - by_weight[0]) * prices[W_READ]
@@ -64,7 +64,7 @@ def array_side(p: Problem, rule: int, tile: Tile, prices: np.ndarray, actions: n
     return WEIGHT_STATIONARY if weights_stay else OUTPUT_STATIONARY
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def published_side(
     p: Problem,
     tile: Tile,
@@ -77,7 +77,7 @@ def published_side(
     b, oh, ow, ic, oc = tile
     a, w, acc = p.activation_bits, p.weight_bits, p.accumulator_bits
     positions = b.covered * oh.covered * ow.covered
-    once = positions * oc.covered * ic.count * acc
+    once = positions * oc.covered * ic.tiles * acc
     here = b.size * oh.size * ow.size
     if here == 0:  # the ideal candidate: the least of any of the three
         actions[W_READ], actions[A_READ] = weights * w, inputs * a
@@ -105,7 +105,7 @@ def published_side(
     return stays
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def row_side(p: Problem, tile: Tile, weights: int, outputs: int, actions: np.ndarray) -> int:
     """Row-stationary: every pass hands its inputs to all sets that share them, weights to all rows
     of a map, and adds up what its sets of several input channels make."""
@@ -115,9 +115,9 @@ def row_side(p: Problem, tile: Tile, weights: int, outputs: int, actions: np.nda
         folds, in_passes, out_passes = 1, 1, 1
     else:
         sets = row_stationary_sets(p, oh.size, ic.size, oc.size)
-        folds = sets.row_folds * oh.count * ow.count
-        in_passes = ic.count * ceil_div(ic.size, sets.in_channels)
-        out_passes = oc.count * ceil_div(oc.size, sets.out_channels)
+        folds = sets.row_folds * oh.tiles * ow.tiles
+        in_passes = ic.tiles * ceil_div(ic.size, sets.in_channels)
+        out_passes = oc.tiles * ceil_div(oc.size, sets.out_channels)
     kept = outputs * p.kept_residual_bits
     actions[A_READ] = inputs * out_passes * p.activation_bits + kept
     actions[W_READ] = weights * b.covered * folds * p.weight_bits

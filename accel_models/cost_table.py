@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
@@ -189,6 +189,7 @@ def cost_table(
     table = CostTable(workload, accelerator, options, rest, *figures)
     if accelerator.fidelity.prefetch:
         _prefetch_within_units(table)
+    _split_groups(table)
     if cache:
         table_cache.save(key, figures)
     return table
@@ -229,40 +230,17 @@ def _simulated(
     return Figures(cycles, counts, head, tail, infeasible)
 
 
-class _Group(NamedTuple):
-    """A layer for one group size."""
-
-    cycles: int
-    counts: np.ndarray
-    head: int
-    tail: int
-
-
 def _groups(
     workload: Workload, layer: Layer, precision: Precision, simulators: Sequence[LayerSimulator]
 ) -> tuple[np.ndarray, ...]:
-    """The layer for every group size, closed under splitting a group in two.
-
-    Returns:
-        Cycles, counts, head and tail: int64 [group], of counts [group, action].
-    """
-    prices = np.asarray(simulators[0].pricing.action_pj)
-    groups: list[_Group] = []
-    for size, simulator in enumerate(simulators, start=1):
-        cost = simulator.cost(workload, layer, precision)
-        options = [_Group(cost.cycles, cost.counts, cost.head_cycles, cost.tail_cycles)]
-        for part in range(1, size // 2 + 1):
-            first, second = groups[part - 1], groups[size - part - 1]
-            options.append(
-                _Group(
-                    first.cycles + second.cycles,
-                    first.counts + second.counts,
-                    first.head,
-                    second.tail,
-                )
-            )
-        groups.append(min(options, key=lambda option: (option.cycles, option.counts @ prices)))
-    return tuple(np.array(amounts) for amounts in zip(*groups, strict=True))
+    """Cycles, counts, head, tail for every group size: int64 [group], of counts [group, action]."""
+    costs = [simulator.cost(workload, layer, precision) for simulator in simulators]
+    return (
+        np.array([cost.cycles for cost in costs]),
+        np.array([cost.counts for cost in costs]),
+        np.array([cost.head_cycles for cost in costs]),
+        np.array([cost.tail_cycles for cost in costs]),
+    )
 
 
 def _prefetch_within_units(table: CostTable) -> None:
@@ -281,3 +259,19 @@ def _prefetch_within_units(table: CostTable) -> None:
                 table.cycles[row, column] -= spared
                 table.counts[row, column, :, stall] -= spared
             before = row
+
+
+def _split_groups(table: CostTable) -> None:
+    """Run a group in two parts, one after the other, where that is faster than at once."""
+    cycles, counts, head, tail = table.cycles, table.counts, table.head, table.tail
+    prices = np.asarray(Pricing(table.accelerator).action_pj)
+    for size in range(2, cycles.shape[2] + 1):
+        at = size - 1
+        for part in range(1, size // 2 + 1):
+            first, second = part - 1, size - part - 1
+            apart = cycles[..., first] + cycles[..., second]
+            work = counts[..., first, :] + counts[..., second, :]
+            less = work @ prices < counts[..., at, :] @ prices
+            better = (apart < cycles[..., at]) | ((apart == cycles[..., at]) & less)
+            cycles[better, at], counts[better, at] = apart[better], work[better]
+            head[better, at], tail[better, at] = head[better, first], tail[better, second]

@@ -7,15 +7,22 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from accel_models import mapping_parts
-from accel_models.array_side import A_WRITE, DRAM_READ, DRAM_WRITE, VECTOR, W_WRITE
 from accel_models.errors import InputError
-from accel_models.mapping import Mapping, Problem, compute_cycles, pareto
+from accel_models.mapping import ACTIONS, Mapping, Problem, compute_cycles, pareto
 from accel_models.mapping_parts import BANDWIDTH, COMPUTE, Block, Loop, Schedule, Sized, Traffic
 from accel_models.precision import Precision, highest
 from accel_models.pricing import COMPONENTS
 from accel_models.simulator import LayerCost, LayerSimulator, Simulation, layer_simulator
 from accel_models.spec import macs_per_cycle
 
+MOVING = (
+    "vector_operations",
+    "weight_buffer_write_bits",
+    "input_buffer_write_bits",
+    "dram_read_bits",
+    "dram_write_bits",
+)
+"""Actions in what moves between DRAM and buffers."""
 NAMES_SHOWN = 4
 """Layers that the error for an unknown one lists."""
 
@@ -76,7 +83,8 @@ class Point(NamedTuple):
     energy_pj: float
     mapping: Mapping
     loops: tuple[Loop, ...]
-    """As in `Explanation`."""
+    """As in `Explanation`, and so are the blocks."""
+    blocks: tuple[Block, ...]
     chosen: bool
 
 
@@ -127,17 +135,20 @@ def pareto_set(simulation: Simulation, layer_name: str) -> tuple[Point, ...]:
     cost = _find(simulation, layer_name)
     simulator, task = _task(simulation, cost)
     pricing = simulator.pricing
-    found = pareto(task, pricing.action_pj, cycle_pj=pricing.static_pj_per_cycle)
-    return tuple(
-        Point(
-            one.cycles,
-            float(pricing.energy_pj(one.counts, one.cycles).sum()),
-            one.mapping,
-            tuple(mapping_parts.loops(mapping_parts.sized(task, one.mapping))),
-            one.mapping == cost.mapping,
+    points = []
+    for found in pareto(task, pricing.action_pj, cycle_pj=pricing.static_pj_per_cycle):
+        one = mapping_parts.sized(task, found.mapping)
+        points.append(
+            Point(
+                cycles=found.cycles,
+                energy_pj=float(pricing.energy_pj(found.counts, found.cycles).sum()),
+                mapping=found.mapping,
+                loops=tuple(mapping_parts.loops(one)),
+                blocks=mapping_parts.blocks(one),
+                chosen=found.mapping == cost.mapping,
+            )
         )
-        for one in found
-    )
+    return tuple(points)
 
 
 def _find(simulation: Simulation, layer_name: str) -> LayerCost:
@@ -180,7 +191,7 @@ def _schedule(simulation: Simulation, cost: LayerCost, one: Sized) -> Schedule:
     datapath = simulation.accelerator.array.datapath(cost.layer, cost.precision)
     alone = mapping_parts.schedule(one, simulation.batch * datapath.conversion)
     schedule = replace(alone, early=alone.cycles - cost.cycles)
-    moved = [W_WRITE, A_WRITE, VECTOR, DRAM_READ, DRAM_WRITE]
+    moved = [ACTIONS.index(action) for action in MOVING]
     same = one.moved[moved].tolist() == cost.counts[moved].tolist()
     if not (same and 0 <= schedule.early <= cost.head_cycles):
         raise InputError(

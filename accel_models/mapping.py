@@ -14,6 +14,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from functools import cache
+from importlib import import_module
 from itertools import permutations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,6 +56,8 @@ COMPILED = (
 
 LATENCY, ENERGY, EDP = range(3)
 """What a search minimises; ties go to energy, cycles and cycles."""
+NEVER = 99
+"""Loop position from which a tensor that stays on chip would be exchanged."""
 NO_LIMIT = 2**62
 STATIONARY = ("input", "output", "weight", "kernel rows")
 
@@ -124,6 +127,8 @@ class Problem(NamedTuple):
     whole_tiles: bool
     align_weights: bool
     fetch_padding: bool
+    share_halos: bool
+    """Tiles whose inputs are on chip together share the lines that both their windows touch."""
     gather_before_dram: bool
     first_reload: int
     """1 if outputs are fetched even before anything was added to them, else 0."""
@@ -141,6 +146,10 @@ class Mapping(NamedTuple):
     stationary: str
     """What stays in the array while a tile is computed: one of `STATIONARY`."""
     lane_rule: str
+    exchanged_from: tuple[int, int, int]
+    """Loops inside a block of weights, of inputs and of outputs: blocks are exchanged whenever one
+    further out advances. Counted from the innermost among loops that run more than once; `NEVER`
+    if a tensor stays as long as the layer runs."""
 
 
 class Found(NamedTuple):
@@ -191,6 +200,7 @@ def search(
         order=tuple(LOOPS[loop] for loop in numbers[11:16]),
         stationary=STATIONARY[numbers[4]],
         lane_rule=LANE_RULES[numbers[5]],
+        exchanged_from=(numbers[16], numbers[17], numbers[18]),
     )
     return Found(numbers[0], numbers[1], counts, mapping, numbers[2], numbers[3])
 
@@ -263,15 +273,15 @@ def _kernel() -> Any:
     code is kept under a digest of all files that are compiled, in this package or, where that is
     read-only, in the user's cache.
     """
-    import numba
+    config: Any = import_module("numba.core.config")
 
     here = Path(__file__).parent
     digest = hashlib.sha256(b"".join((here / name).read_bytes() for name in COMPILED))
     home = here / "__pycache__" if os.access(here, os.W_OK) else user_cache()
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(home / f"compiled-{digest.hexdigest()[:16]}")
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(home / f"compiled-{digest.hexdigest()[:16]}")
     try:
         from accel_models import mapping_kernel
     finally:
-        numba.config.CACHE_DIR = before
+        config.CACHE_DIR = before
     return mapping_kernel

@@ -1,4 +1,7 @@
-"""Compiled: the search of `accel_models.mapping` over all tilings and all loop orders."""
+"""Compiled: the search of `accel_models.mapping` over all tilings, loop orders and blocks.
+
+Functions are inlined by force: a problem is some sixty numbers, which calls would hand on and on.
+"""
 
 from __future__ import annotations
 
@@ -18,22 +21,40 @@ from accel_models.array_side import (
 )
 from accel_models.mapping import ENERGY, LATENCY, OUT_COLUMNS, OUT_ROWS, Problem
 from accel_models.mapping_cost import (
+    ALL,
+    HELD,
     RULES,
+    Blocks,
     Tiling,
-    blocks_at,
     drain_cycles,
     empty_nest,
     energy_of,
+    fill_inputs,
     floor_cycles,
     fluid_cycles,
     grow,
+    largest_block,
     least_traffic,
+    levels,
+    lines_of,
     pipelined_cycles,
     price_tile,
     repeated_bits,
     traffic,
 )
-from accel_models.tiling import ALL_TOUCHED, Tile, ins, lines, outs, span, tables
+from accel_models.tiling import (
+    ALL_TOUCHED,
+    TOGETHER,
+    Ins,
+    Outs,
+    Tables,
+    Tile,
+    ins,
+    lines,
+    outs,
+    span,
+    tables,
+)
 
 
 class Best(NamedTuple):
@@ -51,14 +72,30 @@ class Floor(NamedTuple):
     energy: float
     dram_bits: int
     stays: int
+    sums: int
+    """Bits that the array reads from the output buffer, and writes."""
+    mirrors: bool
+    """Rows and columns are tiled alike."""
+
+
+class Goal(NamedTuple):
+    """What is searched for: prices of actions and of a cycle, the objective, the cycle limit."""
+
+    prices: np.ndarray
+    objective: int
+    limit: int
 
 
 class Scratch(NamedTuple):
-    """Room for one trial: counts and tile sizes of the loops, actions, and the nest of loops."""
+    """Room for one trial: counts and tile sizes of the loops, actions, the nest of loops,
+    `Tiling.inputs`, the blocks of weights, inputs and outputs to choose from, and how many."""
 
     counts: np.ndarray
     actions: np.ndarray
     nest: np.ndarray
+    inputs: np.ndarray
+    blocks: np.ndarray
+    found: np.ndarray
 
 
 FACTORIAL = (1, 1, 2, 6, 24, 120)
@@ -66,7 +103,7 @@ SLACK = 1 - 1e-12
 """Bounds are summed up in another order than what they bound: rounding must not rule it out."""
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def better(
     objective: int, cycles: int, energy: float, best_cycles: int, best_energy: float
 ) -> bool:
@@ -81,93 +118,146 @@ def better(
     return score < best or (score == best and cycles < best_cycles)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def search_orders(
     p: Problem,
     s: Tiling,
     floor: Floor,
     rule: int,
-    prices: np.ndarray,
-    objective: int,
-    limit: int,
+    goal: Goal,
     orders: np.ndarray,
     scratch: Scratch,
     best: Best,
 ) -> None:
-    """Try every loop order of one tiling, and note any that beats the best so far.
+    """Try every loop order of one tiling, and note any mapping that beats the best so far.
 
     Orders come sorted, so that those which agree on their inner loops follow each other: what
     these decide is worked out once, and if it cannot beat the best, all of them are left out.
     """
-    counts, actions, nest = scratch.counts, scratch.actions, scratch.nest
-    drained = (actions[Q_READ], actions[Q_WRITE])
+    counts, nest = scratch.counts, scratch.nest
     active = loops = 0
     for loop in range(5):
         active |= (counts[loop] > 1) << loop
         loops += counts[loop] > 1
-    dram_pj = min(prices[DRAM_READ], prices[DRAM_WRITE])
     index = 0
     while index < FACTORIAL[loops]:
         depth = 0
         while depth < loops - 1 and index % FACTORIAL[loops - 1 - depth] != 0:
             depth += 1
         same = 0
-        while depth < loops:
+        while depth < loops and same == 0:
             loop = orders[active, index, depth]
             grow(p, s, loop, counts[loop], depth, nest)
             depth += 1
-            if mirrored(orders, active, index, depth - 1, counts) or hopeless(
-                p, s, floor, repeated_bits(p, s, nest, depth), dram_pj, objective, best
-            ):
+            mirrored = floor.mirrors and columns_first(orders, active, index, depth - 1)
+            again = repeated_bits(p, s, nest, depth)
+            if mirrored or hopeless(p, floor, again, goal, best):
                 same = FACTORIAL[loops - depth]
-                break
         if same > 0:
             index += same
             continue
         order = orders[active, index]
         index += 1
-        k = blocks_at(nest, loops)
-        traffic(p, s, k, actions)
-        head = tail = 0
-        if p.fluid:
-            dram_bits = actions[DRAM_READ] + actions[DRAM_WRITE]
-            cycles = fluid_cycles(p, s, k, dram_bits)
+        search_blocks(p, s, floor, rule, goal, order, loops, scratch, best)
+
+
+@njit(cache=True, forceinline=True)
+def search_blocks(
+    p: Problem,
+    s: Tiling,
+    floor: Floor,
+    rule: int,
+    goal: Goal,
+    order: np.ndarray,
+    loops: int,
+    scratch: Scratch,
+    best: Best,
+) -> None:
+    """Try every choice of blocks worth trying under one loop order."""
+    t, found = scratch.blocks, scratch.found
+    for tensor in range(3):
+        if p.fluid:  # blocks grow while they fit
+            found[tensor] = largest_block(scratch.nest, loops, tensor, t)
         else:
-            cycles, head, tail = pipelined_cycles(p, s, k, order, counts)
-        if cycles > limit or (objective == LATENCY and cycles > best.found[0] >= 0):
-            continue
-        if p.published_array_side:
-            sums = s.q_all * p.accumulator_bits
-            actions[Q_READ] = drained[0] + sums * k.q_trips
-            actions[Q_WRITE] = drained[1] + sums * (k.q_trips - 1 + p.first_reload)
-        actions[ARRAY], actions[STALL] = s.compute, cycles - s.compute
-        energy = energy_of(actions, cycles, prices)
-        if better(objective, cycles, energy, best.found[0], best.energy[0]):
-            best.energy[0] = energy
-            best.actions[:] = actions
-            found = best.found
-            found[0], found[1], found[2], found[3] = cycles, s.compute, head, tail
-            found[4], found[5] = floor.stays, rule
-            found[6:11] = counts[5:]
-            fill_order(found[11:], order)
+            found[tensor] = levels(p, s, tensor, order, loops, scratch.counts, t)
+    for w in range(found[0]):
+        weights = s.w_all * p.stored_weight_bits * (t[0, w, 0] - 1)
+        for a in range(found[1]):
+            inside = t[1, a, 3]
+            inputs = s.inputs[inside, ALL] * p.stored_input_bits * (t[1, a, 0] - 1)
+            for q in range(found[2]):
+                sums = s.q_all * 2 * p.accumulator_bits * (t[2, q, 0] - 1)
+                if hopeless(p, floor, weights + inputs + sums, goal, best):
+                    continue
+                blocks = Blocks(
+                    t[0, w, 0],
+                    t[0, w, 1],
+                    t[0, w, 2],
+                    t[1, a, 0],
+                    t[1, a, 1],
+                    t[1, a, 2],
+                    t[2, q, 0],
+                    t[2, q, 1],
+                    t[2, q, 2],
+                    inside,
+                )
+                try_blocks(p, s, blocks, floor, rule, goal, order, scratch, best)
 
 
-@njit(cache=True)
-def hopeless(
-    p: Problem, s: Tiling, floor: Floor, again: int, dram_pj: float, objective: int, best: Best
-) -> bool:
+@njit(cache=True, forceinline=True)
+def try_blocks(
+    p: Problem,
+    s: Tiling,
+    k: Blocks,
+    floor: Floor,
+    rule: int,
+    goal: Goal,
+    order: np.ndarray,
+    scratch: Scratch,
+    best: Best,
+) -> None:
+    """Price one mapping, and note it if it beats the best so far."""
+    actions, counts, found = scratch.actions, scratch.counts, best.found
+    traffic(p, s, k, actions)
+    head = tail = 0
+    if p.fluid:
+        cycles = fluid_cycles(p, s, k, actions[DRAM_READ] + actions[DRAM_WRITE])
+    else:
+        cycles, head, tail = pipelined_cycles(p, s, k, order, counts)
+    if cycles > goal.limit or (goal.objective == LATENCY and cycles > found[0] >= 0):
+        return
+    actions[Q_READ] = actions[Q_WRITE] = floor.sums
+    if p.published_array_side:  # outputs pass through their buffer once more on their way out
+        sums = s.q_all * p.accumulator_bits
+        actions[Q_READ] += sums * k.q_trips
+        actions[Q_WRITE] += sums * (k.q_trips - 1 + p.first_reload)
+    actions[ARRAY], actions[STALL] = s.compute, cycles - s.compute
+    energy = energy_of(actions, cycles, goal.prices)
+    if better(goal.objective, cycles, energy, found[0], best.energy[0]):
+        best.energy[0] = energy
+        best.actions[:] = actions
+        found[0], found[1], found[2], found[3] = cycles, s.compute, head, tail
+        found[4], found[5] = floor.stays, rule
+        found[6:11] = counts[5:]
+        fill_order(found[11:16], order)
+        found[16], found[17], found[18] = k.w_from, k.a_from, k.q_from
+
+
+@njit(cache=True, forceinline=True)
+def hopeless(p: Problem, floor: Floor, again: int, goal: Goal, best: Best) -> bool:
     """Whether a tiling cannot beat the best any more, now that `again` DRAM bits move again."""
     if again == 0:
         return False
     cycles = max(floor.cycles, int((floor.dram_bits + again) / p.dram_bits_per_cycle))
+    dram_pj = min(goal.prices[DRAM_READ], goal.prices[DRAM_WRITE])
     energy = floor.energy + again * dram_pj * SLACK
-    return not better(objective, cycles, energy, best.found[0], best.energy[0])
+    return not better(goal.objective, cycles, energy, best.found[0], best.energy[0])
 
 
-@njit(cache=True)
-def mirrored(orders: np.ndarray, active: int, index: int, depth: int, counts: np.ndarray) -> bool:
-    """Whether columns come further in than as many rows: the same as the other way round."""
-    if orders[active, index, depth] != OUT_COLUMNS or counts[OUT_ROWS] != counts[OUT_COLUMNS]:
+@njit(cache=True, forceinline=True)
+def columns_first(orders: np.ndarray, active: int, index: int, depth: int) -> bool:
+    """Whether the loop at a depth is that over columns, and the one over rows comes outside."""
+    if orders[active, index, depth] != OUT_COLUMNS:
         return False
     rows_before = False
     for inner in range(depth):
@@ -175,15 +265,15 @@ def mirrored(orders: np.ndarray, active: int, index: int, depth: int, counts: np
     return not rows_before
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def floor_of(
     p: Problem, s: Tiling, rule: int, tile: Tile, prices: np.ndarray, scratch: Scratch
 ) -> Floor:
     """What no loop order of a tiling can beat; fills in its loop counts and its array side."""
     counts, actions = scratch.counts, scratch.actions
     b, oh, ow, ic, oc = tile
-    counts[0], counts[1], counts[2] = b.count, oh.count, ow.count
-    counts[3], counts[4] = ic.count, oc.count
+    counts[0], counts[1], counts[2] = b.tiles, oh.tiles, ow.tiles
+    counts[3], counts[4] = ic.tiles, oc.tiles
     counts[5], counts[6], counts[7], counts[8], counts[9] = (
         b.size,
         oh.size,
@@ -199,15 +289,15 @@ def floor_of(
     actions[ARRAY], actions[STALL] = s.compute, max(0, cycles - s.compute)
     spared = actions[STALL] * max(0.0, prices[STALL] - prices[ARRAY])
     energy = (energy_of(actions, cycles, prices) - spared) * SLACK
-    return Floor(cycles, energy, dram_bits, stays)
+    return Floor(cycles, energy, dram_bits, stays, actions[Q_READ], oh == ow)
 
 
-@njit(cache=True)
-def promises(floor: Floor, objective: int, limit: int, best: Best) -> bool:
+@njit(cache=True, forceinline=True)
+def promises(floor: Floor, goal: Goal, best: Best) -> bool:
     """Whether something with this floor can beat the best so far."""
-    if floor.cycles > limit:
+    if floor.cycles > goal.limit:
         return False
-    return better(objective, floor.cycles, floor.energy, best.found[0], best.energy[0])
+    return better(goal.objective, floor.cycles, floor.energy, best.found[0], best.energy[0])
 
 
 @njit(cache=True)
@@ -215,49 +305,98 @@ def search(
     p: Problem, prices: np.ndarray, objective: int, limit: int, orders: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Best mapping: (cycles, compute, head, tail, stationarity, lane rule, five tile sizes, five
-    loops from outer to inner), and its actions. Cycles are -1 if nothing fits.
+    loops from outer to inner, and the positions among those that run, counted from the innermost,
+    from which blocks of weights, inputs and outputs are exchanged), and its actions. Cycles are -1
+    if nothing fits.
 
     Large tiles of few inputs come first: they are good enough for most others to be ruled out by
     their floor, all tile shapes of two channel counts at once if possible.
     """
-    best = Best(np.full(16, -1, dtype=np.int64), np.zeros(12, dtype=np.int64), np.full(1, np.inf))
-    scratch = Scratch(np.empty(10, dtype=np.int64), np.zeros(12, dtype=np.int64), empty_nest())
+    best = Best(np.full(19, -1, dtype=np.int64), np.zeros(12, dtype=np.int64), np.full(1, np.inf))
+    scratch = Scratch(
+        counts=np.empty(10, dtype=np.int64),
+        actions=np.zeros(12, dtype=np.int64),
+        nest=empty_nest(),
+        inputs=np.empty((4, 4), dtype=np.int64),
+        blocks=np.empty((3, 6, 4), dtype=np.int64),
+        found=np.empty(3, dtype=np.int64),
+    )
+    goal = Goal(prices, objective, limit)
     for rule in range(RULES):
         if not p.lane_rules >> rule & 1:
             continue
         t = tables(p, rule)
-        any_batch, any_row = span(t.batch, len(t.batch) - 1), len(t.rows) - 1
-        any_columns = lines(t.columns, len(t.columns) - 1)
+        least_batch = span(t.batch, len(t.batch) - 2)
+        whole_map = t.rows[0, ALL_TOUCHED] * t.columns[0, ALL_TOUCHED]
         for i_oc in range(len(t.out_channels)):
             oc = outs(t.out_channels, i_oc)
             for i_ic in range(len(t.in_channels)):
                 ic = ins(t.in_channels, i_ic)
+                if not hopeful(p, t, rule, whole_map, ic, oc, goal, scratch, best):
+                    continue
                 for i_map in range(len(t.maps)):
-                    touched, i_row, i_column = t.maps[i_map]
-                    t.rows[any_row, ALL_TOUCHED] = touched
-                    tile = Tile(any_batch, lines(t.rows, any_row), any_columns, ic, oc)
-                    s = price_tile(p, rule, tile)
-                    floor = floor_of(p, s, rule, tile, prices, scratch)
-                    if s.w_held > p.weight_half or not promises(floor, objective, limit, best):
-                        break
-                    oh, ow = lines(t.rows, i_row), lines(t.columns, i_column)
+                    oh, ow = lines(t.rows, t.maps[i_map, 0]), lines(t.columns, t.maps[i_map, 1])
+                    touched = least_touched(
+                        p, rule, Tile(least_batch, oh, ow, ic, oc), scratch.inputs
+                    )
+                    if not hopeful(p, t, rule, touched, ic, oc, goal, scratch, best):
+                        continue
                     for i_batch in range(len(t.batch) - 2, -1, -1):
                         tile = Tile(span(t.batch, i_batch), oh, ow, ic, oc)
-                        s = price_tile(p, rule, tile)
+                        s = price_tile(p, rule, tile, scratch.inputs)
                         if not holds(p, s):
                             continue
                         floor = floor_of(p, s, rule, tile, prices, scratch)
-                        if promises(floor, objective, limit, best):
-                            search_orders(
-                                p, s, floor, rule, prices, objective, limit, orders, scratch, best
-                            )
+                        if promises(floor, goal, best):
+                            search_orders(p, s, floor, rule, goal, orders, scratch, best)
     return best.found, best.actions
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
+def hopeful(
+    p: Problem,
+    t: Tables,
+    rule: int,
+    touched: int,
+    ic: Ins,
+    oc: Outs,
+    goal: Goal,
+    scratch: Scratch,
+    best: Best,
+) -> bool:
+    """Whether any tiling of these channels, touching so much of the map, can beat the best."""
+    batch, rows, columns = len(t.batch) - 1, len(t.rows) - 1, len(t.columns) - 1
+    t.rows[rows, ALL_TOUCHED] = t.rows[rows, TOGETHER] = touched
+    tile = Tile(span(t.batch, batch), lines(t.rows, rows), lines(t.columns, columns), ic, oc)
+    s = price_tile(p, rule, tile, scratch.inputs)
+    if s.w_held > p.weight_half:
+        return False
+    return promises(floor_of(p, s, rule, tile, goal.prices, scratch), goal, best)
+
+
+@njit(cache=True, forceinline=True)
+def least_touched(p: Problem, rule: int, tile: Tile, inputs: np.ndarray) -> int:
+    """Of each channel of the map, the fewest inputs that a tiling of this or a larger batch tile
+    has to fetch."""
+    _, oh, ow, _, _ = tile
+    touched = oh.all_touched * ow.all_touched
+    if p.share_halos:
+        fill_inputs(p, rule, tile, inputs)
+        for inside in range(1, 4):
+            if inputs[inside, HELD] <= p.input_half:
+                down, across = lines_of(p, oh, inside & 1 > 0)[1], lines_of(p, ow, inside > 1)[1]
+                touched = min(touched, down * across)
+    return touched
+
+
+@njit(cache=True, forceinline=True)
 def holds(p: Problem, s: Tiling) -> bool:
     """Whether a tile of each tensor fits the half of its buffer."""
-    return s.w_held <= p.weight_half and s.a_held <= p.input_half and s.q_held <= p.output_half
+    return (
+        s.w_held <= p.weight_half
+        and s.inputs[0, HELD] <= p.input_half
+        and s.q_held <= p.output_half
+    )
 
 
 @njit(cache=True)
@@ -274,12 +413,12 @@ def untiled_compute(p: Problem) -> int:
                 ins(t.in_channels, 0),
                 outs(t.out_channels, 0),
             )
-            cycles = price_tile(p, rule, tile).compute
+            cycles = price_tile(p, rule, tile, np.empty((4, 4), dtype=np.int64)).compute
             least = cycles if least < 0 else min(least, cycles)
     return least
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def fill_order(full: np.ndarray, order: np.ndarray) -> None:
     """Write the full order, outer to inner: loops that run once go outermost."""
     place = 4

@@ -7,16 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from accel_models import mapping_cost
-from accel_models.array_side import DRAM_READ, DRAM_WRITE
 from accel_models.arrays.array import LANE_RULES
-from accel_models.mapping import ACTIONS, LOOPS, Mapping, Problem
-from accel_models.tiling import COUNT, SIZE, Ins, Lines, Outs, Span, Tile, tables, touched
+from accel_models.mapping import (
+    ACTIONS,
+    LOOPS,
+    NEVER,
+    OUT_COLUMNS,
+    OUT_ROWS,
+    Mapping,
+    Problem,
+    _kernel,
+)
 
+DRAM_READ, DRAM_WRITE = ACTIONS.index("dram_read_bits"), ACTIONS.index("dram_write_bits")
 COMPUTE, BANDWIDTH, LATENCY, VECTOR, CONVERSION = RESOURCES = (
     "array",
     "DRAM bandwidth",
@@ -47,7 +55,7 @@ class Block(NamedTuple):
     tiles: int
     """In a block, which is exchanged as a whole."""
     bits: int
-    """Of the block as the buffer holds it."""
+    """Of the block as the buffer holds it, lines that neighbouring tiles share held once."""
     room_bits: int
     """The half of the buffer that is not being filled meanwhile."""
     trips: int
@@ -149,22 +157,25 @@ class Sized(NamedTuple):
 
 def sized(task: Problem, mapping: Mapping) -> Sized:
     """Size up one mapping of a layer, such as the search returned it."""
+    code, tiling_code = _compiled()
     rule = LANE_RULES.index(mapping.lane_rule)
-    candidates = tables(task, rule)
+    candidates = tiling_code.tables(task, rule)
     rows = [
-        table[np.flatnonzero(table[:, SIZE] == size)[0]].tolist()
+        table[np.flatnonzero(table[:, tiling_code.SIZE] == size)[0]].tolist()
         for table, size in zip(candidates[: len(LOOPS)], mapping.tile, strict=True)
     ]
-    trips = [row[COUNT] for row in rows]
+    trips = [row[tiling_code.COUNT] for row in rows]
     counts = np.array([*trips, *mapping.tile], dtype=np.int64)
     inner_first = [LOOPS.index(name) for name in reversed(mapping.order)]
     active = [loop for loop in inner_first if trips[loop] > 1]
     order = np.full(len(LOOPS), -1, dtype=np.int64)
     order[: len(active)] = active
-    kinds: tuple[Any, ...] = (Span, Lines, Lines, Ins, Outs)
+    lines = tiling_code.Lines
+    kinds = (tiling_code.Span, lines, lines, tiling_code.Ins, tiling_code.Outs)
     chosen = [kind(*row[: len(kind._fields)]) for kind, row in zip(kinds, rows, strict=True)]
-    tiling = mapping_cost.price_tile(task, rule, Tile(*chosen))
-    blocks = mapping_cost.blocks_of(task, tiling, order, counts)
+    inputs = np.empty((4, 4), dtype=np.int64)
+    tiling = code.price_tile(task, rule, tiling_code.Tile(*chosen), inputs)
+    blocks = code.blocks_until(tiling, order, counts, mapping.exchanged_from)
     return Sized(task, mapping, tiling, blocks, order, counts)
 
 
@@ -182,21 +193,34 @@ def loops(one: Sized) -> Iterator[Loop]:
 
 def blocks(one: Sized) -> tuple[Block, ...]:
     """What the weight, input and output buffers hold."""
+    code, _ = _compiled()
     p, s, k = one.task, one.tiling, one.blocks
+    a_tiles = k.a_tiles
+    for bit, loop in ((1, OUT_ROWS), (2, OUT_COLUMNS)):
+        a_tiles *= int(one.counts[loop]) if k.inside & bit else 1
+    a_bits = int(s.inputs[k.inside, code.HELD]) * k.a_tiles
+    w_bits, q_bits = s.w_held * k.w_tiles, s.q_held * k.q_tiles
     tensors = {
-        "weights": (s.w_tile, s.w_held, p.weight_half, k.w_tiles, k.w_trips, k.w_from),
-        "inputs": (s.a_tile, s.a_held, p.input_half, k.a_tiles, k.a_trips, k.a_from),
-        "outputs": (s.q_tile, s.q_held, p.output_half, k.q_tiles, k.q_trips, k.q_from),
+        "weights": (s.w_tile, k.w_tiles, w_bits, p.weight_half, k.w_trips, k.w_from),
+        "inputs": (
+            int(s.inputs[0, code.BLOCK]),
+            a_tiles,
+            a_bits,
+            p.input_half,
+            k.a_trips,
+            k.a_from,
+        ),
+        "outputs": (s.q_tile, k.q_tiles, q_bits, p.output_half, k.q_trips, k.q_from),
     }
     return tuple(
-        Block(tensor, tile, tiles, held * tiles, half, trips, since == mapping_cost.NEVER)
-        for tensor, (tile, held, half, tiles, trips, since) in tensors.items()
+        Block(tensor, tile, tiles, bits, half, trips, since == NEVER)
+        for tensor, (tile, tiles, bits, half, trips, since) in tensors.items()
     )
 
 
 def traffic(one: Sized) -> Iterator[Traffic]:
     """By tensor: what is left of the layer's traffic if the others take no room in DRAM."""
-    p = one.task
+    p, touched = one.task, _compiled()[1].touched
     images, filters = p.batch * p.groups, p.groups * p.out_channels
     rows = touched(0, p.out_rows, p.kernel_rows, p.row_stride, p.row_padding, p.in_rows)
     columns = touched(
@@ -220,32 +244,33 @@ def traffic(one: Sized) -> Iterator[Traffic]:
 
 def schedule(one: Sized, conversion: int) -> Schedule:
     """The cycles of a mapping on its own; `conversion` of them bring the inputs into format."""
+    code, _ = _compiled()
     p, s, k = one.task, one.tiling, one.blocks
     q_block = s.q_tile * k.q_tiles
     loaded = (
         s.w_tile * k.w_tiles * p.stored_weight_bits,
-        s.a_tile * k.a_tiles * p.stored_input_bits,
+        code.input_block(s, k) * p.stored_input_bits,
     )
     if p.fluid:
         first = sum(loaded) + q_block * p.accumulator_bits * p.first_reload
         last = q_block * p.stored_output_bits
         between = int(one.moved[DRAM_READ] + one.moved[DRAM_WRITE]) - first - last
         return Schedule(
-            rounds=((1, max(0, mapping_cost.transfer(p, between))),),
+            rounds=((1, max(0, code.transfer(p, between))),),
             computing=s.compute,
             tile=s.compute,
-            load=mapping_cost.transfer(p, first),
-            store=mapping_cost.transfer(p, last),
+            load=code.transfer(p, first),
+            store=code.transfer(p, last),
         )
-    first = sum(mapping_cost.bursts(p, bits) for bits in loaded)
+    first = sum(code.bursts(p, bits) for bits in loaded)
     return Schedule(
         rounds=tuple(_rounds(one)),
         computing=s.compute,
         tile=s.tile_cycles,
-        load=mapping_cost.transfer(p, first),
-        store=mapping_cost.transfer(p, mapping_cost.finished_bits(p, q_block)),
+        load=code.transfer(p, first),
+        store=code.transfer(p, code.finished_bits(p, q_block)),
         ramp=p.ramp,
-        drain=mapping_cost.drain_cycles(p, one.counts),
+        drain=code.drain_cycles(p, one.counts),
         latency=p.dram_latency,
         fill=p.fill - conversion,
         conversion=conversion,
@@ -255,7 +280,7 @@ def schedule(one: Sized, conversion: int) -> Schedule:
 def _rounds(one: Sized) -> Iterator[tuple[int, int]]:
     """The first step, then those at which each loop advances, then those that begin a group."""
     p, s, k = one.task, one.tiling, one.blocks
-    exchanges = mapping_cost.exchange_cycles(p, s, k)
+    exchanges = _compiled()[0].exchange_cycles(p, s, k)
     since = (k.w_from, k.a_from, k.q_from)
     yield 1, 0
     outside = s.steps * p.groups
@@ -267,9 +292,19 @@ def _rounds(one: Sized) -> Iterator[tuple[int, int]]:
     yield p.groups - 1, sum(exchanges)
 
 
+@cache
+def _compiled() -> tuple[Any, Any]:
+    """The modules `mapping_cost` and `tiling`, first imported where the search does, so that it is
+    the same compiled code."""
+    _kernel()
+    from accel_models import mapping_cost, tiling
+
+    return mapping_cost, tiling
+
+
 def _moved(task: Problem, one: Sized) -> np.ndarray:
     actions = np.zeros(len(ACTIONS), dtype=np.int64)
-    mapping_cost.traffic(task, one.tiling, one.blocks, actions)
+    _compiled()[0].traffic(task, one.tiling, one.blocks, actions)
     return actions
 
 

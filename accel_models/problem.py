@@ -116,6 +116,7 @@ def problem(
         whole_tiles=fidelity.edges == "whole-tiles",
         align_weights=fidelity.weight_alignment,
         fetch_padding=fidelity.padding == "fetched",
+        share_halos=fidelity.halos == "shared",
         gather_before_dram=fidelity.image_gather == "before-dram",
         first_reload=int(fidelity.partial_sums == "always"),
         pad_outputs=fidelity.output_padding,

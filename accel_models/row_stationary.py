@@ -20,7 +20,7 @@ class Sets(NamedTuple):
     passes: int
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def row_stationary_sets(p: Problem, out_rows: int, in_channels: int, out_channels: int) -> Sets:
     """The sets of a tile, `Sets` of `arrays.eyeriss` and the passes they take."""
     slots = max(1, p.array_rows // p.kernel_rows)
@@ -39,7 +39,7 @@ def row_stationary_sets(p: Problem, out_rows: int, in_channels: int, out_channel
     return Sets(kernel_folds, row_folds, summed, others, kernel_folds * row_folds * least)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def row_stationary_steps(p: Problem, tile: Tile) -> tuple[int, int]:
     """Steps of one full tile, and of all tiles of all groups, true to size."""
     b, oh, ow, ic, oc = tile
@@ -49,9 +49,9 @@ def row_stationary_steps(p: Problem, tile: Tile) -> tuple[int, int]:
         outputs = b.covered * oh.covered * ow.covered * oc.covered
         return 0, ceil_div(outputs * ic.covered * window, elements) * p.groups
     passes = 0
-    for rows, row_tiles in ((oh.size, oh.count - 1), (oh.last, 1)):
-        for inputs, in_tiles in ((ic.size, ic.count - 1), (ic.last, 1)):
-            for outputs, out_tiles in ((oc.size, oc.count - 1), (oc.last, 1)):
+    for rows, row_tiles in ((oh.size, oh.tiles - 1), (oh.last, 1)):
+        for inputs, in_tiles in ((ic.size, ic.tiles - 1), (ic.last, 1)):
+            for outputs, out_tiles in ((oc.size, oc.tiles - 1), (oc.last, 1)):
                 times = row_tiles * in_tiles * out_tiles
                 passes += times * row_stationary_sets(p, rows, inputs, outputs).passes
     full = row_stationary_sets(p, oh.size, ic.size, oc.size).passes

@@ -18,8 +18,9 @@ CHANNELS, KERNEL_ROW, WINDOW, ROW_STATIONARY = range(4)
 
 SIZE, COUNT, COVERED, LAST = range(4)
 """Columns of every table: tile size, number of tiles, elements charged in all, size of the last."""
-TOUCHED, ALL_TOUCHED = 4, 5
-"""Of rows and columns: input lines that the largest tile's windows touch, and summed over tiles."""
+TOUCHED, ALL_TOUCHED, TOGETHER = 4, 5, 6
+"""Of rows and columns: input lines that the largest tile's windows touch, summed over tiles, and
+those that all windows touch."""
 BLOCKS, ALL_BLOCKS, MOVED, ALL_MOVED, HELD = 4, 5, 6, 7, 8
 """Of output channels: column blocks of a tile and in all, outputs moved of a tile and in all, and
 outputs of a tile as their buffer holds them."""
@@ -33,20 +34,22 @@ class Span(NamedTuple):
     the size of the last one. So begin the candidates of every dimension."""
 
     size: int
-    count: int
+    tiles: int
     covered: int
     last: int
 
 
 class Lines(NamedTuple):
-    """A candidate for rows or columns: input lines under its windows, and summed over all tiles."""
+    """A candidate for rows or columns: input lines under the windows of its largest tile, summed
+    over all tiles, and under all windows together."""
 
     size: int
-    count: int
+    tiles: int
     covered: int
     last: int
     touched: int
     all_touched: int
+    together: int
 
 
 class Ins(NamedTuple):
@@ -54,7 +57,7 @@ class Ins(NamedTuple):
     them, each of a tile and summed over all tiles."""
 
     size: int
-    count: int
+    tiles: int
     covered: int
     last: int
     steps: int
@@ -68,7 +71,7 @@ class Outs(NamedTuple):
     over all tiles, and outputs of a tile as their buffer holds them."""
 
     size: int
-    count: int
+    tiles: int
     covered: int
     last: int
     blocks: int
@@ -101,8 +104,8 @@ class Tables(NamedTuple):
     in_channels: np.ndarray
     out_channels: np.ndarray
     maps: np.ndarray
-    """Pairs of row and column candidates, int64 [pair, (inputs touched, row, column)]; the fewer
-    inputs they touch, the earlier they come."""
+    """Pairs of row and column candidates, int64 [pair, (row, column)]; the fewer inputs their tiles
+    touch, the earlier they come."""
 
 
 @njit(cache=True)
@@ -112,7 +115,7 @@ def span(t: np.ndarray, i: int) -> Span:
 
 @njit(cache=True)
 def lines(t: np.ndarray, i: int) -> Lines:
-    return Lines(t[i, 0], t[i, 1], t[i, 2], t[i, 3], t[i, 4], t[i, 5])
+    return Lines(t[i, 0], t[i, 1], t[i, 2], t[i, 3], t[i, 4], t[i, 5], t[i, 6])
 
 
 @njit(cache=True)
@@ -155,7 +158,8 @@ def with_ideal(table: np.ndarray, size: int) -> np.ndarray:
     grown = np.zeros((len(table) + 1, COLUMNS), dtype=np.int64)
     grown[:-1] = table
     grown[-1, COUNT], grown[-1, COVERED] = 1, size
-    grown[-1, LAST], grown[-1, ALL_TOUCHED] = size, 1
+    grown[-1, LAST] = size
+    grown[-1, ALL_TOUCHED] = grown[-1, TOGETHER] = 1
     return grown
 
 
@@ -163,17 +167,17 @@ def with_ideal(table: np.ndarray, size: int) -> np.ndarray:
 def pairs(p: Problem, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Tile shapes of the map. Where rows and columns are alike, one of each mirrored pair."""
     alike = rows.shape == columns.shape and np.all(rows == columns)
-    found = np.empty((len(rows) * len(columns), 3), dtype=np.int64)
+    found = np.empty((len(rows) * len(columns), 2), dtype=np.int64)
+    touched = np.empty(len(found), dtype=np.int64)
     number = 0
     for i in range(len(rows)):
         for j in range(len(columns)):
             if (p.square_powers and i != j) or (alike and j < i):
                 continue
-            touched = rows[i, ALL_TOUCHED] * columns[j, ALL_TOUCHED]
-            found[number, 0], found[number, 1], found[number, 2] = touched, i, j
+            touched[number] = rows[i, ALL_TOUCHED] * columns[j, ALL_TOUCHED]
+            found[number, 0], found[number, 1] = i, j
             number += 1
-    found = found[:number]
-    return found[np.argsort(found[:, 0], kind="mergesort")]
+    return found[np.argsort(touched[:number], kind="mergesort")]
 
 
 @njit(cache=True)
@@ -230,6 +234,7 @@ def fill_touched(
                 lines = touched(tile * row[SIZE], length, kernel, stride, padding, size)
             row[ALL_TOUCHED] += lines
             row[TOUCHED] = max(row[TOUCHED], lines)
+    table[:, TOGETHER] = table[0, ALL_TOUCHED]
 
 
 @njit(cache=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from math import floor, log10
 from typing import Any
 
 from accel_models.accelerator import Accelerator
@@ -62,12 +63,14 @@ def departures(effects: Sequence[Effect], network: str, bits: Sequence[int]) -> 
         f"energy\n{ratio}",
         text=("",),
     )
+    lowest = min(run.energy_j * 1e6 for effect in effects for run in effect.runs)
+    digits = max(1, 2 - floor(log10(lowest)))
     for number, effect in enumerate(effects):
         first, last = effect.runs[0], effect.runs[-1]
         table.add_row(
             f"{number}. {effect.step.title}",
             *[f"{run.cycles:,}" for run in effect.runs],
-            *[f"{run.energy_j * 1e6:.4g}" for run in effect.runs],
+            *[f"{run.energy_j * 1e6:.{digits}f}" for run in effect.runs],
             f"{last.cycles / first.cycles:.2f}",
             f"{last.energy_j / first.energy_j:.2f}",
         )

@@ -70,6 +70,7 @@ def explanation_facts(found: Explanation, points: Sequence[Point]) -> dict[str, 
                 "chosen": point.chosen,
                 "mapping": _mapping_facts(point.mapping),
                 "loops": [loop._asdict() for loop in point.loops],
+                "blocks": [block._asdict() for block in point.blocks],
             }
             for point in points
         ]
@@ -196,9 +197,10 @@ def _print_points(found: Explanation, points: Sequence[Point]) -> None:
         "energy",
         "tile",
         "loops, outer to inner",
+        "held",
         "stays",
         "lanes",
-        text=("tile", "loops, outer to inner", "stays", "lanes"),
+        text=("tile", "loops, outer to inner", "held", "stays", "lanes"),
     )
     for point in points:
         mapping = point.mapping
@@ -207,12 +209,14 @@ def _print_points(found: Explanation, points: Sequence[Point]) -> None:
             si(point.energy_pj * 1e-12, "J"),
             " x ".join(map(str, mapping.tile)),
             ", ".join(f"{loop.trips} {_words(loop.name)}" for loop in point.loops) or "one tile",
+            " ".join(str(block.tiles) for block in point.blocks),
             mapping.stationary,
             mapping.lane_rule,
         )
     line("")
     terminal().print(table)
-    line(f"* chosen; a tile is {' x '.join(_words(name) for name in LOOPS)}")
+    line(f"* chosen; a tile is {' x '.join(_words(name) for name in LOOPS)};")
+    line("held are so many tiles of weights, inputs and outputs at a time")
     early = found.schedule.early
     if early:
         line(f"on its own; {early:,} cycles of loading pass during the layer before")

@@ -86,7 +86,7 @@ class ReferenceMachine:
     ramp: int  # cycles added once to the array's work
     fill: int  # cycles added once to the time of the layer, not to the array's work
     fold_overhead: int  # array steps added to every R
-    stream_overhead: int  # positions added to every tile
+    stream_overhead: int  # cycles added to every step of lanes and column block of a tile
     operations_per_mac: int
     vector_lanes: int
     lane_rules: tuple[str, ...]  # some of 'channels', 'kernel-row' and 'window'
@@ -123,7 +123,7 @@ def mappings(
             facts = tile_facts(layer, widths, machine, tile, rule)
             if facts is not None:
                 for order in permutations(loop for loop in LOOPS if facts.counts[loop] > 1):
-                    yield price(facts, order)
+                    yield from prices(facts, order)
 
 
 def evaluate(
@@ -133,15 +133,15 @@ def evaluate(
     tile: Tile,
     order: tuple[str, ...],
     rule: str,
-) -> Outcome | None:
-    """Price one mapping; None if it does not fit the buffers; ValueError if a loop is missing."""
+) -> list[Outcome]:
+    """Price all blocks of one tiling, loop order and lane rule; none if a tile does not fit."""
     facts = tile_facts(layer, widths, machine, tile, rule)
     if facts is None:
-        return None
+        return []
     needed = {loop for loop in LOOPS if facts.counts[loop] > 1}
     if not needed <= set(order) <= set(LOOPS) or len(set(order)) < len(order):
         raise ValueError(f"order must name each of {sorted(needed)} once, not {order}")
-    return price(facts, order)
+    return list(prices(facts, tuple(loop for loop in order if loop in needed)))
 
 
 def best(
@@ -185,9 +185,12 @@ class TileFacts:
     counts: dict[str, int]  # iterations of each loop
     elements: dict[str, int]  # of a full tile, that cross between DRAM and its buffer
     capacity: dict[str, int]  # bits that a full tile takes up in its buffer
+    lines: dict[str, tuple[list[int], int]]  # image rows and columns: of each tile, of all at once
     half: dict[str, int]  # bits that a block may take up there
     layer_elements: dict[str, int]  # that cross if every tile of every group does so once
-    expanded_inputs: int  # elements that enter the input buffer if every tile does so once
+    expanded_inputs: (
+        int | None
+    )  # that enter the input buffer, windows laid out; None if they are not
     compute_cycles: int  # of the whole layer
     array_side: dict[str, int]  # bits that the array reads and writes, over the whole layer
 
@@ -199,8 +202,9 @@ def tile_facts(
     b, oh, ow, ic, oc = tile
     G, (B, OH, OW, IC, OC) = layer.groups, layer.dimensions
     kernel = layer.kernel_rows * layer.kernel_columns
-    rows = touched_lines(OH, oh, layer.kernel_rows, layer.row_stride, layer.row_padding)
-    columns = touched_lines(OW, ow, layer.kernel_columns, layer.column_stride, layer.column_padding)
+    vertical = layer.kernel_rows, layer.row_stride, layer.row_padding
+    horizontal = layer.kernel_columns, layer.column_stride, layer.column_padding
+    rows, columns = touched_lines(OH, oh, *vertical), touched_lines(OW, ow, *horizontal)
     inputs, layer_inputs = b * ic * max(rows) * max(columns), B * IC * G * sum(rows) * sum(columns)
     # Under the window rule every output position has its own copy of its window on chip.
     expand = rule == "window"
@@ -219,9 +223,13 @@ def tile_facts(
         counts={n: ceil_div(D, t) for n, D, t in zip(LOOPS, layer.dimensions, tile, strict=True)},
         elements={"W": kernel * ic * oc, "A": inputs, "Q": b * oh * ow * oc},
         capacity=capacity,
+        lines={
+            "OH": (rows, touched_lines(OH, OH, *vertical)[0]),
+            "OW": (columns, touched_lines(OW, OW, *horizontal)[0]),
+        },
         half=half,
         layer_elements={"W": kernel * IC * OC * G, "A": layer_inputs, "Q": B * OH * OW * OC * G},
-        expanded_inputs=B * OH * OW * kernel * IC * G if expand else layer_inputs,
+        expanded_inputs=B * OH * OW * kernel * IC * G if expand else None,
         compute_cycles=compute_cycles(layer, machine, tile, rule),
         array_side=array_side(layer, widths, machine, tile, rule),
     )
@@ -251,19 +259,27 @@ def lane_steps(layer: ReferenceLayer, machine: ReferenceMachine, ic: int, rule: 
     }[rule]
 
 
+def folds(layer: ReferenceLayer, machine: ReferenceMachine, tile: Tile, rule: str) -> int:
+    """Lane steps of one tile, for each of its column blocks."""
+    _, _, _, ic, oc = tile
+    fold = lane_steps(layer, machine, ic, rule) + machine.fold_overhead
+    return ceil_div(oc, machine.columns) * fold
+
+
 def array_steps(layer: ReferenceLayer, machine: ReferenceMachine, tile: Tile, rule: str) -> int:
     """Steps of the array for one tile of this size."""
-    b, oh, ow, ic, oc = tile
-    positions = b * ceil_div(oh * ow, machine.windows) + machine.stream_overhead
-    fold = lane_steps(layer, machine, ic, rule) + machine.fold_overhead
-    return positions * ceil_div(oc, machine.columns) * fold
+    b, oh, ow, _, _ = tile
+    return b * ceil_div(oh * ow, machine.windows) * folds(layer, machine, tile, rule)
 
 
 def compute_cycles(layer: ReferenceLayer, machine: ReferenceMachine, tile: Tile, rule: str) -> int:
     """Cycles the array works over all groups, each tile at its true size."""
     cuts = [true_sizes(D, t) for D, t in zip(layer.dimensions, tile, strict=True)]
-    steps = sum(array_steps(layer, machine, sizes, rule) for sizes in product(*cuts))
-    return ceil_div(steps * layer.groups, machine.stagger) * machine.cycles_per_step + machine.ramp
+    tiles = list(product(*cuts))
+    steps = sum(array_steps(layer, machine, sizes, rule) for sizes in tiles) * layer.groups
+    turns = sum(folds(layer, machine, sizes, rule) for sizes in tiles) * layer.groups
+    working = ceil_div(steps, machine.stagger) * machine.cycles_per_step
+    return working + turns * machine.stream_overhead + machine.ramp
 
 
 def array_side(
@@ -298,23 +314,75 @@ class Residency:
     block: int  # elements that are transferred at a time
     trips: int  # times that the whole tensor is transferred
     moves_from: int  # position of the loop at which, and outside which, blocks are transferred
+    elements: int  # that cross if every block of every group does so once
 
 
-def residency(facts: TileFacts, order: tuple[str, ...], X: str) -> Residency:
-    """Walk outwards: block X grows while it fits, from there on loops that reuse it repeat it."""
-    # The loop over groups, at position len(order), lies outside all and always brings new blocks.
-    block, bits, trips, moves_from = facts.elements[X], facts.capacity[X], 1, len(order)
-    fits = True
+def residencies(facts: TileFacts, order: tuple[str, ...], X: str) -> list[Residency]:
+    """What of X may stay, from a single tile outwards.
+
+    A block takes in one loop more only if that saves traffic (another loop reuses it for free
+    before the next one, or its tiles share image lines) and only if it fits.
+    """
+    found: list[Residency] = []
+    inside: set[str] = set()
+    saves = True
     for position, loop in enumerate(order):
-        n = facts.counts[loop]
-        if loop in INDEXED_BY[X]:
-            if fits and bits * n <= facts.half[X]:
-                block, bits = block * n, bits * n
-            elif fits:
-                fits, moves_from = False, position
-        elif not fits:
-            trips *= n
-    return Residency(block, trips, moves_from)
+        if loop not in INDEXED_BY[X]:
+            saves = True
+            continue
+        if saves:
+            found.append(residency(facts, order, X, inside, position))
+        if block(facts, X, inside | {loop})[1] > facts.half[X]:
+            return found
+        before = distinct_elements(facts, X, inside)
+        inside = inside | {loop}
+        saves = distinct_elements(facts, X, inside) < before
+    if saves:
+        found.append(residency(facts, order, X, inside, len(order)))
+    return found
+
+
+def residency(
+    facts: TileFacts, order: tuple[str, ...], X: str, inside: set[str], moves_from: int
+) -> Residency:
+    """X's block if it takes in the loops ``inside`` and is exchanged from a position on."""
+    # The loop over groups, at position len(order), lies outside all and always brings new blocks.
+    outside = order[moves_from:]
+    trips = prod(facts.counts[loop] for loop in outside if loop not in INDEXED_BY[X])
+    elements = distinct_elements(facts, X, inside)
+    return Residency(block(facts, X, inside)[0], trips, moves_from, elements)
+
+
+def distinct_elements(facts: TileFacts, X: str, inside: set[str]) -> int:
+    """Elements that cross if every block of every group does so once."""
+    if X != "A":
+        return facts.layer_elements[X]
+    elements = facts.layer.batch * facts.layer.in_channels * facts.layer.groups
+    for loop, (of_tiles, together) in facts.lines.items():
+        elements *= together if loop in inside else sum(of_tiles)
+    return elements
+
+
+def block(facts: TileFacts, X: str, inside: set[str]) -> tuple[int, int]:
+    """Elements and bits of X's block if all iterations of the loops ``inside`` lie in it.
+
+    Tiles of one map that lie in a block together share the image lines that both touch.
+    """
+    if X != "A":
+        n = prod(facts.counts[loop] for loop in inside & set(INDEXED_BY[X]))
+        return facts.elements[X] * n, facts.capacity[X] * n
+    layer, (b, oh, ow, ic, _) = facts.layer, facts.tile
+    n = b * ic * prod(facts.counts[loop] for loop in inside & {"B", "IC"})
+    rows, columns = (
+        together if loop in inside else max(of_tiles)
+        for loop, (of_tiles, together) in facts.lines.items()
+    )
+    held = n * rows * columns
+    if facts.rule == "window":
+        held = n * layer.kernel_rows * layer.kernel_columns
+        held *= layer.out_rows if "OH" in inside else oh
+        held *= layer.out_columns if "OW" in inside else ow
+    return n * rows * columns, held * facts.widths.buffered_input_bits
 
 
 def block_bits(facts: TileFacts, kept: Residency, bits: int) -> int:
@@ -323,16 +391,21 @@ def block_bits(facts: TileFacts, kept: Residency, bits: int) -> int:
     return ceil_div(kept.block * bits, burst) * burst
 
 
-def price(facts: TileFacts, order: tuple[str, ...]) -> Outcome:
+def prices(facts: TileFacts, order: tuple[str, ...]) -> Iterator[Outcome]:
+    """Price every choice of blocks under one loop order."""
+    for kept in product(*(residencies(facts, order, X) for X in INDEXED_BY)):
+        yield price(facts, order, dict(zip(INDEXED_BY, kept, strict=True)))
+
+
+def price(facts: TileFacts, order: tuple[str, ...], kept: dict[str, Residency]) -> Outcome:
     """Price one mapping that fits."""
     layer, widths, machine = facts.layer, facts.widths, facts.machine
-    kept = {X: residency(facts, order, X) for X in INDEXED_BY}
     T = total_cycles(facts, order, kept)
-    weights, inputs, outputs = (facts.layer_elements[X] for X in "WAQ")
+    weights, inputs, outputs = (kept[X].elements for X in "WAQ")
     macs = outputs * layer.in_channels * layer.kernel_rows * layer.kernel_columns
     finishing = outputs * (2 if widths.residual_bits > 0 else 1)
     entering = inputs * kept["A"].trips if widths.requantise_inputs else 0
-    buffered_inputs = facts.expanded_inputs * kept["A"].trips
+    buffered_inputs = (facts.expanded_inputs or inputs) * kept["A"].trips
     count = facts.array_side | dram_traffic(facts, kept)
     count |= {
         "array_operations": macs * machine.operations_per_mac,
@@ -353,7 +426,7 @@ def dram_traffic(facts: TileFacts, kept: dict[str, Residency]) -> dict[str, int]
 
     def dram(X: str, bits: int) -> int:
         blocks_of = kept[X].block or 1  # 0 if all its windows lie in the padding
-        return facts.layer_elements[X] * block_bits(facts, kept[X], bits) // blocks_of
+        return kept[X].elements * block_bits(facts, kept[X], bits) // blocks_of
 
     widths = facts.widths
     spills = (kept["Q"].trips - 1) * dram("Q", widths.accumulator_bits)
@@ -379,6 +452,7 @@ def total_cycles(facts: TileFacts, order: tuple[str, ...], kept: dict[str, Resid
     b, oh, ow, _, oc = facts.tile
     steps = array_steps(layer, machine, facts.tile, facts.rule)
     c = ceil_div(steps, machine.stagger) * machine.cycles_per_step
+    c += folds(layer, machine, facts.tile, facts.rule) * machine.stream_overhead
     d = b * oh * ow * ceil_div(oc, machine.vector_lanes)
     T = machine.dram_latency_cycles + ceil((weights + inputs) / BW)
     loop_counts = [*(facts.counts[loop] for loop in order), layer.groups]

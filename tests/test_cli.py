@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from networks import gated_pair
 
+from accel_models import list_accelerators, load_accelerator
 from accel_models.precision import highest, parse_choices
 from accel_models.trace import GateTrace, TraceHeader
 from accel_models.validate import PUBLISHED
@@ -29,6 +31,12 @@ def refused(*words: str | Path) -> str:
     (sentence,) = done.stderr.strip().splitlines()
     assert sentence.startswith("dfs-hw: ")
     return sentence
+
+
+def row_of(table: str, name: str) -> str:
+    """The one line that begins with `name` as a whole."""
+    (row,) = (line for line in table.splitlines() if f"{line}  ".startswith(f"{name}  "))
+    return row
 
 
 @pytest.fixture
@@ -88,11 +96,88 @@ def test_simulate_json_adds_up() -> None:
     assert facts["2"]["energy_j"] < facts["8"]["energy_j"]
 
 
-def test_accelerators_lists_machines_and_shows_sources() -> None:
-    assert "bitfusion-published" in dfs_hw("accelerators").stdout
-    assert "bf_e_conf.ini" in dfs_hw("accelerators", "bitfusion-published").stdout
-    (machine,) = json.loads(dfs_hw("accelerators", "bitfusion-published", "--json").stdout)
-    assert machine["array"]["columns"] == 32
+def test_accelerators_lists_all_machines_with_their_peaks() -> None:
+    listed = dfs_hw("accelerators").stdout
+    for name in list_accelerators():
+        assert name in listed
+    # 512 units of 500 MHz; 92 TOPS in the TPU's abstract.
+    assert row_of(listed, "bitfusion").count("1–2|3–4|5–8|9–16") == 2
+    assert "512 GOPS" in row_of(listed, "bitfusion")
+    assert "91.8 TOPS" in row_of(listed, "tpu-int8")
+    facts = json.loads(dfs_hw("accelerators", "--json").stdout)
+    assert [sheet["name"] for sheet in facts] == list_accelerators()
+
+
+def test_a_data_sheet_shows_every_constant_and_its_source() -> None:
+    text = dfs_hw("accelerators", "bitfusion").stdout
+    machine = load_accelerator("bitfusion")
+    for path, _, source in machine.constants():
+        assert source.text[:40] in row_of(text, path) or "as above" in row_of(text, path)
+    for option in machine.fidelity.model_dump():
+        assert option.replace("_", " ") in text
+    assert machine.departures is not None
+    for step in machine.departures.step:
+        assert step.title in text
+    assert "refused: weights of 9–16 bits" in dfs_hw("accelerators", "tpu-int8").stdout
+    (sheet,) = json.loads(dfs_hw("accelerators", "bitfusion", "--json").stdout)
+    assert sheet["fields"]["array"]["columns"] == 32
+    assert sheet["peaks"]["8"]["gops"] == 512
+
+
+def test_accelerators_compared() -> None:
+    words = ("accelerators", "--compare", "bitfusion", "unpu", "--network", "resnet8")
+    text, facts = dfs_hw(*words).stdout, json.loads(dfs_hw(*words, "--json").stdout)
+    assert row_of(text, "peak at 16 bits").split()[-4:] == ["128", "GOPS", "346", "GOPS"]
+    assert row_of(text, "frequency_hz").split()[1:] == ["500,000,000", "200,000,000"]
+    assert "Processes are not the same" in text
+    network = json.loads(dfs_hw("simulate", "resnet8", "--json").stdout)["8"]
+    assert facts["runs"]["8"]["bitfusion"]["cycles"] == network["cycles"]
+    assert facts["differences"]["technology.node_nm"] == {"bitfusion": 45, "unpu": 65}
+
+
+def test_departures_of_a_machine_step_by_step() -> None:
+    words = ("accelerators", "bitfusion", "--departures", "--network", "resnet8")
+    text, facts = dfs_hw(*words).stdout, json.loads(dfs_hw(*words, "--json").stdout)
+    departures = load_accelerator("bitfusion").departures
+    assert departures is not None
+    assert [step["title"] for step in facts["steps"][1:]] == [s.title for s in departures.step]
+    for number, step in enumerate(facts["steps"]):
+        cycles = f"{step['runs']['8']['cycles']:,}"
+        assert cycles in row_of(text, f"{number}. {step['title']}")
+    assert departures.step[0].why[:40] in text
+
+
+def test_a_layer_is_explained_at_every_precision() -> None:
+    words = ("simulate", "resnet8", "--explain", "block2.conv1", "--precision", "8")
+    words = (*words, "--precision", "2", "--pareto")
+    text, facts = dfs_hw(*words).stdout, json.loads(dfs_hw(*words, "--json").stdout)
+    assert "block2.conv1 at 8 bits on bitfusion" in text
+    assert "block2.conv1 at 2 bits on bitfusion" in text
+    for layer in facts.values():
+        assert sum(layer["cycles_by_part"].values()) == layer["cycles"]
+        assert f"{layer['cycles']:,} cycles" in text
+        assert f"bottleneck: {layer['bottleneck']}" in text
+        assert f"at least {layer['roofline']['cycles']:,} cycles" in text
+        for loop in layer["loops"]:
+            name = loop["name"].replace("_", " ")
+            assert f"for {name} in {loop['trips']} tiles of {loop['size']}" in text
+        assert [point["chosen"] for point in layer["pareto"]].count(True) == 1
+        for point in layer["pareto"]:
+            assert f"{point['cycles']:,} cycles" in text
+
+
+def test_another_objective_finds_other_mappings() -> None:
+    costs = {}
+    for objective in ("latency", "energy"):
+        words = ("simulate", "resnet8", "--objective", objective, "--json")
+        costs[objective] = json.loads(dfs_hw(*words).stdout)["8"]
+    assert costs["latency"]["cycles"] < costs["energy"]["cycles"]
+    assert costs["latency"]["energy_j"] > costs["energy"]["energy_j"]
+
+
+def test_version_is_that_of_the_package() -> None:
+    done = dfs_hw("--version")
+    assert (done.returncode, done.stdout.strip()) == (0, f"dfs-hw {version('dfs-hw')}")
 
 
 def test_help_teaches() -> None:
@@ -108,7 +193,17 @@ def test_bad_input_ends_in_one_sentence(trace: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     cases = {
         "known are": ("simulate", "resnet20", "--accelerator", "abacus"),
-        "wider than the array's 8": ("simulate", "resnet20", "--precision", "12"),
+        "known are bismo": ("accelerators", "bitfusion", "abacus"),
+        "needs two machines": ("accelerators", "--compare", "bitfusion"),
+        "bitfusion twice": ("accelerators", "--compare", "bitfusion", "bitfusion"),
+        "needs one machine": ("accelerators", "--departures"),
+        "does not say which machine": ("accelerators", "--departures", "stripes"),
+        "ask for one": ("accelerators", "--compare", "--departures", "bitfusion", "stripes"),
+        "goes with --compare": ("accelerators", "bitfusion", "--network", "resnet20"),
+        "no layer of 'resnet8' is called 'head'": ("simulate", "resnet8", "--explain", "head"),
+        "goes with --explain": ("simulate", "resnet8", "--pareto"),
+        "mapping.objective must be": ("simulate", "resnet8", "--objective", "speed"),
+        "wider than the array's 16": ("simulate", "resnet20", "--precision", "17"),
         "'huge' is not a precision": ("simulate", "resnet20", "--precision", "huge"),
         "no network is called": ("simulate", "resnet21"),
         "cannot read": ("simulate", tmp_path / "absent.csv"),

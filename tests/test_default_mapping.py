@@ -126,6 +126,7 @@ def problem_of(
         whole_tiles=False,
         align_weights=False,
         fetch_padding=False,
+        share_halos=True,
         gather_before_dram=False,
         first_reload=0,
         pad_outputs=False,
@@ -135,7 +136,7 @@ def problem_of(
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(layers, widths, machines, st.sampled_from(sorted(OBJECTIVES)))
 def test_finds_the_optimum_of_brute_force(
     layer: reference.ReferenceLayer,
@@ -164,12 +165,11 @@ def test_finds_the_optimum_of_brute_force(
     same = reference.evaluate(
         layer, widths, machine, found.mapping.tile, order, found.mapping.lane_rule
     )
-    assert same is not None
-    assert found.counts.tolist() == list(same.counts)
-    assert (found.cycles, found.compute_cycles) == (same.cycles, same.compute_cycles)
+    figures = [(one.cycles, one.compute_cycles, list(one.counts)) for one in same]
+    assert (found.cycles, found.compute_cycles, found.counts.tolist()) in figures
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(layers, widths, machines)
 def test_the_pareto_set_is_that_of_brute_force(
     layer: reference.ReferenceLayer,

@@ -137,7 +137,7 @@ def test_every_boundary_is_spared_what_it_can_be(
     ("network", "ahead"),
     [
         ("blocks", {"a.conv1", "a.conv2", "b.side", "b.conv1", "b.conv2", "head"}),
-        # A gate decides its unit's width and the next unit's is open: both wait for that.
+        # What follows a gate or another unit waits for a decision.
         ("gated blocks", {"a.conv2", "b.conv1", "b.conv2"}),
     ],
 )
@@ -239,11 +239,6 @@ def test_a_group_runs_at_once_or_in_the_best_two_parts(groups: CostTable) -> Non
         assert groups.cycles[row, column].tolist() == least
 
 
-@pytest.mark.xfail(
-    reason="what fits is loaded whole before the first step: a larger group, which does not, is "
-    "ahead of it",
-    strict=True,
-)
 def test_larger_groups_cost_more(groups: CostTable) -> None:
     """By energy x delay, for which mappings are chosen."""
     energy = Pricing(groups.accelerator).energy_pj(groups.counts, groups.cycles).sum(axis=-1)
@@ -264,10 +259,6 @@ def dearer_than_apart(cycles: np.ndarray) -> list[int]:
     ]
 
 
-@pytest.mark.xfail(
-    reason="groups are closed under splitting before first weights load early, not after",
-    strict=True,
-)
 def test_groups_share_a_run_only_where_that_is_faster() -> None:
     dearer = []
     for channels, side in ((128, 7), (64, 8)):

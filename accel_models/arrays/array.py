@@ -28,12 +28,13 @@ class Datapath(NamedTuple):
 
     In one step it multiplies ``rows x lanes`` inputs with the weights of ``columns`` outputs, at
     ``windows`` output positions side by side. For a tile of b inputs, p positions each, oc outputs
-    and ic inputs that takes::
+    and ic inputs::
 
-        (b * ceil(p / windows) + stream_overhead) * ceil(oc / columns) * (R(ic) + fold_overhead)
+        folds = ceil(oc / columns) * (R(ic) + fold_overhead)
+        steps = b * ceil(p / windows) * folds
 
-    steps, R by the lane rule (`LANE_RULES`), and all steps of a layer
-    ``ceil(steps / stagger) * cycles_per_step + ramp`` cycles.
+    R by the lane rule (`LANE_RULES`). All tiles of a layer take ``ceil(steps / stagger) *
+    cycles_per_step + folds * stream_overhead + ramp`` cycles.
     """
 
     rows: int
@@ -52,7 +53,9 @@ class Datapath(NamedTuple):
     conversion: int = 0
     """Cycles that an input of the layer waits to be brought into the array's format."""
     fold_overhead: int = 0
+    """Steps more for each column block of a tile and output position."""
     stream_overhead: int = 0
+    """Cycles more for each fold of a tile, in which the array turns to other weights."""
     operations_per_mac: int = 1
     """Smallest pieces of work the array's energy is stated in (bricks, bit products) in a MAC."""
 

@@ -24,7 +24,6 @@ than that clock's period, although the silicon ran them.
 from __future__ import annotations
 
 from functools import cache
-from math import ceil
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -104,7 +103,7 @@ class Colonnade(Array):
             columns=self.macros * weights,
             cycles_per_step=widths.activation_bits,
             fill=self.pipeline_registers,
-            stream_overhead=ceil(self.weight_write_cycles / widths.activation_bits),
+            stream_overhead=self.weight_write_cycles,
             operations_per_mac=round(OPERATIONS_PER_CELL * share),
         )
 
