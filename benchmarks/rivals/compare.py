@@ -1,7 +1,7 @@
 """Our default Bit Fusion at 8 bits beside ZigZag's view of it, on ten layers: traffic and cycles.
 
 ZigZag was given the same array, buffers and port (`zigzag_check.py`), and both the same objective.
-DRAM latency and bursts, which it does not have, are switched off here. Needs no environment but
+DRAM latency and bursts, leakage and idle units, which it does not charge, are switched off here. Needs no environment but
 this project's own: ZigZag's figures are read from `zigzag_ten_layers.json`.
 
     python benchmarks/rivals/compare.py
@@ -35,6 +35,8 @@ def table(objective: str) -> None:
         dram__latency_ns=0,
         dram__burst_bytes=0,
         fidelity__prefetch=False,
+        fidelity__static_power=False,
+        energy__idle_share=0.0,
         mapping__objective=objective,
     )
     ours = simulate(read_layers(HERE / "ten_layers.csv"), machine, 8)
