@@ -332,7 +332,9 @@ def search(
             oc = outs(t.out_channels, i_oc)
             for i_ic in range(len(t.in_channels)):
                 ic = ins(t.in_channels, i_ic)
-                if not hopeful(p, t, rule, whole_map, ic, oc, goal, scratch, best):
+                if p.share_halos and not hopeful(
+                    p, t, rule, whole_map, ic, oc, goal, scratch, best
+                ):
                     continue
                 for i_map in range(len(t.maps)):
                     oh, ow = lines(t.rows, t.maps[i_map, 0]), lines(t.columns, t.maps[i_map, 1])
@@ -340,7 +342,9 @@ def search(
                         p, rule, Tile(least_batch, oh, ow, ic, oc), scratch.inputs
                     )
                     if not hopeful(p, t, rule, touched, ic, oc, goal, scratch, best):
-                        continue
+                        if p.share_halos:
+                            continue
+                        break  # the others touch no less
                     for i_batch in range(len(t.batch) - 2, -1, -1):
                         tile = Tile(span(t.batch, i_batch), oh, ow, ic, oc)
                         s = price_tile(p, rule, tile, scratch.inputs)

@@ -198,18 +198,11 @@ def blocks(one: Sized) -> tuple[Block, ...]:
     a_tiles = k.a_tiles
     for bit, loop in ((1, OUT_ROWS), (2, OUT_COLUMNS)):
         a_tiles *= int(one.counts[loop]) if k.inside & bit else 1
-    a_bits = int(s.inputs[k.inside, code.HELD]) * k.a_tiles
+    a_tile, a_bits = int(s.inputs[0, code.BLOCK]), int(s.inputs[k.inside, code.HELD]) * k.a_tiles
     w_bits, q_bits = s.w_held * k.w_tiles, s.q_held * k.q_tiles
     tensors = {
         "weights": (s.w_tile, k.w_tiles, w_bits, p.weight_half, k.w_trips, k.w_from),
-        "inputs": (
-            int(s.inputs[0, code.BLOCK]),
-            a_tiles,
-            a_bits,
-            p.input_half,
-            k.a_trips,
-            k.a_from,
-        ),
+        "inputs": (a_tile, a_tiles, a_bits, p.input_half, k.a_trips, k.a_from),
         "outputs": (s.q_tile, k.q_tiles, q_bits, p.output_half, k.q_trips, k.q_from),
     }
     return tuple(

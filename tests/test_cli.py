@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from accel_models import list_accelerators, load_accelerator
 from accel_models.precision import highest, parse_choices
 from accel_models.trace import GateTrace, TraceHeader
 from accel_models.validate import PUBLISHED
+from dfs_hw.cli import main
 
 
 def dfs_hw(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -23,14 +25,46 @@ def dfs_hw(*words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def refused(*words: str | Path) -> str:
+@pytest.fixture
+def ended(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in this process, to save the imports: exit status, output and errors."""
+
+    def run(*words: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dfs-hw", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        said = capsys.readouterr()
+        return int(stop.value.code or 0), said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def printed(ended: Callable[..., tuple[int, str, str]]) -> Callable[..., str]:
+    """Run a command that must succeed; return what it prints."""
+
+    def run(*words: str | Path) -> str:
+        status, out, err = ended(*words)
+        assert (status, err) == (0, "")
+        return out
+
+    return run
+
+
+@pytest.fixture
+def refused(ended: Callable[..., tuple[int, str, str]]) -> Callable[..., str]:
     """Run a command that must fail with one sentence; return the sentence."""
-    done = dfs_hw(*words)
-    assert done.returncode == 2, done
-    assert done.stdout == ""
-    (sentence,) = done.stderr.strip().splitlines()
-    assert sentence.startswith("dfs-hw: ")
-    return sentence
+
+    def run(*words: str | Path) -> str:
+        status, out, err = ended(*words)
+        assert (status, out) == (2, "")
+        (sentence,) = err.strip().splitlines()
+        assert sentence.startswith("dfs-hw: ")
+        return sentence
+
+    return run
 
 
 def row_of(table: str, name: str) -> str:
@@ -96,20 +130,20 @@ def test_simulate_json_adds_up() -> None:
     assert facts["2"]["energy_j"] < facts["8"]["energy_j"]
 
 
-def test_accelerators_lists_all_machines_with_their_peaks() -> None:
-    listed = dfs_hw("accelerators").stdout
+def test_accelerators_lists_all_machines_with_their_peaks(printed: Callable[..., str]) -> None:
+    listed = printed("accelerators")
     for name in list_accelerators():
         assert name in listed
     # 512 units of 500 MHz; 92 TOPS in the TPU's abstract.
     assert row_of(listed, "bitfusion").count("1–2|3–4|5–8|9–16") == 2
     assert "512 GOPS" in row_of(listed, "bitfusion")
     assert "91.8 TOPS" in row_of(listed, "tpu-int8")
-    facts = json.loads(dfs_hw("accelerators", "--json").stdout)
+    facts = json.loads(printed("accelerators", "--json"))
     assert [sheet["name"] for sheet in facts] == list_accelerators()
 
 
-def test_a_data_sheet_shows_every_constant_and_its_source() -> None:
-    text = dfs_hw("accelerators", "bitfusion").stdout
+def test_a_data_sheet_shows_every_constant_and_its_source(printed: Callable[..., str]) -> None:
+    text = printed("accelerators", "bitfusion")
     machine = load_accelerator("bitfusion")
     for path, _, source in machine.constants():
         assert source.text[:40] in row_of(text, path) or "as above" in row_of(text, path)
@@ -118,26 +152,26 @@ def test_a_data_sheet_shows_every_constant_and_its_source() -> None:
     assert machine.departures is not None
     for step in machine.departures.step:
         assert step.title in text
-    assert "refused: weights of 9–16 bits" in dfs_hw("accelerators", "tpu-int8").stdout
-    (sheet,) = json.loads(dfs_hw("accelerators", "bitfusion", "--json").stdout)
+    assert "refused: weights of 9–16 bits" in printed("accelerators", "tpu-int8")
+    (sheet,) = json.loads(printed("accelerators", "bitfusion", "--json"))
     assert sheet["fields"]["array"]["columns"] == 32
     assert sheet["peaks"]["8"]["gops"] == 512
 
 
-def test_accelerators_compared() -> None:
+def test_accelerators_compared(printed: Callable[..., str]) -> None:
     words = ("accelerators", "--compare", "bitfusion", "unpu", "--network", "resnet8")
-    text, facts = dfs_hw(*words).stdout, json.loads(dfs_hw(*words, "--json").stdout)
+    text, facts = printed(*words), json.loads(printed(*words, "--json"))
     assert row_of(text, "peak at 16 bits").split()[-4:] == ["128", "GOPS", "346", "GOPS"]
     assert row_of(text, "frequency_hz").split()[1:] == ["500,000,000", "200,000,000"]
     assert "Processes are not the same" in text
-    network = json.loads(dfs_hw("simulate", "resnet8", "--json").stdout)["8"]
+    network = json.loads(printed("simulate", "resnet8", "--json"))["8"]
     assert facts["runs"]["8"]["bitfusion"]["cycles"] == network["cycles"]
     assert facts["differences"]["technology.node_nm"] == {"bitfusion": 45, "unpu": 65}
 
 
-def test_departures_of_a_machine_step_by_step() -> None:
+def test_departures_of_a_machine_step_by_step(printed: Callable[..., str]) -> None:
     words = ("accelerators", "bitfusion", "--departures", "--network", "resnet8")
-    text, facts = dfs_hw(*words).stdout, json.loads(dfs_hw(*words, "--json").stdout)
+    text, facts = printed(*words), json.loads(printed(*words, "--json"))
     departures = load_accelerator("bitfusion").departures
     assert departures is not None
     assert [step["title"] for step in facts["steps"][1:]] == [s.title for s in departures.step]
@@ -147,10 +181,10 @@ def test_departures_of_a_machine_step_by_step() -> None:
     assert departures.step[0].why[:40] in text
 
 
-def test_a_layer_is_explained_at_every_precision() -> None:
+def test_a_layer_is_explained_at_every_precision(printed: Callable[..., str]) -> None:
     words = ("simulate", "resnet8", "--explain", "block2.conv1", "--precision", "8")
     words = (*words, "--precision", "2", "--pareto")
-    text, facts = dfs_hw(*words).stdout, json.loads(dfs_hw(*words, "--json").stdout)
+    text, facts = printed(*words), json.loads(printed(*words, "--json"))
     assert "block2.conv1 at 8 bits on bitfusion" in text
     assert "block2.conv1 at 2 bits on bitfusion" in text
     for layer in facts.values():
@@ -166,11 +200,11 @@ def test_a_layer_is_explained_at_every_precision() -> None:
             assert f"{point['cycles']:,} cycles" in text
 
 
-def test_another_objective_finds_other_mappings() -> None:
+def test_another_objective_finds_other_mappings(printed: Callable[..., str]) -> None:
     costs = {}
     for objective in ("latency", "energy"):
         words = ("simulate", "resnet8", "--objective", objective, "--json")
-        costs[objective] = json.loads(dfs_hw(*words).stdout)["8"]
+        costs[objective] = json.loads(printed(*words))["8"]
     assert costs["latency"]["cycles"] < costs["energy"]["cycles"]
     assert costs["latency"]["energy_j"] > costs["energy"]["energy_j"]
 
@@ -187,7 +221,9 @@ def test_help_teaches() -> None:
     assert "45uJ" in dfs_hw("train", "--help").stdout
 
 
-def test_bad_input_ends_in_one_sentence(trace: Path, tmp_path: Path) -> None:
+def test_bad_input_ends_in_one_sentence(
+    trace: Path, tmp_path: Path, refused: Callable[..., str]
+) -> None:
     toml = tmp_path / "mine.toml"
     toml.write_text("name = 'x'\n[array]\nrows = 4\n")
     out = tmp_path / "run"
@@ -218,10 +254,15 @@ def test_bad_input_ends_in_one_sentence(trace: Path, tmp_path: Path) -> None:
         "can be reached": ("train", "--budget", "0.0001", "--out", out),
         "no metric": ("demo", "--metric", "joy", "--out", out),
         "not in 'ms'": ("demo", "--budget", "1ms", "--out", out),
-        "16 bits on bitfusion-published": ("train", "--choices", "8,16", "--out", out),
+        "16 bits on tpu-int8": (
+            *("train", "--accelerator", "tpu-int8", "--choices", "8,16"),
+            *("--budget", "0.9", "--out", out),
+        ),
         "seed must be at least 0, got -1": ("train", "--seed", "-1", "--out", out),
         "cannot write to the folder": ("train", "--out", toml),
     }
     for said, words in cases.items():
         assert said in refused(*words)
     assert not out.exists()
+    alone = dfs_hw("simulate", "resnet21")
+    assert (alone.returncode, alone.stdout, alone.stderr.count("\n")) == (2, "", 1)
