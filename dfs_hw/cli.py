@@ -199,6 +199,9 @@ def simulate(
             "the machine's file says."
         ),
     ] = "",
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="How far off energy may be, and what moves it.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """What a network costs at fixed precisions, layer by layer."""
@@ -212,7 +215,8 @@ def simulate(
         machine = machine.configured(mapping__objective=objective)
     workload = _workload(network, image)
     runs = {
-        bits: run_simulation(workload, machine, bits, batch=batch) for bits in precision or ["8"]
+        bits: run_simulation(workload, machine, bits, batch=batch, uncertainty=uncertainty)
+        for bits in precision or ["8"]
     }
     if explain:
         _explain(runs, explain, pareto, as_json)
@@ -231,13 +235,16 @@ def validate(
     as_json: AsJson = False,
 ) -> None:
     """Recompute a table of published Bit Fusion results; exit status 0 only if all are exact."""
+    from accel_models.published import compare_with_eyeriss
     from accel_models.validate import PUBLISHED, validate_table
 
     outcome = validate_table(table or PUBLISHED)
+    against = compare_with_eyeriss() if table is None else None
     if as_json:
-        _print_json({**asdict(outcome), "exact": outcome.exact})
+        extra = asdict(against) if against else {}
+        _print_json({**asdict(outcome), "exact": outcome.exact, **extra})
     else:
-        show.validation(outcome)
+        show.validation(outcome, against)
     if not outcome.all_exact:
         raise typer.Exit(1)
 

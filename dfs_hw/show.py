@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -12,7 +13,9 @@ from accel_models.pricing import COMPONENTS, Pricing
 from accel_models.simulator import Simulation
 
 if TYPE_CHECKING:  # these load pyarrow and torch, which `--help` need not wait for
+    from accel_models.published import EyerissComparison
     from accel_models.replay import Replay
+    from accel_models.uncertainty import Uncertainty
     from accel_models.validate import Validation
     from dfs_hw.report.facts import Facts
 
@@ -138,6 +141,7 @@ def simulation_facts(run: Simulation) -> dict[str, Any]:
         "cycles": run.cycles,
         "latency_s": run.latency_s,
         "energy_j": run.energy_j,
+        **({"energy_range_j": asdict(run.uncertainty)} if run.uncertainty else {}),
         "bitops": run.bitops,
         "energy_by_component_j": dict(
             zip(COMPONENTS, (run.energy_pj * 1e-12).tolist(), strict=True)
@@ -185,9 +189,25 @@ def simulations(runs: dict[str, Simulation]) -> None:
             f"{run.latency_s / dearest.latency_s:.1%}",
         )
     terminal().print(totals)
+    for bits, run in runs.items():
+        if run.uncertainty is not None:
+            energy_range(f"{bits} bit", run.uncertainty)
 
 
-def validation(outcome: Validation) -> None:
+def energy_range(name: str, energy: Uncertainty) -> None:
+    """How far off an energy may be, and which constants move it most."""
+    line(
+        f"{name}: {si(energy.nominal, 'J')}, within {si(energy.low, 'J')} and "
+        f"{si(energy.high, 'J')} as its constants have it"
+    )
+    table = new_table("constant", "from", "to", "energy from", "to")
+    for one in energy.contributions:
+        ends = (si(one.energy_at_low, "J"), si(one.energy_at_high, "J"))
+        table.add_row(one.path, f"{one.low:g}", f"{one.high:g}", *ends)
+    terminal().print(table)
+
+
+def validation(outcome: Validation, against: EyerissComparison | None = None) -> None:
     if outcome.mismatches:
         table = new_table("row", "column", "published", "computed", "off by")
         for mismatch in outcome.mismatches[:MISMATCHES_SHOWN]:
@@ -209,6 +229,13 @@ def validation(outcome: Validation) -> None:
             "their own energy constants were used"
         )
     line(f"{outcome.exact} of {outcome.rows} rows are exact")
+    if against is not None:
+        table = new_table("over Eyeriss", "speed-up", "energy gain")
+        for network in against.networks:
+            table.add_row(network.network, f"{network.speedup:.2f}", f"{network.energy_ratio:.2f}")
+        mean = (f"{against.speedup:.3f}", f"{against.energy_ratio:.3f}")
+        table.add_row("geometric mean (published: 3.9, 5.1)", *mean, style="bold")
+        terminal().print(table)
 
 
 def new_table(*columns: str, text: Collection[str] = ()) -> Table:

@@ -1,8 +1,9 @@
 """Our default Bit Fusion at 8 bits beside ZigZag's view of it, on ten layers: traffic and cycles.
 
 ZigZag was given the same array, buffers and port (`zigzag_check.py`), and both the same objective.
-DRAM latency and bursts, leakage and idle units, which it does not charge, are switched off here. Needs no environment but
-this project's own: ZigZag's figures are read from `zigzag_ten_layers.json`.
+DRAM latency and bursts, leakage and idle units, which it does not charge, are switched off here.
+Needs no environment but this project's own: ZigZag's figures are read from
+`zigzag_ten_layers.json`.
 
     python benchmarks/rivals/compare.py
 """
