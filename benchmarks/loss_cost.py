@@ -34,7 +34,7 @@ def measure(metric: str) -> tuple[float, float]:
     torch.manual_seed(0)
     network = build_network("resnet20", "skip,2,4,8", CLASSES)
     workload = workload_of(network, (32, 32))
-    table = cost_table(workload, load_accelerator("bitfusion-published"), network.choices)
+    table = cost_table(workload, load_accelerator("bitfusion"), network.choices)
     images, labels = torch.randn(BATCH, 3, 32, 32), torch.randint(CLASSES, (BATCH,))
     cost, switch = HardwareCost(table, metric), SignSwitch(0.6, 0.3)
 
