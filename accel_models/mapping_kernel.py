@@ -5,43 +5,25 @@ Functions are inlined by force: a problem is some sixty numbers, which calls wou
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit
 
-from accel_models.array_side import (
-    ARRAY,
-    DRAM_READ,
-    DRAM_WRITE,
-    Q_READ,
-    Q_WRITE,
-    STALL,
-    array_side,
-)
-from accel_models.mapping import ENERGY, LATENCY, OUT_COLUMNS, OUT_ROWS, Problem
-from accel_models.mapping_cost import (
-    ALL,
-    HELD,
-    RULES,
-    Blocks,
-    Tiling,
-    drain_cycles,
-    empty_nest,
-    energy_of,
-    fill_inputs,
-    floor_cycles,
-    fluid_cycles,
-    grow,
-    largest_block,
-    least_traffic,
-    levels,
-    lines_of,
-    pipelined_cycles,
-    price_tile,
+from accel_models.array_side import ARRAY, DRAM_READ, DRAM_WRITE, Q_READ, Q_WRITE, STALL
+from accel_models.blocks import Blocks, empty_nest, grow, largest_block, levels
+from accel_models.bounds import (
+    Best,
+    Floor,
+    Goal,
+    Scratch,
+    better,
+    floor_of,
+    hopeless,
+    promises,
     repeated_bits,
-    traffic,
 )
+from accel_models.mapping import LATENCY, OUT_COLUMNS, OUT_ROWS, Problem
+from accel_models.mapping_cost import RULES, energy_of, fluid_cycles, pipelined_cycles, traffic
+from accel_models.sizing import ALL, HELD, Tiling, fill_inputs, lines_of, price_tile
 from accel_models.tiling import (
     ALL_TOUCHED,
     TOGETHER,
@@ -56,66 +38,7 @@ from accel_models.tiling import (
     tables,
 )
 
-
-class Best(NamedTuple):
-    """The best mapping so far: `found` as `search` returns it, its actions, energy and score."""
-
-    found: np.ndarray
-    actions: np.ndarray
-    energy: np.ndarray
-
-
-class Floor(NamedTuple):
-    """What no loop order of a tiling can beat: cycles, energy, DRAM traffic; and what stays put."""
-
-    cycles: int
-    energy: float
-    dram_bits: int
-    stays: int
-    sums: int
-    """Bits that the array reads from the output buffer, and writes."""
-    mirrors: bool
-    """Rows and columns are tiled alike."""
-
-
-class Goal(NamedTuple):
-    """What is searched for: prices of actions and of a cycle, the objective, the cycle limit."""
-
-    prices: np.ndarray
-    objective: int
-    limit: int
-
-
-class Scratch(NamedTuple):
-    """Room for one trial: counts and tile sizes of the loops, actions, the nest of loops,
-    `Tiling.inputs`, the blocks of weights, inputs and outputs to choose from, and how many."""
-
-    counts: np.ndarray
-    actions: np.ndarray
-    nest: np.ndarray
-    inputs: np.ndarray
-    blocks: np.ndarray
-    found: np.ndarray
-
-
 FACTORIAL = (1, 1, 2, 6, 24, 120)
-SLACK = 1 - 1e-12
-"""Bounds are summed up in another order than what they bound: rounding must not rule it out."""
-
-
-@njit(cache=True, forceinline=True)
-def better(
-    objective: int, cycles: int, energy: float, best_cycles: int, best_energy: float
-) -> bool:
-    """Whether the first mapping beats the second."""
-    if best_cycles < 0:
-        return True
-    if objective == LATENCY:
-        return cycles < best_cycles or (cycles == best_cycles and energy < best_energy)
-    if objective == ENERGY:
-        return energy < best_energy or (energy == best_energy and cycles < best_cycles)
-    score, best = energy * cycles, best_energy * best_cycles
-    return score < best or (score == best and cycles < best_cycles)
 
 
 @njit(cache=True, forceinline=True)
@@ -244,17 +167,6 @@ def try_blocks(
 
 
 @njit(cache=True, forceinline=True)
-def hopeless(p: Problem, floor: Floor, again: int, goal: Goal, best: Best) -> bool:
-    """Whether a tiling cannot beat the best any more, now that `again` DRAM bits move again."""
-    if again == 0:
-        return False
-    cycles = max(floor.cycles, int((floor.dram_bits + again) / p.dram_bits_per_cycle))
-    dram_pj = min(goal.prices[DRAM_READ], goal.prices[DRAM_WRITE])
-    energy = floor.energy + again * dram_pj * SLACK
-    return not better(goal.objective, cycles, energy, best.found[0], best.energy[0])
-
-
-@njit(cache=True, forceinline=True)
 def columns_first(orders: np.ndarray, active: int, index: int, depth: int) -> bool:
     """Whether the loop at a depth is that over columns, and the one over rows comes outside."""
     if orders[active, index, depth] != OUT_COLUMNS:
@@ -263,41 +175,6 @@ def columns_first(orders: np.ndarray, active: int, index: int, depth: int) -> bo
     for inner in range(depth):
         rows_before |= orders[active, index, inner] == OUT_ROWS
     return not rows_before
-
-
-@njit(cache=True, forceinline=True)
-def floor_of(
-    p: Problem, s: Tiling, rule: int, tile: Tile, prices: np.ndarray, scratch: Scratch
-) -> Floor:
-    """What no loop order of a tiling can beat; fills in its loop counts and its array side."""
-    counts, actions = scratch.counts, scratch.actions
-    b, oh, ow, ic, oc = tile
-    counts[0], counts[1], counts[2] = b.tiles, oh.tiles, ow.tiles
-    counts[3], counts[4] = ic.tiles, oc.tiles
-    counts[5], counts[6], counts[7], counts[8], counts[9] = (
-        b.size,
-        oh.size,
-        ow.size,
-        ic.size,
-        oc.size,
-    )
-    stays = array_side(p, rule, tile, prices, actions)
-    dram_bits = least_traffic(p, s, actions)
-    step = max(s.tile_cycles, drain_cycles(p, counts))
-    cycles = floor_cycles(p, s, step, counts, dram_bits)
-    # More than the least cycles may be computing rather than waiting, whichever is the cheaper.
-    actions[ARRAY], actions[STALL] = s.compute, max(0, cycles - s.compute)
-    spared = actions[STALL] * max(0.0, prices[STALL] - prices[ARRAY])
-    energy = (energy_of(actions, cycles, prices) - spared) * SLACK
-    return Floor(cycles, energy, dram_bits, stays, actions[Q_READ], oh == ow)
-
-
-@njit(cache=True, forceinline=True)
-def promises(floor: Floor, goal: Goal, best: Best) -> bool:
-    """Whether something with this floor can beat the best so far."""
-    if floor.cycles > goal.limit:
-        return False
-    return better(goal.objective, floor.cycles, floor.energy, best.found[0], best.energy[0])
 
 
 @njit(cache=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -142,7 +143,7 @@ class Sized(NamedTuple):
     task: Problem
     mapping: Mapping
     tiling: Any
-    """`mapping_cost.Tiling`, and `mapping_cost.Blocks`."""
+    """`sizing.Tiling`, and `blocks.Blocks`."""
     blocks: Any
     order: np.ndarray
     """Loops that run more than once, innermost first; unused places hold -1."""
@@ -157,7 +158,7 @@ class Sized(NamedTuple):
 
 def sized(task: Problem, mapping: Mapping) -> Sized:
     """Size up one mapping of a layer, such as the search returned it."""
-    code, tiling_code = _compiled()
+    tiling_code, sizing, blocks_code = (_compiled(name) for name in ("tiling", "sizing", "blocks"))
     rule = LANE_RULES.index(mapping.lane_rule)
     candidates = tiling_code.tables(task, rule)
     rows = [
@@ -174,8 +175,8 @@ def sized(task: Problem, mapping: Mapping) -> Sized:
     kinds = (tiling_code.Span, lines, lines, tiling_code.Ins, tiling_code.Outs)
     chosen = [kind(*row[: len(kind._fields)]) for kind, row in zip(kinds, rows, strict=True)]
     inputs = np.empty((4, 4), dtype=np.int64)
-    tiling = code.price_tile(task, rule, tiling_code.Tile(*chosen), inputs)
-    blocks = code.blocks_until(tiling, order, counts, mapping.exchanged_from)
+    tiling = sizing.price_tile(task, rule, tiling_code.Tile(*chosen), inputs)
+    blocks = blocks_code.blocks_until(tiling, order, counts, mapping.exchanged_from)
     return Sized(task, mapping, tiling, blocks, order, counts)
 
 
@@ -193,7 +194,7 @@ def loops(one: Sized) -> Iterator[Loop]:
 
 def blocks(one: Sized) -> tuple[Block, ...]:
     """What the weight, input and output buffers hold."""
-    code, _ = _compiled()
+    code = _compiled("sizing")
     p, s, k = one.task, one.tiling, one.blocks
     a_tiles = k.a_tiles
     for bit, loop in ((1, OUT_ROWS), (2, OUT_COLUMNS)):
@@ -213,7 +214,7 @@ def blocks(one: Sized) -> tuple[Block, ...]:
 
 def traffic(one: Sized) -> Iterator[Traffic]:
     """By tensor: what is left of the layer's traffic if the others take no room in DRAM."""
-    p, touched = one.task, _compiled()[1].touched
+    p, touched = one.task, _compiled("tiling").touched
     images, filters = p.batch * p.groups, p.groups * p.out_channels
     rows = touched(0, p.out_rows, p.kernel_rows, p.row_stride, p.row_padding, p.in_rows)
     columns = touched(
@@ -237,12 +238,12 @@ def traffic(one: Sized) -> Iterator[Traffic]:
 
 def schedule(one: Sized, conversion: int) -> Schedule:
     """The cycles of a mapping on its own; `conversion` of them bring the inputs into format."""
-    code, _ = _compiled()
+    code = _compiled("mapping_cost")
     p, s, k = one.task, one.tiling, one.blocks
     q_block = s.q_tile * k.q_tiles
     loaded = (
         s.w_tile * k.w_tiles * p.stored_weight_bits,
-        code.input_block(s, k) * p.stored_input_bits,
+        _compiled("blocks").input_block(s, k) * p.stored_input_bits,
     )
     if p.fluid:
         first = sum(loaded) + q_block * p.accumulator_bits * p.first_reload
@@ -273,7 +274,7 @@ def schedule(one: Sized, conversion: int) -> Schedule:
 def _rounds(one: Sized) -> Iterator[tuple[int, int]]:
     """The first step, then those at which each loop advances, then those that begin a group."""
     p, s, k = one.task, one.tiling, one.blocks
-    exchanges = _compiled()[0].exchange_cycles(p, s, k)
+    exchanges = _compiled("mapping_cost").exchange_cycles(p, s, k)
     since = (k.w_from, k.a_from, k.q_from)
     yield 1, 0
     outside = s.steps * p.groups
@@ -286,18 +287,15 @@ def _rounds(one: Sized) -> Iterator[tuple[int, int]]:
 
 
 @cache
-def _compiled() -> tuple[Any, Any]:
-    """The modules `mapping_cost` and `tiling`, first imported where the search does, so that it is
-    the same compiled code."""
+def _compiled(name: str) -> Any:
+    """A compiled module, first imported where the search does, so that it is the same code."""
     _kernel()
-    from accel_models import mapping_cost, tiling
-
-    return mapping_cost, tiling
+    return import_module(f"accel_models.{name}")
 
 
 def _moved(task: Problem, one: Sized) -> np.ndarray:
     actions = np.zeros(len(ACTIONS), dtype=np.int64)
-    _compiled()[0].traffic(task, one.tiling, one.blocks, actions)
+    _compiled("mapping_cost").traffic(task, one.tiling, one.blocks, actions)
     return actions
 
 

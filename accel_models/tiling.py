@@ -21,7 +21,7 @@ SIZE, COUNT, COVERED, LAST = range(4)
 TOUCHED, ALL_TOUCHED, TOGETHER = 4, 5, 6
 """Of rows and columns: input lines that the largest tile's windows touch, summed over tiles, and
 those that all windows touch."""
-BLOCKS, ALL_BLOCKS, MOVED, ALL_MOVED, HELD = 4, 5, 6, 7, 8
+BLOCKS, ALL_BLOCKS, MOVED, ALL_MOVED, BUFFERED = 4, 5, 6, 7, 8
 """Of output channels: column blocks of a tile and in all, outputs moved of a tile and in all, and
 outputs of a tile as their buffer holds them."""
 STEPS, ALL_STEPS, LANES, ALL_LANES = 4, 5, 6, 7
@@ -257,7 +257,7 @@ def fill_blocks(table: np.ndarray, rule: int, p: Problem) -> None:
     for row in table:
         row[BLOCKS] = ceil_div(row[SIZE], width)
         row[ALL_BLOCKS] = (row[COUNT] - 1) * row[BLOCKS] + ceil_div(row[LAST], width)
-        row[HELD] = row[BLOCKS] * width
+        row[BUFFERED] = row[BLOCKS] * width
         row[MOVED] = row[BLOCKS] * width if p.pad_outputs else row[SIZE]
         row[ALL_MOVED] = row[ALL_BLOCKS] * width if p.pad_outputs else row[COVERED]
 

@@ -1,0 +1,210 @@
+"""Compiled: which mapping is better, and what none of a family of mappings can beat."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from accel_models.array_side import (
+    A_WRITE,
+    ARRAY,
+    DRAM_READ,
+    DRAM_WRITE,
+    Q_READ,
+    STALL,
+    VECTOR,
+    W_WRITE,
+    array_side,
+)
+from accel_models.blocks import INSIDE
+from accel_models.mapping import (
+    BATCH,
+    ENERGY,
+    IN_CHANNELS,
+    LATENCY,
+    OUT_CHANNELS,
+    OUT_COLUMNS,
+    OUT_ROWS,
+    Problem,
+)
+from accel_models.mapping_cost import bursts, drain_cycles, energy_of, finished_bits, transfer
+from accel_models.sizing import ALL, BLOCK, HELD, WRITTEN, Tiling
+from accel_models.tiling import Tile
+
+SLACK = 1 - 1e-12
+"""Bounds are summed up in another order than what they bound: rounding must not rule it out."""
+
+
+class Best(NamedTuple):
+    """The best mapping so far: `found` as `search` returns it, its actions, energy and score."""
+
+    found: np.ndarray
+    actions: np.ndarray
+    energy: np.ndarray
+
+
+class Floor(NamedTuple):
+    """What no loop order of a tiling can beat: cycles, energy, DRAM traffic; and what stays put."""
+
+    cycles: int
+    energy: float
+    dram_bits: int
+    stays: int
+    sums: int
+    """Bits that the array reads from the output buffer, and writes."""
+    mirrors: bool
+    """Rows and columns are tiled alike."""
+
+
+class Goal(NamedTuple):
+    """What is searched for: prices of actions and of a cycle, the objective, the cycle limit."""
+
+    prices: np.ndarray
+    objective: int
+    limit: int
+
+
+class Scratch(NamedTuple):
+    """Room for one trial: counts and tile sizes of the loops, actions, the nest of loops,
+    `Tiling.inputs`, the blocks of weights, inputs and outputs to choose from, and how many."""
+
+    counts: np.ndarray
+    actions: np.ndarray
+    nest: np.ndarray
+    inputs: np.ndarray
+    blocks: np.ndarray
+    found: np.ndarray
+
+
+@njit(cache=True, forceinline=True)
+def better(
+    objective: int, cycles: int, energy: float, best_cycles: int, best_energy: float
+) -> bool:
+    """Whether the first mapping beats the second."""
+    if best_cycles < 0:
+        return True
+    if objective == LATENCY:
+        return cycles < best_cycles or (cycles == best_cycles and energy < best_energy)
+    if objective == ENERGY:
+        return energy < best_energy or (energy == best_energy and cycles < best_cycles)
+    score, best = energy * cycles, best_energy * best_cycles
+    return score < best or (score == best and cycles < best_cycles)
+
+
+@njit(cache=True, forceinline=True)
+def promises(floor: Floor, goal: Goal, best: Best) -> bool:
+    """Whether something with this floor can beat the best so far."""
+    if floor.cycles > goal.limit:
+        return False
+    return better(goal.objective, floor.cycles, floor.energy, best.found[0], best.energy[0])
+
+
+@njit(cache=True, forceinline=True)
+def hopeless(p: Problem, floor: Floor, again: int, goal: Goal, best: Best) -> bool:
+    """Whether a tiling cannot beat the best any more, now that `again` DRAM bits move again."""
+    if again == 0:
+        return False
+    cycles = max(floor.cycles, int((floor.dram_bits + again) / p.dram_bits_per_cycle))
+    dram_pj = min(goal.prices[DRAM_READ], goal.prices[DRAM_WRITE])
+    energy = floor.energy + again * dram_pj * SLACK
+    return not better(goal.objective, cycles, energy, best.found[0], best.energy[0])
+
+
+@njit(cache=True, forceinline=True)
+def floor_of(
+    p: Problem, s: Tiling, rule: int, tile: Tile, prices: np.ndarray, scratch: Scratch
+) -> Floor:
+    """What no loop order of a tiling can beat; fills in its loop counts and its array side."""
+    counts, actions = scratch.counts, scratch.actions
+    b, oh, ow, ic, oc = tile
+    counts[0], counts[1], counts[2] = b.tiles, oh.tiles, ow.tiles
+    counts[3], counts[4] = ic.tiles, oc.tiles
+    counts[5], counts[6], counts[7], counts[8], counts[9] = (
+        b.size,
+        oh.size,
+        ow.size,
+        ic.size,
+        oc.size,
+    )
+    stays = array_side(p, rule, tile, prices, actions)
+    dram_bits = least_traffic(p, s, actions)
+    step = max(s.tile_cycles, drain_cycles(p, counts))
+    cycles = floor_cycles(p, s, step, counts, dram_bits)
+    # More than the least cycles may be computing rather than waiting, whichever is the cheaper.
+    actions[ARRAY], actions[STALL] = s.compute, max(0, cycles - s.compute)
+    spared = actions[STALL] * max(0.0, prices[STALL] - prices[ARRAY])
+    energy = (energy_of(actions, cycles, prices) - spared) * SLACK
+    return Floor(cycles, energy, dram_bits, stays, actions[Q_READ], oh == ow)
+
+
+@njit(cache=True, forceinline=True)
+def floor_cycles(p: Problem, s: Tiling, step: int, counts: np.ndarray, dram_bits: int) -> int:
+    """Cycles that no loop order of this tiling can beat."""
+    memory = int(dram_bits / p.dram_bits_per_cycle)
+    if p.fluid:
+        return max(s.compute + fluid_ends(p, s, counts), memory)
+    ends = bursts(p, s.w_tile * p.stored_weight_bits)
+    ends += bursts(p, s.inputs[0, BLOCK] * p.stored_input_bits)
+    busy = max(s.steps * p.groups * step, s.compute - p.ramp)
+    busy += transfer(p, ends) + transfer(p, finished_bits(p, s.q_tile))
+    return p.dram_latency + max(busy, memory + step) + p.ramp + p.fill
+
+
+@njit(cache=True, forceinline=True)
+def fluid_ends(p: Problem, s: Tiling, counts: np.ndarray) -> int:
+    """Cycles to load the first blocks and store the last: the least, for blocks grow while they
+    can and take all tiles where these fit."""
+    maps = counts[BATCH] * counts[OUT_ROWS] * counts[OUT_COLUMNS]
+    channels = counts[IN_CHANNELS] * counts[OUT_CHANNELS]
+    w_block = s.w_tile * whole(s.w_held, channels, p.weight_half)
+    a_block = s.inputs[0, BLOCK]
+    if s.inputs[3, HELD] * counts[BATCH] * counts[IN_CHANNELS] <= p.input_half:
+        a_block = s.inputs[3, BLOCK] * counts[BATCH] * counts[IN_CHANNELS]
+    q_block = s.q_tile * whole(s.q_held, maps * counts[OUT_CHANNELS], p.output_half)
+    first = w_block * p.stored_weight_bits + a_block * p.stored_input_bits
+    first += q_block * p.accumulator_bits * p.first_reload
+    return transfer(p, first) + transfer(p, q_block * p.stored_output_bits)
+
+
+@njit(cache=True, forceinline=True)
+def whole(tile_bits: int, tiles: int, half: int) -> int:
+    """All tiles of a tensor if they fit, else one."""
+    return tiles if tile_bits * tiles <= half else 1
+
+
+@njit(cache=True, forceinline=True)
+def least_traffic(p: Problem, s: Tiling, actions: np.ndarray) -> int:
+    """Fill in what no loop order can spare: every tensor moved once, in transfers of any size."""
+    least = least_inputs(p, s)
+    loaded = s.w_all * p.stored_weight_bits + s.inputs[least, ALL] * p.stored_input_bits
+    sums = s.q_all * p.accumulator_bits * p.first_reload
+    actions[DRAM_READ] = loaded + sums + s.q_all * p.residual_bits
+    actions[DRAM_WRITE] = s.q_all * p.stored_output_bits
+    actions[W_WRITE] = s.w_all * p.weight_bits
+    actions[A_WRITE] = (
+        s.inputs[least, WRITTEN] * p.buffered_input_bits + s.q_all * p.kept_output_bits
+    )
+    actions[VECTOR] = s.q_all
+    return int(actions[DRAM_READ] + actions[DRAM_WRITE])
+
+
+@njit(cache=True, forceinline=True)
+def least_inputs(p: Problem, s: Tiling) -> int:
+    """Which of `Tiling.inputs` come least often, of those whose block fits the buffer."""
+    least = 0
+    for inside in range(1, 4):
+        fits = s.inputs[inside, HELD] <= p.input_half
+        if fits and s.inputs[inside, ALL] < s.inputs[least, ALL]:
+            least = inside
+    return least
+
+
+@njit(cache=True, forceinline=True)
+def repeated_bits(p: Problem, s: Tiling, nest: np.ndarray, depth: int) -> int:
+    """DRAM bits that a nest of loops moves again, whatever comes outside of it."""
+    again = s.w_all * p.stored_weight_bits * (nest[depth, 0] - 1)
+    inputs = s.inputs[nest[depth, INSIDE], ALL] * p.stored_input_bits
+    again += inputs * (nest[depth, 3] - 1)
+    return again + s.q_all * 2 * p.accumulator_bits * (nest[depth, 6] - 1)

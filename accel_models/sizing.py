@@ -1,0 +1,109 @@
+"""Compiled: how much a tiling moves and computes, whatever the loop order. Volumes in elements.
+
+Notation follows the published equations: W, A, Q are weights, activations and outputs. A tensor's
+*tile* is what one step of the innermost loop touches, its *block* the largest part that stays on
+chip, its *trips* how often it is moved because of loops that do not index it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from accel_models.array_side import positions
+from accel_models.mapping import Problem
+from accel_models.row_stationary import row_stationary_steps
+from accel_models.tiling import ROW_STATIONARY, WINDOW, Lines, Tile, ceil_div
+
+BLOCK, HELD, ALL, WRITTEN = range(4)
+"""Of inputs: elements of a block of one tile's inputs and channels, bits of it in the buffer (with
+windows laid out, if the lane rule asks for it), elements that come if every block comes once, and
+elements that then enter the buffer."""
+
+
+class Tiling(NamedTuple):
+    """Everything about a tiling that no loop order changes; volumes in elements, all groups."""
+
+    steps: int
+    """Tiles of one group."""
+    compute: int
+    tile_cycles: int
+    w_tile: int
+    q_tile: int
+    w_held: int
+    """Bits of a tile as its buffer holds it; likewise the next two."""
+    q_held: int
+    w_all: int
+    q_all: int
+    inputs: np.ndarray
+    """int64 [which of the map's loops a block takes in: none, rows, columns, both; what of it]."""
+
+
+@njit(cache=True, forceinline=True)
+def price_tile(p: Problem, rule: int, tile: Tile, inputs: np.ndarray) -> Tiling:
+    """Size up a tiling, whatever the loop order. `inputs` is filled in, and becomes part of it."""
+    b, oh, ow, ic, oc = tile
+    fill_inputs(p, rule, tile, inputs)
+    q_tile = b.size * oh.size * ow.size
+    if rule == ROW_STATIONARY:
+        one, steps = row_stationary_steps(p, tile)
+    else:
+        one = b.size * ceil_div(oh.size * ow.size, p.windows) * oc.blocks * ic.steps
+        steps = b.covered * positions(p, oh, ow) * oc.all_blocks * ic.all_steps * p.groups
+    streams = b.tiles * oh.tiles * ow.tiles * oc.all_blocks * ic.all_steps * p.groups
+    turning = streams * p.stream_overhead
+    lanes_all = ic.tiles * ic.lanes if p.whole_tiles else ic.all_lanes
+    return Tiling(
+        steps=b.tiles * oh.tiles * ow.tiles * ic.tiles * oc.tiles,
+        compute=ceil_div(steps, p.stagger) * p.cycles_per_step + turning + p.ramp,
+        tile_cycles=ceil_div(one, p.stagger) * p.cycles_per_step
+        + oc.blocks * ic.steps * p.stream_overhead,
+        w_tile=ic.lanes * oc.size,
+        q_tile=q_tile * oc.moved,
+        w_held=ic.lanes * oc.size * p.weight_bits,
+        q_held=q_tile * oc.held * p.accumulator_bits,
+        w_all=lanes_all * oc.covered * p.groups,
+        q_all=b.covered * oh.covered * ow.covered * oc.all_moved * p.groups,
+        inputs=inputs,
+    )
+
+
+@njit(cache=True, forceinline=True)
+def fill_inputs(p: Problem, rule: int, tile: Tile, inputs: np.ndarray) -> None:
+    """A tiling's inputs, as `Tiling` has them."""
+    b, oh, ow, ic, _ = tile
+    window = p.kernel_rows * p.kernel_columns
+    one, once = b.size * ic.size, b.covered * ic.covered * p.groups
+    spread = once * oh.covered * ow.covered * window
+    for inside in range(4):
+        rows, lines_down = lines_of(p, oh, inside & 1 > 0)
+        columns, lines_across = lines_of(p, ow, inside > 1)
+        block, come = one * rows * columns, once * lines_down * lines_across
+        held, written = block, come
+        if rule == WINDOW:
+            held = one * window * span_of(p, oh, inside & 1 > 0) * span_of(p, ow, inside > 1)
+            written = spread
+            if p.gather_before_dram:
+                block, come = held, spread
+        inputs[inside, BLOCK], inputs[inside, HELD] = block, held * p.buffered_input_bits
+        inputs[inside, ALL], inputs[inside, WRITTEN] = come, written
+
+
+@njit(cache=True, forceinline=True)
+def lines_of(p: Problem, lines: Lines, whole: bool) -> tuple[int, int]:
+    """Input lines of a block, and of all blocks together."""
+    if not whole:
+        return lines.touched, lines.all_touched
+    if p.share_halos:
+        return lines.together, lines.together
+    return lines.touched * lines.tiles, lines.all_touched
+
+
+@njit(cache=True, forceinline=True)
+def span_of(p: Problem, lines: Lines, whole: bool) -> int:
+    """Output lines of a block."""
+    if not whole:
+        return lines.size
+    return lines.covered if p.share_halos else lines.size * lines.tiles
