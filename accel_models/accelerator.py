@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from pydantic import Field, SerializeAsAny, ValidationError, model_validator
@@ -205,15 +206,22 @@ class Accelerator(Part):
             for parent in parents:
                 table = table.get(parent, {})
             if field not in table:
-                raise InputError(f"{self.name}: there is no field {path.replace('__', '.')}")
+                dotted = path.replace("__", ".")
+                raise InputError(f"{self.name}: there is no field {dotted}{_meant(dotted)}")
             table[field] = value
             data["provenance"][".".join([*parents, field])] = Source("assumed", "set by the caller")
         return checked(data, self.name)
 
     def field(self, path: str) -> Any:
-        """The value at a dotted path, such as ``dram.pj_per_bit``."""
+        """The value at a dotted path, such as ``dram.pj_per_bit``.
+
+        Raises:
+            InputError: if there is no such field.
+        """
         value: Any = self
         for part in path.split("."):
+            if not isinstance(value, Part) or part not in type(value).model_fields:
+                raise InputError(f"{self.name}: there is no field {path}{_meant(path)}")
             value = getattr(value, part)
         return value
 
@@ -290,11 +298,24 @@ def _first_sentence(error: ValidationError, where: str, prefix: str) -> str:
     if first["type"] == "missing":
         return f"{where}: {path} is missing"
     if first["type"] == "extra_forbidden":
-        return f"{where}: {path} is not a known field"
+        return f"{where}: {path} is not a known field{_meant(path)}"
     if first["type"] == "value_error":
         return f"{where}: {first['msg'].removeprefix('Value error, ')}"
     must = first["msg"].replace("Input should be", "must be")
     return f"{where}: {path} {must}, got {first['input']!r}"
+
+
+def _meant(path: str) -> str:
+    """The field whose name is closest to the last part of a path, as a question."""
+    parts: list[type[Part]] = [Accelerator, *FAMILIES.values()]
+    parts += [
+        field.annotation
+        for field in Accelerator.model_fields.values()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Part)
+    ]
+    names = {name for part in parts for name in part.model_fields}
+    close = get_close_matches(path.split(".")[-1], sorted(names), n=1)
+    return f": do you mean {close[0]}?" if close else ""
 
 
 def _numbers(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

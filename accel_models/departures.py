@@ -38,7 +38,10 @@ def steps(machine: Accelerator) -> list[Step]:
     """
     if machine.departures is None:
         raise InputError(f"{machine.name} does not say which machine it departs from")
-    here = load_accelerator(machine.departures.base)
+    try:
+        here = load_accelerator(machine.departures.base)
+    except InputError as error:
+        raise InputError(f"{machine.name}: departures.base: {error}") from error
     path = [Step(f"as {here.name}", here.title, here)]
     for step in machine.departures.step:
         changes = {name.replace(".", "__"): machine.field(name) for name in step.fields}

@@ -30,7 +30,7 @@ def test_every_number_of_every_machine_has_a_source(name: str) -> None:
         ("weight_bytes = { value = 65536", "weight_bytes = { value = -4", "greater than 0, got -4"),
         ("rows = { value = 16", 'rows = { value = "many"', "array.rows must be a valid integer"),
         ("weight_bytes = ", "weight_kib = ", "buffers.weight_bytes is missing"),
-        ("bits_per_cycle = ", "gb_per_h = ", "dram.gb_per_h is not a known field"),
+        ("bits_per_cycle = ", "gb_per_h = ", "dram.gb_per_h is not a known field: do you mean gb"),
         ('preset = "bitfusion"', 'preset = "ddr9"', "ddr9"),
         ('outputs = "accumulators"', 'outputs = "magic"', "got 'magic'"),
         ('family = "bit_fusion"', 'family = "abacus"', "array.family must be one of"),
