@@ -40,9 +40,9 @@ class Dram(Part):
     """Bandwidth in 10^9 bytes per second."""
     bits_per_cycle: float | None = Field(default=None, gt=0)
     """Bandwidth tied to the array's clock, as the published simulator has it."""
-    latency_ns: float = Field(ge=0)
+    latency_ns: float = Field(ge=0, le=1e9)
     """From the request to the first bit, paid once a layer."""
-    burst_bytes: int = Field(ge=0)
+    burst_bytes: int = Field(ge=0, le=2**20)
     """Smallest transfer; every block is moved in whole bursts. 0: any number of bits."""
 
     @model_validator(mode="after")
@@ -178,7 +178,7 @@ class Accelerator(Part):
     title: str
     paper: str
     frequency_hz: float = Field(gt=0)
-    accumulator_bits: int = Field(gt=0, le=64)
+    accumulator_bits: int = Field(ge=8, le=64)
     array: SerializeAsAny[Array]
     buffers: Buffers
     dram: Dram
@@ -256,7 +256,7 @@ def checked(data: Mapping[str, Any], where: str) -> Accelerator:
     if not isinstance(array, Mapping):
         raise InputError(f"{where}: [array] is missing")
     family = array.get("family")
-    if family not in FAMILIES:
+    if not isinstance(family, str) or family not in FAMILIES:
         known = ", ".join(sorted(FAMILIES))
         raise InputError(f"{where}: array.family must be one of {known}, got {family!r}")
     prefix = "array."
@@ -267,7 +267,17 @@ def checked(data: Mapping[str, Any], where: str) -> Accelerator:
     except ValidationError as error:
         raise InputError(_first_sentence(error, where, prefix)) from error
     _check_rules(machine, where)
+    _check_departures(machine, where)
     return machine
+
+
+def _check_departures(machine: Accelerator, where: str) -> None:
+    for step in machine.departures.step if machine.departures else ():
+        for path in step.fields:
+            if isinstance(machine.field(path), Part):
+                raise InputError(
+                    f"{where}: departures.step.fields names the section '{path}': name its fields"
+                )
 
 
 def _check_rules(machine: Accelerator, where: str) -> None:

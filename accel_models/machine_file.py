@@ -58,7 +58,27 @@ def read_accelerator(text: str, where: str) -> Accelerator:
     provenance: dict[str, Source] = {}
     plain = _without_sources(data, where, "", provenance)
     _apply_preset(plain, where, provenance)
-    return checked({**plain, "provenance": provenance}, where)
+    machine = checked({**plain, "provenance": provenance}, where)
+    for path, source in provenance.items():
+        for end in (source.low, source.high):
+            if end is not None:
+                _check_end(plain, path, end, where)
+    return machine
+
+
+def _check_end(plain: Mapping[str, Any], path: str, end: float, where: str) -> None:
+    """Refuse a range that goes where its constant itself may not."""
+    *parents, name = path.split(".")
+    changed: dict[str, Any] = dict(plain)
+    table = changed
+    for parent in parents:
+        table[parent] = dict(table[parent])
+        table = table[parent]
+    table[name] = end
+    try:
+        checked(changed, where)
+    except InputError as error:
+        raise InputError(f"{error} (an end of its range)") from error
 
 
 def _apply_preset(plain: dict[str, Any], where: str, provenance: dict[str, Source]) -> None:

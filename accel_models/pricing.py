@@ -142,16 +142,13 @@ class Pricing:
 def _scaled_array(machine: Accelerator) -> ArrayFigures:
     """The array's figures, brought to the machine's process and supply."""
     figures, array, technology = machine.array.figures(), machine.array, machine.technology
-    energy = machine.energy.array_scale
-    area = 1.0
-    if (array.node_nm, technology.figures_volts) != (technology.node_nm, technology.volts):
-        try:
-            energy *= logic_energy_scale(
-                array.node_nm, technology.figures_volts, technology.node_nm, technology.volts
-            )
-            area = logic_area_scale(array.node_nm, technology.node_nm)
-        except InputError as error:
-            raise InputError(f"{machine.name}: array.node_nm or [technology]: {error}") from error
+    try:
+        energy = machine.energy.array_scale * logic_energy_scale(
+            array.node_nm, technology.figures_volts, technology.node_nm, technology.volts
+        )
+        area = logic_area_scale(array.node_nm, technology.node_nm)
+    except InputError as error:
+        raise InputError(f"{machine.name}: array.node_nm or [technology]: {error}") from error
     return ArrayFigures(
         pj_per_cycle=figures.pj_per_cycle * energy,
         leakage_mw=figures.leakage_mw * area,

@@ -19,7 +19,7 @@ from accel_models.pricing import COMPONENTS, Pricing
 from accel_models.problem import Problem, Tensors, operands, problem
 from accel_models.residency import NOTHING_RESIDENT, Resident, plan
 from accel_models.uncertainty import Run, Uncertainty, uncertainty_of
-from accel_models.workload import Layer, Workload
+from accel_models.workload import MAX_MACS, Layer, Workload
 
 _STALL = ACTIONS.index("array_stall_cycles")
 
@@ -204,6 +204,11 @@ def simulate(
     """
     if batch < 1:
         raise InputError(f"batch must be at least 1, got {batch}")
+    largest = max(layer.macs for layer in workload.layers)
+    if batch * largest > MAX_MACS:
+        raise InputError(
+            f"batch {batch} makes a layer of {batch * largest:.3g} MACs, over {MAX_MACS:.0e}"
+        )
     units = _unit_precisions(workload, precision)
     rest = Precision.parse(always) if always is not None else highest(units.values())
     if rest.is_skip:

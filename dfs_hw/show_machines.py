@@ -43,7 +43,7 @@ def machine_list(sheets: Sequence[SpecSheet]) -> None:
         )
     table.columns[0].no_wrap = True
     terminal().print(table)
-    line("\ntold apart: widths, in bits, that differ in peak speed; an operation is half a MAC")
+    line("\ntold apart: widths, in bits, that differ in peak speed; a MAC is two operations")
     line("Next: dfs-hw accelerators NAME, or dfs-hw accelerators --compare NAME NAME ...")
 
 
