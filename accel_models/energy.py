@@ -15,10 +15,12 @@ from functools import cache
 
 from accel_models.dram import DramPreset, dram_preset
 from accel_models.errors import InputError
+from accel_models.parts import Source
 from accel_models.sram import SramBank, register_file, sram_bank
 from accel_models.tables import listed, read_table
 
 __all__ = [
+    "SYNTHESIS",
     "ArrayFigures",
     "DramPreset",
     "IntegerOp",
@@ -29,6 +31,14 @@ __all__ = [
     "register_file",
     "sram_bank",
 ]
+
+
+SYNTHESIS = Source(
+    "published",
+    "45 nm synthesis released with the Bit Fusion simulator, systolic_array_synth.csv; "
+    "4x4 array scaled by units where larger",
+)
+"""Where `array_figures` come from."""
 
 
 @dataclass(frozen=True)

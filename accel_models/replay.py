@@ -20,6 +20,7 @@ from accel_models.files import whole_file
 from accel_models.pricing import ACTIONS, COMPONENTS, Pricing
 from accel_models.trace import GateTrace
 
+_STALL = ACTIONS.index("array_stall_cycles")
 PERCENTILES = (50, 90, 95, 99)
 
 
@@ -31,6 +32,8 @@ class Replay:
         cycles: int64 [input].
         counts: int64 [input, action], actions as in `mapping.ACTIONS`.
         bitops: int64 [input].
+        spared: int64 [layer], cycles of all inputs together that a layer's weights took less by
+            loading while the unit before computed; the table does not know of them.
     """
 
     trace: GateTrace
@@ -38,6 +41,7 @@ class Replay:
     cycles: np.ndarray
     counts: np.ndarray
     bitops: np.ndarray
+    spared: np.ndarray
 
     @cached_property
     def energy_pj(self) -> np.ndarray:
@@ -74,13 +78,15 @@ class Replay:
         """
         times = self._times_run()
         counts = np.einsum("lk,lka->la", times, self.table.counts[:, :, 0])
-        cycles = np.einsum("lk,lk->l", times, self.table.cycles[:, :, 0])
+        counts[:, _STALL] -= self.spared
+        cycles = np.einsum("lk,lk->l", times, self.table.cycles[:, :, 0]) - self.spared
         return Pricing(self.table.accelerator).energy_pj(counts, cycles) / len(self.trace)
 
     @cached_property
     def layer_latency_s(self) -> np.ndarray:
         """Mean latency of each layer in s, float64 [layer]."""
         cycles = np.einsum("lk,lk->l", self._times_run(), self.table.cycles[:, :, 0])
+        cycles = cycles - self.spared
         return cycles / self.table.accelerator.frequency_hz / len(self.trace)
 
     def write(self, path: str | Path) -> None:
@@ -143,29 +149,30 @@ def replay(trace: GateTrace, table: CostTable) -> Replay:
         cycles += unit_cycles[unit][chosen]
         counts += unit_counts[unit][chosen]
         bitops += unit_bitops[unit][chosen]
+    spared = np.zeros((len(table.workload.layers), inputs), dtype=np.int64)
     if table.accelerator.fidelity.prefetch and not table.workload.is_gated:
         spared = _spared_across_units(trace.choices, table)
-        cycles -= spared
-        counts[:, ACTIONS.index("array_stall_cycles")] -= spared
-    return Replay(trace, table, cycles, counts, bitops)
+    cycles -= spared.sum(axis=0)
+    counts[:, _STALL] -= spared.sum(axis=0)
+    return Replay(trace, table, cycles, counts, bitops, spared.sum(axis=1))
 
 
 def _spared_across_units(choices: np.ndarray, table: CostTable) -> np.ndarray:
     """Cycles each input is spared as first weights load while the unit before still computes,
-    int64 [input]: only in a network without gates, whose choices are known from the start.
+    int64 [layer, input]: only in a network without gates, whose choices are known from the start.
 
     The table has it already for layers of one unit that follow each other.
     """
-    spared = np.zeros(len(choices), dtype=np.int64)
-    tail = np.zeros_like(spared)
-    stretch = np.full_like(spared, -1)
+    spared = np.zeros((len(table.workload.layers), len(choices)), dtype=np.int64)
+    tail = np.zeros(len(choices), dtype=np.int64)
+    stretch = np.full_like(tail, -1)
     here = 0
     for row, unit in enumerate(table.unit_of_layer):
         here += row > 0 and unit != table.unit_of_layer[row - 1]
         chosen = choices[:, unit] if unit >= 0 else np.zeros(len(choices), dtype=np.int64)
         runs = table.runs[row][chosen]
         fresh = np.minimum(tail, table.head[row, :, 0][chosen])
-        spared += np.where(runs & (stretch != here), fresh, 0)
+        spared[row] = np.where(runs & (stretch != here), fresh, 0)
         tail = np.where(runs, table.tail[row, :, 0][chosen], tail)
         stretch = np.where(runs, here, stretch)
     return spared

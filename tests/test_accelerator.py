@@ -8,6 +8,7 @@ import pytest
 from accel_models import InputError, list_accelerators, load_accelerator
 from accel_models.energy import array_figures, sram_bank
 from accel_models.machine_file import read_accelerator
+from accel_models.pricing import Pricing
 
 TEXT = (
     resources.files("accel_models")
@@ -22,6 +23,15 @@ def test_every_number_of_every_machine_has_a_source(name: str) -> None:
     constants = list(machine.constants())
     assert len(constants) >= 10
     assert all(source.text and source.status for _, _, source in constants)
+
+
+@pytest.mark.parametrize("name", list_accelerators())
+def test_the_figures_of_every_array_have_a_source(name: str) -> None:
+    """In its file, or with the table they are read from."""
+    machine = load_accelerator(name)
+    stated = {path for path, _, _ in machine.constants() if path.startswith("array.stated.")}
+    tabled = [path for path, *_ in Pricing(machine).constants() if path.startswith("array")]
+    assert (len(stated), len(tabled)) in {(3, 0), (0, 3)}
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,18 @@ def test_layers_add_up_to_the_network(choices: list[tuple[int, int]]) -> None:
     assert outcome.choice_counts.sum(axis=1).tolist() == [len(choices)] * 2
 
 
+def test_layers_add_up_where_weights_load_while_the_unit_before_computes() -> None:
+    """Only a network without gates knows what comes next, and is spared cycles the table has."""
+    workload, machine = gated_pair().without_gates(), load_accelerator("bitfusion")
+    table = cost_table(workload, machine, CHOICES)
+    choices = np.array(list(itertools.product(range(4), repeat=2)))
+    outcome = replay(trace_of(choices, workload), table)
+    assert outcome.spared.sum() > 0
+    by_layer = outcome.layer_energy_pj.sum(axis=0)
+    assert by_layer == pytest.approx(outcome.energy_pj.mean(axis=0), rel=1e-12)
+    assert outcome.layer_latency_s.sum() == pytest.approx(outcome.latency_s.mean(), rel=1e-12)
+
+
 def test_energy_moves_with_the_choice() -> None:
     energy = replay(trace_of(np.array([[i, i] for i in range(4)])), TABLE).energy_j
     assert list(energy) == sorted(energy)

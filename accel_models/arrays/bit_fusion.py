@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, cast
 from pydantic import Field, model_validator
 
 from accel_models.arrays.array import NO_PASS, Array, Banks, BankShape, Datapath, LaneRule, Passes
-from accel_models.energy import ArrayFigures, array_figures
+from accel_models.energy import SYNTHESIS, ArrayFigures, array_figures
 from accel_models.errors import InfeasibleError
 from accel_models.parts import Source
 from accel_models.precision import Precision
@@ -69,8 +69,7 @@ class BitFusion(Array):
 
     @property
     def figures_source(self) -> Source:
-        text = "45 nm synthesis released with the Bit Fusion simulator, systolic_array_synth.csv"
-        return Source("published", f"{text}; 4x4 array scaled by units where larger")
+        return SYNTHESIS
 
     def banks(self) -> Banks:
         """Every unit has a weight bank, every row an input bank, every column an output bank."""

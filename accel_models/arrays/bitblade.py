@@ -8,7 +8,8 @@ from pydantic import Field
 
 from accel_models.arrays.array import LaneRule
 from accel_models.arrays.bit_fusion import BitFusion
-from accel_models.energy import ArrayFigures
+from accel_models.energy import SYNTHESIS, ArrayFigures
+from accel_models.parts import Source
 
 
 class BitBlade(BitFusion):
@@ -20,11 +21,16 @@ class BitBlade(BitFusion):
 
     lane_rules: ClassVar[tuple[LaneRule, ...]] = ("window",)
 
+    # A Literal of its own, which typing takes for a field changed under its base.
     family: Literal["bitblade"]  # type: ignore[assignment]
     energy_ratio: float = Field(gt=0)
     """Energy of a cycle over that of Bit Fusion's units, bricks being as many."""
     area_ratio: float = Field(gt=0)
     """The same of area; leakage is taken to go with it."""
+
+    @property
+    def figures_source(self) -> Source:
+        return SYNTHESIS._replace(text=f"{SYNTHESIS.text}; times energy_ratio and area_ratio")
 
     def figures(self) -> ArrayFigures:
         units = super().figures()

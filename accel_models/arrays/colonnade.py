@@ -33,6 +33,7 @@ from accel_models.arrays.array import Array, Datapath, LaneRule
 from accel_models.arrays.operands import refuse_wider
 from accel_models.energy import ArrayFigures
 from accel_models.errors import InputError
+from accel_models.parts import Source
 from accel_models.precision import Precision
 from accel_models.tables import listed, read_table
 from accel_models.workload import Layer
@@ -110,6 +111,10 @@ class Colonnade(Array):
     @property
     def operations_per_cycle(self) -> int:
         return self.macros * SIDE * SIDE * OPERATIONS_PER_CELL
+
+    @property
+    def figures_source(self) -> Source:
+        return Source("published", "JSSC 2021, Figs. 15 and 16, fitted: colonnade_silicon.csv")
 
     def figures(self) -> ArrayFigures:
         """Leakage is inside the measured energies, at 100 MHz, and not stated apart from them."""

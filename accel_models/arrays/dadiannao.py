@@ -8,24 +8,17 @@ from pydantic import Field
 
 from accel_models.arrays.array import Array, Datapath
 from accel_models.arrays.operands import refuse_wider
-from accel_models.energy import ArrayFigures, array_figures
+from accel_models.energy import SYNTHESIS, ArrayFigures, array_figures
+from accel_models.parts import Source
 from accel_models.precision import Precision
 from accel_models.workload import Layer
 
 
-class DaDianNao(Array):
-    """Bit-parallel tiles: `rows` along input channels, `columns` along the filters of all tiles.
+class FixedMultipliers(Array):
+    """Multipliers of one width: narrower operands are read and multiplied as if they had it."""
 
-    Every product takes a cycle of one multiplier, however narrow its operands.
-    """
-
-    family: Literal["dadiannao"]
     widest_bits: int = Field(gt=0, le=32)
     """Width of the multipliers."""
-
-    def datapath(self, layer: Layer, widths: Precision) -> Datapath:
-        refuse_wider(widths, self.widest_bits)
-        return Datapath(rows=self.rows, columns=self.columns)
 
     def buffered(self, widths: Precision) -> Precision:
         return Precision(self.widest_bits, self.widest_bits)
@@ -36,3 +29,17 @@ class DaDianNao(Array):
 
     def figures(self) -> ArrayFigures:
         return array_figures(self.rows, self.columns, self.widest_bits, self.widest_bits)
+
+    @property
+    def figures_source(self) -> Source:
+        return SYNTHESIS
+
+
+class DaDianNao(FixedMultipliers):
+    """Bit-parallel tiles: `rows` along input channels, `columns` along the filters of all tiles."""
+
+    family: Literal["dadiannao"]
+
+    def datapath(self, layer: Layer, widths: Precision) -> Datapath:
+        refuse_wider(widths, self.widest_bits)
+        return Datapath(rows=self.rows, columns=self.columns)

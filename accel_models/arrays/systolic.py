@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
-
-from accel_models.arrays.array import Array, Datapath, LaneRule
+from accel_models.arrays.array import Datapath, LaneRule
+from accel_models.arrays.dadiannao import FixedMultipliers
 from accel_models.arrays.operands import refuse_wider
-from accel_models.energy import ArrayFigures, array_figures
 from accel_models.precision import Precision
 from accel_models.workload import Layer
 
 
-class Systolic(Array):
+class Systolic(FixedMultipliers):
     """Operands move one multiplier further every cycle; convolutions are products of matrices.
 
     ``weight``: every multiplier holds a weight, rows going along the window, and inputs stream
@@ -28,8 +26,6 @@ class Systolic(Array):
 
     family: Literal["systolic"]
     stationary: Literal["weight", "output"]
-    widest_bits: int = Field(gt=0, le=32)
-    """Width of the multipliers."""
 
     def datapath(self, layer: Layer, widths: Precision) -> Datapath:
         refuse_wider(widths, self.widest_bits)
@@ -39,13 +35,3 @@ class Systolic(Array):
         return Datapath(
             rows=1, columns=self.columns, windows=self.rows, fold_overhead=self.rows + crossing
         )
-
-    def buffered(self, widths: Precision) -> Precision:
-        return Precision(self.widest_bits, self.widest_bits)
-
-    @property
-    def operations_per_cycle(self) -> int:
-        return self.rows * self.columns
-
-    def figures(self) -> ArrayFigures:
-        return array_figures(self.rows, self.columns, self.widest_bits, self.widest_bits)
