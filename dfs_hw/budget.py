@@ -1,14 +1,15 @@
-"""Budgets as people write them, and the switch that holds training to one."""
+"""Budgets as people write them."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from accel_models.errors import InputError
-from dfs_hw.hardware_cost import UNITS, HardwareCost
+from dfs_hw.hardware_cost import UNITS, RelativeCost
 
 _PREFIXES = {
     "": 1.0,
@@ -24,27 +25,32 @@ _PREFIXES = {
     "G": 1e9,
     "T": 1e12,
 }
-_NUMBER = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(.*?)\s*")
-
+_NUMBER = re.compile(r"\s*((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*(.*?)\s*")
+_PERCENTILE = re.compile(r"p([5-9][0-9])")
 
 TOLERANCE = 0.025
-"""Share of a budget by which the mean cost may miss it and still count as on target."""
-
-GROWTH = 1.2
+"""Share of a budget by which the cost may miss it and still count as on target."""
+ROUNDING = 1e-6
+"""Share of a bound that is put down to float32, so that the bound itself can be asked for."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """A mean cost per input to stay within."""
+    """A cost per input to stay within, on average or for a share of the inputs."""
 
     text: str
     """As it was written."""
     fraction: float
     """Of the cost of the highest precision everywhere."""
+    statistic: str = "mean"
+    """Of the inputs' costs: ``mean``, or a percentile from ``p50`` to ``p99``."""
 
     @classmethod
-    def parse(cls, text: str | float, cost: HardwareCost) -> Budget:
+    def parse(cls, text: str | float, cost: RelativeCost) -> Budget:
         """Read ``0.6``, ``60%``, or an amount such as ``45uJ``, ``0.8ms``, ``3nJs``, ``2GBitOps``.
+
+        A budget is for the mean over inputs; ``45uJ@p95`` is for the 95th percentile, so that one
+        input in twenty may cost more.
 
         Args:
             text: a share of the cost at the highest precision, or an absolute amount per input.
@@ -54,60 +60,75 @@ class Budget:
             InputError: if the text is no budget, its unit does not fit the metric, or no choices
                 can meet it.
         """
-        match = _NUMBER.fullmatch(str(text))
+        text = str(text).strip()
+        amount, at, statistic = text.partition("@")
+        statistic = statistic.strip() if at else "mean"
+        check_statistic(statistic, cost.metric, f"budget '{text}': ")
+        match = _NUMBER.fullmatch(amount)
         if match is None:
-            raise InputError(
-                f"'{text}' is not a budget: write a share such as 0.6 or 60%, or an amount such "
-                f"as 45u{UNITS[cost.metric]}"
-            )
+            raise InputError(f"'{text}' is not a budget: write {_examples(cost.metric)}")
         number, unit = float(match[1]), match[2]
         if unit == "%":
             fraction = number / 100
         elif unit == "":
             fraction = number
         else:
-            fraction = number * _scale(str(text), unit, cost.metric) / cost.reference
-        _check_reachable(str(text), fraction, cost)
-        return cls(str(text).strip(), fraction)
+            fraction = number * _scale(text, unit, cost.metric) / cost.reference
+        _check_reachable(text, fraction, cost)
+        return cls(text, fraction, statistic)
+
+    def cost_of(self, costs: Tensor | np.ndarray) -> float:
+        """The one figure, of the costs [N] of N inputs, that is held against the budget."""
+        return statistic_of(costs, self.statistic)
 
     def __str__(self) -> str:
         return self.text
 
 
-class SignSwitch:
-    """DFS's controller: price the cost while a batch is over budget, reward it while under.
+def statistic_of(costs: Tensor | np.ndarray, statistic: str = "mean") -> float:
+    """Mean or percentile of the costs [N] of N inputs, in their unit.
 
-    The upward push is what brings back gates that have closed for good. The cost is the mean over
-    the batch, relative to the highest precision, so the strength depends neither on the batch size
-    nor on the depth, unlike the original's.
+    A percentile is NumPy's: linear between the two inputs nearest to it.
+    """
+    values = costs.detach().cpu().numpy() if isinstance(costs, Tensor) else np.asarray(costs)
+    values = values.astype(np.float64)
+    match = _PERCENTILE.fullmatch(statistic)
+    return float(np.percentile(values, int(match[1])) if match else values.mean())
 
-    The push only wins where it outweighs what precision is worth to the task, which nobody knows
-    beforehand: so it starts gentle and grows with every epoch that ends off target.
+
+def check_statistic(statistic: str, metric: str, context: str = "") -> None:
+    """Refuse what cannot be held to a budget.
 
     Args:
-        target: mean cost to reach, relative to the highest precision everywhere.
-        strength: of the push at first, in loss per unit of relative cost.
+        context: what the message begins with.
+
+    Raises:
+        InputError: if the statistic is unknown, or the metric has it of all inputs together only.
     """
+    if statistic == "mean":
+        return
+    if _PERCENTILE.fullmatch(statistic) is None:
+        raise InputError(
+            f"{context}'{statistic}' is no statistic of inputs: write mean, or p50 to p99"
+        )
+    if metric == "edp":
+        raise InputError(
+            f"{context}the metric edp is mean energy times mean latency, and has no percentiles"
+        )
 
-    def __init__(self, target: float, strength: float) -> None:
-        self.target, self.strength = target, strength
 
-    def __call__(self, costs: Tensor) -> Tensor:
-        """Term to add to the loss, from the relative cost [N] of each input; waits for no device.
-
-        The gradient is ``strength`` times that of the mean cost, with the sign of the excess.
-        """
-        mean = costs.mean()
-        sign = (mean.detach() > self.target).to(mean.dtype) * 2 - 1
-        return sign * self.strength * mean
-
-    def adapt(self, cost: float) -> None:
-        """Grow stronger after an epoch of the given mean cost, unless that is on target."""
-        if abs(cost - self.target) > TOLERANCE * self.target:
-            self.strength *= GROWTH
+def _examples(metric: str) -> str:
+    if metric not in UNITS:
+        return "a share such as 0.6 or 60%"
+    return f"a share such as 0.6 or 60%, or an amount such as 45u{UNITS[metric]}"
 
 
 def _scale(text: str, unit: str, metric: str) -> float:
+    if metric not in UNITS:
+        raise InputError(
+            f"budget '{text}': the metric {metric} has no unit such as '{unit}', only shares: "
+            f"write {_examples(metric)}"
+        )
     wanted = UNITS[metric]
     plain = unit.replace("·", "").replace("*", "").replace(" ", "")
     if not plain.lower().endswith(wanted.lower()):
@@ -120,12 +141,15 @@ def _scale(text: str, unit: str, metric: str) -> float:
     return _PREFIXES[prefix]
 
 
-def _check_reachable(text: str, fraction: float, cost: HardwareCost) -> None:
+def _check_reachable(text: str, fraction: float, cost: RelativeCost) -> None:
     floor, ceiling = cost.floor, cost.ceiling
-    if not floor <= fraction <= ceiling:
-        unit = UNITS[cost.metric]
-        raise InputError(
-            f"budget '{text}' is {fraction:.3g} of the {cost.metric} at the highest precision, "
-            f"and only {floor:.3f} to {ceiling:.3f} can be reached "
-            f"({floor * cost.reference:.3g} to {ceiling * cost.reference:.3g} {unit})"
-        )
+    if floor * (1 - ROUNDING) <= fraction <= ceiling * (1 + ROUNDING):
+        return
+    amounts = ""
+    if cost.metric in UNITS:
+        low, high = floor * cost.reference, ceiling * cost.reference
+        amounts = f" ({low:.3g} to {high:.3g} {UNITS[cost.metric]})"
+    raise InputError(
+        f"budget '{text}' is {fraction:.3g} of the {cost.metric} cost at the highest precision, "
+        f"and only {floor:.3f} to {ceiling:.3f} can be reached{amounts}"
+    )

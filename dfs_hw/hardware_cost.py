@@ -1,92 +1,238 @@
-"""The price of a network's choices, as a loss: a `CostTable` made differentiable."""
+"""The price of a network's choices, as a loss: what a machine charges, or what the paper counts."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from accel_models.cost_table import CostTable, Metric
 from accel_models.errors import InputError
+from accel_models.precision import Precision
 
 UNITS = {"energy": "J", "latency": "s", "edp": "Js", "bitops": "BitOps"}
 METRICS = tuple(UNITS)
+"""What a machine's cost table can be asked for."""
+PAPER = "paper"
+"""The metric of `BlockCost`."""
+PAPER_BITS = 32
+"""Width that DFS charges for a block in floating point."""
 
 
-class HardwareCost(nn.Module):
-    """What one input costs on a machine, relative to the highest precision everywhere.
+class RelativeCost(nn.Module):
+    """What one input costs, relative to the highest precision everywhere.
 
-    Every metric is a sum over units and always-run layers, but for the energy-delay product
-    (`edp`): that is expected energy times expected latency, as of a long stream of inputs.
+    Every cost is a sum over units and what always runs, or a product of such sums.
 
     Args:
-        table: costs of the network's units on the machine.
-        metric: energy, latency, edp or bitops.
-
-    Attributes:
-        reference: cost of one input at the highest precision everywhere in a network without
-            gates, in J, s, J s or BitOps.
+        metric: name of what is counted.
+        units: names of the U decision units.
+        choices: K options in the order of choice indices.
+        unit_costs: [summands, U, K], each summand relative to its own reference.
+        fixed: [summands], of what no choice changes.
+        reference: what a relative cost of 1 amounts to, in units of the metric.
+        offered: bool [U, K], what each unit may choose; everything if None. The cost of what is
+            not offered never counts.
 
     Raises:
-        InputError: if the metric is unknown.
-        InfeasibleError: if the machine cannot run one of the choices.
+        InputError: if `offered` is of another shape, or leaves a unit nothing to choose.
     """
 
     unit_costs: Tensor
     fixed: Tensor
+    offered: Tensor
 
-    def __init__(self, table: CostTable, metric: str = "energy") -> None:
+    def __init__(
+        self,
+        metric: str,
+        units: Sequence[str],
+        choices: Sequence[Precision],
+        unit_costs: np.ndarray,
+        fixed: np.ndarray,
+        reference: float,
+        offered: ArrayLike | None = None,
+    ) -> None:
         super().__init__()
-        if metric not in METRICS:
-            raise InputError(f"no metric is called '{metric}': choose from {', '.join(METRICS)}")
-        self.metric, self.units, self.choices = metric, tuple(table.units), tuple(table.choices)
-        summands = _summands(metric)
-        parts = [table.costs(summand) for summand in summands]
-        totals = [table.reference(summand) for summand in summands]
-        self.reference = math.prod(totals)
-        relative = [costs / total for (_, costs), total in zip(parts, totals, strict=True)]
-        fixed = [part[0] / total for part, total in zip(parts, totals, strict=True)]
-        self.register_buffer("unit_costs", torch.tensor(np.stack(relative), dtype=torch.float32))
+        self.metric, self.units, self.choices = metric, tuple(units), tuple(choices)
+        self.reference = reference
+        mask = _offered(offered, self.units, self.choices)
+        self.register_buffer("unit_costs", torch.tensor(unit_costs, dtype=torch.float32))
         self.register_buffer("fixed", torch.tensor(fixed, dtype=torch.float32))
+        self.register_buffer("offered", torch.from_numpy(mask))
 
     @property
     def floor(self) -> float:
-        """The lowest mean cost any choices can reach (for edp: a bound)."""
-        return float((self.fixed + self.unit_costs.amin(2).sum(1)).prod())
+        """The lowest mean cost any choices on offer can reach (for edp: a bound)."""
+        cheapest = self.unit_costs.masked_fill(~self.offered, math.inf).amin(2)
+        return self._total(cheapest)
 
     @property
     def ceiling(self) -> float:
-        """The highest mean cost: a little over 1, since gates cost something (for edp: a bound)."""
-        return float((self.fixed + self.unit_costs.amax(2).sum(1)).prod())
+        """The highest mean cost: a little over 1 where gates cost something (for edp: a bound)."""
+        dearest = self.unit_costs.masked_fill(~self.offered, -math.inf).amax(2)
+        return self._total(dearest)
+
+    def _total(self, per_unit: Tensor) -> float:
+        return float((self.fixed.double() + per_unit.double().sum(1)).prod())
 
     def forward(self, gates: Tensor) -> Tensor:
-        """Relative cost of each input.
+        """Relative cost of each input; waits for no device.
 
         Args:
             gates: [N, units, choices], one-hot or probabilities.
 
         Returns:
-            [N], relative to the highest precision everywhere without gates. For edp, values
-            whose mean is the product of the two means.
+            float32 [N]. For edp, values whose mean is the product of the two means.
         """
         expected = (len(self.units), len(self.choices))
         if gates.ndim != 3 or gates.shape[1:] != expected:
             raise ValueError(
-                f"gates of shape {list(gates.shape)} do not fit a table of {expected[0]} units "
+                f"gates of shape {list(gates.shape)} do not fit {expected[0]} units "
                 f"({', '.join(self.units)}) and {expected[1]} choices "
                 f"({', '.join(map(str, self.choices))})"
             )
-        sums = self.fixed[:, None] + torch.einsum("nuk,muk->mn", gates, self.unit_costs)
-        return sums[0] if len(sums) == 1 else sums[0] * sums[1].mean()
+        # In half precision a sum over many units would be off by more than a budget's tolerance.
+        with torch.autocast(gates.device.type, enabled=False):
+            chosen = torch.einsum("nuk,muk->mn", gates.to(self.unit_costs.dtype), self.unit_costs)
+            sums = self.fixed[:, None] + chosen
+            return sums[0] if len(sums) == 1 else sums[0] * sums[1].mean()
 
     def of_choices(self, choices: Tensor) -> Tensor:
-        """Relative cost [N] of choices given by index, [N, units]."""
+        """Relative cost [N] of choices given by index, int64 [N, units].
+
+        Raises:
+            InputError: if a unit took a choice that it does not offer.
+        """
         one_hot = nn.functional.one_hot(choices.long(), len(self.choices))
-        return self(one_hot.to(self.unit_costs))
+        costs = self(one_hot.to(self.unit_costs))
+        foreign = (one_hot.bool() & ~self.offered).any(0).nonzero()
+        if len(foreign):
+            unit, choice = foreign[0].tolist()
+            raise InputError(f"unit '{self.units[unit]}' does not offer '{self.choices[choice]}'")
+        return cast(Tensor, costs)
 
 
-def _summands(metric: str) -> tuple[Metric, ...]:
-    return ("energy", "latency") if metric == "edp" else (cast(Metric, metric),)
+class HardwareCost(RelativeCost):
+    """What one input costs on a machine: a `CostTable` made differentiable.
+
+    The energy-delay product (`edp`) is expected energy times expected latency, as of a long stream
+    of inputs. The reference is one input at the highest precision everywhere in a network without
+    gates, in J, s, J s or BitOps.
+
+    Args:
+        table: costs of the network's units on the machine.
+        metric: energy, latency, edp or bitops.
+        offered: bool [units, choices], what each unit may choose; everything if None.
+
+    Raises:
+        InputError: if the metric is unknown, or `offered` does not fit.
+        InfeasibleError: if the machine cannot run a choice where it is offered.
+    """
+
+    def __init__(
+        self, table: CostTable, metric: str = "energy", offered: ArrayLike | None = None
+    ) -> None:
+        if metric not in METRICS:
+            raise InputError(f"no metric is called '{metric}': choose from {', '.join(METRICS)}")
+        table = _without_what_nobody_runs(table, _offered(offered, table.units, table.choices))
+        summands: tuple[Metric, ...] = (cast(Metric, metric),)
+        if metric == "edp":
+            summands = ("energy", "latency")
+        parts = [table.costs(summand) for summand in summands]
+        totals = [table.reference(summand) for summand in summands]
+        pairs = list(zip(parts, totals, strict=True))
+        super().__init__(
+            metric,
+            table.units,
+            table.choices,
+            np.stack([costs / total for (_, costs), total in pairs]),
+            np.array([fixed / total for (fixed, _), total in pairs]),
+            math.prod(totals),
+            offered,
+        )
+
+
+class BlockCost(RelativeCost):
+    """What DFS counts (Shen et al., AAAI 2020, released code): the mean of (b/32)^2 over blocks.
+
+    All gated blocks weigh the same; what always runs, gates included, is free, and so is a skipped
+    block. Full precision costs 1 whether it is offered or not, so that "30%" means what it means
+    in the paper. With weights and activations of different widths, a block costs w*a/32^2
+    (FracTrain, Fu et al., NeurIPS 2020). The reference is the number of blocks.
+
+    Args:
+        units: names of the gated blocks.
+        choices: in the order of choice indices.
+        offered: bool [units, choices], what each unit may choose; everything if None.
+    """
+
+    def __init__(
+        self,
+        units: Sequence[str],
+        choices: Sequence[Precision],
+        offered: ArrayLike | None = None,
+    ) -> None:
+        each = np.array([block_cost(choice) for choice in choices]) / len(units)
+        super().__init__(
+            PAPER,
+            units,
+            choices,
+            np.tile(each, (1, len(units), 1)),
+            np.zeros(1),
+            float(len(units)),
+            offered,
+        )
+
+
+def block_cost(choice: Precision) -> float:
+    """What DFS charges for a block, relative to full precision."""
+    return 1.0 if choice.full else choice.bitops_per_mac / PAPER_BITS**2
+
+
+def cost_of(table: CostTable, metric: str, offered: ArrayLike | None = None) -> RelativeCost:
+    """The cost of a network by any metric: those of its table, or ``paper``.
+
+    Args and errors are those of `HardwareCost`.
+    """
+    known = (*METRICS, PAPER)
+    if metric not in known:
+        raise InputError(f"no metric is called '{metric}': choose from {', '.join(known)}")
+    if metric == PAPER:
+        return BlockCost(table.units, table.choices, offered)
+    return HardwareCost(table, metric, offered)
+
+
+def _offered(
+    offered: ArrayLike | None, units: Sequence[str], choices: Sequence[Precision]
+) -> np.ndarray:
+    """What each unit may choose, bool [units, choices]."""
+    shape = (len(units), len(choices))
+    if offered is None:
+        return np.ones(shape, dtype=bool)
+    mask = offered.cpu().numpy() if isinstance(offered, Tensor) else np.asarray(offered)
+    mask = mask.astype(bool)
+    if mask.shape != shape:
+        raise InputError(
+            f"what is offered has shape {list(mask.shape)}, and there are {shape[0]} units of "
+            f"{shape[1]} choices"
+        )
+    for unit, some in zip(units, mask.any(1), strict=True):
+        if not some:
+            raise InputError(f"unit '{unit}' offers nothing to choose from")
+    return mask
+
+
+def _without_what_nobody_runs(table: CostTable, offered: np.ndarray) -> CostTable:
+    """The table, silent about choices that the machine cannot run where they are not offered."""
+    asked = {
+        (layer, choice): reason
+        for (layer, choice), reason in table.infeasible.items()
+        if offered[table.unit_of_layer[layer], choice]
+    }
+    return replace(table, infeasible=asked)

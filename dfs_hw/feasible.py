@@ -1,0 +1,204 @@
+"""The last few percent to a budget, without training: one price of cost for all gates.
+
+Every choice's logit is lowered by tau times its cost, and tau is found by bisection on held-out
+inputs. A single scalar is the Lagrange multiplier of the budget: it takes away precision where the
+gates were least sure of it.
+
+On ordinarily trained gates this is for the last few percent only. Further out the cost stays flat
+and then falls off a cliff, as do the accuracy and the gates' reading of their inputs; a gate that
+was trained with the price as an input goes further (`price` of `DynamicNetwork`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from accel_models.errors import InputError
+from dfs_hw.budget import check_statistic, statistic_of
+from dfs_hw.hardware_cost import RelativeCost
+from dfs_hw.record import evaluate
+
+if TYPE_CHECKING:
+    from dfs_hw.data import Dataset
+    from dfs_hw.networks import DynamicNetwork
+
+STEPS = tuple(2.0**exponent for exponent in range(-2, 5))
+"""Shifts tried, up or down, until the cost has passed the target. The largest makes the dearest
+choice of an average unit some million times less likely than the cheapest."""
+HALVINGS = 12
+"""At most, of the interval in which the cost passes the target."""
+CLIFF = 0.02
+"""Accuracy lost beyond which meeting a budget this way is no fair trade."""
+
+
+@dataclass(frozen=True)
+class Feasible:
+    """How a network was brought to its budget, or as near as it would go."""
+
+    target: float
+    """Of the cost, relative to the highest precision everywhere."""
+    statistic: str
+    """Of the inputs' costs: ``mean``, or ``p50`` to ``p99``."""
+    tau: float
+    """Logits that the dearest choice of an average unit lost against its cheapest; below 0 where
+    there was budget left to spend."""
+    cost_before: float
+    cost_after: float
+    accuracy_before: float
+    accuracy_after: float
+    met: bool
+    """Whether the cost is within the tolerance of the target."""
+    cliff: bool
+    """Whether the accuracy fell by more than `CLIFF`: train longer rather than use this."""
+    evaluations: int
+    """Passes over the data set it took."""
+
+
+class Look(NamedTuple):
+    """What a network costs and does at one shift."""
+
+    tau: float
+    cost: float
+    accuracy: float
+
+
+def meet_budget(
+    network: DynamicNetwork,
+    dataset: Dataset,
+    cost: RelativeCost,
+    target: float,
+    *,
+    statistic: str = "mean",
+    tolerance: float = 0.02,
+    price: float | None = None,
+) -> Feasible:
+    """Shift the gates' logits by the cost of their choices until a budget is met.
+
+    The shift is added to ``network.shift``, and with it saved. Wherever the search ends, the cost
+    is no further from the target than before, and not over the budget if it was not over before.
+    At an error or Ctrl-C the network is as it was.
+
+    Args:
+        network: its shift is changed; nothing else is.
+        dataset: held-out inputs, not those that accuracy is reported on.
+        cost: of the network's choices.
+        target: cost to reach, relative to the highest precision everywhere.
+        statistic: of the inputs' costs, ``mean`` or a percentile, ``p50`` to ``p99``.
+        tolerance: share of the target by which the cost may miss it, either way.
+        price: of cost, for gates that take one.
+
+    Raises:
+        InputError: if the target, the tolerance or the statistic makes no sense.
+    """
+    check_statistic(statistic, cost.metric)
+    if not (0 < target < math.inf and 0 <= tolerance < 1):
+        raise InputError(
+            f"cannot meet a budget of {target} within {tolerance:.0%}: the budget must be above 0, "
+            "the tolerance from 0 to below 100%"
+        )
+    found = network.shift.clone()
+    per_tau = torch.zeros_like(found)
+
+    def look(tau: float) -> Look:
+        nonlocal per_tau
+        network.shift.copy_(found + tau * per_tau)
+        result = evaluate(network, dataset, price=price)
+        choices = result.choices.to(cost.unit_costs.device)
+        if tau == 0:
+            per_tau = shift_per_tau(cost, choices).to(found.device)
+        return Look(tau, statistic_of(cost.of_choices(choices), statistic), result.accuracy)
+
+    settled = found
+    try:
+        looks = search(look, target, tolerance)
+        best = nearest(looks, target, tolerance)
+        settled = found + best.tau * per_tau
+    finally:
+        network.shift.copy_(settled)
+    before = looks[0]
+    return Feasible(
+        target,
+        statistic,
+        best.tau,
+        before.cost,
+        best.cost,
+        before.accuracy,
+        best.accuracy,
+        met=_on_target(best, target, tolerance),
+        cliff=before.accuracy - best.accuracy > CLIFF,
+        evaluations=len(looks),
+    )
+
+
+def shift_per_tau(cost: RelativeCost, choices: Tensor) -> Tensor:
+    """What a tau of 1 takes from each logit, float32 [units, K].
+
+    It is the cost that one more input adds by each choice, above the unit's cheapest, and scaled so
+    that the dearest of an average unit loses one logit. All units pay the same price per cost. A
+    product of sums (edp) is taken at its slope.
+
+    Args:
+        choices: int64 [N, units], at which the slope is taken.
+    """
+    shares = functional.one_hot(choices, len(cost.choices)).to(cost.unit_costs).mean(0)[None]
+    with torch.enable_grad():
+        shares.requires_grad_()
+        (slope,) = torch.autograd.grad(cost(shares).sum(), shares)
+    cheapest = slope[0].masked_fill(~cost.offered, math.inf).amin(1, keepdim=True)
+    above = (slope[0] - cheapest).masked_fill(~cost.offered, 0)
+    average = above.amax(1).mean()
+    return above / average if average > 0 else above
+
+
+def search(look: Callable[[float], Look], target: float, tolerance: float) -> list[Look]:
+    """Look for a shift whose cost is on target: first by doubling, then by halving.
+
+    The cost need not fall steadily with tau; a place where it passes the target is enough.
+
+    Returns:
+        Every look taken, the first at tau 0; ends with the first that is on target.
+    """
+    looks = [look(0.0)]
+    start = looks[0]
+    over = start.cost > target
+    inner, outer = 0.0, None
+    for step in STEPS:
+        if _on_target(looks[-1], target, tolerance):
+            return looks
+        looks.append(look(step if over else -step))
+        if (looks[-1].cost > target) != over:
+            outer = looks[-1].tau
+            break
+        inner = looks[-1].tau
+    for _ in range(HALVINGS):
+        if outer is None or _on_target(looks[-1], target, tolerance):
+            break
+        middle = (inner + outer) / 2
+        looks.append(look(middle))
+        if (looks[-1].cost > target) == over:
+            inner = middle
+        else:
+            outer = middle
+    return looks
+
+
+def nearest(looks: Sequence[Look], target: float, tolerance: float) -> Look:
+    """The look nearest to the target, of equals the one that shifts least.
+
+    Where the first is within the budget, none over it will do.
+    """
+    limit = target * (1 + tolerance)
+    within = [look for look in looks if look.cost <= limit]
+    allowed = within if looks[0].cost <= limit else looks
+    return min(allowed, key=lambda look: (abs(look.cost - target), abs(look.tau)))
+
+
+def _on_target(look: Look, target: float, tolerance: float) -> bool:
+    return abs(look.cost - target) <= tolerance * target

@@ -1,0 +1,88 @@
+"""Networks by name: the CIFAR ResNets, and any that are registered beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from accel_models.errors import InputError
+from accel_models.precision import Precision, parse_choices
+from dfs_hw.networks.cifar_resnet import DEPTHS, WIDTHS, BasicBlock, CifarResNet
+from dfs_hw.networks.design import Design
+from dfs_hw.networks.dynamic import DynamicNetwork
+from dfs_hw.networks.make_dynamic import make_dynamic
+
+Builder = Callable[[int, int, Sequence[int]], nn.Module]
+
+NETWORKS: dict[str, tuple[Builder, Sequence[str] | type[nn.Module] | None]] = {}
+"""Builder (of classes, image channels and stage widths) and blocks to gate, by network name."""
+
+
+def register_network(
+    name: str, builder: Builder, blocks: Sequence[str] | type[nn.Module] | None = None
+) -> None:
+    """Let `build_network`, training and checkpoints know a model by name.
+
+    Args:
+        builder: called with the number of classes, the channels of the image, and the widths of
+            the stages (which it may disregard).
+        blocks: see `make_dynamic`.
+    """
+    NETWORKS[name] = (builder, blocks)
+
+
+def build_network(
+    name: str,
+    choices: str | tuple[Precision, ...],
+    classes: int,
+    in_channels: int = 3,
+    *,
+    image_size: Sequence[int] = (32, 32),
+    widths: Sequence[int] = WIDTHS,
+    design: Design | Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> DynamicNetwork:
+    """A fresh network by name, such as ``resnet38``; equal seeds give equal weights.
+
+    Raises:
+        InputError: if the name is unknown.
+    """
+    if name not in NETWORKS:
+        raise InputError(f"no network is called '{name}': choose from {', '.join(NETWORKS)}")
+    if not isinstance(design, Design):
+        design = Design.from_dict(design or {})
+    options = parse_choices(choices)
+    shape = {
+        "name": name,
+        "choices": ",".join(map(str, options)),
+        "classes": classes,
+        "in_channels": in_channels,
+        "image_size": list(image_size),
+        "widths": list(widths),
+        "design": asdict(design),
+    }
+    builder, blocks = NETWORKS[name]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make_dynamic(
+            builder(classes, in_channels, widths),
+            options,
+            image=(in_channels, *image_size),
+            blocks=blocks,
+            design=design,
+            name=name,
+            shape=shape,
+        )
+
+
+def _cifar_resnet(depth: int, classes: int, channels: int, widths: Sequence[int]) -> nn.Module:
+    return CifarResNet(depth, classes, channels, widths)
+
+
+for _depth in DEPTHS:
+    register_network(f"resnet{_depth}", partial(_cifar_resnet, _depth), BasicBlock)

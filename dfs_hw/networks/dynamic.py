@@ -1,0 +1,298 @@
+"""A network that decides, per input, how each of its residual blocks runs.
+
+`DynamicNetwork` holds an ordinary PyTorch model whose residual blocks have been replaced by
+`GatedUnit`s (see `make_dynamic`), and the gate that decides them one after another while the
+model's own forward runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from accel_models.errors import InputError
+from accel_models.precision import Precision
+from dfs_hw.distributed import all_summed
+from dfs_hw.gates import Gate, decide
+from dfs_hw.networks.branches import GatedUnit
+from dfs_hw.networks.design import Design
+from dfs_hw.quantize.layers import PrecisionNorm
+from dfs_hw.quantize.observer import Observer
+
+Branches = Literal["chosen", "all"]
+
+
+class Outcome(NamedTuple):
+    """What a network made of a batch of N inputs."""
+
+    logits: Tensor
+    """[N, classes]."""
+    gates: Tensor | None
+    """Straight-through one-hot choices [N, units, choices]; None if the choices were forced."""
+    choices: Tensor
+    """Index of each choice [N, units], int64."""
+
+
+class DynamicNetwork(nn.Module):
+    """A model whose units are decided per input.
+
+    Args:
+        name: of the network.
+        model: its blocks replaced by units; returns logits, or an object that has them.
+        units: the units inside `model`, in execution order, with one conductor.
+        gate: decides them.
+        choices: what a decision chooses from.
+        design: as the units and the gate were built.
+        image: channels, height and width of the images it was built for.
+        shape: arguments of `build_network` that make such a network again, as plain JSON; empty
+            if there are none.
+    """
+
+    shift: Tensor
+    offered: Tensor
+
+    def __init__(
+        self,
+        name: str,
+        model: nn.Module,
+        units: Sequence[GatedUnit],
+        gate: Gate,
+        choices: tuple[Precision, ...],
+        design: Design,
+        image: tuple[int, int, int],
+        shape: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        self.name, self.choices, self.design = name, choices, design
+        self.image, self.shape = image, dict(shape)
+        self.model, self.gate = model, gate
+        self.unit_paths = tuple(
+            next(path for path, module in model.named_modules() if module is unit) for unit in units
+        )
+        self.conductor = units[0].conductor
+        offered = torch.tensor([unit.offered for unit in units])
+        self.register_buffer("offered", offered, persistent=False)
+        self.register_buffer("shift", torch.zeros(offered.shape))
+        self.branches: Branches = "chosen"
+
+    @property
+    def blocks(self) -> list[GatedUnit]:
+        """The decision units, in execution order."""
+        return [self.model.get_submodule(path) for path in self.unit_paths]  # type: ignore[misc]
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Names of the decision units, in execution order."""
+        return self.unit_paths
+
+    def uniform(self, choice: Precision | str | int) -> Tensor:
+        """The assignment [units] in which every unit makes the same choice; a unit that cannot be
+        skipped runs at its cheapest precision instead."""
+        parsed = self._known(choice)
+        cheapest = min((c for c in self.choices if not c.is_skip), key=lambda c: c.bitops_per_mac)
+        return torch.tensor(
+            [
+                self.choices.index(parsed if unit.offered[self.choices.index(parsed)] else cheapest)
+                for unit in self.blocks
+            ]
+        )
+
+    def assign(self, choices: Sequence[Precision | str | int]) -> Tensor:
+        """The assignment [units] of the given choices, one for each unit.
+
+        Raises:
+            InputError: if one is none of the unit's choices, or there are too many or too few.
+        """
+        if len(choices) != len(self.units):
+            raise InputError(
+                f"{len(choices)} choices were given for the {len(self.units)} units of {self.name}"
+            )
+        indices = [self.choices.index(self._known(choice)) for choice in choices]
+        for unit, index in zip(self.blocks, indices, strict=True):
+            if not unit.offered[index]:
+                raise InputError(f"unit '{unit.name}' cannot take '{self.choices[index]}'")
+        return torch.tensor(indices)
+
+    def forward(
+        self,
+        x: Tensor,
+        assignment: Tensor | None = None,
+        *,
+        price: Tensor | None = None,
+        noise: Tensor | None = None,
+        temperature: float = 1.0,
+    ) -> Outcome:
+        """Classify a batch of normalised images [N, C, H, W].
+
+        Args:
+            x: the images.
+            assignment: forces choices, by index: [units] the same for all inputs, or [N, units].
+                Only the forced branch runs, and no gate.
+            price: of cost [N], for gates with a knob.
+            noise: added to the gates' logits [N, units, choices]; none decides by argmax.
+            temperature: of the softmax that gates learn through.
+        """
+        if assignment is not None:
+            self._check(assignment, len(x))
+            with self._conducting(_forced(self.units, assignment)):
+                logits = self._logits(x)
+            return Outcome(logits, None, assignment.to(x.device).expand(len(x), -1))
+        decisions = Decisions(self, price, noise, temperature)
+
+        def run(unit: GatedUnit, features: Tensor) -> Tensor:
+            gate = decisions.next(features)
+            if self.training and self.branches == "all":
+                return unit.run_all(features, gate)
+            if self.training and torch.is_grad_enabled():
+                return unit.run_gated(features, gate)
+            return unit.run_chosen(features, gate.argmax(-1))
+
+        with self._conducting(run):
+            logits = self._logits(x)
+        gates = decisions.stacked()
+        return Outcome(logits, gates, gates.argmax(-1))
+
+    def watch(self, x: Tensor, assignment: Tensor, *, price: Tensor | None = None) -> Tensor:
+        """What the gates would choose [N, units, K] while the choices are forced to [units].
+
+        The blocks get no gradient and their statistics stay as they are: only gates can learn.
+        """
+        decisions, forced = Decisions(self, price), _forced(self.units, assignment)
+
+        def run(unit: GatedUnit, features: Tensor) -> Tensor:
+            with torch.enable_grad():
+                decisions.next(features)
+            return forced(unit, features)
+
+        with self._conducting(run), torch.no_grad():
+            self._logits(x)
+        return decisions.stacked()
+
+    @torch.no_grad()
+    def commit(self, inputs: int) -> None:
+        """Take over the statistics that a training step of so many inputs has gathered.
+
+        Every forward pass of a step sees the statistics of the step before, so it does not matter
+        in which order or in which groups the inputs ran. Over several processes, the inputs of all
+        of them count.
+        """
+        observers = [module for module in self.modules() if isinstance(module, Observer)]
+        total = all_summed(self.shift.new_full((1,), inputs))
+        joined = all_summed(torch.cat([o.pending.flatten() for o in observers]))
+        parts = joined.split([observer.pending.numel() for observer in observers])
+        for observer, part in zip(observers, parts, strict=True):
+            pending = part.view_as(observer.pending)
+            observer.absorb(pending, pending[:, 0] / total)
+            observer.pending.zero_()
+
+    def normalize_by_batch(self, wanted: bool) -> None:
+        """Whether batch norms in training use the batch's statistics or their running ones."""
+        for module in self.modules():
+            if isinstance(module, PrecisionNorm):
+                module.by_batch = wanted
+        self.branches = "all" if wanted else "chosen"
+
+    def inherit(self) -> None:
+        """Start all precisions from the batch norms of the highest, the only one trained so far."""
+        for unit in self.blocks:
+            for module in unit.modules():
+                if isinstance(module, PrecisionNorm):
+                    module.inherit(unit.highest)
+
+    @torch.no_grad()
+    def calibrate(self, batches: Sequence[Tensor]) -> None:
+        """Let every precision, everywhere at once, see the same inputs: ranges and batch norms."""
+        was_training = self.training
+        self.train()
+        for choice in self.choices:
+            if choice.is_skip:
+                continue
+            for images in batches:
+                with torch.enable_grad():
+                    self(images, self.uniform(choice))
+                self.commit(len(images))
+        self.train(was_training)
+
+    def _logits(self, x: Tensor) -> Tensor:
+        made = self.model(x)
+        return made if isinstance(made, Tensor) else made.logits
+
+    @contextmanager
+    def _conducting(self, run: Callable[[GatedUnit, Tensor], Tensor]) -> Iterator[None]:
+        self.conductor.run = run
+        try:
+            yield
+        finally:
+            self.conductor.run = None
+
+    def _known(self, choice: Precision | str | int) -> Precision:
+        parsed = Precision.parse(choice)
+        if parsed not in self.choices:
+            names = ", ".join(map(str, self.choices))
+            raise InputError(f"'{parsed}' is none of the network's choices: {names}")
+        return parsed
+
+    def _check(self, assignment: Tensor, inputs: int) -> None:
+        if assignment.shape not in ((len(self.units),), (inputs, len(self.units))):
+            raise ValueError(
+                f"an assignment for {inputs} inputs of {self.name} has shape "
+                f"[{len(self.units)}] or [{inputs}, {len(self.units)}], not "
+                f"{list(assignment.shape)}"
+            )
+        if self.training and self.branches == "all" and assignment.ndim == 2:
+            raise ValueError(
+                "choices forced per input split the batch, whose statistics batch norm uses"
+            )
+
+
+class Decisions:
+    """The gates' decisions of one forward pass, unit after unit."""
+
+    def __init__(
+        self,
+        network: DynamicNetwork,
+        price: Tensor | None,
+        noise: Tensor | None = None,
+        temperature: float = 1.0,
+    ) -> None:
+        self.network, self.price, self.noise = network, price, noise
+        self.temperature = temperature
+        self.state: Any = None
+        self.gates: list[Tensor] = []
+
+    def next(self, features: Tensor) -> Tensor:
+        """Straight-through one-hot choices [N, K] of the next unit, which reads `features`."""
+        network, unit = self.network, len(self.gates)
+        if unit == 0:
+            self.state = network.gate.begin(features, self.price)
+        logits, self.state = network.gate(unit, features, self.state)
+        gate = decide(
+            logits - network.shift[unit],
+            network.offered[unit],
+            estimator="straight-through" if self.noise is None else "gumbel",
+            temperature=self.temperature,
+            noise=None if self.noise is None else self.noise[:, unit],
+            ties_run_both="ties-run-both" in network.design.faults,
+        )
+        self.gates.append(gate)
+        return gate
+
+    def stacked(self) -> Tensor:
+        """[N, units, K]."""
+        return torch.stack(self.gates, 1)
+
+
+def _forced(names: tuple[str, ...], assignment: Tensor) -> Callable[[GatedUnit, Tensor], Tensor]:
+    number = {name: index for index, name in enumerate(names)}
+
+    def run(unit: GatedUnit, features: Tensor) -> Tensor:
+        wanted = assignment[..., number[unit.name]]
+        if wanted.ndim == 0:
+            return unit.run(features, int(wanted))
+        return unit.run_chosen(features, wanted.to(features.device))
+
+    return run

@@ -1,0 +1,260 @@
+"""Layers of a network whose width is set from outside: convolution, linear layer, batch norm.
+
+All layers of a decision unit read the same `Dial`, so a block written for ordinary PyTorch layers
+runs at any of its precisions without knowing of them.
+
+A quantised layer convolves integer-valued tensors and scales the sum once afterwards. Sums of
+integers below 2^24 are exact in float32 whatever the order of addition, so the result does not
+depend on which other inputs share the batch, and equals an integer machine's. (Only sums near the
+extremes of 8-bit operands over more than 500 products could exceed that; and the quantiser family
+"minmax", whose zero lies between levels, computes on rounded numbers instead.)
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from accel_models.precision import Precision
+from dfs_hw.distributed import summed_over_ranks
+from dfs_hw.quantize.observer import Observer
+from dfs_hw.quantize.quantizers import Family, family
+
+IMAGE_BITS = 8
+"""Width of the pixels that the first layer reads, at every precision of its weights."""
+
+NORMAL = family("normal")
+
+
+class Dial:
+    """Which of its precisions a decision unit runs at; its layers all read it."""
+
+    def __init__(self, index: int = 0) -> None:
+        self.index = index
+
+
+class _QuantizedLayer(nn.Module):
+    """Weights shared by several precisions, and a quantiser for each operand."""
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        precisions: tuple[Precision, ...],
+        dial: Dial,
+        quantizers: Family,
+        *,
+        signed: bool,
+        reads_image: bool = False,
+    ) -> None:
+        super().__init__()
+        self.precisions, self.dial, self.reads_image = precisions, dial, reads_image
+        self.weight = nn.Parameter(weight.detach())
+        self.bias = None if bias is None else nn.Parameter(bias.detach())
+        bits = tuple(IMAGE_BITS if reads_image else p.activation_bits for p in precisions)
+        self.weights = quantizers.weights(tuple(p.weight_bits for p in precisions), self.weight)
+        self.activations = quantizers.activations(bits, signed)
+
+    def forward(self, x: Tensor) -> Tensor:
+        index = self.dial.index
+        if self.precisions[index].full:
+            return self._multiply(x, self.weight, self.bias)
+        x_values, x_scale = self.activations(x, index)
+        w_values, w_scale = self.weights(self.weight, index)
+        out = self._multiply(x_values, w_values, None) * (x_scale * w_scale)
+        return out if self.bias is None else out + self._spread(self.bias)
+
+    def _multiply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        raise NotImplementedError
+
+    def _spread(self, bias: Tensor) -> Tensor:
+        return bias
+
+    def extra_repr(self) -> str:
+        return "precisions=" + ",".join(map(str, self.precisions))
+
+
+class QuantizedConv2d(_QuantizedLayer):
+    """A convolution whose width is set by a dial.
+
+    Args:
+        conv: gives geometry, weights and bias; zero padding, no dilation.
+        precisions: what it can run at; the dial is an index into them.
+        dial: shared with the other layers of its unit.
+        quantizers: how operands are rounded.
+        signed: True if inputs can be negative.
+        reads_image: True if the input is the (normalised, so signed) image of 8-bit pixels.
+    """
+
+    def __init__(
+        self,
+        conv: nn.Conv2d,
+        precisions: tuple[Precision, ...],
+        dial: Dial | None = None,
+        quantizers: Family = NORMAL,
+        *,
+        signed: bool = False,
+        reads_image: bool = False,
+    ) -> None:
+        super().__init__(
+            conv.weight,
+            conv.bias,
+            precisions,
+            dial or Dial(),
+            quantizers,
+            signed=signed or reads_image,
+            reads_image=reads_image,
+        )
+        self.stride, self.padding, self.groups = conv.stride, conv.padding, conv.groups
+
+    def _multiply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return functional.conv2d(x, weight, bias, self.stride, self.padding, groups=self.groups)
+
+    def _spread(self, bias: Tensor) -> Tensor:
+        return bias[:, None, None]
+
+
+class QuantizedLinear(_QuantizedLayer):
+    """A linear layer at one precision; the bias is added in floating point, after the scaling.
+
+    Args:
+        precision: of weights and inputs; ``FULL`` computes in floating point.
+        signed: True if inputs can be negative.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        precision: Precision,
+        *,
+        signed: bool = False,
+    ) -> None:
+        deviation = 1 / math.sqrt(in_features)
+        weight = torch.randn(out_features, in_features) * deviation
+        super().__init__(
+            weight, torch.zeros(out_features), (precision,), Dial(), NORMAL, signed=signed
+        )
+
+    @classmethod
+    def converted(
+        cls,
+        linear: nn.Linear,
+        precisions: tuple[Precision, ...],
+        dial: Dial,
+        quantizers: Family,
+        *,
+        signed: bool,
+    ) -> QuantizedLinear:
+        """The same layer as `linear`, at the precision that `dial` is set to."""
+        layer = cls.__new__(cls)
+        _QuantizedLayer.__init__(
+            layer, linear.weight, linear.bias, precisions, dial, quantizers, signed=signed
+        )
+        return layer
+
+    def _multiply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return functional.linear(x, weight, bias)
+
+
+class PrecisionNorm(Observer):
+    """Batch norm with statistics, scale and shift of its own for every precision.
+
+    In training it normalises either by the statistics of the batch (`by_batch`, as usual), or by
+    its running statistics, as in evaluation: then an input's result does not depend on the others
+    of the batch, and only the inputs that chose a precision need to run at it.
+
+    Args:
+        norm: gives channels, momentum, eps and the values to start from.
+        precisions: number of precisions of the unit.
+        dial: shared with the other layers of the unit.
+        shared: one set of statistics for all precisions, each of which updates it in turn, as in
+            the released code of DFS.
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(
+        self, norm: nn.BatchNorm2d, precisions: int, dial: Dial | None = None, shared: bool = False
+    ) -> None:
+        channels = norm.num_features
+        super().__init__(precisions, 1 + 2 * channels)
+        self.dial, self.shared, self.by_batch = dial or Dial(), shared, True
+        self.momentum, self.eps = 0.1 if norm.momentum is None else norm.momentum, norm.eps
+        rows = 1 if shared else precisions
+        scale = torch.ones(channels) if norm.weight is None else norm.weight.detach()
+        shift = torch.zeros(channels) if norm.bias is None else norm.bias.detach()
+        self.weight = nn.Parameter(scale.repeat(rows, 1))
+        self.bias = nn.Parameter(shift.repeat(rows, 1))
+        mean, variance = norm.running_mean, norm.running_var
+        assert mean is not None
+        assert variance is not None
+        self.register_buffer("mean", mean.repeat(rows, 1))
+        self.register_buffer("variance", variance.repeat(rows, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> the same, normalised."""
+        index = self.dial.index
+        row = 0 if self.shared else index
+        if self.training and self.by_batch:
+            return self._by_batch(x, index, row)
+        if self.observing:
+            variance, mean = torch.var_mean(x.detach().float(), (0, 2, 3), correction=0)
+            self._note(index, x, mean, variance)
+        return functional.batch_norm(
+            x,
+            self.mean[row],
+            self.variance[row],
+            self.weight[row],
+            self.bias[row],
+            eps=self.eps,
+        )
+
+    def _by_batch(self, x: Tensor, index: int, row: int) -> Tensor:
+        sums = summed_over_ranks(x)
+        if sums is None:
+            out, mean, inverse = torch.native_batch_norm(
+                x, self.weight[row], self.bias[row], None, None, True, 0.0, self.eps
+            )
+            variance = inverse.detach().pow(-2) - self.eps
+        else:
+            mean, variance = sums
+            scale = self.weight[row] * (variance + self.eps).rsqrt()
+            shift = self.bias[row] - mean * scale
+            out = x * scale[:, None, None] + shift[:, None, None]
+        if self.observing:
+            self._note(index, x, mean.detach(), variance.detach())
+        return out
+
+    def _note(self, index: int, x: Tensor, mean: Tensor, variance: Tensor) -> None:
+        pixels = x.new_full((1,), x.shape[0] * x.shape[2] * x.shape[3], dtype=torch.float32)
+        sums = torch.cat([pixels, pixels * mean, pixels * (variance + mean.square())])
+        self.observe(index, x.shape[0], sums)
+
+    def absorb(self, pending: Tensor, share: Tensor) -> None:
+        """Take over the statistics of a step; see `Observer`."""
+        pixels = pending[:, 1:2]
+        mean, square = pending[:, 2:].div(pixels.clamp_min(1)).chunk(2, 1)
+        # Unbiased, as in torch.nn.BatchNorm2d.
+        variance = (square - mean.square()).clamp_min(0) * pixels / (pixels - 1).clamp_min(1)
+        weight = (self.momentum * share)[:, None]
+        if not self.shared:
+            self.mean.lerp_(mean, weight)
+            self.variance.lerp_(variance, weight)
+            return
+        for row in range(len(pending)):
+            self.mean.lerp_(mean[row], weight[row])
+            self.variance.lerp_(variance[row], weight[row])
+
+    @torch.no_grad()
+    def inherit(self, index: int) -> None:
+        """Start every precision from number `index`."""
+        for tensor in (self.mean, self.variance, self.weight, self.bias):
+            tensor.copy_(tensor[min(index, len(tensor) - 1)].clone())
+
+    def extra_repr(self) -> str:
+        return f"{self.weight.shape[1]}, precisions={len(self.pending)}, shared={self.shared}"
