@@ -1,27 +1,24 @@
-"""The best static assignment: one choice for every unit, for all inputs, within a budget.
+"""The best static assignment: one choice for each unit, for all inputs, within a budget.
 
-This is what an adaptive network has to beat: mixed precision chosen by layer sensitivity under a
-cost budget, the integer program of HAWQ-V3 (Yao et al., ICML 2021), with two differences. The cost
-is the simulated one of a network without gates, in which a unit's cost depends on what ran before
-it; and the optimum is found by paths through a layered graph, whose nodes carry that dependence,
-instead of a general solver.
+This is what a network that decides per input has to beat. The problem is the integer program of
+HAWQ-V3 (Yao et al., ICML 2021), a sensitivity for each unit and choice summed under a budget, but
+for its costs: they are those simulated, where what a unit costs depends on what ran before it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import accumulate
-from typing import NamedTuple
 
 import numpy as np
 
+from accel_models.assignment_graph import AssignmentGraph
 from accel_models.constrained_path import (
+    LARGEST_COST,
     ROUNDING,
     Paths,
-    Step,
     best_paths,
     least_cost,
     pareto_paths,
@@ -29,33 +26,27 @@ from accel_models.constrained_path import (
 from accel_models.cost_table import CostTable, Metric
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.precision import Precision
-from accel_models.static_network import StaticNetwork, Stretch, static_network
+from accel_models.static_network import static_network
 
 LARGEST_LOSS = 1e100
-_UNITS = {"energy": "J", "latency": "s", "bitops": "BitOps"}
-_ENERGY_STEPS = 2**60
-"""Integer steps into which the energy of the dearest assignment is divided."""
+_UNIT_OF = {"energy": "J", "latency": "s", "bitops": "BitOps"}
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Assignment:
-    """One choice for every unit.
+    """One choice for each unit."""
 
-    `cost` is exactly what `simulate` says of the network without gates, in J, s or BitOps.
-    """
-
-    loss: float
-    """Sum over units, in execution order."""
-    cost: float
     choices: tuple[int, ...]
-    """Index of each unit's choice, in the order of `CostTable.units`."""
+    """Index of the choice of each unit, in the order of `CostTable.units`."""
+    cost: float
+    """What `simulate` says of the network without gates, in J, s or BitOps."""
+    loss: float
+    """Sum over units."""
 
     def precisions(self, table: CostTable) -> dict[str, Precision]:
         """The choices by unit, as `simulate` takes them."""
-        return {
-            unit: table.choices[choice]
-            for unit, choice in zip(table.units, self.choices, strict=True)
-        }
+        pairs = zip(table.units, self.choices, strict=True)
+        return {unit: table.choices[choice] for unit, choice in pairs}
 
 
 def best_assignment(
@@ -68,22 +59,23 @@ def best_assignment(
 ) -> Assignment:
     """The assignment of least summed loss whose cost is within a budget; of equals, the cheapest.
 
+    It is exact, but for energies so close that they differ in the rounding of float64 alone.
+
     Args:
-        table: the network, gated or not, its machine, and its choices.
-        losses: float [unit, choice], what each choice of each unit adds to the loss. Where a
-            choice is not offered, the value does not matter.
-        budget: for one input, in J, s or BitOps.
-        metric: what the budget counts. Costs are those of the network without gates, leakage and
-            weights that load across units included.
+        table: the network, with its gates or without, its machine, and its choices.
+        losses: float [unit, choice], what each choice of a unit adds to the loss. Where a choice
+            is not offered, the value does not matter.
+        budget: for one input in J, s or BitOps.
+        metric: what the budget counts: cost of the network without gates, with leakage, and with
+            weights that load while the unit before still computes.
         offered: bool [unit, choice], what each unit may choose; by default everything. What the
             machine cannot run is never chosen.
 
     Raises:
-        InputError: if the losses do not fit the table, or no assignment is within the budget.
-        InfeasibleError: if a unit has nothing left to choose.
+        InputError: if losses or choices do not fit the table, or nothing is within the budget.
+        InfeasibleError: if the machine can run nothing that a unit is offered.
     """
-    problems = _problems(table, losses, metric, offered)
-    return _best(problems, budget, metric)
+    return _best(_graphs(table, losses, metric, offered), budget)
 
 
 def pareto_assignments(
@@ -94,75 +86,108 @@ def pareto_assignments(
     budgets: Sequence[float] | None = None,
     offered: np.ndarray | None = None,
 ) -> list[Assignment]:
-    """The Pareto front of cost and loss, the cheapest first.
+    """Assignments that no other beats in cost and loss at once, the cheapest first.
 
     Args:
-        budgets: only the best assignment for each of these; by default the whole front, which
-            grows fast with the number of units.
-
-    The other arguments are those of `best_assignment`.
+        table, losses, metric, offered: as for `best_assignment`.
+        budgets: for one input in J, s or BitOps: only the best assignments for these. By default
+            the whole front, which can be too large to compute for many units.
 
     Raises:
-        InputError: as `best_assignment`; also if the front is too large to hold.
-        InfeasibleError: if a unit has nothing left to choose.
+        InputError: as `best_assignment`, or if the whole front is too large to hold.
+        InfeasibleError: as `best_assignment`.
     """
-    problems = _problems(table, losses, metric, offered)
+    graphs = _graphs(table, losses, metric, offered)
     if budgets is None:
-        found = [a for problem in problems for a in problem.priced(pareto_paths(problem.steps))]
+        found = [one for graph in graphs for one in _assignments(graph, pareto_paths(graph.steps))]
     else:
-        found = [_best(problems, budget, metric) for budget in budgets]
-    found.sort(key=lambda assignment: (assignment.cost, assignment.loss))
-    least = [math.inf, *accumulate((assignment.loss for assignment in found), min)]
-    return [a for a, before in zip(found, least, strict=False) if a.loss < before]
+        found = [_best(graphs, budget) for budget in budgets]
+    found.sort(key=lambda one: (one.cost, one.loss))
+    least_before = accumulate((one.loss for one in found), min, initial=math.inf)
+    return [one for one, least in zip(found, least_before, strict=False) if one.loss < least]
 
 
-class _Node(NamedTuple):
-    """All that the cost of later layers depends on."""
+def _best(graphs: Sequence[AssignmentGraph], budget: float) -> Assignment:
+    if not budget >= 0:
+        raise InputError(f"a budget is an amount of at least 0, got {budget}")
+    found = [one for graph in graphs for one in _within(graph, budget)]
+    if found:
+        return min(found, key=lambda one: (one.loss, one.cost))
+    cheapest = [one for graph in graphs for one in _assignments(graph, least_cost(graph.steps))]
+    least, metric = min(one.cost for one in cheapest), graphs[0].metric
+    raise InputError(
+        f"no assignment is within {float(budget)!r} {_UNIT_OF[metric]}: the least {metric} that "
+        f"can be reached is {least!r} {_UNIT_OF[metric]}"
+    )
 
-    tail: int = 0
-    """Cycles at the end of what ran last, as far as anything still to run can use them."""
-    begun: tuple[tuple[int, int], ...] = ()
-    """(unit, choice) of units of which more layers follow later."""
-    widest: bool = True
-    """Whether some activation is as wide as the tensors between units are planned for."""
+
+def _within(graph: AssignmentGraph, budget: float) -> list[Assignment]:
+    """Assignments within the budget, among them the best one."""
+    exact = min(budget / graph.resolution, LARGEST_COST)
+    # Energies are rounded to integers: whether one is within is seen when it is priced exactly.
+    sure, limit = (int(exact * (1 + sign * ROUNDING)) for sign in (-1, 1))
+    found = _assignments(graph, best_paths(graph.steps, limit, sure))
+    return [one for one in found if one.cost <= budget]
 
 
-@dataclass(frozen=True)
-class _Problem:
-    """All assignments whose widest activation has the same width, as paths through a graph.
+def _assignments(graph: AssignmentGraph, paths: Paths) -> list[Assignment]:
+    choices = graph.choices(paths)
+    costs = graph.network.costs(choices, graph.metric)
+    rows = zip(choices.tolist(), costs.tolist(), paths.loss.tolist(), strict=True)
+    return [Assignment(tuple(chosen), cost, loss) for chosen, cost, loss in rows]
 
-    Args:
-        allowed: bool [unit, choice].
-    """
 
-    network: StaticNetwork
-    losses: np.ndarray
-    allowed: np.ndarray
-    metric: Metric
+def _graphs(
+    table: CostTable, losses: np.ndarray, metric: Metric, offered: np.ndarray | None
+) -> list[AssignmentGraph]:
+    """Every assignment, by its widest activation: that sets the width of tensors between units."""
+    may = _offered(table, offered)
+    losses = _losses(table, losses, may)
+    bits = np.array([choice.activation_bits for choice in table.choices])
+    always, graphs = table.always.activation_bits, []
+    can = np.zeros_like(may)
+    for widest in sorted({always, *bits[may.any(axis=0) & (bits > always)].tolist()}):
+        network = static_network(table, widest)
+        allowed = may & (bits <= widest)
+        for stretch in network.stretches:
+            if stretch.unit >= 0:
+                allowed[stretch.unit] &= stretch.feasible
+        can |= allowed
+        reached = widest == always or allowed[:, bits == widest].any()
+        if reached and allowed.any(axis=1).all():
+            graphs.append(AssignmentGraph(network, losses, allowed, metric))
+    if not graphs:
+        stuck = ", ".join(np.array(table.units)[~can.any(axis=1)])
+        raise InfeasibleError(
+            f"{table.accelerator.name} can run none of the choices that {stuck} may take"
+        )
+    return graphs
 
-    @cached_property
-    def unit_cost(self) -> float:
-        """Of one step of the integers that costs are counted in, in J, s or BitOps."""
-        if self.metric == "energy":
-            dearest = sum(
-                self.network.stretch_costs(s, np.zeros_like(s.cycles), "energy").max()
-                for s in self.network.stretches
-            )
-            return float(dearest) / _ENERGY_STEPS
-        frequency = self.network.table.accelerator.frequency_hz
-        return 1 / frequency if self.metric == "latency" else 1.0
 
-    @cached_property
-    def starts(self) -> list[bool]:
-        """Whether a stretch is the first of its unit: where the choice is made."""
-        seen: set[int] = {-1}
-        return [not (s.unit in seen or seen.add(s.unit)) for s in self.network.stretches]
+def _offered(table: CostTable, offered: np.ndarray | None) -> np.ndarray:
+    shape = (len(table.units), len(table.choices))
+    if offered is None:
+        return np.ones(shape, dtype=bool)
+    offered = np.asarray(offered, dtype=bool)
+    _check_shape("what is offered", offered, shape)
+    for unit in np.flatnonzero(~offered.any(axis=1)):
+        raise InputError(f"unit '{table.units[unit]}' is offered no choice")
+    return offered
 
-    @cached_property
-    def useful_tail(self) -> list[int]:
-        """Cycles at the end of each stretch that a later one can use at most."""
-        useful = [0]
-        for stretch in reversed(self.network.stretches):
-            passes = useful[-1] if not stretch.runs.all() else 0
-            useful.append(max(int(stretch.head.max()), passes))
-        return useful[-2::-1]
+
+def _losses(table: CostTable, losses: np.ndarray, offered: np.ndarray) -> np.ndarray:
+    losses = np.asarray(losses, dtype=np.float64)
+    _check_shape("losses", losses, offered.shape)
+    for unit, choice in np.argwhere(offered & ~(np.abs(losses) <= LARGEST_LOSS)):
+        raise InputError(
+            f"the loss of unit '{table.units[unit]}' at {table.choices[choice]} must be a number "
+            f"within +-{LARGEST_LOSS:g}, got {losses[unit, choice]}: do not offer what is ruled out"
+        )
+    return losses
+
+
+def _check_shape(what: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise InputError(
+            f"{what} must be [units, choices] = {list(shape)}, got an array of {list(array.shape)}"
+        )

@@ -15,23 +15,23 @@ import numpy as np
 
 from accel_models.constrained_path import Paths, Step
 from accel_models.cost_table import Metric
-from accel_models.static_network import StaticNetwork
+from accel_models.static_network import StaticNetwork, Stretch
 
 _ENERGY_STEPS = 2**60
-"""Integer steps into which the energy of the dearest assignment is divided."""
+"""Integers into which the energy of the dearest assignment is divided."""
 
 
 class _Node(NamedTuple):
     tail: int
     """Cycles at the end of what ran last, as far as anything still to run can use them."""
     begun: tuple[tuple[int, int], ...]
-    """(unit, choice) of units of which more layers follow later."""
+    """(unit, choice) of the units that more layers follow of."""
     wide: bool
     """Whether some activation is as wide as the tensors between units are planned for."""
 
 
 class _Edge(NamedTuple):
-    """Numbers of two nodes, the choice between them, cycles it is spared, and what it loses."""
+    """Two nodes, by number; the choice between them, the cycles it is spared, what it loses."""
 
     source: int
     target: int
@@ -40,14 +40,29 @@ class _Edge(NamedTuple):
     loss: float
 
 
+class _Place(NamedTuple):
+    """A stretch, and what matters of those after it."""
+
+    stretch: Stretch
+    options: tuple[int, ...]
+    first: bool
+    """Whether it is the first of its unit: where the choice is made."""
+    last: bool
+    """Whether it is the last of its unit."""
+    useful_tail: int
+    """Most cycles at its end that a later stretch can use."""
+    widens: bool
+    """Whether a later choice may be as wide as the tensors between units are planned for."""
+
+
 @dataclass(frozen=True)
 class AssignmentGraph:
     """The assignments of a network whose widest activation is the one it is planned for.
 
     Args:
         losses: float64 [unit, choice].
-        allowed: bool [unit, choice]; at least one choice for each unit, no activation wider than
-            the network is planned for, and one as wide unless something that always runs is.
+        allowed: bool [unit, choice]: at least one choice for each unit, none with a wider
+            activation than planned for, and one as wide unless what always runs is.
     """
 
     network: StaticNetwork
@@ -57,55 +72,82 @@ class AssignmentGraph:
 
     @cached_property
     def resolution(self) -> float:
-        """What one step of the integers that cost is counted in amounts to, in J, s or BitOps."""
-        if self.metric != "energy":
-            frequency = self.network.table.accelerator.frequency_hz
-            return 1 / frequency if self.metric == "latency" else 1.0
+        """What 1 of the integers that cost is counted in amounts to, in J, s or BitOps."""
+        if self.metric == "bitops":
+            return 1.0
+        if self.metric == "latency":
+            return 1 / self.network.table.accelerator.frequency_hz
         dearest = 0.0
         for stretch in self.network.stretches:
             every = np.arange(len(stretch.cycles))
-            unspared = self.network.stretch_costs(stretch, every, 0 * every, "energy")
-            dearest += float(unspared.max())
+            alone = self.network.stretch_costs(stretch, every, 0 * every, "energy")
+            dearest += float(alone.max())
         return dearest / _ENERGY_STEPS
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
-        """The graph, a step for each stretch; costs in steps of `resolution`."""
+        """The graph, one step for each stretch."""
         always = self.network.table.always.activation_bits
-        nodes = [_Node(tail=0, begun=(), wide=always == self.network.widest)]
-        steps = []
-        for at in range(len(self.network.stretches)):
+        nodes, steps = [_Node(0, (), wide=always == self.network.widest)], []
+        for place in self._places():
             numbers: dict[_Node, int] = {}
-            edges = list(self._edges(at, nodes, numbers))
-            steps.append(self._step(at, edges))
+            edges = list(self._edges(place, nodes, numbers))
+            source, target, choice, spared, loss = (
+                np.array(column) for column in zip(*edges, strict=True)
+            )
+            cost = self.network.stretch_costs(place.stretch, choice, spared, self.metric)
+            counted = np.rint(cost / self.resolution).astype(np.int64)
+            steps.append(Step(source, target, choice, counted, loss))
             nodes = list(numbers)
         return tuple(steps)
 
     def choices(self, paths: Paths) -> np.ndarray:
         """The assignments along paths, int64 [path, unit]."""
         units = [stretch.unit for stretch in self.network.stretches]
-        first = [units.index(unit) for unit in range(len(self.allowed))]
-        return paths.choices[:, first]
+        return paths.choices[:, [units.index(unit) for unit in range(len(self.allowed))]]
 
-    def _edges(self, at: int, nodes: list[_Node], numbers: dict[_Node, int]) -> Iterator[_Edge]:
-        """The edges of a step; nodes after it are numbered as they come up."""
-        stretch, useful = self.network.stretches[at], self._useful_tails[at]
+    def _edges(
+        self, place: _Place, nodes: list[_Node], numbers: dict[_Node, int]
+    ) -> Iterator[_Edge]:
+        """The edges of a step; the nodes after it are numbered as they come up."""
+        stretch = place.stretch
+        unit = stretch.unit
         for source, node in enumerate(nodes):
             begun = dict(node.begun)
-            new = stretch.unit >= 0 and stretch.unit not in begun
-            for choice in self._options(stretch.unit, begun):
-                if stretch.unit in self._units_from[at + 1]:
-                    begun[stretch.unit] = choice
-                else:
-                    begun.pop(stretch.unit, None)
-                target = _Node(
-                    tail=min(int(stretch.tail[choice]) if stretch.runs[choice] else node.tail, useful),
-                    begun=tuple(sorted(begun.items())),
-                    wide=node.wide or self._is_widest(stretch.unit, choice),
-                )
-                if not target.wide and not self._can_widen(at + 1, begun):
+            for choice in place.options if place.first else (begun[unit],):
+                wide = node.wide or self._is_wide(unit, choice)
+                if not wide and not place.widens:
                     continue
-                spared = min(node.tail, int(stretch.head[choice]))
-                loss = float(self.losses[stretch.unit, choice]) if new else 0.0
-                number = numbers.setdefault(target, len(numbers))
-                yield _Edge(source, number, choice, spared, loss)
+                rest = {key: value for key, value in begun.items() if key != unit}
+                if not place.last:
+                    rest[unit] = choice
+                tail = int(stretch.tail[choice]) if stretch.runs[choice] else node.tail
+                target = _Node(min(tail, place.useful_tail), tuple(sorted(rest.items())), wide)
+                yield _Edge(
+                    source,
+                    numbers.setdefault(target, len(numbers)),
+                    choice,
+                    min(node.tail, int(stretch.head[choice])),
+                    float(self.losses[unit, choice]) if place.first and unit >= 0 else 0.0,
+                )
+
+    def _places(self) -> list[_Place]:
+        stretches, places = self.network.stretches, []
+        useful_tail, widens = 0, False
+        units = [stretch.unit for stretch in stretches]
+        for at in range(len(stretches) - 1, -1, -1):
+            stretch, unit = stretches[at], units[at]
+            inside = unit >= 0
+            options = tuple(np.flatnonzero(self.allowed[unit]).tolist()) if inside else (0,)
+            first = not inside or unit not in units[:at]
+            last = not inside or unit not in units[at + 1 :]
+            places.append(_Place(stretch, options, first, last, useful_tail, widens))
+            if self.metric != "bitops":
+                passed_on = 0 if stretch.runs[list(options)].all() else useful_tail
+                useful_tail = max(passed_on, int(stretch.head[list(options)].max()))
+            widens |= first and any(self._is_wide(unit, choice) for choice in options)
+        return places[::-1]
+
+    def _is_wide(self, unit: int, choice: int) -> bool:
+        bits = self.network.table.choices[choice].activation_bits
+        return unit >= 0 and bits == self.network.widest

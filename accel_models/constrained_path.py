@@ -10,14 +10,17 @@ Dumitrescu and Boland, Networks 42, 2003). Neither gives up exactness.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from accel_models.errors import InputError
 
-MAX_LABELS = 3_000_000
-"""Kept at one step, at most: a gigabyte or so in all for some fifty steps."""
+MAX_LABELS = 1_000_000
+"""Kept at one step, at most: beyond, memory and patience run out."""
+LARGEST_COST = 2**61
+"""Of a path: sums of two still are 64-bit integers."""
 ROUNDING = 1e-12
 """Share by which sums of the same numbers in another order may differ, generously."""
 MAX_PRICES = 30
@@ -89,12 +92,17 @@ def least_cost(steps: Sequence[Step]) -> Paths:
 
 
 def best_paths(steps: Sequence[Step], limit: int, sure: int) -> Paths:
-    """The path of least loss within a limit, and those that may be if the limit is uncertain.
+    """The path of least loss within a limit of cost; of several, the cheapest.
+
+    Where it is uncertain what a limit means, because costs were rounded, also the paths that are
+    best if the limit is a little lower.
 
     Args:
-        limit: of cost; no path beyond is wanted.
-        sure: cost, no more than `limit`, up to which a path is certainly good enough: what does
-            worse than one within is not wanted.
+        limit: cost beyond which a path is certainly not good enough.
+        sure: cost, at most `limit`, up to which it certainly is.
+
+    Raises:
+        InputError: if there are too many partial paths to hold.
     """
     least = _to_go(steps, float("inf"))
     return _walk(steps, limit, least, _bound(steps, least, limit, sure))
@@ -107,7 +115,7 @@ def pareto_paths(steps: Sequence[Step]) -> Paths:
         InputError: if there are too many to hold.
     """
     least = _to_go(steps, float("inf"))
-    return _walk(steps, np.iinfo(np.int64).max // 2, least, None)
+    return _walk(steps, LARGEST_COST, least, None)
 
 
 class _Bound(NamedTuple):
@@ -188,8 +196,8 @@ def _walk(steps: Sequence[Step], limit: int, least: _ToGo, bound: _Bound | None)
         kept = kept[_undominated(_Labels(*(column[kept] for column in labels)))]
         if len(kept) > MAX_LABELS:
             raise InputError(
-                f"more than {MAX_LABELS} assignments of {at + 1} of {len(steps)} parts of the "
-                "network are each the best for some budget: ask for the budgets that matter"
+                f"{len(kept)} ways through the first {at + 1} of {len(steps)} steps are each best "
+                f"within some limit: over {MAX_LABELS} are too many to hold"
             )
         labels = _Labels(*(column[kept] for column in labels))
         trails.append(
@@ -215,13 +223,12 @@ def _undominated(labels: _Labels) -> np.ndarray:
     node, cost, loss = labels
     order = np.lexsort((loss, cost, node))
     ends = np.flatnonzero(np.diff(node[order], append=-1)) + 1
-    kept, begin = [], 0
-    for end in ends:
+    kept = []
+    for begin, end in pairwise([0, *ends.tolist()]):
         members = order[begin:end]
         least_before = np.minimum.accumulate(loss[members])[:-1]
         new = np.append(True, loss[members[1:]] < least_before)
         kept.append(members[new])
-        begin = end
     return np.concatenate(kept) if kept else order
 
 

@@ -174,4 +174,4 @@ def _sum(
     if simulator.machine.fidelity.prefetch:
         spared = prefetched(bare, costs)
         costs = [cost.sooner(cycles) for cost, cycles in zip(costs, spared, strict=True)]
-    return sum(cost.cycles for cost in costs), sum(cost.counts for cost in costs)
+    return sum(cost.cycles for cost in costs), np.sum([cost.counts for cost in costs], axis=0)

@@ -10,10 +10,11 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from accel_models.errors import InputError
 from accel_models.files import whole_file
-from dfs_hw.networks import DFSResNet, build_network
+from dfs_hw.networks import DynamicNetwork, build_network
 from dfs_hw.provenance import versions
 
 _KEY = "dfs-hw"
@@ -23,14 +24,23 @@ _KEY = "dfs-hw"
 class Checkpoint:
     """A network as it was saved."""
 
-    network: DFSResNet
-    """In evaluation mode, on the CPU."""
+    network: DynamicNetwork
+    """In evaluation mode; on the CPU, unless it was given."""
     facts: dict[str, Any]
     """What was saved with it (plain JSON): the configuration, the stage, the versions, ..."""
 
+    @property
+    def price(self) -> float | None:
+        """Of cost, at which a network with a knob meets the budget it was trained for."""
+        price = self.facts.get("price")
+        return None if price is None else float(price)
 
-def save_checkpoint(path: Path | str, network: DFSResNet, facts: Mapping[str, Any]) -> Path:
+
+def save_checkpoint(path: Path | str, network: DynamicNetwork, facts: Mapping[str, Any]) -> Path:
     """Write a network; the file is replaced in one step, so an old one survives a crash.
+
+    A network that `build_network` cannot make again is kept by its tensors alone, and its shape is
+    empty in the file: who loads it must give `load_checkpoint` such a network to fill.
 
     Args:
         facts: anything JSON can hold, to be kept beside the tensors.
@@ -39,20 +49,49 @@ def save_checkpoint(path: Path | str, network: DFSResNet, facts: Mapping[str, An
         InputError: if the place cannot be written to.
     """
     path = Path(path)
-    tensors = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
+    # A tensor can be in the network twice, and safetensors refuses shared memory.
+    tensors = {
+        name: value.detach().cpu().contiguous().clone()
+        for name, value in network.state_dict().items()
+    }
     about = {"shape": network.shape, "versions": versions(), **facts}
     with whole_file(path) as partial:
         save_file(tensors, partial, {_KEY: json.dumps(about, sort_keys=True)})
     return path
 
 
-def load_checkpoint(path: Path | str) -> Checkpoint:
+def load_checkpoint(path: Path | str, network: DynamicNetwork | None = None) -> Checkpoint:
     """Read a network saved by `save_checkpoint`.
 
+    Args:
+        network: to fill with the saved tensors, where it is; by default one is built as the file
+            says, which it can for networks of `build_network` only.
+
     Raises:
-        InputError: if the file is absent, truncated, or not such a checkpoint.
+        InputError: if the file is absent, truncated, or not such a checkpoint; if it fits no
+            network that can be built, or not the one given. A network given is then unchanged.
     """
     path = Path(path)
+    tensors, facts = _read(path)
+    try:
+        fresh = build_network(**facts["shape"]) if network is None and facts["shape"] else network
+    except TypeError as error:
+        raise InputError(f"{path} describes a network of another version: {error}") from error
+    if fresh is None:
+        raise InputError(
+            f"{path} holds a network that was made elsewhere: make it again, and give it to "
+            "load_checkpoint(path, network) to fill"
+        )
+    _fill(fresh, tensors, path)
+    return Checkpoint(fresh.eval(), facts)
+
+
+def read_facts(path: Path | str) -> dict[str, Any]:
+    """What was saved beside the tensors of a checkpoint; errors are those of `load_checkpoint`."""
+    return _read(Path(path))[1]
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise InputError(f"there is no checkpoint {path}")
     try:
@@ -63,10 +102,22 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
         raise InputError(f"{path} is damaged, or no .safetensors file: {error}") from error
     try:
         facts = json.loads(metadata[_KEY])
-        network = build_network(**facts["shape"])
-        network.load_state_dict(tensors)
+        facts["shape"]
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise InputError(f"{path} is a .safetensors file, but no dfs-hw checkpoint") from error
-    except RuntimeError as error:
-        raise InputError(f"{path} does not fit the network it describes: {error}") from error
-    return Checkpoint(network.eval(), facts)
+    return tensors, facts
+
+
+def _fill(network: DynamicNetwork, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Copy tensors into a network, all of them or none."""
+    wanted = {name: value.shape for name, value in network.state_dict().items()}
+    for name in sorted(wanted.keys() | tensors.keys()):
+        if name not in tensors or name not in wanted:
+            where = "in the file alone" if name in tensors else "not in the file"
+            raise InputError(f"{path} does not fit {network.name}: '{name}' is {where}")
+        if tensors[name].shape != wanted[name]:
+            raise InputError(
+                f"{path} does not fit {network.name}: '{name}' is {list(tensors[name].shape)} "
+                f"in the file, {list(wanted[name])} in the network"
+            )
+    network.load_state_dict(dict(tensors))

@@ -54,7 +54,10 @@ class Feasible:
     accuracy_before: float
     accuracy_after: float
     met: bool
-    """Whether the cost is within the tolerance of the target."""
+    """Whether the cost is within the tolerance of the target, on either side."""
+    within: bool
+    """Whether the cost is not over the target by more than the tolerance. Where it can only move in
+    jumps, as a percentile does, it may be well under."""
     cliff: bool
     """Whether the accuracy fell by more than `CLIFF`: train longer rather than use this."""
     evaluations: int
@@ -97,42 +100,50 @@ def meet_budget(
     Raises:
         InputError: if the target, the tolerance or the statistic makes no sense.
     """
+    target = float(target)
     check_statistic(statistic, cost.metric)
     if not (0 < target < math.inf and 0 <= tolerance < 1):
         raise InputError(
-            f"cannot meet a budget of {target} within {tolerance:.0%}: the budget must be above 0, "
+            f"cannot meet a budget of {target:g} within {tolerance:.0%}: the budget must be above 0, "
             "the tolerance from 0 to below 100%"
         )
-    found = network.shift.clone()
-    per_tau = torch.zeros_like(found)
+    if network.choices != cost.choices:
+        raise InputError(
+            f"the cost is of the choices {', '.join(map(str, cost.choices))}, the network's are "
+            f"{', '.join(map(str, network.choices))}"
+        )
 
-    def look(tau: float) -> Look:
-        nonlocal per_tau
-        network.shift.copy_(found + tau * per_tau)
+    def run(tau: float) -> tuple[Look, Tensor]:
         result = evaluate(network, dataset, price=price)
         choices = result.choices.to(cost.unit_costs.device)
-        if tau == 0:
-            per_tau = shift_per_tau(cost, choices).to(found.device)
-        return Look(tau, statistic_of(cost.of_choices(choices), statistic), result.accuracy)
+        costs = cost.of_choices(choices)
+        return Look(tau, statistic_of(costs, statistic), result.accuracy), choices
+
+    start, choices = run(0.0)
+    found, per_tau = network.shift.clone(), shift_per_tau(cost, choices).to(network.shift.device)
+
+    def look(tau: float) -> Look:
+        network.shift.copy_(found + tau * per_tau)
+        return run(tau)[0]
 
     settled = found
     try:
-        looks = search(look, target, tolerance)
+        looks = search(look, start, target, tolerance)
         best = nearest(looks, target, tolerance)
         settled = found + best.tau * per_tau
     finally:
         network.shift.copy_(settled)
-    before = looks[0]
     return Feasible(
         target,
         statistic,
         best.tau,
-        before.cost,
+        start.cost,
         best.cost,
-        before.accuracy,
+        start.accuracy,
         best.accuracy,
         met=_on_target(best, target, tolerance),
-        cliff=before.accuracy - best.accuracy > CLIFF,
+        within=best.cost <= target * (1 + tolerance),
+        cliff=start.accuracy - best.accuracy > CLIFF,
         evaluations=len(looks),
     )
 
@@ -157,28 +168,31 @@ def shift_per_tau(cost: RelativeCost, choices: Tensor) -> Tensor:
     return above / average if average > 0 else above
 
 
-def search(look: Callable[[float], Look], target: float, tolerance: float) -> list[Look]:
+def search(
+    look: Callable[[float], Look], start: Look, target: float, tolerance: float
+) -> list[Look]:
     """Look for a shift whose cost is on target: first by doubling, then by halving.
 
     The cost need not fall steadily with tau; a place where it passes the target is enough.
 
     Returns:
-        Every look taken, the first at tau 0; ends with the first that is on target.
+        Every look, from `start` at tau 0 to the first that is on target, if any is.
     """
-    looks = [look(0.0)]
-    start = looks[0]
+    looks = [start]
     over = start.cost > target
-    inner, outer = 0.0, None
+    inner = 0.0
     for step in STEPS:
         if _on_target(looks[-1], target, tolerance):
             return looks
         looks.append(look(step if over else -step))
         if (looks[-1].cost > target) != over:
-            outer = looks[-1].tau
             break
         inner = looks[-1].tau
+    else:
+        return looks
+    outer = looks[-1].tau
     for _ in range(HALVINGS):
-        if outer is None or _on_target(looks[-1], target, tolerance):
+        if _on_target(looks[-1], target, tolerance):
             break
         middle = (inner + outer) / 2
         looks.append(look(middle))

@@ -97,11 +97,11 @@ class RelativeCost(nn.Module):
                 f"({', '.join(self.units)}) and {expected[1]} choices "
                 f"({', '.join(map(str, self.choices))})"
             )
-        # In half precision a sum over many units would be off by more than a budget's tolerance.
-        with torch.autocast(gates.device.type, enabled=False):
-            chosen = torch.einsum("nuk,muk->mn", gates.to(self.unit_costs.dtype), self.unit_costs)
-            sums = self.fixed[:, None] + chosen
-            return sums[0] if len(sums) == 1 else sums[0] * sums[1].mean()
+        # Not a matrix product: autocast would take its sum in half precision, and that over many
+        # units would be off by as much as a budget may be missed.
+        chosen = (gates.to(self.unit_costs.dtype) * self.unit_costs[:, None]).sum((2, 3))
+        sums = self.fixed[:, None] + chosen
+        return sums[0] if len(sums) == 1 else sums[0] * sums[1].mean()
 
     def of_choices(self, choices: Tensor) -> Tensor:
         """Relative cost [N] of choices given by index, int64 [N, units].
@@ -222,8 +222,8 @@ def _offered(
             f"what is offered has shape {list(mask.shape)}, and there are {shape[0]} units of "
             f"{shape[1]} choices"
         )
-    for unit, some in zip(units, mask.any(1), strict=True):
-        if not some:
+    for unit, some in zip(units, mask, strict=True):
+        if not some.any():
             raise InputError(f"unit '{unit}' offers nothing to choose from")
     return mask
 

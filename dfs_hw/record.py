@@ -13,7 +13,7 @@ from torch import Tensor
 from accel_models.errors import DfsHwError
 from accel_models.trace import TraceHeader, TraceWriter
 from dfs_hw.data import Dataset
-from dfs_hw.networks import DFSResNet, Outcome
+from dfs_hw.networks import DynamicNetwork, Outcome
 
 BATCH = 256
 
@@ -30,19 +30,25 @@ class Evaluation:
 
 
 def evaluate(
-    network: DFSResNet, dataset: Dataset, assignment: Tensor | None = None, *, batch: int = BATCH
+    network: DynamicNetwork,
+    dataset: Dataset,
+    assignment: Tensor | None = None,
+    *,
+    batch: int = BATCH,
+    price: float | None = None,
 ) -> Evaluation:
     """Run a network on a data set, each input only through the branches it chose.
 
     Args:
         network: evaluated on the device it is on; left in the mode it was in.
-        assignment: choices to force, [units] or [N, units]; see `DFSResNet.forward`.
+        assignment: choices to force, [units] or [N, units]; see `DynamicNetwork.forward`.
         batch: inputs at a time; the results do not depend on it.
+        price: of cost, 0 to 1, for a network with a knob.
 
     Raises:
         DfsHwError: if the outputs are not finite, as those of a width that never trained.
     """
-    outcomes = list(_outcomes(network, dataset, assignment, batch))
+    outcomes = list(_outcomes(network, dataset, assignment, batch, price))
     predictions = torch.cat([outcome.logits.argmax(1) for outcome in outcomes]).cpu()
     choices = torch.cat([outcome.choices for outcome in outcomes]).cpu()
     accuracy = float((predictions == dataset.labels.cpu()).double().mean())
@@ -50,12 +56,13 @@ def evaluate(
 
 
 def record(
-    network: DFSResNet,
+    network: DynamicNetwork,
     dataset: Dataset,
     path: Path | str,
     header: TraceHeader,
     *,
     batch: int = BATCH,
+    price: float | None = None,
 ) -> Path:
     """Write the decisions of a network on a data set to a gate trace, batch by batch.
 
@@ -63,10 +70,11 @@ def record(
 
     Args:
         header: says what network, machine and data the decisions belong to.
+        price: of cost, 0 to 1, for a network with a knob.
     """
     labels, start = dataset.labels.cpu(), 0
     with TraceWriter(Path(path), header) as writer:
-        for outcome in _outcomes(network, dataset, None, batch):
+        for outcome in _outcomes(network, dataset, None, batch, price):
             stop = start + len(outcome.logits)
             writer.add(
                 np.arange(start, stop, dtype=np.int64),
@@ -91,10 +99,14 @@ def shuffled(choices: Tensor, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def _outcomes(
-    network: DFSResNet, dataset: Dataset, assignment: Tensor | None, batch: int
+    network: DynamicNetwork,
+    dataset: Dataset,
+    assignment: Tensor | None,
+    batch: int,
+    price: float | None,
 ) -> Iterator[Outcome]:
     was_training, start = network.training, 0
-    dataset = dataset.to(network.stem.weight.device)
+    dataset = dataset.to(network.shift.device)
     network.eval()
     try:
         for images, _ in dataset.batches(batch):
@@ -102,7 +114,8 @@ def _outcomes(
             forced = assignment
             if assignment is not None and assignment.ndim == 2:
                 forced = assignment[start:stop]
-            outcome = network(images, forced)
+            prices = None if price is None else images.new_full((len(images),), price)
+            outcome = network(images, forced, price=prices)
             if not outcome.logits.isfinite().all():
                 raise DfsHwError(
                     f"{network.name} gives outputs that are not finite: a width it was asked to "

@@ -66,12 +66,15 @@ class Augmentation:
         Returns:
             [N, C, H, W]; uint8, or float32 in 0..255 if crops were enlarged.
         """
-        if self == Augmentation():
+        if self == NO_AUGMENTATION:
             return pixels
         draws = draws.to(pixels.device, non_blocking=True)
         if self.crops:
             return _enlarged(pixels, draws)
         return _shifted(pixels, draws, self.max_shift)
+
+
+NO_AUGMENTATION = Augmentation()
 
 
 def _shifted(pixels: Tensor, draws: Tensor, max_shift: int) -> Tensor:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from dfs_hw.data.augmentation import Augmentation
+from dfs_hw.data.augmentation import NO_AUGMENTATION, Augmentation
 from dfs_hw.data.pixels import MappedPixels
 
 
@@ -28,7 +28,7 @@ class Dataset:
     """float32 [C], of the training pixels scaled to 0..1."""
     std: Tensor
     """float32 [C]."""
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = NO_AUGMENTATION
     """What training does to the images."""
     severity: Tensor | None = None
     """float32 [N], how badly an image was degraded: 0 for clean, at most 1. None if unknown."""
@@ -50,16 +50,16 @@ class Dataset:
         return self.labels.device
 
     def normalized(self, pixels: Tensor) -> Tensor:
-        """[N, C, H, W] of values in 0..255 -> float32 of zero mean and unit deviation per channel."""
+        """[N, C, H, W] in 0..255 -> float32 of zero mean and unit deviation per channel."""
         shape = (1, -1, 1, 1)
         return (pixels / 255 - self.mean.view(shape)) / self.std.view(shape)
 
     def subset(self, index: Tensor) -> Dataset:
         """The images at `index`, in that order; pixels in a file stay there."""
-        mapped = isinstance(self.pixels, MappedPixels)
+        pixels = self.pixels
         return replace(
             self,
-            pixels=self.pixels.subset(index) if mapped else self.pixels[index],
+            pixels=pixels.subset(index) if isinstance(pixels, MappedPixels) else pixels[index],
             labels=self.labels[index],
             severity=None if self.severity is None else self.severity[index],
         )

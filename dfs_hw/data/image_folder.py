@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from dfs_hw.data.pixels import MappedPixels, channel_statistics
 IMAGE_SIZE = 224
 HELD_OUT = ("val", "test")
 VALIDATION_SHARE, VALIDATION_MOST = 0.1, 10_000
-"""Of the training images where validation has no folder of its own: a share, but so many at most."""
+"""Taken from the training images if there is no folder for validation: a share, up to a number."""
 STATISTICS_SAMPLE = 4096
 """Images to take mean and deviation from."""
 AUGMENTATION = Augmentation(mirror=True, min_area=0.08)
@@ -36,8 +36,12 @@ class _Part:
     """The files of ``train/``, ``val/`` or ``test/``."""
 
     paths: list[str]
-    labels: np.ndarray
+    labels: Tensor
     """int64 [N], numbers of the classes of ``train/``."""
+
+    @property
+    def rows(self) -> Tensor:
+        return torch.arange(len(self.paths))
 
 
 def load_folder(
@@ -60,38 +64,37 @@ def load_folder(
         InputError: if a folder or a class is missing, empty, or known to validation or test alone,
             or if an image is damaged.
     """
-    root = Path(path).expanduser()
+    root = Path(os.path.expanduser(path))
     if size < 1:
         raise InputError(f"the image size must be at least 1 pixel, got {size}")
     classes = _classes(root / "train")
-    train = _part(root / "train", classes)
-    held_out = [_part(root / name, classes) for name in HELD_OUT if _classes(root / name)]
+    held_out = [name for name in HELD_OUT if _classes(root / name)]
     if not classes or not held_out:
         raise InputError(
-            f"{root} needs train/ and one of {' or '.join(f'{name}/' for name in HELD_OUT)}, "
-            "with a folder of images for each class"
+            f"{root} needs train/ and val/ or test/, with a folder of images for each class"
         )
-    known = _dataset(f"folder:{root}", train, size, progress)
-    test = _dataset(known.name, held_out[-1], size, progress)
-    if len(held_out) == 2:
-        learn, choose = known, _dataset(known.name, held_out[0], size, progress)
-    else:
-        learn, choose = (known.subset(part) for part in _carved(train.labels, classes, seed))
-    mean, std = channel_statistics(learn.pixels, STATISTICS_SAMPLE)
-    parts = (replace(part, mean=mean, std=std) for part in (learn, choose, test))
-    return Splits(*parts, classes)
+    parts = {name: _part(root / name, classes) for name in ("train", *held_out)}
+    splits = _splits(parts, classes, seed)
+    stored = {name: decoded(part.paths, size, progress=progress) for name, part in parts.items()}
+    pixels = [MappedPixels(stored[name], rows) for name, rows in splits]
+    mean, std = channel_statistics(pixels[0], STATISTICS_SAMPLE)
+    train, validation, test = (
+        Dataset(f"folder:{root}", mapped, parts[name].labels[rows], mean, std, AUGMENTATION)
+        for mapped, (name, rows) in zip(pixels, splits, strict=True)
+    )
+    return Splits(train, validation, test, classes)
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
     """Names of the folders in a folder, in order; none if it is absent."""
     if not folder.is_dir():
         return ()
-    return tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != "."))
+    return tuple(entry.name for entry in _visible(folder) if entry.is_dir())
 
 
 def _part(folder: Path, classes: tuple[str, ...]) -> _Part:
     paths: list[str] = []
-    counts: dict[str, int] = {}
+    labels: list[int] = []
     for name in _classes(folder):
         if name not in classes:
             raise InputError(f"{folder} has the class '{name}', and train/ does not")
@@ -101,38 +104,42 @@ def _part(folder: Path, classes: tuple[str, ...]) -> _Part:
                 f"{folder / name} holds no image: known are {', '.join(sorted(SUFFIXES))}"
             )
         paths += found
-        counts[name] = len(found)
-    numbers = [classes.index(name) for name in counts]
-    return _Part(paths, np.repeat(np.array(numbers, np.int64), list(counts.values())))
+        labels += [classes.index(name)] * len(found)
+    return _Part(paths, torch.tensor(labels))
 
 
 def _images(folder: str | Path) -> Iterator[str]:
     """Paths of the images at any depth, in order."""
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        raise InputError(f"cannot read {folder}: {error.strerror or error}") from error
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
+    for entry in _visible(folder):
         if entry.is_dir():
             yield from _images(entry.path)
         elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
             yield entry.path
 
 
-def _dataset(name: str, part: _Part, size: int, progress: bool) -> Dataset:
-    """The images of a part, whose statistics are yet to come."""
-    pixels = MappedPixels(
-        decoded(part.paths, size, progress=progress), torch.arange(len(part.paths))
-    )
-    nothing = torch.zeros(3)
-    labels = torch.from_numpy(part.labels)
-    return Dataset(name, pixels, labels, nothing, nothing, augmentation=AUGMENTATION)
+def _visible(folder: str | Path) -> list[os.DirEntry[str]]:
+    """What a folder holds, by name, without what starts with a dot."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputError(f"cannot read {folder}: {error.strerror or error}") from error
+    return [entry for entry in entries if not entry.name.startswith(".")]
+
+
+def _splits(
+    parts: dict[str, _Part], classes: tuple[str, ...], seed: int
+) -> list[tuple[str, Tensor]]:
+    """Part and rows of the images to train on, to validate with, and to test on."""
+    held_out = [name for name in HELD_OUT if name in parts]
+    test = held_out[-1], parts[held_out[-1]].rows
+    if len(held_out) == 2:
+        return [("train", parts["train"].rows), (held_out[0], parts[held_out[0]].rows), test]
+    train, validation = _carved(parts["train"].labels.numpy(), classes, seed)
+    return [("train", train), ("train", validation), test]
 
 
 def _carved(labels: np.ndarray, classes: tuple[str, ...], seed: int) -> tuple[Tensor, Tensor]:
-    """Images for training and for validation, in order: the same share of each class, at least 1."""
+    """Images for training and for validation: the same share of each class, 1 at least."""
     counts = np.bincount(labels, minlength=len(classes))
     if counts.min() < 2:
         raise InputError(
@@ -142,10 +149,9 @@ def _carved(labels: np.ndarray, classes: tuple[str, ...], seed: int) -> tuple[Te
     share = min(VALIDATION_SHARE, VALIDATION_MOST / len(labels))
     taken = np.maximum(np.rint(share * counts), 1)
     order = np.random.default_rng(seed).permutation(len(labels))
-    order = order[np.argsort(labels[order], kind="stable")]
+    order = order[np.argsort(labels[order], kind="stable")]  # class by class, at random within
     place_in_class = np.arange(len(labels)) - np.repeat(counts.cumsum() - counts, counts)
     validation = np.zeros(len(labels), bool)
     validation[order] = place_in_class < np.repeat(taken, counts)
-    return torch.from_numpy(np.flatnonzero(~validation)), torch.from_numpy(
-        np.flatnonzero(validation)
-    )
+    rows = torch.arange(len(labels))
+    return rows[~validation], rows[validation]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from accel_models.errors import InputError
 from dfs_hw.data.cifar import load_cifar10, load_cifar100
@@ -10,7 +11,11 @@ from dfs_hw.data.dataset import Splits
 from dfs_hw.data.digits import load_digits
 from dfs_hw.data.image_folder import IMAGE_SIZE, load_folder
 
-_LOADERS = {"digits": load_digits, "cifar10": load_cifar10, "cifar100": load_cifar100}
+_LOADERS: dict[str, Callable[..., Splits]] = {
+    "digits": load_digits,
+    "cifar10": load_cifar10,
+    "cifar100": load_cifar100,
+}
 
 DATASETS = (*_LOADERS, "folder:PATH", "folder@SIZE:PATH")
 """What `load_dataset` knows, PATH and SIZE to be filled in."""

@@ -53,7 +53,7 @@ class TrainingStream:
         self.seed_words = seed_words
         self.with_replacement = with_replacement
         self._order: tuple[int, Tensor] | None = None
-        """Number and order of the pass last asked for: kept for speed, and nothing depends on it."""
+        """Number and order of the pass last asked for, kept for speed alone."""
 
     @property
     def steps_per_pass(self) -> int:

@@ -84,6 +84,8 @@ def lstm_step(sums: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Hidden and cell state, [N, H] each.
     """
+    # Views, row by row: over one contiguous tensor, PyTorch's CPU rounds sigmoids in the last few
+    # elements differently, and which inputs those belong to depends on the size of the batch.
     enter, keep, candidate, leave = sums.chunk(4, 1)
     cell = keep.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
     return leave.sigmoid() * cell.tanh(), cell

@@ -90,7 +90,8 @@ def make_dynamic(
         channels,
         len(options),
         highest(options),
-        signed=any(seen.blocks[path].signed for path in paths),
+        # Without its ReLU, a skipped block hands on negative numbers.
+        signed=any(seen.blocks[path].signed for path in paths) or "free-shortcut" in design.faults,
         knob=design.knob,
     )
     name = name or type(model).__name__

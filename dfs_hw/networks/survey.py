@@ -1,22 +1,31 @@
-"""What a model does with one batch: its layers, its blocks, and the shapes between them."""
+"""What a model does with one batch: its layers, its blocks, and whatever else happens in it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from accel_models.errors import InputError
+from dfs_hw.networks.flow import IMAGE, Flow, maker, mark, tensors
 
 MULTIPLIES = (nn.Conv2d, nn.Linear)
+NORMS = ("batch_norm", "layer_norm", "group_norm")
 EXAMPLES = 4
 """Images of the batch; their contents only tell which tensors can be negative."""
 
+Call = tuple[tuple[Any, ...], dict[str, Any]]
 
-@dataclass
+
+@dataclass(frozen=True)
 class Seen:
     """One module as it ran. Shapes are without the batch."""
 
@@ -25,97 +34,218 @@ class Seen:
     signed: bool
     """Whether inputs were negative anywhere."""
     reads_image: bool
+    """Whether no layer came before."""
     last_leaf: str | None = None
     """Path inside a block of the parameterless module that made its output, if one did."""
+    beside: frozenset[str] = frozenset()
+    """Paths inside a block of the modules that read the block's own input."""
 
 
 @dataclass
 class Survey:
-    """All that one forward pass told of a model; paths in the order of execution."""
+    """All that a forward pass told of a model; paths in the order of execution."""
 
     layers: dict[str, Seen] = field(default_factory=dict)
     """Convolutions and linear layers."""
     blocks: dict[str, Seen] = field(default_factory=dict)
     """Modules with children that map one tensor of shape [N, C, H, W] to another."""
     problems: dict[str, str] = field(default_factory=dict)
-    """Layers that cannot be quantised and priced, and why."""
+    """Why a module cannot be quantised and priced, by its path."""
+    odd_calls: dict[str, str] = field(default_factory=dict)
+    """Why a module with children is none of the `blocks`, though it ran."""
+    draws: set[str] = field(default_factory=set)
+    """Modules that draw random numbers in training."""
 
 
-def survey(model: nn.Module, image: tuple[int, int, int]) -> Survey:
-    """Run a model on random images and note what each module did.
+def survey(
+    model: nn.Module,
+    image: tuple[int, int, int],
+    replaced: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+) -> Survey:
+    """Run a copy of a model on random images and note what each module did.
+
+    The copy has random weights, so that what is found does not depend on the weights there are:
+    a scale of zero, as residual branches often start with, hides the sign of what it scales.
 
     Args:
         image: channels, height and width.
+        replaced: what blocks put out instead, from their input, where that is negative somewhere.
 
     Raises:
-        InputError: if the model does not run on such images.
+        InputError: if the model does not run on such images, or returns no logits.
     """
-    found = Survey()
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn((EXAMPLES, *image), generator=generator)
-    images = images.to(next(model.parameters()).device)
-    made_by: dict[int, tuple[str, Tensor]] = {}
-    entered: list[str] = []
-    hooks = []
-    for path, module in model.named_modules():
-        if path:
-            hooks.append(module.register_forward_pre_hook(lambda *_, p=path: entered.append(p)))
-            hooks.append(module.register_forward_hook(_note(path, found, made_by, images)))
-    was_training = model.training
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        shaken = _with_random_weights(model)
+        first = next(shaken.parameters(), torch.empty(0))
+        images = torch.randn(EXAMPLES, *image).to(first.device)
+        watch = _Watch(shaken, replaced or {})
+        output = _run(shaken.eval(), images, watch, "")
+        _require_logits(model, output)
+        in_training = _Watch(shaken, {})
+        _run(shaken.train(), images, in_training, " in training")
+    watch.found.draws = in_training.found.draws
+    return watch.found
+
+
+def _with_random_weights(model: nn.Module) -> nn.Module:
+    shaken = copy.deepcopy(model)
+    for module in shaken.modules():
+        if hasattr(module, "inplace"):
+            module.inplace = False
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+    for parameter in shaken.parameters():
+        if parameter.is_floating_point():
+            inputs = math.prod(parameter.shape[1:])
+            parameter.copy_(torch.randn(parameter.shape) / math.sqrt(max(1, inputs)))
+    return shaken
+
+
+def _run(model: nn.Module, images: Tensor, watch: _Watch, when: str) -> Any:
+    mark(images, IMAGE)
     try:
-        with torch.no_grad():
-            model.eval()(images)
-    except (RuntimeError, ValueError, TypeError) as error:
+        with watch.attached(), watch.flow, watch:
+            return model(images)
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+        shape = list(images.shape[1:])
         raise InputError(
-            f"{type(model).__name__} does not run on images of {list(image)}: {error}"
+            f"{type(model).__name__} does not run on images of {shape}{when}: {error}"
         ) from error
-    finally:
-        model.train(was_training)
-        for hook in hooks:
-            hook.remove()
-    order = {path: number for number, path in enumerate(dict.fromkeys(entered))}
-    found.blocks = dict(sorted(found.blocks.items(), key=lambda item: order[item[0]]))
-    for path, module in model.named_modules():
-        if problem := _problem(module):
-            found.problems[path] = problem
-        elif isinstance(module, MULTIPLIES) and path not in found.layers:
-            found.problems[path] = "it never ran"
-    return found
 
 
-def _note(
-    path: str, found: Survey, made_by: dict[int, tuple[str, Tensor]], images: Tensor
-) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
-    def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        if len(inputs) != 1 or not (isinstance(inputs[0], Tensor) and isinstance(output, Tensor)):
-            return
-        x = inputs[0]
-        seen = Seen(tuple(x.shape[1:]), tuple(output.shape[1:]), bool((x < 0).any()), x is images)
+def _require_logits(model: nn.Module, output: Any) -> None:
+    logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != EXAMPLES:
+        what = list(logits.shape) if isinstance(logits, Tensor) else type(output).__name__
+        raise InputError(
+            f"{type(model).__name__} must return logits [N, classes], or an object with such "
+            f"`logits`; for {EXAMPLES} images it returned {what}"
+        )
+
+
+@dataclass
+class _Running:
+    """A module whose forward is under way."""
+
+    path: str
+    module: nn.Module
+    input: Tensor | None
+    version: int
+    beside: set[str] = field(default_factory=set)
+    last_leaf: tuple[str, Any] = ("", None)
+
+
+class _Watch(TorchDispatchMode):
+    """Sees modules begin and end, and every operation between."""
+
+    def __init__(
+        self, model: nn.Module, replaced: Mapping[str, Callable[[Tensor], Tensor]]
+    ) -> None:
+        super().__init__()
+        self.model, self.replaced, self.found = model, replaced, Survey()
+        self.running: list[_Running] = []
+        self.runs: dict[str, int] = {}
+        self.flow = Flow(self._refuse)
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """Hooks on all modules of the model."""
+        hooks = []
+        for path, module in self.model.named_modules():
+            hooks.append(module.register_forward_pre_hook(self._begin(path), with_kwargs=True))
+            hooks.append(module.register_forward_hook(self._end, with_kwargs=True))
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+        order = list(self.runs)
+        self.found.blocks = {p: self.found.blocks[p] for p in order if p in self.found.blocks}
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        name = func._overloadpacket.__name__
+        inside = self.running[-1].module
+        multiplies = func._overloadpacket in flop_registry or "dot_product" in name
+        if multiplies and not isinstance(inside, MULTIPLIES):
+            self._refuse(f"'{name}' multiplies outside a Conv2d or Linear layer")
+        if any(norm in name for norm in NORMS) and not isinstance(inside, nn.BatchNorm2d):
+            self._refuse(f"'{name}' normalises outside a BatchNorm2d layer")
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            self.found.draws.add(self.running[-1].path)
+        return func(*args, **(kwargs or {}))
+
+    def _refuse(self, why: str) -> None:
+        self.found.problems.setdefault(self.running[-1].path, why)
+
+    def _begin(self, path: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            x = args[0] if len(args) == 1 and not kwargs else None
+            x = x if isinstance(x, Tensor) else None
+            for outer in self.running:
+                if x is not None and outer.input is x:
+                    outer.beside.add(path.removeprefix(f"{outer.path}."))
+            self.runs[path] = self.runs.get(path, 0) + 1
+            self.running.append(_Running(path, module, x, 0 if x is None else x._version))
+
+        return hook
+
+    def _end(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> Any:
+        now = self.running.pop()
+        if not now.path:
+            return None
+        leaf = not any(True for _ in module.children())
         if isinstance(module, MULTIPLIES):
-            if path in found.layers:
-                found.problems[path] = "it runs more than once in a pass"
-            found.layers[path] = seen
-        elif any(True for _ in module.children()) and x.ndim == output.ndim == 4:
-            maker, _ = made_by.get(id(output), ("", output))
-            if maker.startswith(f"{path}."):
-                seen.last_leaf = maker.removeprefix(f"{path}.")
-            found.blocks[path] = seen
-        elif not any(True for _ in module.parameters()):
-            made_by[id(output)] = (path, output)  # the tensor is kept, so its id stays its own
+            self._note_layer(now, output)
+        elif leaf and not any(True for _ in module.parameters()):
+            for outer in self.running:
+                outer.last_leaf = (now.path, output)
+        elif not leaf:
+            return self._note_block(now, output)
+        return None
 
-    return hook
+    def _note_layer(self, now: _Running, output: Tensor) -> None:
+        if now.input is None:
+            self.found.problems[now.path] = "it is not called with one tensor alone"
+            return
+        if len(now.input) != EXAMPLES:
+            self.found.problems[now.path] = (
+                f"it reads {len(now.input)} rows for {EXAMPLES} images, not one for each"
+            )
+        self.found.layers[now.path] = _seen(now, output)
+        self.flow.layer(now.path, now.input, output)
+
+    def _note_block(self, now: _Running, output: Any) -> Tensor | None:
+        x = now.input
+        if x is None or not isinstance(output, Tensor):
+            self.found.odd_calls[now.path] = "it does not map one tensor to another"
+        elif x.ndim != 4 or output.ndim != 4 or not len(x) == len(output) == EXAMPLES:
+            self.found.odd_calls[now.path] = "it does not map one [N, C, H, W] to another"
+        elif x._version != now.version:
+            self.found.odd_calls[now.path] = "it changes its input in place"
+        else:
+            self.found.blocks[now.path] = _seen(now, output)
+            if now.path in self.replaced and bool((x < 0).any()):
+                return self.replaced[now.path](x)
+        return None
 
 
-def _problem(module: nn.Module) -> str:
-    """Why a module cannot be quantised and priced; "" if it can."""
-    kind = type(module).__name__
-    own = [name for name, _ in module.named_parameters(recurse=False)]
-    if type(module) is nn.Conv2d:
-        if module.dilation != (1, 1):
-            return f"a convolution with dilation {module.dilation}"
-        if module.padding_mode != "zeros" or isinstance(module.padding, str):
-            return f"a convolution with padding '{module.padding_mode}', {module.padding!r}"
-        return ""
-    if type(module) is nn.Linear or type(module) is nn.BatchNorm2d:
-        return ""
-    return f"a {kind}, which has weights of its own ({', '.join(own)})" if own else ""
+def _seen(now: _Running, output: Tensor) -> Seen:
+    x, (last, made) = now.input, now.last_leaf
+    assert x is not None
+    return Seen(
+        tuple(x.shape[1:]),
+        tuple(output.shape[1:]),
+        signed=bool((x < 0).any()),
+        reads_image=maker(x) in (None, IMAGE),
+        last_leaf=last.removeprefix(f"{now.path}.") if made is output else None,
+        beside=frozenset(now.beside),
+    )

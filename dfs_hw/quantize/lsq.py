@@ -1,9 +1,10 @@
 """Family "lsq": steps are learned by gradient descent (Esser et al., "Learned step size
 quantization", ICLR 2020, arXiv 1902.08153).
 
-The parameter of a width is not the step s itself but its ratio to the step of family "normal" at
-the start: then it begins at 1 everywhere, also where no input was seen yet. Its gradient is
-rescaled so that descent moves s exactly as the paper's does.
+The parameter of a width is not the step itself but its ratio to the step of family "normal" at the
+start: then it begins at 1 everywhere, also where no input was seen yet, and descent treats all
+widths and tensors alike. The steps of 8 bits are tiny next to those of 2: moved by absolute amounts,
+as in the paper, they need a hundredth of its learning rate, or jump below zero.
 """
 
 from __future__ import annotations
@@ -107,26 +108,25 @@ def round_by_learned_step(
     # Held above zero, with the gradient passed on, so that a parameter can find its way back.
     positive = ratio + (ratio.detach().clamp_min(SMALLEST_RATIO) - ratio.detach())
     step = positive * start
-    # Descent on the ratio changes s by start**2 times as much as descent on s itself would.
-    gain = 1 / (math.sqrt(max(1, features) * levels.high) * start.square())
+    gain = 1 / math.sqrt(max(1, features) * levels.high)
     values = _RoundByLearnedStep.apply(at_least_float32(x), step, gain, levels)
     return cast(Tensor, values), step.detach()
 
 
 class _RoundByLearnedStep(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, step: Tensor, gain: Tensor, levels: Levels) -> Tensor:
-        ctx.save_for_backward(x, step, gain)
-        ctx.levels = levels
+    def forward(ctx: Any, x: Tensor, step: Tensor, gain: float, levels: Levels) -> Tensor:
+        ctx.save_for_backward(x, step)
+        ctx.gain, ctx.levels = gain, levels
         return nearest(x, step, levels)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        x, step, gain = ctx.saved_tensors
+        x, step = ctx.saved_tensors
         low, high, _ = ctx.levels
         grad = grads[0] / step  # of values * step
         position = x / step
         to_x = torch.ops.aten.hardtanh_backward(grad, position, low, high)
         # The part through x / s is -x / s inside the range and nothing beyond it.
         to_step = (grad * nearest(x, step, ctx.levels) - to_x * position).sum()
-        return to_x, to_step * gain, None, None
+        return to_x, to_step * ctx.gain, None, None

@@ -110,7 +110,7 @@ def normal_fit(bits: tuple[int, ...]) -> NestedFit:
         return float((density * x * values).sum() / (density * values**2).sum())
 
     def error(limit: float) -> float:
-        rounded = (scale(limit, width) * odd(limit, width) for width in bits)
+        rounded = (scale(limit, width) * odd(limit, width) for width in sorted(set(bits)))
         return float(sum(np.sqrt((density * (values - x) ** 2).sum()) for values in rounded))
 
     limit = float(optimize.minimize_scalar(error, bounds=(0.5, 8), method="bounded").x)

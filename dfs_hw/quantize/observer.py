@@ -55,7 +55,8 @@ class Observer(nn.Module):
 
         Args:
             pending: [precisions, 1 + sums], as the buffer, added up over all processes.
-            share: [precisions] of the step's inputs that were seen at each precision.
+            share: [precisions] of the step's inputs that were seen at each precision; 1 also for a
+                layer that ran several times, as those that all units share.
         """
         raise NotImplementedError
 

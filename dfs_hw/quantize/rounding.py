@@ -98,7 +98,7 @@ def quantize(x: Tensor, step: Tensor, levels: Levels) -> Tensor:
 
 
 def nearest(x: Tensor, step: Tensor, levels: Levels) -> Tensor:
-    """As `quantize`, without a gradient to speak of."""
+    """As `quantize`, which adds the gradient."""
     if not levels.has_zero:
         return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
     return (x / step).round_().clamp_(levels.low, levels.high)

@@ -1,0 +1,109 @@
+"""A stage of training in one file, to go on from as if it had never stopped.
+
+Tensors are kept as safetensors and everything else as JSON in its header: nothing is read with
+pickle. The file is replaced in one step, so a process killed at any time leaves a whole one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from accel_models.errors import InputError
+from accel_models.files import whole_file
+
+_KEY = "dfs-hw-snapshot"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """State of a stage between two steps."""
+
+    parts: dict[str, dict[str, Tensor]]
+    """Tensors by part (such as the network) and name."""
+    facts: dict[str, Any]
+    """All else, as plain JSON."""
+
+
+def snapshot_path(result: Path) -> Path:
+    """Where the snapshot of a stage lies while `result` is in the making."""
+    return result.with_suffix(".resume.safetensors")
+
+
+def write_snapshot(path: Path, snapshot: Snapshot) -> None:
+    """Write or replace a snapshot.
+
+    Raises:
+        InputError: if it cannot be written; one that was there before stays.
+    """
+    tensors = {
+        f"{part}/{name}": tensor.detach().cpu().contiguous().clone()
+        for part, named in snapshot.parts.items()
+        for name, tensor in named.items()
+    }
+    # Written from memory: safetensors' own files do not report a full disk as an OSError.
+    content = save(tensors, {_KEY: json.dumps(snapshot.facts)})
+    with whole_file(path) as partial:
+        partial.write_bytes(content)
+
+
+def read_snapshot(path: Path) -> Snapshot | None:
+    """The snapshot at `path`, on the CPU; None if there is none.
+
+    Raises:
+        InputError: if it is damaged, or no snapshot.
+    """
+    if not path.exists():
+        return None
+    parts: dict[str, dict[str, Tensor]] = {}
+    try:
+        with safe_open(path, "pt") as file:
+            facts = json.loads((file.metadata() or {})[_KEY])
+            for key in file.keys():  # noqa: SIM118 - the file is no mapping
+                part, _, name = key.partition("/")
+                parts.setdefault(part, {})[name] = file.get_tensor(key)
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"{path}, from which training should go on, is damaged or no snapshot: "
+            f"delete it to start the stage anew"
+        ) from error
+    return Snapshot(parts, facts)
+
+
+def discard_snapshot(path: Path) -> None:
+    """Remove a snapshot, if there is one, and what killed processes left unfinished beside it.
+
+    Raises:
+        InputError: if it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot remove {path}: {error.strerror or error}") from error
+    for partial in path.parent.glob(f".{path.name}.*.partial"):
+        with suppress(OSError):  # litter; whoever made it may have removed it
+            partial.unlink()
+
+
+def differences(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Names and values of the settings that differ; "" if none does.
+
+    Args:
+        kept: as they came back from JSON.
+        wanted: anything JSON can hold.
+    """
+    plain = json.loads(json.dumps(dict(wanted)))
+    names = sorted(kept.keys() | plain.keys())
+    return ", ".join(
+        f"{name} {kept.get(name)}, now {plain.get(name)}"
+        for name in names
+        if kept.get(name) != plain.get(name)
+    )
