@@ -10,23 +10,30 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from accel_models.cost_table import CostTable
 from accel_models.errors import InputError
-from accel_models.files import whole_file
+from accel_models.files import whole_file, writable_folder
 from accel_models.precision import Precision, highest
 from accel_models.replay import Replay, replay
 from accel_models.simulator import Simulation, simulate
 from accel_models.trace import GateTrace, TraceHeader
 from accel_models.workload import Workload
-from dfs_hw.budget import Budget
+from dfs_hw.budget import Budget, statistic_of
 from dfs_hw.checkpoint import load_checkpoint
 from dfs_hw.data import load_dataset
-from dfs_hw.hardware_cost import HardwareCost
+from dfs_hw.hardware_cost import RelativeCost
+from dfs_hw.networks import DynamicNetwork
 from dfs_hw.provenance import provenance
 from dfs_hw.record import evaluate, modal_assignment, record, shuffled
-from dfs_hw.train import Bench, TrainConfig, Trained, train, train_static
+from dfs_hw.training.bench import Bench
+from dfs_hw.training.config import TrainConfig
+from dfs_hw.training.joint import train_joint
+from dfs_hw.training.logs import Log
+from dfs_hw.training.results import Trained
+from dfs_hw.training.stages import train_fixed
 from dfs_hw.workload import workload_of
 
 SPLITS = ("train", "validation", "test")
@@ -77,27 +84,38 @@ class Verdict:
         )
 
 
-def run_experiment(config: TrainConfig, out_dir: Path | str, *, progress: bool = True) -> Path:
+def run_experiment(
+    config: TrainConfig,
+    out_dir: Path | str,
+    network: DynamicNetwork | None = None,
+    *,
+    device: str = "cpu",
+    progress: bool = True,
+    log: Log | None = None,
+) -> Path:
     """Train, record, replay and compare; everything lands in `out_dir`.
 
     Writes ``network.safetensors``, the baselines' checkpoints, ``trace.parquet`` of the test
     inputs, and ``run.json`` with configuration, provenance, budget verdict and all variants.
+    Arguments and errors are those of `dfs_hw.train`.
 
     Returns:
         The path of ``run.json``.
     """
-    out_dir, started = Path(out_dir), time.monotonic()
-    bench = Bench.of(config, progress=progress)
-    trained = train(config, out_dir, progress=progress)
+    started = time.monotonic()
+    bench = Bench.of(config, network, device=device, progress=progress, log=log)
+    out_dir = writable_folder(out_dir)
+    trained = train_joint(bench, out_dir)
     executed = [choice for choice in trained.network.choices if not choice.is_skip]
-    statics = {
-        precision: train_static(config, precision, out_dir, progress=progress)
-        for precision in executed
-    }
+    statics = {precision: train_fixed(bench, precision, out_dir) for precision in executed}
     table = bench.table
-    header = trace_header(config, table.workload, table.choices, "test")
-    test = bench.splits.test
-    trace_path = record(trained.network, test, out_dir / "trace.parquet", header)
+    trace_path = record(
+        trained.network,
+        bench.splits.test,
+        out_dir / "trace.parquet",
+        trace_header(config, table.workload, table.choices, "test"),
+        price=trained.outcome.price,
+    )
     outcome = replay(GateTrace.read(trace_path), table)
     variants = [
         *(_static(bench, precision, run) for precision, run in statics.items()),
@@ -112,30 +130,35 @@ def run_experiment(config: TrainConfig, out_dir: Path | str, *, progress: bool =
             "classes": list(bench.splits.classes),
             "cost_table": table.key,
             "budget": asdict(verdict(bench.budget, bench.cost, outcome)),
+            "validation": asdict(trained.outcome),
             "best_static": best_static(variants, len(bench.splits.validation)).name,
             "variants": [asdict(variant) for variant in variants],
         },
     )
 
 
-def record_checkpoint(checkpoint: Path, out: Path, split: str) -> GateTrace:
+def record_checkpoint(
+    checkpoint: Path, out: Path, split: str, network: DynamicNetwork | None = None
+) -> GateTrace:
     """Record the gates of a trained network on one split of the data it was trained for.
+
+    Args:
+        network: to fill from the checkpoint, if it was not built by name.
 
     Raises:
         InputError: if the checkpoint is no gated network's, or there is no such split.
     """
-    saved = load_checkpoint(checkpoint)
-    if saved.facts.get("stage") != "joint":
+    saved = load_checkpoint(checkpoint, network)
+    if saved.facts.get("kind") != "joint":
         stage = saved.facts.get("stage")
         raise InputError(f"{checkpoint} holds no gated network, but the one of stage '{stage}'")
-    config = TrainConfig.from_dict(saved.facts["config"])
-    splits = load_dataset(config.data, config.seed)
     if split not in SPLITS:
         raise InputError(f"there is no split '{split}': choose from {', '.join(SPLITS)}")
-    dataset = getattr(splits, split)
+    config = TrainConfig.from_dict(saved.facts["config"])
+    dataset = getattr(load_dataset(config.data, config.seed), split)
     workload = workload_of(saved.network, dataset.image_size)
     header = trace_header(config, workload, saved.network.choices, split)
-    return GateTrace.read(record(saved.network, dataset, out, header))
+    return GateTrace.read(record(saved.network, dataset, out, header, price=saved.price))
 
 
 def trace_header(
@@ -143,7 +166,7 @@ def trace_header(
 ) -> TraceHeader:
     """What a trace of the configured network says of itself."""
     return TraceHeader(
-        network=config.network,
+        network=workload.name,
         dataset=f"{config.data}/{split}",
         workload=workload,
         choices=choices,
@@ -174,16 +197,28 @@ def best_static(variants: list[Variant], validation_inputs: int) -> Variant:
     return min(good, key=lambda variant: variant.energy_j)
 
 
-def verdict(budget: Budget, cost: HardwareCost, outcome: Replay) -> Verdict:
-    """The budget against the replayed cost, in the metric it was set in."""
-    energy, latency = float(outcome.energy_j.mean()), float(outcome.latency_s.mean())
-    reached = {
-        "energy": energy,
-        "latency": latency,
-        "edp": energy * latency,
-        "bitops": float(outcome.bitops.mean()),
-    }[cost.metric]
-    return Verdict(cost.metric, budget.text, budget.fraction * cost.reference, reached)
+def verdict(budget: Budget, cost: RelativeCost, outcome: Replay) -> Verdict:
+    """The budget against the replayed cost, in the metric and the statistic it was set in."""
+    return Verdict(
+        cost.metric,
+        budget.text,
+        budget.fraction * cost.reference,
+        _reached(budget.statistic, cost, outcome),
+    )
+
+
+def _reached(statistic: str, cost: RelativeCost, outcome: Replay) -> float:
+    if cost.metric == "edp":
+        return outcome.edp_js
+    per_input = {
+        "energy": outcome.energy_j,
+        "latency": outcome.latency_s,
+        "bitops": outcome.bitops,
+    }
+    if cost.metric in per_input:
+        return statistic_of(per_input[cost.metric], statistic)
+    choices = torch.from_numpy(outcome.trace.choices.astype(np.int64))
+    return statistic_of(cost.cpu().of_choices(choices), statistic) * cost.reference
 
 
 def write_json(path: Path, content: dict[str, Any]) -> Path:
@@ -202,7 +237,7 @@ def _static(bench: Bench, precision: Precision, run: Trained) -> Variant:
         kind="static",
         precision=str(precision),
         accuracy=evaluate(run.network, bench.splits.test, assignment).accuracy,
-        validation_accuracy=run.chosen.validation_accuracy,
+        validation_accuracy=run.outcome.accuracy,
         bitops=float(cost.bitops),
         energy_j=cost.energy_j,
         latency_s=cost.latency_s,
@@ -212,7 +247,7 @@ def _static(bench: Bench, precision: Precision, run: Trained) -> Variant:
 def _gated(bench: Bench, trained: Trained, outcome: Replay) -> list[Variant]:
     """The adaptive network, and the two ablations that tell whether it reads its inputs."""
     network, splits = trained.network, bench.splits
-    decided = evaluate(network, splits.validation).choices
+    decided = evaluate(network, splits.validation, price=trained.outcome.price).choices
     frozen = modal_assignment(decided)
     frozen_cost = static_cost(
         bench.table,
@@ -242,7 +277,7 @@ def _gated(bench: Bench, trained: Trained, outcome: Replay) -> list[Variant]:
             "adaptive",
             "",
             outcome.trace.accuracy,
-            trained.chosen.validation_accuracy,
+            trained.outcome.accuracy,
             *cost,
         ),
         Variant(

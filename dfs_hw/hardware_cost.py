@@ -88,7 +88,7 @@ class RelativeCost(nn.Module):
             gates: [N, units, choices], one-hot or probabilities.
 
         Returns:
-            float32 [N]. For edp, values whose mean is the product of the two means.
+            [N]. For edp, values whose mean is the product of the two means.
         """
         expected = (len(self.units), len(self.choices))
         if gates.ndim != 3 or gates.shape[1:] != expected:
@@ -99,7 +99,7 @@ class RelativeCost(nn.Module):
             )
         # Not a matrix product: autocast would take its sum in half precision, and that over many
         # units would be off by as much as a budget may be missed.
-        chosen = (gates.to(self.unit_costs.dtype) * self.unit_costs[:, None]).sum((2, 3))
+        chosen = (gates * self.unit_costs[:, None]).sum((2, 3))
         sums = self.fixed[:, None] + chosen
         return sums[0] if len(sums) == 1 else sums[0] * sums[1].mean()
 

@@ -91,7 +91,7 @@ def test_descent_finds_the_step_that_a_saturated_tensor_asks_for() -> None:
     quantizer = LearnedStepActivations((2,), False)
     quantizer(torch.full((4, 5), 1.0), 0)
     commit(quantizer, 4)
-    descent = torch.optim.SGD(quantizer.parameters(), lr=0.3)
+    descent = torch.optim.SGD(quantizer.parameters(), lr=0.05)
     for _ in range(50):
         values, step = quantizer(torch.full((4, 5), 9.0), 0)
         descent.zero_grad()

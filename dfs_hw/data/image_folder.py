@@ -52,8 +52,10 @@ def load_folder(
     With both ``val/`` and ``test/``, they are for validation and test. With one of them, it is the
     test, and a tenth of each class of ``train/``, 10,000 images at most, are for validation.
 
-    Images are decoded once, and stay in a file in the user's cache from which batches are read.
-    Files with other than an image's suffix are ignored, and so is what starts with a dot.
+    Images are decoded once, and stay in a file in the user's cache from which batches are read; it
+    may be deleted when no run uses it. Files with other than an image's suffix are ignored, and so
+    is what starts with a dot. Training sees random crops (`AUGMENTATION`); for anything else,
+    replace the field of that name in the training images.
 
     Args:
         size: of the square images, in pixels: shorter sides are resized to it, centres are kept.

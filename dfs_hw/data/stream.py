@@ -35,7 +35,7 @@ class TrainingStream:
         batch: images a step, over all processes together; all of them if there are fewer.
         seed_words: drive order and augmentation.
         with_replacement: draw every step from all images, as the released code of DFS does
-            (Fu et al., 2020). Images of one batch still differ.
+            (Shen et al., 2020). Images of one batch still differ.
 
     Raises:
         InputError: if there are no images, or the batch has none.

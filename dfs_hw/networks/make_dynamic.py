@@ -6,18 +6,19 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dfs_hw.quantize.quantizers import QUANTIZER_FAULTS
+import torch
 from torch import nn
 
 from accel_models.errors import InputError
 from accel_models.precision import Precision, highest, parse_choices
 from dfs_hw.gates import make_gate
 from dfs_hw.networks.branches import Conductor, GatedUnit, executed
+from dfs_hw.networks.convert import Converter, replace_everywhere
 from dfs_hw.networks.design import Design
 from dfs_hw.networks.dynamic import DynamicNetwork
+from dfs_hw.networks.refusals import refusals
 from dfs_hw.networks.survey import Seen, Survey, survey
-from dfs_hw.quantize import Family, family
-from dfs_hw.quantize.layers import Dial, PrecisionNorm, QuantizedConv2d, QuantizedLinear
+from dfs_hw.quantize.layers import Dial, QuantizedConv2d, QuantizedLinear
 
 RESIDUAL_BLOCKS = (
     "BasicBlock",
@@ -33,13 +34,16 @@ then those of transformers."""
 SHORTCUTS = ("shortcut", "downsample")
 """What a block calls the submodule that changes the shape of its input to that of its output."""
 
+RECTIFIER = "skip_activation"
+"""Added to a block that ends in a ReLU by function call, and may be skipped for a negative input."""
+
 
 def make_dynamic(
     model: nn.Module,
     choices: str | Iterable[str | int | Precision] = "skip,2,4,8",
     *,
     image: Sequence[int] = (3, 224, 224),
-    blocks: Sequence[str] | type[nn.Module] | None = None,
+    blocks: str | Sequence[str] | type[nn.Module] | None = None,
     design: Design | None = None,
     name: str = "",
     shape: Mapping[str, Any] | None = None,
@@ -69,147 +73,129 @@ def make_dynamic(
         InputError: if there are no blocks, or layers that cannot be quantised: all are named.
     """
     options, design = parse_choices(choices), design or Design()
-    model, size = copy.deepcopy(model), (image[0], image[1], image[2])
+    model = copy.deepcopy(model).float()
+    size = (image[0], image[1], image[2])
     seen = survey(model, size)
     paths = _block_paths(model, seen, blocks, design.first_block)
-    _refuse_what_cannot_be_handled(model, seen, paths)
+    if problems := refusals(model, seen, paths):
+        raise InputError(
+            f"{type(model).__name__} cannot be made dynamic without changing what it computes or "
+            f"what it costs: {'; '.join(problems)}"
+        )
+    bodies = [model.get_submodule(path) for path in paths]
+    converter = Converter(model, seen, design)
+    converter.convert(model, (highest(options),), outside=bodies)
     conductor = Conductor()
-    quantizers = family(design.quantizer, frozenset(design.faults) & frozenset(QUANTIZER_FAULTS))
-    converter = _Converter(seen, quantizers, design)
-    converter.convert(model, (highest(options),), outside=paths)
     units = []
-    for path in paths:
-        dial, block = Dial(), model.get_submodule(path)
-        skip = _skip_path(block, seen.blocks[path], design) if _can_skip(options) else None
-        converter.convert(block, executed(options), prefix=path, dial=dial)
-        units.append(GatedUnit(path, block, options, dial, conductor, skip))
-        model.set_submodule(path, units[-1])
-    channels = tuple(seen.blocks[path].in_shape[0] for path in paths)
+    for path, body in zip(paths, bodies, strict=True):
+        skip = _skip_path(path, body, seen, design) if _can_skip(options) else None
+        dial = Dial()
+        converter.convert(body, executed(options), dial)
+        units.append(GatedUnit(path, body, options, dial, conductor, skip))
+        replace_everywhere(model, body, units[-1])
     gate = make_gate(
         design.gate,
-        channels,
+        [seen.modules[path].in_shape[0] for path in paths],
         len(options),
         highest(options),
-        # Without its ReLU, a skipped block hands on negative numbers.
-        signed=any(seen.blocks[path].signed for path in paths) or "free-shortcut" in design.faults,
+        signed=any(seen.modules[path].signed for path in paths),
         knob=design.knob,
     )
     name = name or type(model).__name__
-    return DynamicNetwork(name, model, units, gate, options, design, size, shape or {})
+    device = next(model.parameters()).device
+    network = DynamicNetwork(name, model, units, gate, options, design, size, shape or {})
+    _require_all_parts_to_run(network)
+    return network.to(device).train()
 
 
 def _block_paths(
     model: nn.Module,
     seen: Survey,
-    blocks: Sequence[str] | type[nn.Module] | None,
+    blocks: str | Sequence[str] | type[nn.Module] | None,
     first_block: bool,
 ) -> list[str]:
     """Paths of the blocks to gate, in execution order."""
-    found = [path for path in seen.blocks if _is_wanted(path, model.get_submodule(path), blocks)]
-    if isinstance(blocks, Sequence):
-        if missing := [path for path in blocks if path not in found]:
+    ran = [path for path in seen.runs if path in seen.blocks or path in seen.no_block]
+    if blocks is not None and not isinstance(blocks, type):
+        wanted = {blocks} if isinstance(blocks, str) else set(blocks)
+        if unknown := sorted(wanted - set(ran)):
             raise InputError(
-                f"there is no block '{missing[0]}' that maps one tensor to another: "
+                f"{type(model).__name__} runs no block '{unknown[0]}': "
                 f"choose from {', '.join(seen.blocks)}"
             )
-        return found
-    if not first_block:
-        found = found[1:]
+        found = [path for path in ran if path in wanted]
+    else:
+        found = [path for path in ran if _is_of_class(model.get_submodule(path), blocks)]
+        if len(found) == 1 and not first_block:
+            raise InputError(
+                f"'{found[0]}' is the only block of {type(model).__name__} to gate, and the first "
+                f"is always run: ask for it with Design(first_block=True), or by blocks=[...]"
+            )
+        found = found if first_block else found[1:]
     if not found:
+        names = ", ".join(RESIDUAL_BLOCKS) if blocks is None else getattr(blocks, "__name__", "")
         raise InputError(
-            f"{type(model).__name__} has no residual blocks of a known class to gate "
-            f"({', '.join(RESIDUAL_BLOCKS)}): name them with blocks=[...], paths as in "
-            f"named_modules(), or blocks=YourBlock"
+            f"{type(model).__name__} has no blocks to gate{names and ' of the class '}{names}: "
+            f"name them with blocks=[...], paths as in named_modules(), or blocks=YourBlock"
         )
     return found
 
 
-def _is_wanted(
-    path: str, module: nn.Module, blocks: Sequence[str] | type[nn.Module] | None
-) -> bool:
-    if blocks is None:
+def _is_of_class(module: nn.Module, wanted: type[nn.Module] | None) -> bool:
+    if wanted is None:
         return type(module).__name__ in RESIDUAL_BLOCKS
-    if isinstance(blocks, type):
-        return isinstance(module, blocks)
-    return path in blocks
+    return isinstance(module, wanted)
 
 
 def _can_skip(choices: tuple[Precision, ...]) -> bool:
     return any(choice.is_skip for choice in choices)
 
 
-def _skip_path(block: nn.Module, seen: Seen, design: Design) -> tuple[str, ...] | None:
-    """What a skipped block still runs: nothing, or its shortcut and the activation it ends in."""
-    if seen.in_shape == seen.out_shape:
-        return ()
+def _skip_path(
+    path: str, block: nn.Module, seen: Survey, design: Design
+) -> tuple[str, ...] | None:
+    """What a skipped block still runs: nothing, or its shortcut; and the activation it ends in,
+    where a sign could get past it that the next layers have never seen."""
+    facts = seen.modules[path]
     for name in SHORTCUTS:
-        if isinstance(getattr(block, name, None), nn.Module):
-            last = seen.last_leaf
-            keeps = last and "free-shortcut" not in design.faults
-            return (name, last) if keeps and last is not None else (name,)
-    return None
+        shortcut = seen.modules.get(f"{path}.{name}")
+        if shortcut and name in facts.beside and shortcut.out_shape == facts.out_shape:
+            has_weights = any(True for _ in block.get_submodule(name).parameters())
+            if has_weights or facts.in_shape != facts.out_shape:
+                return (name, *_activation(block, facts, shortcut.puts_out_signed, design))
+    if facts.in_shape != facts.out_shape:
+        return None
+    return _activation(block, facts, facts.signed, design)
 
 
-def _refuse_what_cannot_be_handled(model: nn.Module, seen: Survey, paths: list[str]) -> None:
-    problems = [f"{path}: {why}" for path, why in seen.problems.items()]
-    for path in paths:
-        for name, module in model.get_submodule(path).named_modules():
-            if isinstance(module, nn.Dropout | nn.Dropout2d) and module.p > 0:
-                problems.append(f"{path}.{name}: random dropout inside a decided block")
-    if problems:
+def _activation(block: nn.Module, facts: Seen, signed: bool, design: Design) -> tuple[str, ...]:
+    if facts.puts_out_signed or not signed or "free-shortcut" in design.faults:
+        return ()
+    if facts.last_leaf is None:
+        block.add_module(RECTIFIER, nn.ReLU())
+    return (facts.last_leaf or RECTIFIER,)
+
+
+def _require_all_parts_to_run(network: DynamicNetwork) -> None:
+    """Refuse a model that still runs layers that have been replaced, or cannot without them."""
+    shadow, ran = copy.deepcopy(network).to("meta").eval(), []
+    parts = {
+        path: module
+        for path, module in shadow.model.named_modules()
+        if isinstance(module, GatedUnit | QuantizedConv2d | QuantizedLinear)
+    }
+    for path, module in parts.items():
+        module.register_forward_hook(lambda *_, path=path: ran.append(path))
+    try:
+        with torch.no_grad():
+            shadow.model(torch.empty((1, *network.image), device="meta"))
+    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{type(model).__name__} cannot be made dynamic; it would leave these out: "
-            + "; ".join(problems)
-        )
-
-
-class _Converter:
-    """Replaces layers by those that read a dial, as the survey saw them."""
-
-    def __init__(self, seen: Survey, quantizers: Family, design: Design) -> None:
-        self.seen, self.quantizers = seen, quantizers
-        self.shared_norm = "shared-norm" in design.faults
-
-    def convert(
-        self,
-        module: nn.Module,
-        precisions: tuple[Precision, ...],
-        *,
-        prefix: str = "",
-        dial: Dial | None = None,
-        outside: Sequence[str] = (),
-    ) -> None:
-        """Replace the layers in `module`, found at `prefix`, but for those `outside` its reach."""
-        for name, child in list(module.named_children()):
-            path = f"{prefix}.{name}" if prefix else name
-            if path in outside:
-                continue
-            new = self._layer(path, child, precisions, dial or Dial())
-            if new is None:
-                self.convert(child, precisions, prefix=path, dial=dial, outside=outside)
-            else:
-                setattr(module, name, new)
-
-    def _layer(
-        self, path: str, layer: nn.Module, precisions: tuple[Precision, ...], dial: Dial
-    ) -> nn.Module | None:
-        if hasattr(layer, "inplace"):
-            layer.inplace = False  # a block's input is needed again, by its other branches
-        if isinstance(layer, nn.BatchNorm2d):
-            return PrecisionNorm(layer, len(precisions), dial, self.shared_norm)
-        if path not in self.seen.layers:
-            return None
-        facts = self.seen.layers[path]
-        if isinstance(layer, nn.Conv2d):
-            return QuantizedConv2d(
-                layer,
-                precisions,
-                dial,
-                self.quantizers,
-                signed=facts.signed,
-                reads_image=facts.reads_image,
-            )
-        assert isinstance(layer, nn.Linear)
-        return QuantizedLinear.converted(
-            layer, precisions, dial, self.quantizers, signed=facts.signed
+            f"{network.name} does not run with its layers replaced, on tensors without contents: "
+            f"{error} (constants must be buffers, and no layer's own attributes may be used)"
+        ) from error
+    if missing := [path for path in parts if path not in ran]:
+        raise InputError(
+            f"{network.name} does not call what '{', '.join(missing)}' was replaced by: is it kept "
+            f"in a plain list or dictionary? Use ModuleList or ModuleDict"
         )

@@ -15,14 +15,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from accel_models.errors import InputError
-from dfs_hw.networks.flow import IMAGE, Flow, maker, mark, tensors
+from dfs_hw.networks.flow import IMAGE, Flow, maker, mark
 
 MULTIPLIES = (nn.Conv2d, nn.Linear)
 NORMS = ("batch_norm", "layer_norm", "group_norm")
 EXAMPLES = 4
 """Images of the batch; their contents only tell which tensors can be negative."""
-
-Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,8 @@ class Seen:
     in_shape: tuple[int, ...]
     out_shape: tuple[int, ...]
     signed: bool
-    """Whether inputs were negative anywhere."""
+    """Whether the input was negative anywhere."""
+    puts_out_signed: bool
     reads_image: bool
     """Whether no layer came before."""
     last_leaf: str | None = None
@@ -45,23 +44,21 @@ class Seen:
 class Survey:
     """All that a forward pass told of a model; paths in the order of execution."""
 
-    layers: dict[str, Seen] = field(default_factory=dict)
-    """Convolutions and linear layers."""
-    blocks: dict[str, Seen] = field(default_factory=dict)
-    """Modules with children that map one tensor of shape [N, C, H, W] to another."""
+    modules: dict[str, Seen] = field(default_factory=dict)
+    """All that map one tensor to another."""
+    blocks: list[str] = field(default_factory=list)
+    """Those with children, for shapes [N, C, H, W]."""
+    runs: dict[str, int] = field(default_factory=dict)
+    """How often a module ran."""
     problems: dict[str, str] = field(default_factory=dict)
-    """Why a module cannot be quantised and priced, by its path."""
-    odd_calls: dict[str, str] = field(default_factory=dict)
-    """Why a module with children is none of the `blocks`, though it ran."""
+    """What a module does that cannot be quantised and priced."""
+    no_block: dict[str, str] = field(default_factory=dict)
+    """Why a module that ran cannot be decided about as a whole."""
     draws: set[str] = field(default_factory=set)
     """Modules that draw random numbers in training."""
 
 
-def survey(
-    model: nn.Module,
-    image: tuple[int, int, int],
-    replaced: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
-) -> Survey:
+def survey(model: nn.Module, image: tuple[int, int, int]) -> Survey:
     """Run a copy of a model on random images and note what each module did.
 
     The copy has random weights, so that what is found does not depend on the weights there are:
@@ -69,7 +66,6 @@ def survey(
 
     Args:
         image: channels, height and width.
-        replaced: what blocks put out instead, from their input, where that is negative somewhere.
 
     Raises:
         InputError: if the model does not run on such images, or returns no logits.
@@ -79,13 +75,12 @@ def survey(
         shaken = _with_random_weights(model)
         first = next(shaken.parameters(), torch.empty(0))
         images = torch.randn(EXAMPLES, *image).to(first.device)
-        watch = _Watch(shaken, replaced or {})
-        output = _run(shaken.eval(), images, watch, "")
+        found, output = _run(shaken.eval(), images)
         _require_logits(model, output)
-        in_training = _Watch(shaken, {})
-        _run(shaken.train(), images, in_training, " in training")
-    watch.found.draws = in_training.found.draws
-    return watch.found
+        found.draws = _run(shaken.train(), images, " in training")[0].draws
+    # Blocks end in another order than they begin: one inside another ends first.
+    found.blocks.sort(key=list(found.runs).index)
+    return found
 
 
 def _with_random_weights(model: nn.Module) -> nn.Module:
@@ -102,11 +97,12 @@ def _with_random_weights(model: nn.Module) -> nn.Module:
     return shaken
 
 
-def _run(model: nn.Module, images: Tensor, watch: _Watch, when: str) -> Any:
+def _run(model: nn.Module, images: Tensor, when: str = "") -> tuple[Survey, Any]:
+    watch = _Watch(model)
     mark(images, IMAGE)
     try:
         with watch.attached(), watch.flow, watch:
-            return model(images)
+            return watch.found, model(images)
     except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
         shape = list(images.shape[1:])
         raise InputError(
@@ -139,29 +135,25 @@ class _Running:
 class _Watch(TorchDispatchMode):
     """Sees modules begin and end, and every operation between."""
 
-    def __init__(
-        self, model: nn.Module, replaced: Mapping[str, Callable[[Tensor], Tensor]]
-    ) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model, self.replaced, self.found = model, replaced, Survey()
-        self.running: list[_Running] = []
-        self.runs: dict[str, int] = {}
+        self.model, self.found = model, Survey()
+        self.running = [_Running("", model, None, 0)]
         self.flow = Flow(self._refuse)
 
     @contextmanager
     def attached(self) -> Iterator[None]:
-        """Hooks on all modules of the model."""
+        """Hooks on all modules inside the model."""
         hooks = []
         for path, module in self.model.named_modules():
-            hooks.append(module.register_forward_pre_hook(self._begin(path), with_kwargs=True))
-            hooks.append(module.register_forward_hook(self._end, with_kwargs=True))
+            if path:
+                hooks.append(module.register_forward_pre_hook(self._begin(path), with_kwargs=True))
+                hooks.append(module.register_forward_hook(self._end))
         try:
             yield
         finally:
             for hook in hooks:
                 hook.remove()
-        order = list(self.runs)
-        self.found.blocks = {p: self.found.blocks[p] for p in order if p in self.found.blocks}
 
     def __torch_dispatch__(
         self,
@@ -191,26 +183,22 @@ class _Watch(TorchDispatchMode):
             for outer in self.running:
                 if x is not None and outer.input is x:
                     outer.beside.add(path.removeprefix(f"{outer.path}."))
-            self.runs[path] = self.runs.get(path, 0) + 1
+            self.found.runs[path] = self.found.runs.get(path, 0) + 1
             self.running.append(_Running(path, module, x, 0 if x is None else x._version))
 
         return hook
 
-    def _end(
-        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
-    ) -> Any:
+    def _end(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         now = self.running.pop()
-        if not now.path:
-            return None
-        leaf = not any(True for _ in module.children())
-        if isinstance(module, MULTIPLIES):
+        if now.input is not None and isinstance(output, Tensor):
+            self.found.modules[now.path] = _seen(now, now.input, output)
+        if any(True for _ in module.children()):
+            self._note_block(now, output)
+        elif isinstance(module, MULTIPLIES):
             self._note_layer(now, output)
-        elif leaf and not any(True for _ in module.parameters()):
+        elif not any(True for _ in module.parameters()) and _same_shape(now.input, output):
             for outer in self.running:
                 outer.last_leaf = (now.path, output)
-        elif not leaf:
-            return self._note_block(now, output)
-        return None
 
     def _note_layer(self, now: _Running, output: Tensor) -> None:
         if now.input is None:
@@ -220,32 +208,33 @@ class _Watch(TorchDispatchMode):
             self.found.problems[now.path] = (
                 f"it reads {len(now.input)} rows for {EXAMPLES} images, not one for each"
             )
-        self.found.layers[now.path] = _seen(now, output)
         self.flow.layer(now.path, now.input, output)
 
-    def _note_block(self, now: _Running, output: Any) -> Tensor | None:
+    def _note_block(self, now: _Running, output: Any) -> None:
         x = now.input
         if x is None or not isinstance(output, Tensor):
-            self.found.odd_calls[now.path] = "it does not map one tensor to another"
+            self.found.no_block[now.path] = "it does not map one tensor to another"
         elif x.ndim != 4 or output.ndim != 4 or not len(x) == len(output) == EXAMPLES:
-            self.found.odd_calls[now.path] = "it does not map one [N, C, H, W] to another"
+            self.found.no_block[now.path] = "it does not map one [N, C, H, W] to another"
         elif x._version != now.version:
-            self.found.odd_calls[now.path] = "it changes its input in place"
+            self.found.no_block[now.path] = "it changes its input in place"
         else:
-            self.found.blocks[now.path] = _seen(now, output)
-            if now.path in self.replaced and bool((x < 0).any()):
-                return self.replaced[now.path](x)
-        return None
+            self.found.blocks.append(now.path)
 
 
-def _seen(now: _Running, output: Tensor) -> Seen:
-    x, (last, made) = now.input, now.last_leaf
-    assert x is not None
+def _seen(now: _Running, x: Tensor, output: Tensor) -> Seen:
+    last, made = now.last_leaf
+    ends_in_leaf = made is output and last.startswith(f"{now.path}.")
     return Seen(
         tuple(x.shape[1:]),
         tuple(output.shape[1:]),
         signed=bool((x < 0).any()),
+        puts_out_signed=bool((output < 0).any()),
         reads_image=maker(x) in (None, IMAGE),
-        last_leaf=last.removeprefix(f"{now.path}.") if made is output else None,
+        last_leaf=last.removeprefix(f"{now.path}.") if ends_in_leaf else None,
         beside=frozenset(now.beside),
     )
+
+
+def _same_shape(x: Tensor | None, output: Any) -> bool:
+    return x is not None and isinstance(output, Tensor) and x.shape == output.shape

@@ -110,13 +110,32 @@ class QuantizedConv2d(_QuantizedLayer):
             signed=signed or reads_image,
             reads_image=reads_image,
         )
-        self.stride, self.padding, self.groups = conv.stride, conv.padding, conv.groups
+        padding = zero_padding(conv)
+        assert padding is not None
+        self.stride, self.padding, self.groups = conv.stride, padding, conv.groups
+        # Models ask their layers for these, such as to pad by hand.
+        self.in_channels, self.out_channels = conv.in_channels, conv.out_channels
+        self.kernel_size, self.dilation = conv.kernel_size, conv.dilation
 
     def _multiply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return functional.conv2d(x, weight, bias, self.stride, self.padding, groups=self.groups)
 
     def _spread(self, bias: Tensor) -> Tensor:
         return bias[:, None, None]
+
+
+def zero_padding(conv: nn.Conv2d) -> tuple[int, int] | None:
+    """Rows and columns of zeros on each side of a convolution's input; None if it is padded
+    otherwise, by other values or more on one side."""
+    if conv.padding_mode != "zeros":
+        return None
+    if conv.padding == "valid":
+        return 0, 0
+    if conv.padding == "same":
+        both = [step * (size - 1) for step, size in zip(conv.dilation, conv.kernel_size)]
+        return None if any(pad % 2 for pad in both) else (both[0] // 2, both[1] // 2)
+    rows, columns = conv.padding
+    return int(rows), int(columns)
 
 
 class QuantizedLinear(_QuantizedLayer):

@@ -2,9 +2,9 @@
 quantization", ICLR 2020, arXiv 1902.08153).
 
 The parameter of a width is not the step itself but its ratio to the step of family "normal" at the
-start: then it begins at 1 everywhere, also where no input was seen yet, and descent treats all
-widths and tensors alike. The steps of 8 bits are tiny next to those of 2: moved by absolute amounts,
-as in the paper, they need a hundredth of its learning rate, or jump below zero.
+start: then it begins at 1 everywhere, also where no input was seen yet, and descent moves it by the
+same proportion however small the tensor's numbers are. Steps of 8 bits are tiny next to those of 2:
+moved by absolute amounts, as in the paper, they jump below zero at rates that suit 2 bits.
 """
 
 from __future__ import annotations

@@ -133,9 +133,6 @@ def normal_step(levels: Levels) -> float:
 
     def squared_error(outermost: float) -> float:
         step = outermost / levels.high
-        if step < 10 * x[1]:  # too fine for these points, and so for the shape of the density
-            outside = np.clip(x - outermost, 0, None)
-            return float(np.average(outside**2, weights=density)) + step**2 / 12
         rounded = np.clip(np.rint(x / step), 0 if levels.has_zero else 1, levels.high) * step
         return float(np.average((rounded - x) ** 2, weights=density))
 

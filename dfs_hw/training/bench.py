@@ -1,4 +1,4 @@
-"""What the stages of one run share: data, the network to start from, and the price of its choices."""
+"""What the stages of one run share: data, the network to start from, the price of its choices."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import copy
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -14,11 +15,14 @@ from accel_models.cost_table import CostTable, cost_table
 from accel_models.errors import InputError
 from accel_models.machine_file import load_accelerator
 from dfs_hw.budget import Budget
-from dfs_hw.data import Dataset, Splits, load_dataset
+from dfs_hw.data import Dataset, Splits, TrainingStream, load_dataset
+from dfs_hw.distributed import on_first
 from dfs_hw.hardware_cost import PAPER, BlockCost, HardwareCost, RelativeCost
 from dfs_hw.networks import DynamicNetwork, build_network
 from dfs_hw.record import BATCH, evaluate
-from dfs_hw.training.config import TrainConfig
+from dfs_hw.training.config import StageLength, TrainConfig
+from dfs_hw.training.logs import Log, choice_shares
+from dfs_hw.training.stage import Schedule, Validation
 from dfs_hw.workload import workload_of
 
 
@@ -34,8 +38,9 @@ class Bench:
     cost: RelativeCost
     """On the device."""
     budget: Budget
-    device: str
-    progress: bool
+    device: str = "cpu"
+    progress: bool = True
+    log: Log | None = None
 
     @classmethod
     def of(
@@ -45,6 +50,7 @@ class Bench:
         *,
         device: str = "cpu",
         progress: bool = True,
+        log: Log | None = None,
     ) -> Bench:
         """Load the data, price the network, and read the budget.
 
@@ -52,29 +58,20 @@ class Bench:
             network: instead of the configured one; it is copied.
             device: to train on.
             progress: show bars on stderr.
+            log: takes curves.
 
         Raises:
             InputError: if anything in the configuration cannot be used; before any training.
         """
-        splits = load_dataset(config.data, config.seed, progress=progress)
+        splits = load(config, device, progress)
         if network is None:
             start = fresh_network(config, splits)
         else:
             start = copy.deepcopy(network).cpu()
             check_fit(start, splits)
-        splits = Splits(
-            splits.train.to(device),
-            splits.validation.to(device),
-            splits.test.to(device),
-            splits.classes,
-        )
-        cost: RelativeCost
-        if config.metric == PAPER:
-            cost = BlockCost(start.units, start.choices, start.offered)
-        else:
-            cost = HardwareCost(price_list(config, start, splits), config.metric, start.offered)
+        cost = relative_cost(config, start, splits)
         budget = Budget.parse(config.budget, cost)
-        return cls(config, splits, start, cost.to(device), budget, device, progress)
+        return cls(config, splits, start, cost.to(device), budget, device, progress, log)
 
     @cached_property
     def table(self) -> CostTable:
@@ -88,18 +85,53 @@ class Bench:
             return self.splits.test
         return self.splits.validation
 
+    @property
+    def knob(self) -> bool:
+        """Whether the gates take the price of cost as an input."""
+        return self.start.design.knob
+
+    @property
+    def batch(self) -> int:
+        """Images a step, over all processes together."""
+        return min(self.config.batch, len(self.splits.train))
+
+    @property
+    def schedule(self) -> Schedule:
+        """How learning rates fall in stages 1 and 3."""
+        return cast(Schedule, self.config.schedule)
+
     @cached_property
     def fingerprint(self) -> str:
-        """Of the weights to start from: other weights, other results."""
-        checksum = 0
-        for name, value in self.start.state_dict().items():
-            checksum = zlib.crc32(name.encode(), checksum)
-            checksum = zlib.crc32(value.contiguous().numpy().tobytes(), checksum)
+        """Of the network to start from and the images: others give other results."""
+        start, data = self.start, self.splits.train
+        parts = [repr(start), repr(start.choices), repr(start.design), data.name, str(len(data))]
+        tensors = [*start.state_dict().values(), data.labels, data.mean, data.std]
+        checksum = zlib.crc32("\n".join(parts).encode())
+        for tensor in tensors:
+            checksum = zlib.crc32(tensor.cpu().contiguous().numpy().tobytes(), checksum)
         return f"{checksum:08x}"
+
+    @property
+    def prices(self) -> str:
+        """Identifies what choices cost."""
+        return PAPER if self.config.metric == PAPER else self.table.key
 
     def network(self) -> DynamicNetwork:
         """A copy of the network to start from, on the device."""
         return copy.deepcopy(self.start).to(self.device)
+
+    def length(self, stage: str) -> StageLength:
+        """How long a stage is: backbone, gate or joint."""
+        return self.config.length(stage, len(self.splits.train) // self.batch)
+
+    def stream(self, purpose: str, batch: int | None = None) -> TrainingStream:
+        """Training batches for a stage or another purpose, each with an order of its own."""
+        return TrainingStream(
+            self.splits.train,
+            batch or self.batch,
+            f"{self.config.seed}/{purpose}",
+            with_replacement="with-replacement" in self.config.training_faults,
+        )
 
     def validate(
         self,
@@ -107,18 +139,34 @@ class Bench:
         assignment: Tensor | None = None,
         *,
         price: float | None = None,
-    ) -> tuple[float, float]:
-        """Accuracy, and relative cost in the budget's statistic, by chosen-branch inference."""
+    ) -> Validation:
+        """How a network does on the judging inputs, each run through the branches it chose.
+
+        The cost is in the budget's statistic.
+        """
         result = evaluate(network, self.judge, assignment, price=price)
         costs = self.cost.of_choices(result.choices.to(self.device))
-        return result.accuracy, self.cost_of(costs)
+        shares = choice_shares(result.choices, network.units, network.choices)
+        return Validation(result.accuracy, self.cost_of(costs), shares)
 
     def cost_of(self, costs: Tensor) -> float:
-        """The figure that is held against the budget, of the judged inputs' costs [N]."""
+        """The figure that is held against the budget, of the judging inputs' costs [N]."""
         faulty = "last-batch-counts-alike" in self.config.training_faults
         if faulty and self.budget.statistic == "mean":
             return float(torch.stack([part.double().mean() for part in costs.split(BATCH)]).mean())
         return self.budget.cost_of(costs)
+
+
+def load(config: TrainConfig, device: str, progress: bool) -> Splits:
+    """The configured data on a device; several processes do not fetch it at once."""
+
+    def once() -> Splits:
+        return load_dataset(config.data, config.seed, progress=progress)
+
+    found = on_first(once) or once()
+    return Splits(
+        found.train.to(device), found.validation.to(device), found.test.to(device), found.classes
+    )
 
 
 def fresh_network(config: TrainConfig, splits: Splits) -> DynamicNetwork:
@@ -133,6 +181,13 @@ def fresh_network(config: TrainConfig, splits: Splits) -> DynamicNetwork:
         design=config.design(),
         seed=config.seed,
     )
+
+
+def relative_cost(config: TrainConfig, network: DynamicNetwork, splits: Splits) -> RelativeCost:
+    """What the network's choices cost by the configured metric."""
+    if config.metric == PAPER:
+        return BlockCost(network.units, network.choices, network.offered)
+    return HardwareCost(price_list(config, network, splits), config.metric, network.offered)
 
 
 def price_list(config: TrainConfig, network: DynamicNetwork, splits: Splits) -> CostTable:
@@ -160,6 +215,5 @@ def check_fit(network: DynamicNetwork, splits: Splits) -> None:
     network.train(was_training)
     if known < len(splits.classes):
         raise InputError(
-            f"{network.name} tells {known} classes apart, and {data.name} has "
-            f"{len(splits.classes)}"
+            f"{network.name} tells {known} classes apart, and {data.name} has {len(splits.classes)}"
         )

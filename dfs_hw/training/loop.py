@@ -11,12 +11,11 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from accel_models.errors import DfsHwError, InputError
@@ -32,14 +31,15 @@ from dfs_hw.distributed import (
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.training.interruption import StopRequest, noted_signals
 from dfs_hw.training.logs import Log
-from dfs_hw.training.snapshot import (
-    Snapshot,
-    differences,
-    discard_snapshot,
-    read_snapshot,
-    write_snapshot,
-)
+from dfs_hw.training.snapshot import discard_snapshot, read_snapshot, write_snapshot
 from dfs_hw.training.stage import Batch, Epoch, Stage, StepResult, Validation, rate
+from dfs_hw.training.state import (
+    StageState,
+    changed_settings,
+    from_snapshot,
+    parameters_of,
+    to_snapshot,
+)
 
 __all__ = ["Batch", "Epoch", "Stage", "StepResult", "Validation", "rate", "run_stage"]
 
@@ -96,11 +96,11 @@ def run_stage(
         run.resume()
         run.train(request, snapshot_seconds, progress)
         chosen = run.leave_chosen()
-        on_first(lambda: save(run.history, chosen))
+        on_first(lambda: save(run.state.history, chosen))
         on_first(lambda: discard_snapshot(snapshot))
         if request.number:
             request.end(request.number)
-    return run.history, chosen
+    return run.state.history, chosen
 
 
 def take_step(
@@ -119,14 +119,14 @@ def take_step(
         loss, cost = stage.step(batch)
     optimizer.zero_grad()
     loss.backward()
-    average_gradients(_parameters(optimizer))
+    average_gradients(parameters_of(optimizer))
     optimizer.step()
     network.commit(len(batch.images))
     return torch.stack([loss.detach().float(), cost.detach().float()])
 
 
 class _Run:
-    """A stage under way. Beside the network, its fields are what a snapshot holds."""
+    """A stage under way."""
 
     def __init__(
         self,
@@ -151,41 +151,53 @@ class _Run:
         self.optimizer = torch.optim.SGD(
             stage.groups, lr=0.0, momentum=MOMENTUM, nesterov=stage.nesterov
         )
-        self.step = 0
-        """Steps done."""
-        self.history: list[Epoch] = []
-        self.chosen: Epoch | None = None
-        self.chosen_state: dict[str, Tensor] = {}
-        self.totals = torch.zeros(2, device=network.shift.device)
-        """Loss and cost, summed over the steps of the running epoch."""
-        self.kept = "nothing was kept"
+        self.state = StageState(torch.zeros(2, device=network.shift.device))
+        self.kept: int | None = None
+        """Step that the snapshot holds."""
 
     @property
     def progress(self) -> float:
-        return self.step / self.stage.steps
+        return self.state.step / self.stage.steps
 
     @property
     def between_epochs(self) -> bool:
-        return self.step % self.stage.epoch_steps == 0 or self.step == self.stage.steps
+        return self.state.step % self.stage.epoch_steps == 0 or self.progress == 1
+
+    def resume(self) -> None:
+        """Go on from the snapshot, if there is one of these settings; alike on all processes."""
+        found = read_snapshot(self.path)
+        if found is not None:
+            changed = changed_settings(found.facts.get("settings", {}), self.settings)
+            if not changed:
+                self.state = from_snapshot(found, self.stage, self.network, self.optimizer)
+                self.kept = self.state.step
+            elif world()[0] == 0:
+                warnings.warn(
+                    f"{self.path} was left by a run of other settings ({changed}): "
+                    f"the stage '{self.stage.name}' starts anew",
+                    stacklevel=3,
+                )
+        latest, earliest = highest_over_ranks([self.state.step, -self.state.step])
+        if latest != -earliest:
+            raise InputError(
+                f"not all processes see the same {self.path}: its folder must be shared by them"
+            )
+        if world()[0] > 0:
+            self.state.totals.zero_()  # the first process has those of all
+        copy_from_first(self.network.state_dict().values())
 
     def train(self, request: StopRequest, snapshot_seconds: float, progress: bool) -> None:
         """Take all steps that are left, unless asked to stop."""
-        written = time.monotonic()
-        hidden = not progress or world()[0] > 0
+        written, hidden = time.monotonic(), not progress or world()[0] > 0
         with tqdm(
-            total=self.stage.steps, initial=self.step, desc=self.stage.name, disable=hidden
+            total=self.stage.steps, initial=self.state.step, desc=self.stage.name, disable=hidden
         ) as bar:
-            while self.step < self.stage.steps:
+            while self.progress < 1:
                 self._take_step()
                 bar.update()
-                due = time.monotonic() - written >= snapshot_seconds
                 if self.between_epochs:
-                    epoch = self._end_epoch()
-                    bar.set_postfix_str(
-                        f"accuracy {epoch.validation_accuracy:.3f}, "
-                        f"cost {epoch.validation_cost:.3f}"
-                    )
-                    due = True
+                    bar.set_postfix_str(_summary(self._end_epoch()))
+                due = self.between_epochs or time.monotonic() - written >= snapshot_seconds
                 # Processes hear of a signal at different times, and must stop after the same step.
                 asked, due_anywhere = highest_over_ranks([request.number, due])
                 if asked or due_anywhere:
@@ -196,55 +208,58 @@ class _Run:
 
     def leave_chosen(self) -> Epoch:
         """Put the chosen epoch's state back into the network."""
-        assert self.chosen is not None
-        self.network.load_state_dict(self.chosen_state)
-        return self.chosen
+        assert self.state.chosen is not None
+        self.network.load_state_dict(self.state.chosen_weights)
+        return self.state.chosen
 
     def _take_step(self) -> None:
-        words, share = self.stream.seed_words, world()
-        _seed_everything(f"{words}/step", self.step, share[0])
+        words, share, step = self.stream.seed_words, world(), self.state.step
+        _seed_everything(f"{words}/step", step, share[0])
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * rate(self.stage.schedule, self.progress)
-        images, labels = self.stream.batch(self.step, share)
-        batch = Batch(images, labels, self.step, self.progress, words, share)
-        self.totals += take_step(self.stage, self.network, self.optimizer, batch, self.amp)
-        self.step += 1
+        images, labels = self.stream.batch(step, share)
+        batch = Batch(images, labels, step, self.progress, words, share)
+        self.state.totals += take_step(self.stage, self.network, self.optimizer, batch, self.amp)
+        self.state.step += 1
 
     def _end_epoch(self) -> Epoch:
-        loss, cost = self._mean_totals()
-        self.totals.zero_()
-        _seed_everything(f"{self.stream.seed_words}/validation", self.step)
+        loss, train_cost = self._joined_totals()
+        self.state.totals.zero_()
+        _seed_everything(f"{self.stream.seed_words}/validation", self.state.step)
         validation = on_first(self.stage.validate)
         # All processes go by what the first one saw, and so come to the same decisions.
-        seen = torch.tensor([0.0, 0.0] if validation is None else validation[:2]).double()
+        seen = torch.zeros(2, dtype=torch.float64)
+        if validation is not None:
+            seen = seen.new_tensor([validation.accuracy, validation.cost])
         copy_from_first([seen])
         epoch = Epoch(
-            self.stage.name,
-            len(self.history) + 1,
-            float(self.optimizer.param_groups[0]["lr"]),
-            loss,
-            cost,
-            *seen.tolist(),
-            self.progress,
+            stage=self.stage.name,
+            number=len(self.state.history) + 1,
+            learning_rate=float(self.optimizer.param_groups[0]["lr"]),
+            loss=loss,
+            train_cost=train_cost,
+            validation_accuracy=float(seen[0]),
+            validation_cost=float(seen[1]),
+            progress=self.progress,
         )
-        self.history.append(epoch)
+        self.state.history.append(epoch)
         self.stage.observe(epoch)
         self._choose()
         if self.log is not None and validation is not None:
-            self.log.add(self._curves(epoch, validation), self.step)
+            self.log.add(self._curves(epoch, validation), self.state.step)
         return epoch
 
     def _choose(self) -> None:
-        chosen = self.stage.choose(self.history)
-        if chosen is self.history[-1]:
-            state = self.network.state_dict()
-            self.chosen_state = {name: value.clone() for name, value in state.items()}
-        elif chosen is not self.chosen:
+        state, chosen = self.state, self.stage.choose(self.state.history)
+        if chosen is state.history[-1]:
+            weights = self.network.state_dict()
+            state.chosen_weights = {name: value.clone() for name, value in weights.items()}
+        elif chosen is not state.chosen:
             raise ValueError(
                 f"the stage '{self.stage.name}' chose epoch {chosen.number} of "
-                f"{len(self.history)}, whose weights are gone"
+                f"{len(state.history)}, whose weights are gone"
             )
-        self.chosen = chosen
+        state.chosen = chosen
 
     def _curves(self, epoch: Epoch, validation: Validation) -> dict[str, float]:
         curves = {
@@ -258,100 +273,41 @@ class _Run:
         }
         return {f"{self.stage.name}/{name}": value for name, value in curves.items()}
 
-    def _mean_totals(self) -> tuple[float, float]:
-        """Mean loss and cost of the running epoch; leaves the sums of all processes to the first.
+    def _joined_totals(self) -> tuple[float, float]:
+        """Mean loss and cost of the running epoch; its sums are the first process's from now on.
 
         Raises:
             DfsHwError: if the loss is not finite.
         """
-        all_summed(self.totals)
-        steps = (self.step - 1) % self.stage.epoch_steps + 1
-        loss, cost = (self.totals / (steps * world()[1])).tolist()
+        all_summed(self.state.totals)
+        steps = (self.state.step - 1) % self.stage.epoch_steps + 1
+        loss, cost = (self.state.totals / (steps * world()[1])).tolist()
         if world()[0] > 0:
-            self.totals.zero_()
+            self.state.totals.zero_()
         if not math.isfinite(loss):
+            kept = (
+                "nothing was kept" if self.kept is None else f"{self.path} keeps step {self.kept}"
+            )
             raise DfsHwError(
-                f"the loss of stage '{self.stage.name}' is no longer finite at step {self.step} "
-                f"(learning rate {self.optimizer.param_groups[0]['lr']:.3g}): "
-                f"lower the learning rate; {self.kept}"
+                f"the loss of stage '{self.stage.name}' is no longer finite at step "
+                f"{self.state.step} (learning rate {self.optimizer.param_groups[0]['lr']:.3g}): "
+                f"lower the learning rate; {kept}"
             )
         return loss, cost
 
     def _write(self) -> None:
         if not self.between_epochs:
-            self._mean_totals()  # a state that has diverged must not replace a good one
-        on_first(lambda: write_snapshot(self.path, self._snapshot()))
-        self.kept = f"{self.path} keeps step {self.step}"
+            self._joined_totals()  # what has diverged must not replace what is good
+        on_first(self._write_alone)
+        self.kept = self.state.step
 
-    def _snapshot(self) -> Snapshot:
-        momenta = enumerate(_momenta(self.optimizer))
-        facts = {
-            "settings": self.settings,
-            "step": self.step,
-            "history": [asdict(epoch) for epoch in self.history],
-            "chosen": None if self.chosen is None else self.chosen.number,
-            "controller": self.stage.state(),
-        }
-        parts = {
-            "network": self.network.state_dict(),
-            "chosen": self.chosen_state,
-            "momentum": {str(index): momentum for index, momentum in momenta},
-            "epoch": {"totals": self.totals},
-        }
-        return Snapshot(parts, facts)
-
-    def resume(self) -> None:
-        """Go on from the snapshot, if there is one of these settings; the same on all processes."""
-        found = read_snapshot(self.path)
-        if found is not None:
-            changed = differences(found.facts.get("settings", {}), self.settings)
-            if not changed:
-                self._restore(found)
-            elif world()[0] == 0:
-                warnings.warn(
-                    f"{self.path} was left by a run of other settings ({changed}): "
-                    f"the stage '{self.stage.name}' starts anew",
-                    stacklevel=3,
-                )
-        latest, negative_earliest = highest_over_ranks([self.step, -self.step])
-        if latest != -negative_earliest:
-            raise InputError(
-                f"not all processes see {self.path}: the folder must be on a disk they share"
-            )
-        copy_from_first(self.network.state_dict().values())
-
-    def _restore(self, found: Snapshot) -> None:
-        facts, parts = found.facts, found.parts
-        try:
-            self.network.load_state_dict(parts["network"])
-            for parameter, index in zip(_parameters(self.optimizer), parts["momentum"]):
-                # As the optimiser lays it out: sums could round differently in another layout.
-                momentum = torch.empty_like(parameter).copy_(parts["momentum"][index])
-                self.optimizer.state[parameter]["momentum_buffer"] = momentum
-            self.totals.copy_(parts["epoch"]["totals"])
-            if world()[0] > 0:
-                self.totals.zero_()
-            self.stage.restore(facts["controller"])
-            self.history = [Epoch(**epoch) for epoch in facts["history"]]
-            self.step = facts["step"]
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise InputError(
-                f"{self.path} does not fit the network or this version: "
-                f"delete it to start the stage anew ({error})"
-            ) from error
-        if facts["chosen"] is not None:
-            device = self.totals.device
-            self.chosen = self.history[facts["chosen"] - 1]
-            self.chosen_state = {n: value.to(device) for n, value in parts["chosen"].items()}
-        self.kept = f"{self.path} keeps step {self.step}"
+    def _write_alone(self) -> None:
+        content = to_snapshot(self.state, self.stage, self.network, self.optimizer, self.settings)
+        write_snapshot(self.path, content)
 
 
-def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
-
-
-def _momenta(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    return [optimizer.state[parameter]["momentum_buffer"] for parameter in _parameters(optimizer)]
+def _summary(epoch: Epoch) -> str:
+    return f"accuracy {epoch.validation_accuracy:.3f}, cost {epoch.validation_cost:.3f}"
 
 
 def _seed_everything(words: str, *numbers: int) -> None:

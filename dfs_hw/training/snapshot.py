@@ -7,7 +7,6 @@ pickle. The file is replaced in one step, so a process killed at any time leaves
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,11 +65,11 @@ def read_snapshot(path: Path) -> Snapshot | None:
     parts: dict[str, dict[str, Tensor]] = {}
     try:
         with safe_open(path, "pt") as file:
-            facts = json.loads((file.metadata() or {})[_KEY])
+            facts = dict(json.loads((file.metadata() or {})[_KEY]))
             for key in file.keys():  # noqa: SIM118 - the file is no mapping
                 part, _, name = key.partition("/")
                 parts.setdefault(part, {})[name] = file.get_tensor(key)
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}, from which training should go on, is damaged or no snapshot: "
             f"delete it to start the stage anew"
@@ -91,19 +90,3 @@ def discard_snapshot(path: Path) -> None:
     for partial in path.parent.glob(f".{path.name}.*.partial"):
         with suppress(OSError):  # litter; whoever made it may have removed it
             partial.unlink()
-
-
-def differences(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """Names and values of the settings that differ; "" if none does.
-
-    Args:
-        kept: as they came back from JSON.
-        wanted: anything JSON can hold.
-    """
-    plain = json.loads(json.dumps(dict(wanted)))
-    names = sorted(kept.keys() | plain.keys())
-    return ", ".join(
-        f"{name} {kept.get(name)}, now {plain.get(name)}"
-        for name in names
-        if kept.get(name) != plain.get(name)
-    )

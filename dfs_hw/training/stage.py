@@ -105,7 +105,8 @@ class Stage:
     groups: list[dict[str, Any]]
     """Parameters to train, each group with its ``initial_lr`` and perhaps ``weight_decay``."""
     step: Callable[[Batch], StepResult]
-    """Must not wait for the device."""
+    """Must not wait for the device. What it decides by the batch's cost it decides by
+    `dfs_hw.distributed.all_averaged`, so that all processes come to the same."""
     validate: Callable[[], Validation]
     """Called on the first process alone."""
     choose: Callable[[Sequence[Epoch]], Epoch]

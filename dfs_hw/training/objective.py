@@ -1,0 +1,76 @@
+"""What the network is trained for beside the labels: its backbone's predictions, and the budget."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from accel_models.precision import highest
+from dfs_hw.controllers import Controller, SignSwitch, controller
+from dfs_hw.distributed import all_averaged
+from dfs_hw.networks import DynamicNetwork
+from dfs_hw.training.bench import Bench
+from dfs_hw.training.stage import Batch
+
+TaskLoss = Callable[[Tensor, Batch], Tensor]
+
+
+def task_loss(bench: Bench, backbone: DynamicNetwork) -> TaskLoss:
+    """Loss of logits [N, classes] for a batch: cross entropy, and the divergence from a teacher.
+
+    The teacher is the network as stage 1 left it, at the highest precision (knowledge distillation
+    at temperature 1, Hinton et al. 2015; for widths that share weights, Any-Precision, Yu et al.
+    2021). Both are means over the batch.
+    """
+    weight = bench.config.distill
+    if not weight:
+        return lambda logits, batch: functional.cross_entropy(logits, batch.labels)
+    teacher = copy.deepcopy(backbone).eval().requires_grad_(False)
+    top = teacher.uniform(highest(teacher.choices))
+
+    def loss(logits: Tensor, batch: Batch) -> Tensor:
+        with torch.no_grad():
+            taught = teacher(batch.images, top).logits.log_softmax(1)
+        divergence = functional.kl_div(
+            logits.log_softmax(1), taught, log_target=True, reduction="batchmean"
+        )
+        return functional.cross_entropy(logits, batch.labels) + weight * divergence
+
+    return loss
+
+
+def controller_of(bench: Bench) -> Controller:
+    """The configured controller, set to the budget."""
+    config, target = bench.config, bench.budget.fraction
+    if config.controller == "paper":
+        return SignSwitch.paper(target, len(bench.start.units), bench.batch, config.beta)
+    return controller(config.controller, target, config.beta)
+
+
+def level(costs: Tensor, statistic: str) -> Tensor:
+    """The budget's statistic of a batch's costs [N], averaged over processes; no gradient.
+
+    A controller that goes by it holds the mean of all inputs, or a percentile of them, to the
+    target.
+    """
+    costs = costs.detach()
+    own = costs.mean() if statistic == "mean" else costs.quantile(int(statistic[1:]) / 100)
+    return all_averaged(own)
+
+
+def prices(batch: Batch) -> Tensor:
+    """A price of cost for each input [N], uniform from 0 to 1."""
+    return batch.draw("prices", uniform)
+
+
+def uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    return torch.rand(shape, generator=generator)
+
+
+def weigh(costs: Tensor, price: Tensor, top_price: float) -> Tensor:
+    """Mean of the costs [N], each at the price of its input [N]; a price of 1 is `top_price`."""
+    return top_price * (price * costs).mean()

@@ -1,0 +1,77 @@
+"""Training a gated network against a hardware budget, in the three stages of DFS.
+
+1. backbone: every unit at the highest precision, gates absent.
+2. gates: the backbone frozen, the gates taught to ask for the highest precision, so that stage 3
+   starts from the network that stage 1 left.
+3. joint: everything, at all choices, under the budget.
+
+Static baselines continue from the same backbone for as long as stage 3 lasts, with the same norms
+and the same teacher. Epochs are chosen by the validation split; the test split is never looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from accel_models.files import writable_folder
+from accel_models.precision import Precision
+from dfs_hw.networks import DynamicNetwork
+from dfs_hw.training.bench import Bench
+from dfs_hw.training.config import TrainConfig
+from dfs_hw.training.joint import train_joint
+from dfs_hw.training.logs import Log
+from dfs_hw.training.results import Trained
+from dfs_hw.training.stages import train_fixed
+
+
+def train(
+    config: TrainConfig,
+    out: Path | str,
+    network: DynamicNetwork | None = None,
+    *,
+    device: str = "cpu",
+    progress: bool = True,
+    log: Log | None = None,
+) -> Trained:
+    """Train a gated network under its budget; it ends in ``out/network.safetensors``.
+
+    A run that was stopped goes on where it was, and a stage that an earlier run with the same
+    settings has completed is not repeated. Under ``torchrun`` all processes call this alike.
+
+    Args:
+        network: to train instead of the one that ``network``, ``widths``, ``choices``, ``gate``,
+            ``quantizer``, ``first_block`` and ``faults`` of the configuration name, made by
+            `make_dynamic`; it stays as it is. Give ``backbone_epochs=0`` if it is trained already.
+        device: where to train; the network returned is there.
+        progress: show bars on stderr.
+        log: takes curves, such as a `TensorBoardLog`.
+
+    Raises:
+        InputError: if the configuration or the network cannot be used.
+        DfsHwError: if the loss stops being finite.
+    """
+    bench = Bench.of(config, network, device=device, progress=progress, log=log)
+    return train_joint(bench, writable_folder(out))
+
+
+def train_static(
+    config: TrainConfig,
+    choice: Precision | str | int | Sequence[Precision | str | int],
+    out: Path | str,
+    network: DynamicNetwork | None = None,
+    *,
+    device: str = "cpu",
+    progress: bool = True,
+    log: Log | None = None,
+) -> Trained:
+    """The baseline: the same backbone, at choices fixed for all inputs for as long as stage 3.
+
+    It ends in ``out/static-<choices>.safetensors``; its gates are never asked. Other arguments and
+    errors are those of `train`.
+
+    Args:
+        choice: of every unit, or of each unit in order.
+    """
+    bench = Bench.of(config, network, device=device, progress=progress, log=log)
+    return train_fixed(bench, choice, writable_folder(out))

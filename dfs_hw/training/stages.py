@@ -1,0 +1,175 @@
+"""The stages before joint training, and static baselines in place of it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from accel_models.precision import Precision, highest
+from dfs_hw.networks import DynamicNetwork
+from dfs_hw.record import BATCH
+from dfs_hw.training.bench import Bench
+from dfs_hw.training.choosing import latest_of_the_best
+from dfs_hw.training.loop import Batch, Stage, StepResult, Validation
+from dfs_hw.training.objective import TaskLoss, prices, task_loss
+from dfs_hw.training.parameters import gate_group, weight_groups
+from dfs_hw.training.results import Outcome, Trained, carry_out, finished
+
+CALIBRATION_BATCHES, CALIBRATION_IMAGES = 20, 64
+"""What running statistics start from where nothing has run yet: by a moving average with momentum
+0.1, seven eighths of them are then of these images."""
+MARGIN = 3.0
+"""Of the bias that gates start with in place of stage 2; see `Gate.prefer`."""
+
+
+def train_backbone(bench: Bench, out: Path) -> Trained:
+    """Stage 1: the network at the highest precision, or what an earlier run left of it."""
+    path = out / "backbone.safetensors"
+    if done := finished(bench, "backbone", "backbone", path):
+        return done
+    network = bench.network()
+    network.normalize_by_batch(True)
+    top = network.uniform(highest(network.choices))
+    steps, epoch_steps = bench.length("backbone")
+    if not steps:
+        calibrate(bench, network)
+        return untrained(bench, network)
+
+    def loss(logits: Tensor, batch: Batch) -> Tensor:
+        return functional.cross_entropy(logits, batch.labels)
+
+    stage = Stage(
+        "backbone",
+        steps,
+        epoch_steps,
+        weight_groups(network, bench.config.backbone_lr, bench.config),
+        static_step(bench, network, top, loss),
+        lambda: bench.validate(network, top),
+        lambda history: latest_of_the_best(history, len(bench.judge)),
+        schedule=bench.schedule,
+        nesterov=bench.config.nesterov,
+    )
+    return carry_out(bench, "backbone", stage, network.train(), path)
+
+
+def train_gates(bench: Bench, out: Path) -> Trained:
+    """Stage 2: gates that ask for the highest precision, on a frozen backbone."""
+    path = out / "gates.safetensors"
+    if done := finished(bench, "gates", "gates", path):
+        return done
+    network = train_backbone(bench, out).network
+    top = highest(network.choices)
+    if bench.config.gate_start == "biased":
+        network.gate.prefer(network.choices.index(top), MARGIN)
+        return untrained(bench, network)
+    full = network.uniform(top)
+    steps, epoch_steps = bench.length("gate")
+    # In the released code the batch's costs are summed, and so is what drives the gates up.
+    strength = 1.0
+    if bench.config.controller == "paper":
+        strength = bench.config.beta * bench.batch * len(network.units)
+
+    def step(batch: Batch) -> StepResult:
+        price = prices(batch) if bench.knob else None
+        cost = bench.cost(network.watch(batch.images, full, price=price)).mean()
+        return StepResult(-strength * cost, cost)
+
+    stage = Stage(
+        "gates",
+        steps,
+        epoch_steps,
+        [gate_group(network, bench.config)],
+        step,
+        lambda: Validation(bench.validate(network, full).accuracy, asked(bench, network, full)),
+        lambda history: history[-1],
+        schedule="constant" if bench.schedule == "step" else bench.schedule,
+        nesterov=bench.config.nesterov,
+    )
+    network.normalize_by_batch(True)
+    return carry_out(bench, "gates", stage, network.train(), path)
+
+
+@torch.no_grad()
+def asked(bench: Bench, network: DynamicNetwork, full: Tensor) -> float:
+    """Mean relative cost of what the gates would choose.
+
+    Only the highest precision has been trained, so whatever is asked for, that runs. Gates with a
+    knob are asked at the dearest price, where they resist most.
+    """
+    network.eval()
+    total = torch.zeros((), device=bench.device)
+    for images, _ in bench.judge.batches(BATCH):
+        price = images.new_ones(len(images)) if bench.knob else None
+        total += bench.cost(network.watch(images, full, price=price)).sum()
+    network.train()
+    return float(total / len(bench.judge))
+
+
+def train_fixed(
+    bench: Bench, choice: Precision | str | int | Sequence[Precision | str | int], out: Path
+) -> Trained:
+    """The backbone trained on at choices that are the same for all inputs."""
+    backbone = train_backbone(bench, out)
+    network = copy.deepcopy(backbone.network)
+    if isinstance(choice, Precision | str | int):
+        assignment = network.uniform(choice)
+    else:
+        assignment = network.assign(choice)
+    used = [str(network.choices[index]) for index in assignment.tolist()]
+    name = "-".join(used[:1] if len(set(used)) == 1 else used).replace("/", "by")
+    path = out / f"static-{name}.safetensors"
+    if done := finished(bench, "static", f"static {name}", path):
+        return done
+    open_all_widths(bench, network)
+    steps, epoch_steps = bench.length("joint")
+    stage = Stage(
+        f"static {name}",
+        steps,
+        epoch_steps,
+        weight_groups(network, bench.config.joint_lr, bench.config),
+        static_step(bench, network, assignment, task_loss(bench, backbone.network)),
+        lambda: bench.validate(network, assignment),
+        lambda history: latest_of_the_best(history, len(bench.judge)),
+        schedule=bench.schedule,
+        nesterov=bench.config.nesterov,
+    )
+    return carry_out(bench, "static", stage, network.train(), path)
+
+
+def open_all_widths(bench: Bench, network: DynamicNetwork) -> None:
+    """Make a network whose highest precision is trained ready to train at any."""
+    network.inherit()
+    network.normalize_by_batch(True)
+    if bench.config.norm == "running":
+        calibrate(bench, network)
+        network.normalize_by_batch(False)
+
+
+def calibrate(bench: Bench, network: DynamicNetwork) -> None:
+    """Show all precisions the same training images, for their ranges and batch norms."""
+    stream = bench.stream("calibration", CALIBRATION_IMAGES)
+    network.calibrate([stream.batch(step)[0] for step in range(CALIBRATION_BATCHES)])
+
+
+def static_step(
+    bench: Bench, network: DynamicNetwork, assignment: Tensor, loss: TaskLoss
+) -> Callable[[Batch], StepResult]:
+    """A step in which every input runs the same branches."""
+    cost = bench.cost.of_choices(assignment[None].to(bench.device)).mean()
+
+    def step(batch: Batch) -> StepResult:
+        return StepResult(loss(network(batch.images, assignment).logits, batch), cost)
+
+    return step
+
+
+def untrained(bench: Bench, network: DynamicNetwork) -> Trained:
+    """A network as it is, at the highest precision."""
+    top = network.uniform(highest(network.choices))
+    accuracy, cost, _ = bench.validate(network, top)
+    return Trained(network, bench.config, bench.budget, (), None, Outcome(accuracy, cost))

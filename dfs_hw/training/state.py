@@ -1,0 +1,108 @@
+"""How far a stage has come, and how that is written down and taken up again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from accel_models.errors import InputError
+from dfs_hw.networks import DynamicNetwork
+from dfs_hw.training.snapshot import Snapshot
+from dfs_hw.training.stage import Epoch, Stage
+
+
+@dataclass
+class StageState:
+    """What the rest of a stage depends on, beside network, momentum and controller."""
+
+    totals: Tensor
+    """Loss and cost [2], summed over the steps of the running epoch."""
+    step: int = 0
+    """Steps done."""
+    history: list[Epoch] = field(default_factory=list)
+    chosen: Epoch | None = None
+    chosen_weights: dict[str, Tensor] = field(default_factory=dict)
+    """State of the network as the chosen epoch left it."""
+
+
+def to_snapshot(
+    state: StageState,
+    stage: Stage,
+    network: DynamicNetwork,
+    optimizer: Optimizer,
+    settings: Mapping[str, Any],
+) -> Snapshot:
+    """Everything as it is between two steps."""
+    momentum = {
+        str(number): optimizer.state[parameter]["momentum_buffer"]
+        for number, parameter in enumerate(parameters_of(optimizer))
+    }
+    return Snapshot(
+        {
+            "network": network.state_dict(),
+            "chosen": state.chosen_weights,
+            "momentum": momentum,
+            "epoch": {"totals": state.totals},
+        },
+        {
+            "settings": dict(settings),
+            "step": state.step,
+            "history": [asdict(epoch) for epoch in state.history],
+            "chosen": None if state.chosen is None else state.chosen.number,
+            "controller": stage.state(),
+        },
+    )
+
+
+def from_snapshot(
+    snapshot: Snapshot, stage: Stage, network: DynamicNetwork, optimizer: Optimizer
+) -> StageState:
+    """Take up a stage: its state is returned, and everything else is put where it belongs.
+
+    Raises:
+        InputError: if the snapshot is of another network, optimiser or controller.
+    """
+    parts, facts, device = snapshot.parts, snapshot.facts, network.shift.device
+    try:
+        network.load_state_dict(parts["network"])
+        for number, parameter in enumerate(parameters_of(optimizer)):
+            # Laid out like the parameter, as the optimiser has it: additions may round otherwise.
+            momentum = torch.empty_like(parameter).copy_(parts["momentum"][str(number)])
+            optimizer.state[parameter]["momentum_buffer"] = momentum
+        stage.restore(facts["controller"])
+        history = [Epoch(**epoch) for epoch in facts["history"]]
+        return StageState(
+            parts["epoch"]["totals"].to(device),
+            facts["step"],
+            history,
+            None if facts["chosen"] is None else history[facts["chosen"] - 1],
+            {name: value.to(device) for name, value in parts.get("chosen", {}).items()},
+        )
+    except (KeyError, IndexError, TypeError, RuntimeError) as error:
+        raise InputError(f"the snapshot does not fit the stage '{stage.name}': {error}") from error
+
+
+def changed_settings(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Names and values of the settings that differ; "" if none does.
+
+    Args:
+        kept: as they came back from JSON.
+        wanted: anything JSON can hold.
+    """
+    plain = json.loads(json.dumps(dict(wanted)))
+    return ", ".join(
+        f"{name} was {kept.get(name)}, is {plain.get(name)}"
+        for name in sorted(kept.keys() | plain.keys())
+        if kept.get(name) != plain.get(name)
+    )
+
+
+def parameters_of(optimizer: Optimizer) -> list[nn.Parameter]:
+    """All that it trains, in its order."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
