@@ -8,6 +8,7 @@
 """
 
 from accel_models.accelerator import Accelerator
+from accel_models.assignment import Assignment, best_assignment, pareto_assignments
 from accel_models.cost_table import CostTable, cost_table
 from accel_models.errors import DfsHwError, InfeasibleError, InputError
 from accel_models.machine_file import list_accelerators, load_accelerator
@@ -18,6 +19,7 @@ from accel_models.workload import Layer, Workload
 __all__ = [
     "SKIP",
     "Accelerator",
+    "Assignment",
     "CostTable",
     "DfsHwError",
     "InfeasibleError",
@@ -26,9 +28,11 @@ __all__ = [
     "Precision",
     "Simulation",
     "Workload",
+    "best_assignment",
     "cost_table",
     "list_accelerators",
     "load_accelerator",
+    "pareto_assignments",
     "parse_choices",
     "simulate",
 ]

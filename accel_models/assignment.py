@@ -29,6 +29,7 @@ from accel_models.precision import Precision
 from accel_models.static_network import static_network
 
 LARGEST_LOSS = 1e100
+"""Beyond, sums might overflow."""
 _UNIT_OF = {"energy": "J", "latency": "s", "bitops": "BitOps"}
 
 
@@ -41,7 +42,7 @@ class Assignment:
     cost: float
     """What `simulate` says of the network without gates, in J, s or BitOps."""
     loss: float
-    """Sum over units."""
+    """Sum over units, in execution order."""
 
     def precisions(self, table: CostTable) -> dict[str, Precision]:
         """The choices by unit, as `simulate` takes them."""

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from accel_models import cost_table, load_accelerator
-from dfs_hw.budget import SignSwitch
+from dfs_hw.controllers import SignSwitch
 from dfs_hw.hardware_cost import HardwareCost
 from dfs_hw.networks import build_network
 from dfs_hw.workload import workload_of
@@ -40,11 +40,11 @@ def measure(metric: str) -> tuple[float, float]:
 
     def step() -> None:
         outcome = network(images)
-        loss = functional.cross_entropy(outcome.logits, labels) + switch(cost(outcome.gates))
+        loss = functional.cross_entropy(outcome.logits, labels) + switch.term(cost(outcome.gates))
         loss.backward()
 
     gates = network(images).gates.detach().requires_grad_()
-    return best_seconds(step, 3), best_seconds(lambda: switch(cost(gates)).backward(), 50)
+    return best_seconds(step, 3), best_seconds(lambda: switch.term(cost(gates)).backward(), 50)
 
 
 def main() -> None:

@@ -9,15 +9,23 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
+    "BlockCost": "dfs_hw.hardware_cost",
     "Budget": "dfs_hw.budget",
     "HardwareCost": "dfs_hw.hardware_cost",
-    "TrainConfig": "dfs_hw.train",
+    "TrainConfig": "dfs_hw.training.config",
     "build_network": "dfs_hw.networks",
     "evaluate": "dfs_hw.record",
     "load_checkpoint": "dfs_hw.checkpoint",
     "load_dataset": "dfs_hw.data",
+    "make_dynamic": "dfs_hw.networks",
+    "meet_budget": "dfs_hw.feasible",
+    "recipe": "dfs_hw.training.config",
     "record": "dfs_hw.record",
-    "train": "dfs_hw.train",
+    "register_network": "dfs_hw.networks",
+    "run_experiment": "dfs_hw.experiment",
+    "save_checkpoint": "dfs_hw.checkpoint",
+    "train": "dfs_hw.training.run",
+    "train_static": "dfs_hw.training.run",
     "workload_of": "dfs_hw.workload",
 }
 

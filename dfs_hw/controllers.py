@@ -2,7 +2,7 @@
 
 Every controller prices the differentiable cost of the batch at hand, and is told now and then what
 held-out inputs really cost by the branches they chose: the first is what gradients need, the second
-what the budget is about (proxy constraints, as in Cooper, Gallego-Posada et al. 2025).
+what the budget is about (proxy constraints, as in Cooper, arXiv 2504.01212).
 
 Costs are per input and relative to the highest precision everywhere, so strengths depend neither on
 the size of the batch nor on the depth of the network.
@@ -168,7 +168,7 @@ class SignSwitch(Controller):
 class Hinge(Controller):
     """Price only what exceeds the target, ever more: strength * max(0, cost - target).
 
-    PLiNIO's DUCCIO (Burrello et al., arXiv 2206.00302, and its code): the strength rises along a
+    PLiNIO's DUCCIO (arXiv 2206.00302, and its code): the strength rises along a
     line from a hundredth to all of it over the first half of the stage. There it defaults to
     task loss / (cost - target) as found at the start. Where it is less than what precision is
     worth to the task, the target is missed; nothing pushes upwards.
@@ -202,7 +202,7 @@ class PIController(Controller):
     """Price * cost, the price found by a proportional-integral controller.
 
     The price lives on a logarithmic scale, on which one step is the same factor everywhere
-    (after HGQ's BetaPID). It reacts to the smoothed excess over the target, relative to it, by
+    (after HGQ2's BetaPID). It reacts to the smoothed excess over the target, relative to it, by
     progress rather than by observation: observing twice as often changes little. The integral is
     held within the limits of the price, so it cannot wind up beyond them. Nothing pushes upwards
     but the task itself.

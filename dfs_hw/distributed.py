@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, distributed, nn
@@ -57,9 +58,22 @@ def join(device: str = "cpu") -> Iterator[str]:
         distributed.destroy_process_group()
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let this process take itself for the only one, for what all of them do alike."""
+    token = _ALONE.set(True)
+    try:
+        yield
+    finally:
+        _ALONE.reset(token)
+
+
+_ALONE = ContextVar("alone", default=False)
+
+
 def world() -> tuple[int, int]:
     """Rank of this process, and how many there are; (0, 1) without a process group."""
-    if distributed.is_available() and distributed.is_initialized():
+    if not _ALONE.get() and distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1
 
@@ -78,6 +92,14 @@ def all_averaged(x: Tensor) -> Tensor:
     return x if ranks == 1 else all_summed(x.clone()) / ranks
 
 
+def gathered(x: Tensor) -> Tensor:
+    """The tensors of all ranks [ranks, ...], without gradient."""
+    rank, ranks = world()
+    rows = x.new_zeros((ranks, *x.shape))
+    rows[rank] = x.detach()
+    return all_summed(rows)
+
+
 def summed_over_ranks(x: Tensor) -> tuple[Tensor, Tensor] | None:
     """Mean and (biased) variance of each channel over the batches of all ranks, differentiable.
 
@@ -90,11 +112,22 @@ def summed_over_ranks(x: Tensor) -> tuple[Tensor, Tensor] | None:
     ranks = world()[1]
     if ranks == 1:
         return None
-    from torch.distributed.nn.functional import all_reduce
-
+    x = x.float()
     moments = torch.stack([x.mean((0, 2, 3)), x.square().mean((0, 2, 3))])
-    mean, square = all_reduce(moments) / ranks
-    return mean, square - mean.square()
+    mean, square = cast(Tensor, _SumOverRanks.apply(moments)) / ranks
+    return mean, (square - mean.square()).clamp_min(0)
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """Every rank's loss depends on the sum, so each part gets the gradients of all of them."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return all_summed(x.clone())
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return all_summed(grads[0].clone(memory_format=torch.contiguous_format))
 
 
 def average_gradients(parameters: Sequence[nn.Parameter]) -> None:

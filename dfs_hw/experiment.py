@@ -24,6 +24,7 @@ from accel_models.workload import Workload
 from dfs_hw.budget import Budget, statistic_of
 from dfs_hw.checkpoint import load_checkpoint
 from dfs_hw.data import load_dataset
+from dfs_hw.distributed import world
 from dfs_hw.hardware_cost import RelativeCost
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.provenance import provenance
@@ -108,6 +109,8 @@ def run_experiment(
     trained = train_joint(bench, out_dir)
     executed = [choice for choice in trained.network.choices if not choice.is_skip]
     statics = {precision: train_fixed(bench, precision, out_dir) for precision in executed}
+    if world()[0] > 0:  # the first process does what is left
+        return out_dir / "run.json"
     table = bench.table
     trace_path = record(
         trained.network,
@@ -209,7 +212,7 @@ def verdict(budget: Budget, cost: RelativeCost, outcome: Replay) -> Verdict:
 
 def _reached(statistic: str, cost: RelativeCost, outcome: Replay) -> float:
     if cost.metric == "edp":
-        return outcome.edp_js
+        return float(outcome.energy_j.mean() * outcome.latency_s.mean())
     per_input = {
         "energy": outcome.energy_j,
         "latency": outcome.latency_s,

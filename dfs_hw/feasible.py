@@ -104,8 +104,8 @@ def meet_budget(
     check_statistic(statistic, cost.metric)
     if not (0 < target < math.inf and 0 <= tolerance < 1):
         raise InputError(
-            f"cannot meet a budget of {target:g} within {tolerance:.0%}: the budget must be above 0, "
-            "the tolerance from 0 to below 100%"
+            f"cannot meet a budget of {target:g} within {tolerance:.0%}: the budget must be above "
+            "0, the tolerance from 0 to below 100%"
         )
     if network.choices != cost.choices:
         raise InputError(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
+from torch.nn import functional
 
+from accel_models.errors import InputError
 from accel_models.workload import Layer, Role, Workload
 from dfs_hw.networks.branches import GatedUnit
 from dfs_hw.networks.dynamic import DynamicNetwork
+from dfs_hw.networks.flow import IMAGE, Flow, maker, mark
 from dfs_hw.quantize.layers import QuantizedConv2d, QuantizedLinear
 
 
@@ -22,39 +24,37 @@ def workload_of(network: DynamicNetwork, image_size: tuple[int, int] | None = No
     Each decision is a few small layers, as the gate's family names them; pooling and activation
     functions are no layers. The network runs once on tensors without contents, at the highest
     precision everywhere; tensors are followed through all functions, so that the edges are those
-    of the model's own forward, whatever it is. Where tensors are added, the one made last counts
-    as the result, to which the others are added.
+    of the model's own forward, whatever it is; see `Flow` for sums of tensors.
 
     Args:
         image_size: by default that of the images the network was made for.
+
+    Raises:
+        InputError: if tensors meet in a way that cannot be priced.
     """
     height, width = image_size or network.image[1:]
     shadow = copy.deepcopy(network).to(torch.device("meta")).eval()
     trace = _Trace(shadow)
-    hooks = [
-        module.register_forward_hook(trace.after_layer(path))
-        for path, module in shadow.model.named_modules()
-        if isinstance(module, QuantizedConv2d | QuantizedLinear)
-    ]
+    for path, module in shadow.model.named_modules():
+        if isinstance(module, QuantizedConv2d | QuantizedLinear):
+            module.register_forward_hook(trace.after_layer(path))
     shadow.conductor.run = trace.run_unit
+    images = torch.empty((1, network.image[0], height, width), device="meta")
+    mark(images, IMAGE)
     with torch.no_grad(), trace:
-        shadow.model(torch.empty((1, network.image[0], height, width), device="meta"))
-    for hook in hooks:
-        hook.remove()
-    return Workload(network.name, tuple(trace.layers), tuple(dict.fromkeys(trace.edges)))
+        shadow.model(images)
+    layers = tuple(trace.geometry[name] for name in trace.ordered())
+    return Workload(network.name, layers, tuple(dict.fromkeys(trace.edges)))
 
 
-class _Trace(TorchFunctionMode):
-    """Follows tensors from layer to layer: each carries the name of the layer that made it."""
+class _Trace(Flow):
+    """Notes the layers of a network while it runs."""
 
     def __init__(self, network: DynamicNetwork) -> None:
-        super().__init__()
+        super().__init__(self._refused)
         self.network = network
-        self.layers: list[Layer] = []
-        self.edges: list[tuple[str, str]] = []
+        self.geometry: dict[str, Layer] = {}
         self.unit: GatedUnit | None = None
-        self._maker: dict[int, str] = {}
-        self._kept: list[Tensor] = []  # an id stays a tensor's own while the tensor lives
 
     def __torch_function__(
         self,
@@ -63,45 +63,44 @@ class _Trace(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        out = func(*args, **(kwargs or {}))
-        makers = {self._maker[id(x)] for x in _tensors((args, kwargs)) if id(x) in self._maker}
-        if makers and isinstance(out, Tensor):
-            names = [layer.name for layer in self.layers]
-            *others, last = sorted(makers, key=names.index)
-            self._mark(out, last)
-            self.edges += [(other, last) for other in others]
+        out = super().__torch_function__(func, types, args, kwargs)
+        if func is functional.pad:
+            _note_zeros(out, *args, **(kwargs or {}))
         return out
 
     def after_layer(self, path: str) -> Callable[..., None]:
         """A forward hook that notes the layer at `path`, and what feeds it."""
 
         def hook(module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            layer = self._layer(path, module, output)
-            self.layers.append(layer)
-            if id(inputs[0]) in self._maker:
-                self.edges.append((self._maker[id(inputs[0])], layer.name))
-            self._mark(output, layer.name)
+            layer = self._layer(path, module, inputs[0], output)
+            self.geometry[layer.name] = layer
+            self.layer(layer.name, inputs[0], output)
 
         return hook
 
     def run_unit(self, unit: GatedUnit, x: Tensor) -> Tensor:
         """Note the gate's layers, then run the block."""
-        number, feeding = self.network.units.index(unit.name), self._maker.get(id(x))
+        number, reads = self.network.units.index(unit.name), maker(x) or IMAGE
+        memory = self.network.gate.memory
         for part, layer in self.network.gate.layers(number):
             outputs, inputs = layer.weight.shape
             name = f"{unit.name}.gate.{part}"
-            self.layers.append(Layer(name, inputs, outputs, role="gate", unit=unit.name))
-            if feeding is not None:
-                self.edges.append((feeding, name))
-            feeding = name
-            if part == self.network.gate.memory and number:
-                self.edges.append((f"{self.network.units[number - 1]}.gate.{part}", name))
+            remembers = number and part == memory
+            before = [f"{self.network.units[number - 1]}.gate.{part}"] if remembers else []
+            self.geometry[name] = Layer(name, inputs, outputs, role="gate", unit=unit.name)
+            self.add(name, reads, *before)
+            reads = name
         self.unit = unit
         output = unit.run(x, unit.index_of.index(unit.highest))
         self.unit = None
         return output
 
-    def _layer(self, path: str, module: QuantizedConv2d | QuantizedLinear, out: Tensor) -> Layer:
+    def _refused(self, why: str) -> None:
+        raise InputError(f"the layers of {self.network.name} cannot be priced: {why}")
+
+    def _layer(
+        self, path: str, module: QuantizedConv2d | QuantizedLinear, x: Tensor, out: Tensor
+    ) -> Layer:
         role: Role = "fixed"
         unit, name = self.unit, path
         if unit is not None:
@@ -112,8 +111,12 @@ class _Trace(TorchFunctionMode):
         about: dict[str, Any] = {"role": role, "unit": unit.name if unit else ""}
         if isinstance(module, QuantizedLinear):
             features, inputs = module.weight.shape
-            return Layer(name, inputs, features, **about)
+            # One that reads several positions is a 1x1 convolution over them.
+            rows = out.shape[1] if out.ndim == 4 else 1
+            positions = out[0].numel() // features
+            return Layer(name, inputs, features, out_size=(rows, positions // rows), **about)
         out_channels, per_group, *kernel = module.weight.shape
+        by_hand = _zeros(x)
         return Layer(
             name,
             per_group * module.groups,
@@ -121,26 +124,27 @@ class _Trace(TorchFunctionMode):
             kernel=(kernel[0], kernel[1]),
             out_size=(out.shape[2], out.shape[3]),
             stride=_pair(module.stride),
-            padding=_pair(module.padding),
+            padding=(module.padding[0] + by_hand[0], module.padding[1] + by_hand[1]),
             groups=module.groups,
             reads_image=module.reads_image,
             **about,
         )
 
-    def _mark(self, x: Tensor, maker: str) -> None:
-        self._maker[id(x)] = maker
-        self._kept.append(x)
+
+def _note_zeros(
+    padded: Tensor, x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = 0
+) -> None:
+    """Remember how many zeros were put around a tensor by hand: they take no memory to fetch."""
+    columns, rows, *others = (*map(sum, zip(pad[::2], pad[1::2], strict=True)), 0, 0)
+    if mode == "constant" and not value and min(pad) >= 0 and not any(others):
+        # A layer's padding is that of both sides; `Layer.in_size` allows for one that has less.
+        sides = (-(-rows // 2), -(-columns // 2))
+        setattr(padded, "_zeros", sides)  # noqa: B010 (tensors take attributes)
 
 
-def _tensors(value: Any) -> Iterable[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _tensors(part)
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from _tensors(part)
+def _zeros(x: Tensor) -> tuple[int, int]:
+    """Rows and columns of zeros on each side of a tensor that was just padded."""
+    return getattr(x, "_zeros", (0, 0))
 
 
 def _pair(value: Any) -> tuple[int, int]:

@@ -163,11 +163,11 @@ def test_the_chosen_epochs_weights_are_left(tmp_path: Path) -> None:
 
 
 def test_an_epoch_whose_weights_are_gone_cannot_be_chosen(tmp_path: Path) -> None:
-    def second_best(history: Sequence[Epoch]) -> Epoch:
-        return history[max(0, len(history) - 2)] if len(history) != 2 else history[1]
+    def fickle(history: Sequence[Epoch]) -> Epoch:
+        return history[0] if len(history) > 2 else history[-1]
 
     point = Point()
-    stage = stage_of(point, choose=lambda history: history[0] if len(history) > 2 else history[-1])
+    stage = stage_of(point, choose=fickle)
     with pytest.raises(ValueError, match=r"epoch 1 of 3, whose weights are gone"):
         staging.run(stage, point, tmp_path)
 
@@ -193,7 +193,9 @@ def test_a_loss_that_is_not_finite_ends_with_a_sentence(tmp_path: Path, seconds:
         return StepResult(point.x / (0.0 if batch.number == 4 else 1.0), point.x.detach())
 
     stage = stage_of(point, step=step)
-    with pytest.raises(DfsHwError, match=r"'slide' is no longer finite.*lower the learn.*keeps step"):
+    with pytest.raises(
+        DfsHwError, match=r"'slide' is no longer finite.*lower the learn.*keeps step"
+    ):
         staging.run(stage, point, tmp_path, snapshot_seconds=seconds)
 
 

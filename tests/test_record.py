@@ -2,26 +2,51 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_networks import trained
 
 from accel_models import load_accelerator
 from accel_models.cost_table import cost_table
-from accel_models.errors import DfsHwError
+from accel_models.errors import DfsHwError, InputError
 from accel_models.precision import highest
 from accel_models.replay import replay
 from accel_models.trace import GateTrace, TraceHeader
 from dfs_hw.data import Dataset
 from dfs_hw.hardware_cost import HardwareCost
-from dfs_hw.networks import DFSResNet, build_network
+from dfs_hw.networks import Design, DynamicNetwork, build_network
 from dfs_hw.record import evaluate, modal_assignment, record, shuffled
 from dfs_hw.workload import workload_of
 
 SIDE = 12
 
 
+def deciding(knob: bool = False) -> DynamicNetwork:
+    """A small network that has seen data, and whose gates decide differently for each input."""
+    network = build_network(
+        "resnet14",
+        "skip,2,4,8",
+        5,
+        1,
+        image_size=(SIDE, SIDE),
+        widths=(4, 8, 12),
+        design=Design(knob=knob),
+    )
+    generator = torch.Generator().manual_seed(0)
+    contrast = 4 * torch.rand(32, 1, 1, 1, generator=generator)
+    images = contrast * torch.randn(32, 1, SIDE, SIDE, generator=generator)
+    price = torch.rand(32, generator=generator) if knob else None
+    with torch.no_grad():
+        network.calibrate([images, images])
+        for name, weight in network.gate.named_parameters():
+            if name.endswith("weight") and "cell" not in name:
+                weight.mul_(20)
+    for _ in range(2):  # with gradients, so that the gates' quantisers observe
+        network.train()(images, price=price)
+        network.commit(len(images))
+    return network.eval()
+
+
 @pytest.fixture(scope="module")
-def network() -> DFSResNet:
-    return trained()
+def network() -> DynamicNetwork:
+    return deciding()
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +63,7 @@ def dataset() -> Dataset:
     )
 
 
-def header(network: DFSResNet) -> TraceHeader:
+def header(network: DynamicNetwork) -> TraceHeader:
     workload = workload_of(network, (SIDE, SIDE))
     top = highest(network.choices)
     return TraceHeader(
@@ -46,7 +71,7 @@ def header(network: DFSResNet) -> TraceHeader:
     )
 
 
-def test_evaluation_is_that_of_the_network(network: DFSResNet, dataset: Dataset) -> None:
+def test_evaluation_is_that_of_the_network(network: DynamicNetwork, dataset: Dataset) -> None:
     with torch.no_grad():
         outcome = network(dataset.normalized(dataset.pixels))
     result = evaluate(network, dataset, batch=17)
@@ -57,7 +82,7 @@ def test_evaluation_is_that_of_the_network(network: DFSResNet, dataset: Dataset)
 
 
 def test_forced_choices_follow_their_inputs_through_batches(
-    network: DFSResNet, dataset: Dataset
+    network: DynamicNetwork, dataset: Dataset
 ) -> None:
     free = evaluate(network, dataset)
     forced = evaluate(network, dataset, free.choices, batch=13)
@@ -65,7 +90,7 @@ def test_forced_choices_follow_their_inputs_through_batches(
     assert torch.equal(free.choices, forced.choices)
 
 
-def test_evaluation_leaves_the_mode_as_it_was(network: DFSResNet, dataset: Dataset) -> None:
+def test_evaluation_leaves_the_mode_as_it_was(network: DynamicNetwork, dataset: Dataset) -> None:
     network.train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     evaluate(network, dataset)
@@ -81,7 +106,7 @@ def test_a_width_that_never_trained_is_refused(dataset: Dataset) -> None:
 
 
 def test_a_trace_holds_what_evaluation_finds(
-    network: DFSResNet, dataset: Dataset, tmp_path: Path
+    network: DynamicNetwork, dataset: Dataset, tmp_path: Path
 ) -> None:
     trace = GateTrace.read(record(network, dataset, tmp_path / "t.parquet", header(network)))
     result = evaluate(network, dataset)
@@ -93,7 +118,7 @@ def test_a_trace_holds_what_evaluation_finds(
 
 
 def test_replaying_a_trace_costs_what_the_loss_was_told(
-    network: DFSResNet, dataset: Dataset, tmp_path: Path
+    network: DynamicNetwork, dataset: Dataset, tmp_path: Path
 ) -> None:
     about = header(network)
     machine = load_accelerator("bitfusion-published")
@@ -104,6 +129,21 @@ def test_replaying_a_trace_costs_what_the_loss_was_told(
     told = cost.of_choices(torch.from_numpy(trace.choices)) * cost.reference
     assert told.tolist() == pytest.approx(energies.tolist(), rel=1e-5)
     assert len(set(energies.tolist())) > 3
+
+
+def test_a_network_with_a_knob_runs_at_the_price_that_is_asked(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    network = deciding(knob=True)
+    with torch.no_grad():
+        for embed in network.gate.embed:
+            embed.price.fill_(5.0)
+    free, dear = (evaluate(network, dataset, price=price) for price in (0.0, 1.0))
+    assert not torch.equal(free.choices, dear.choices)
+    path = record(network, dataset, tmp_path / "t.parquet", header(network), price=1.0)
+    assert GateTrace.read(path).choices.tolist() == dear.choices.tolist()
+    with pytest.raises(InputError, match="has a knob"):
+        evaluate(network, dataset)
 
 
 def test_modal_choice_is_the_most_frequent_of_each_unit() -> None:

@@ -16,6 +16,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from accel_models.errors import InputError
 from accel_models.precision import Precision, highest
 from dfs_hw.quantize.layers import Dial
 
@@ -69,7 +70,8 @@ class GatedUnit(nn.Module):
         if index is not None:
             self.dial.index = index
             return cast(Tensor, self.block(x))
-        assert self.skip_path is not None
+        if self.skip_path is None:
+            raise InputError(f"unit '{self.name}' cannot be skipped: its output has another shape")
         self.dial.index = self.highest
         for name in self.skip_path:
             x = self.block.get_submodule(name)(x)

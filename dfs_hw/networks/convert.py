@@ -52,7 +52,8 @@ class Converter:
             if child is None or child in outside:
                 continue
             if hasattr(child, "inplace"):
-                child.inplace = False  # a block's input is needed again, by its other branches
+                # A block's input is needed again, by its other branches.
+                setattr(child, "inplace", False)  # noqa: B010 (not all modules have it)
             if child not in self._replaced and (new := self._layer(child, precisions, dial)):
                 _freeze_alike(child, new)
                 self._replaced[child] = new

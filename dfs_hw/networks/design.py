@@ -1,4 +1,4 @@
-"""How a dynamic network computes and decides: everything beside its architecture and its choices."""
+"""How a dynamic network computes and decides, beside its architecture and its choices."""
 
 from __future__ import annotations
 

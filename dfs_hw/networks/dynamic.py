@@ -15,15 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from accel_models.errors import InputError
-from accel_models.precision import Precision
+from accel_models.precision import Precision, highest
 from dfs_hw.distributed import all_summed
 from dfs_hw.gates import Gate, decide
 from dfs_hw.networks.branches import GatedUnit
 from dfs_hw.networks.design import Design
-from dfs_hw.quantize.layers import PrecisionNorm
+from dfs_hw.quantize.layers import PrecisionNorm, QuantizedConv2d, QuantizedLinear
 from dfs_hw.quantize.observer import Observer
 
 Branches = Literal["chosen", "all"]
+MIDDLE_PRICE = 0.5
+"""Of cost, between what a gate with a knob is trained for."""
 
 
 class Outcome(NamedTuple):
@@ -197,15 +199,19 @@ class DynamicNetwork(nn.Module):
         self.branches = "all" if wanted else "chosen"
 
     def inherit(self) -> None:
-        """Start all precisions from the batch norms of the highest, the only one trained so far."""
+        """Start all precisions from the highest, the only one trained so far: its batch norms, and
+        for quantisers that keep something of the weights, its weights."""
         for unit in self.blocks:
             for module in unit.modules():
                 if isinstance(module, PrecisionNorm):
                     module.inherit(unit.highest)
+                elif isinstance(module, QuantizedConv2d | QuantizedLinear):
+                    module.weights.initialize(module.weight.detach())
 
     @torch.no_grad()
     def calibrate(self, batches: Sequence[Tensor]) -> None:
-        """Let every precision, everywhere at once, see the same inputs: ranges and batch norms."""
+        """Let every precision, everywhere at once, see the same inputs: ranges and batch norms.
+        Then let the gates see them, as they are at the highest precision."""
         was_training = self.training
         self.train()
         for choice in self.choices:
@@ -215,6 +221,10 @@ class DynamicNetwork(nn.Module):
                 with torch.enable_grad():
                     self(images, self.uniform(choice))
                 self.commit(len(images))
+        for images in batches:
+            price = images.new_full((len(images),), MIDDLE_PRICE) if self.gate.knob else None
+            self.watch(images, self.uniform(highest(self.choices)), price=price)
+            self.commit(len(images))
         self.train(was_training)
 
     def _logits(self, x: Tensor) -> Tensor:
@@ -288,12 +298,8 @@ class Decisions:
 
 
 def _forced(names: tuple[str, ...], assignment: Tensor) -> Callable[[GatedUnit, Tensor], Tensor]:
-    number = {name: index for index, name in enumerate(names)}
-
-    def run(unit: GatedUnit, features: Tensor) -> Tensor:
-        wanted = assignment[..., number[unit.name]]
-        if wanted.ndim == 0:
-            return unit.run(features, int(wanted))
-        return unit.run_chosen(features, wanted.to(features.device))
-
-    return run
+    if assignment.ndim == 1:
+        choice_of = dict(zip(names, assignment.tolist(), strict=True))
+        return lambda unit, features: unit.run(features, choice_of[unit.name])
+    choices_of = dict(zip(names, assignment.unbind(1), strict=True))
+    return lambda unit, x: unit.run_chosen(x, choices_of[unit.name].to(x.device))

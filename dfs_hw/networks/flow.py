@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import networkx as nx
-import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -100,7 +99,7 @@ class Flow(TorchFunctionMode):
         place = self.layers.index
         latest = sorted(
             (name for name in makers if name != IMAGE),
-            key=lambda name: (-1 if self._reads[name] == IMAGE else place(self._reads[name])),
+            key=lambda name: -1 if self._reads[name] == IMAGE else place(self._reads[name]),
         )
         for name in reversed(latest):
             others, reads = [other for other in makers if other != name], self._reads[name]

@@ -35,7 +35,7 @@ SHORTCUTS = ("shortcut", "downsample")
 """What a block calls the submodule that changes the shape of its input to that of its output."""
 
 RECTIFIER = "skip_activation"
-"""Added to a block that ends in a ReLU by function call, and may be skipped for a negative input."""
+"""Added to a block that ends in a ReLU by function call, and whose skip path can be negative."""
 
 
 def make_dynamic(
@@ -151,9 +151,7 @@ def _can_skip(choices: tuple[Precision, ...]) -> bool:
     return any(choice.is_skip for choice in choices)
 
 
-def _skip_path(
-    path: str, block: nn.Module, seen: Survey, design: Design
-) -> tuple[str, ...] | None:
+def _skip_path(path: str, block: nn.Module, seen: Survey, design: Design) -> tuple[str, ...] | None:
     """What a skipped block still runs: nothing, or its shortcut; and the activation it ends in,
     where a sign could get past it that the next layers have never seen."""
     facts = seen.modules[path]

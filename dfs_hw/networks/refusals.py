@@ -58,7 +58,8 @@ def _why_not(module: nn.Module) -> str:
             return f"a {kind}: the only norm that is known is BatchNorm2d"
         return f"a {kind}, which has weights of its own ({', '.join(own)})" if own else ""
     if isinstance(module, nn.Conv2d):
-        if any(step > 1 < size for step, size in zip(module.dilation, module.kernel_size)):
+        reach = zip(module.dilation, module.kernel_size, strict=True)
+        if any(step > 1 and size > 1 for step, size in reach):
             return f"a convolution with dilation {module.dilation}"
         if zero_padding(module) is None:
             return f"a convolution with padding {module.padding!r} of '{module.padding_mode}'"

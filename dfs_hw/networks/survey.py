@@ -87,7 +87,7 @@ def _with_random_weights(model: nn.Module) -> nn.Module:
     shaken = copy.deepcopy(model)
     for module in shaken.modules():
         if hasattr(module, "inplace"):
-            module.inplace = False
+            setattr(module, "inplace", False)  # noqa: B010 (not all modules have it)
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
     for parameter in shaken.parameters():

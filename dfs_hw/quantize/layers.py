@@ -132,10 +132,13 @@ def zero_padding(conv: nn.Conv2d) -> tuple[int, int] | None:
     if conv.padding == "valid":
         return 0, 0
     if conv.padding == "same":
-        both = [step * (size - 1) for step, size in zip(conv.dilation, conv.kernel_size)]
-        return None if any(pad % 2 for pad in both) else (both[0] // 2, both[1] // 2)
+        rows, columns = (
+            step * (size - 1) for step, size in zip(conv.dilation, conv.kernel_size, strict=True)
+        )
+        return None if rows % 2 or columns % 2 else (rows // 2, columns // 2)
+    assert not isinstance(conv.padding, str)
     rows, columns = conv.padding
-    return int(rows), int(columns)
+    return rows, columns
 
 
 class QuantizedLinear(_QuantizedLayer):

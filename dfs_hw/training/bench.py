@@ -41,6 +41,8 @@ class Bench:
     device: str = "cpu"
     progress: bool = True
     log: Log | None = None
+    asked: CostTable | None = None
+    """The machine's table, if it was needed to price the choices."""
 
     @classmethod
     def of(
@@ -63,20 +65,27 @@ class Bench:
         Raises:
             InputError: if anything in the configuration cannot be used; before any training.
         """
+        check_device(device)
         splits = load(config, device, progress)
         if network is None:
             start = fresh_network(config, splits)
         else:
             start = copy.deepcopy(network).cpu()
             check_fit(start, splits)
-        cost = relative_cost(config, start, splits)
+        table: CostTable | None = None
+        cost: RelativeCost
+        if config.metric == PAPER:
+            cost = BlockCost(start.units, start.choices, start.offered)
+        else:
+            table = price_list(config, start, splits)
+            cost = HardwareCost(table, config.metric, start.offered)
         budget = Budget.parse(config.budget, cost)
-        return cls(config, splits, start, cost.to(device), budget, device, progress, log)
+        return cls(config, splits, start, cost.to(device), budget, device, progress, log, table)
 
     @cached_property
     def table(self) -> CostTable:
         """What the machine charges, also where training goes by the paper's count."""
-        return price_list(self.config, self.start, self.splits)
+        return self.asked or price_list(self.config, self.start, self.splits)
 
     @property
     def judge(self) -> Dataset:
@@ -183,17 +192,23 @@ def fresh_network(config: TrainConfig, splits: Splits) -> DynamicNetwork:
     )
 
 
-def relative_cost(config: TrainConfig, network: DynamicNetwork, splits: Splits) -> RelativeCost:
-    """What the network's choices cost by the configured metric."""
-    if config.metric == PAPER:
-        return BlockCost(network.units, network.choices, network.offered)
-    return HardwareCost(price_list(config, network, splits), config.metric, network.offered)
-
-
 def price_list(config: TrainConfig, network: DynamicNetwork, splits: Splits) -> CostTable:
     """What the configured machine charges for the network's choices on the data's images."""
     workload = workload_of(network, splits.train.image_size)
     return cost_table(workload, load_accelerator(config.accelerator), network.choices)
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not there.
+
+    Raises:
+        InputError: if PyTorch cannot use it.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # the latter where PyTorch is built without it
+        reason = str(error).splitlines()[0]
+        raise InputError(f"cannot train on the device '{device}': {reason}") from error
 
 
 @torch.no_grad()

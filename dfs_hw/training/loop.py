@@ -7,7 +7,6 @@ step and go on, also in another process, as if it had never stopped.
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -21,9 +20,9 @@ from tqdm import tqdm
 from accel_models.errors import DfsHwError, InputError
 from dfs_hw.data import TrainingStream, generator_for
 from dfs_hw.distributed import (
-    all_summed,
     average_gradients,
     copy_from_first,
+    gathered,
     highest_over_ranks,
     on_first,
     world,
@@ -75,7 +74,8 @@ def run_stage(
             processes must see the same.
         save: writes the result, given all epochs and the chosen one. Called at the end, on the
             first process alone, with the network as it is left; only then the snapshot goes.
-        amp: run forward passes in bfloat16 where that is safe; weights stay float32.
+        amp: run forward passes in bfloat16, which rounds the outputs of layers to 8 bits of
+            mantissa; weights, statistics and what quantisers give stay float32.
         snapshot_seconds: most time between two snapshots; one is written after every epoch too.
         log: takes the stage's curves.
         progress: show a bar on stderr.
@@ -152,8 +152,8 @@ class _Run:
             stage.groups, lr=0.0, momentum=MOMENTUM, nesterov=stage.nesterov
         )
         self.state = StageState(torch.zeros(2, device=network.shift.device))
-        self.kept: int | None = None
-        """Step that the snapshot holds."""
+        self.kept = 0
+        """Step that the snapshot holds; 0 if there is none."""
 
     @property
     def progress(self) -> float:
@@ -182,8 +182,6 @@ class _Run:
             raise InputError(
                 f"not all processes see the same {self.path}: its folder must be shared by them"
             )
-        if world()[0] > 0:
-            self.state.totals.zero_()  # the first process has those of all
         copy_from_first(self.network.state_dict().values())
 
     def train(self, request: StopRequest, snapshot_seconds: float, progress: bool) -> None:
@@ -223,7 +221,8 @@ class _Run:
         self.state.step += 1
 
     def _end_epoch(self) -> Epoch:
-        loss, train_cost = self._joined_totals()
+        steps = (self.state.step - 1) % self.stage.epoch_steps + 1
+        loss, train_cost = (self._finite_totals().mean(0) / steps).tolist()
         self.state.totals.zero_()
         _seed_everything(f"{self.stream.seed_words}/validation", self.state.step)
         validation = on_first(self.stage.validate)
@@ -245,8 +244,7 @@ class _Run:
         self.state.history.append(epoch)
         self.stage.observe(epoch)
         self._choose()
-        if self.log is not None and validation is not None:
-            self.log.add(self._curves(epoch, validation), self.state.step)
+        on_first(lambda: self._draw(epoch, validation))
         return epoch
 
     def _choose(self) -> None:
@@ -261,7 +259,9 @@ class _Run:
             )
         state.chosen = chosen
 
-    def _curves(self, epoch: Epoch, validation: Validation) -> dict[str, float]:
+    def _draw(self, epoch: Epoch, validation: Validation | None) -> None:
+        if self.log is None or validation is None:
+            return
         curves = {
             "loss": epoch.loss,
             "train_cost": epoch.train_cost,
@@ -271,39 +271,36 @@ class _Run:
             **{f"controller/{name}": value for name, value in self.stage.describe().items()},
             **validation.curves,
         }
-        return {f"{self.stage.name}/{name}": value for name, value in curves.items()}
+        named = {f"{self.stage.name}/{name}": value for name, value in curves.items()}
+        self.log.add(named, self.state.step)
 
-    def _joined_totals(self) -> tuple[float, float]:
-        """Mean loss and cost of the running epoch; its sums are the first process's from now on.
+    def _finite_totals(self) -> Tensor:
+        """Loss and cost of the running epoch, summed by each process [ranks, 2].
 
         Raises:
-            DfsHwError: if the loss is not finite.
+            DfsHwError: if they are not finite.
         """
-        all_summed(self.state.totals)
-        steps = (self.state.step - 1) % self.stage.epoch_steps + 1
-        loss, cost = (self.state.totals / (steps * world()[1])).tolist()
-        if world()[0] > 0:
-            self.state.totals.zero_()
-        if not math.isfinite(loss):
-            kept = (
-                "nothing was kept" if self.kept is None else f"{self.path} keeps step {self.kept}"
-            )
+        totals = gathered(self.state.totals)
+        if not totals.isfinite().all():
+            kept = f"{self.path} keeps step {self.kept}" if self.kept else "nothing was kept"
             raise DfsHwError(
                 f"the loss of stage '{self.stage.name}' is no longer finite at step "
                 f"{self.state.step} (learning rate {self.optimizer.param_groups[0]['lr']:.3g}): "
                 f"lower the learning rate; {kept}"
             )
-        return loss, cost
+        return totals
 
     def _write(self) -> None:
-        if not self.between_epochs:
-            self._joined_totals()  # what has diverged must not replace what is good
-        on_first(self._write_alone)
-        self.kept = self.state.step
+        totals = self._finite_totals()  # what has diverged must not replace what is good
 
-    def _write_alone(self) -> None:
-        content = to_snapshot(self.state, self.stage, self.network, self.optimizer, self.settings)
-        write_snapshot(self.path, content)
+        def write() -> None:
+            everything = to_snapshot(
+                self.state, self.stage, self.network, self.optimizer, self.settings, totals
+            )
+            write_snapshot(self.path, everything)
+
+        on_first(write)
+        self.kept = self.state.step
 
 
 def _summary(epoch: Epoch) -> str:

@@ -13,6 +13,7 @@ from dfs_hw.networks import DynamicNetwork
 from dfs_hw.training.bench import Bench
 from dfs_hw.training.config import TrainConfig, plain
 from dfs_hw.training.loop import Epoch, Stage, run_stage
+from dfs_hw.training.snapshot import snapshot_path
 
 _JOINT_ONLY = {
     *("budget", "controller", "beta", "top_price", "estimator", "temperature", "feasibility"),
@@ -101,7 +102,7 @@ def carry_out(
         network,
         bench.stream(stage.name),
         settings=settings,
-        snapshot=path.with_name(f"{path.stem}.resume.safetensors"),
+        snapshot=snapshot_path(path),
         save=save,
         amp=bench.config.amp,
         log=bench.log,

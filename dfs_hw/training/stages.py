@@ -64,10 +64,11 @@ def train_gates(bench: Bench, out: Path) -> Trained:
         return done
     network = train_backbone(bench, out).network
     top = highest(network.choices)
+    full = network.uniform(top)
     if bench.config.gate_start == "biased":
         network.gate.prefer(network.choices.index(top), MARGIN)
+        show_gates(bench, network, full)
         return untrained(bench, network)
-    full = network.uniform(top)
     steps, epoch_steps = bench.length("gate")
     # In the released code the batch's costs are summed, and so is what drives the gates up.
     strength = 1.0
@@ -152,8 +153,22 @@ def open_all_widths(bench: Bench, network: DynamicNetwork) -> None:
 
 def calibrate(bench: Bench, network: DynamicNetwork) -> None:
     """Show all precisions the same training images, for their ranges and batch norms."""
+    network.calibrate([images for images, _ in calibration_batches(bench)])
+
+
+def calibration_batches(bench: Bench) -> list[tuple[Tensor, Tensor]]:
+    """Training images and labels to start statistics from."""
     stream = bench.stream("calibration", CALIBRATION_IMAGES)
-    network.calibrate([stream.batch(step)[0] for step in range(CALIBRATION_BATCHES)])
+    return [stream.batch(step) for step in range(CALIBRATION_BATCHES)]
+
+
+def show_gates(bench: Bench, network: DynamicNetwork, full: Tensor) -> None:
+    """Show the gates what they will read, for the ranges of their own arithmetic."""
+    network.train()
+    for images, _ in calibration_batches(bench):
+        price = images.new_zeros(len(images)) if bench.knob else None
+        network.watch(images, full, price=price)
+        network.commit(len(images))
 
 
 def static_step(

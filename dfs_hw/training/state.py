@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from accel_models.errors import InputError
+from dfs_hw.distributed import world
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.training.snapshot import Snapshot
 from dfs_hw.training.stage import Epoch, Stage
@@ -22,7 +23,7 @@ class StageState:
     """What the rest of a stage depends on, beside network, momentum and controller."""
 
     totals: Tensor
-    """Loss and cost [2], summed over the steps of the running epoch."""
+    """Loss and cost [2], summed over the steps of the running epoch that this process took."""
     step: int = 0
     """Steps done."""
     history: list[Epoch] = field(default_factory=list)
@@ -37,8 +38,13 @@ def to_snapshot(
     network: DynamicNetwork,
     optimizer: Optimizer,
     settings: Mapping[str, Any],
+    totals: Tensor,
 ) -> Snapshot:
-    """Everything as it is between two steps."""
+    """Everything as it is between two steps.
+
+    Args:
+        totals: of all processes [ranks, 2].
+    """
     momentum = {
         str(number): optimizer.state[parameter]["momentum_buffer"]
         for number, parameter in enumerate(parameters_of(optimizer))
@@ -48,7 +54,7 @@ def to_snapshot(
             "network": network.state_dict(),
             "chosen": state.chosen_weights,
             "momentum": momentum,
-            "epoch": {"totals": state.totals},
+            "epoch": {"totals": totals},
         },
         {
             "settings": dict(settings),
@@ -78,7 +84,7 @@ def from_snapshot(
         stage.restore(facts["controller"])
         history = [Epoch(**epoch) for epoch in facts["history"]]
         return StageState(
-            parts["epoch"]["totals"].to(device),
+            _own(parts["epoch"]["totals"]).to(device),
             facts["step"],
             history,
             None if facts["chosen"] is None else history[facts["chosen"] - 1],
@@ -86,6 +92,14 @@ def from_snapshot(
         )
     except (KeyError, IndexError, TypeError, RuntimeError) as error:
         raise InputError(f"the snapshot does not fit the stage '{stage.name}': {error}") from error
+
+
+def _own(totals: Tensor) -> Tensor:
+    """This process's share of the totals [ranks, 2]; there may be more or fewer processes now."""
+    rank, ranks = world()
+    if len(totals) == ranks:
+        return totals[rank]
+    return totals.sum(0) if rank == 0 else torch.zeros(2)
 
 
 def changed_settings(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:

@@ -1,0 +1,238 @@
+"""How long a training step takes: the chosen-branch step against the plain code of DFS.
+
+A step is a forward pass, the loss with its cost term, and the backward pass. The plain code
+(`tests/dfs_reference.py`) runs every branch for every input and adds them up by a mask; so does the
+network's own step with ``branches="all"``, which makes no host wait for its device. The
+chosen-branch step runs the others without a graph, and gives the same gradients. Random gates make
+all choices about equally often.
+
+Before anything is timed, outputs and gradients are compared in double precision, on some of the
+images: in single precision rounding turns a last bit into a level now and then, and later decisions
+with it. Norms and ranges are the running ones but where the batch's are named, for only then does
+an input's output depend on itself alone. The plain code leaves them as they are; the network's own
+steps gather statistics too.
+
+    python benchmarks/training_step.py
+    python benchmarks/training_step.py --depth 14 --batch 64 --repeats 1 --threads 1
+    python benchmarks/training_step.py --profile
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from stopwatch import Seconds, fastest
+from torch import Tensor
+from torch.nn import functional
+from torch.profiler import ProfilerActivity, profile
+
+from dfs_hw.controllers import SignSwitch
+from dfs_hw.data import Augmentation, Dataset, TrainingStream
+from dfs_hw.hardware_cost import BlockCost
+from dfs_hw.networks import DynamicNetwork, build_network
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+import dfs_reference
+from dfs_pairing import (
+    adopt_statistics,
+    gradients,
+    paper_network,
+    reference_of,
+    run_by_running_statistics,
+    spread_choices,
+)
+
+CLASSES, TARGET = 10, 0.3
+MODERN = "skip,2,4,8"
+COMPARED = 24
+"""Images on which outputs and gradients are compared."""
+OUTPUTS, GRADIENTS = 1e-9, 1e-5
+"""Largest differences allowed, relative to the largest value. Outputs agree as double precision
+does; the gates' gradients are added up in single precision."""
+
+Work = Callable[[], object]
+Net = TypeVar("Net", DynamicNetwork, dfs_reference.DFS)
+
+
+def main() -> None:
+    options = parsed()
+    torch.manual_seed(0)
+    images, labels = random_images(options.batch), torch.randint(CLASSES, (options.batch,))
+    paper, modern = (
+        prepared(paper_network(options.depth), images),
+        prepared(build_network(f"resnet{options.depth}", MODERN, CLASSES), images),
+    )
+    plain = reference_of(paper)
+    plain.normalize_by_batch(False)
+    compare(paper, plain, images[:COMPARED], labels[:COMPARED])
+    chosen = step(paper, "chosen", images, labels)
+    if options.profile:
+        return show_profile(chosen)
+    rivals: dict[str, Work] = {
+        "paper, plain code": plain_step(plain, images, labels),
+        "paper, all branches": step(paper, "all", images, labels),
+        "paper, chosen branches": chosen,
+        "modern, all branches": step(modern, "all", images, labels),
+        "modern, chosen branches": step(modern, "chosen", images, labels),
+        "paper by batch, plain code": plain_step(by_batch(plain), images, labels),
+        "paper by batch, all branches": step(by_batch(paper), "all", images, labels),
+        "data loading": loading(options.batch),
+    }
+    show_memory(rivals)
+    for threads in options.threads:
+        torch.set_num_threads(threads)
+        show(
+            f"ResNet-{options.depth}, batch {options.batch}, {threads} thread(s)",
+            fastest(rivals, options.repeats),
+        )
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--depth", type=int, default=38, help="of the ResNet, 6n+2")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--repeats", type=int, default=3, help="the fastest of them counts")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--profile", action="store_true", help="where the chosen-branch step goes")
+    return parser.parse_args()
+
+
+def random_images(count: int) -> Tensor:
+    """Noise whose contrast and colour differ from image to image, so that gates see differences."""
+    contrast = 2 * torch.rand(count, 1, 1, 1)
+    return torch.randn(count, 3, 32, 32) * contrast + torch.randn(count, 3, 1, 1)
+
+
+def prepared(network: DynamicNetwork, images: Tensor) -> DynamicNetwork:
+    """A network in training mode whose statistics have settled and whose choices are spread."""
+    spread_choices(network, images)
+    adopt_statistics(network, images)
+    run_by_running_statistics(network)
+    return network
+
+
+def by_batch(network: Net) -> Net:
+    """A copy that normalises by the batch's statistics, as DFS does."""
+    twin = copy.deepcopy(network).train()
+    twin.normalize_by_batch(True)
+    return twin
+
+
+def loss_of(network: DynamicNetwork, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss of DFS, and the logits."""
+    cost = BlockCost(network.units, network.choices, network.offered)
+    switch = SignSwitch.paper(TARGET, len(network.units), len(images))
+    outcome = network(images)
+    term = switch.term(cost(outcome.gates))
+    return functional.cross_entropy(outcome.logits, labels) + term, outcome.logits
+
+
+def step(network: DynamicNetwork, branches: str, images: Tensor, labels: Tensor) -> Work:
+    def work() -> None:
+        network.branches = branches  # type: ignore[assignment]
+        network.zero_grad()
+        loss, _ = loss_of(network, images, labels)
+        loss.backward()
+        network.commit(len(images))
+
+    return work
+
+
+def plain_step(reference: dfs_reference.DFS, images: Tensor, labels: Tensor) -> Work:
+    def work() -> None:
+        reference.zero_grad()
+        dfs_reference.loss(reference(images), labels, 100 * TARGET).backward()
+        reference.end_step()
+
+    return work
+
+
+def loading(batch: int) -> Work:
+    """Batches of random images, cropped and flipped as those of CIFAR-10."""
+    pixels = torch.randint(256, (10_000, 3, 32, 32), dtype=torch.uint8)
+    labels = torch.zeros(len(pixels), dtype=torch.int64)
+    crop = Augmentation(max_shift=4, mirror=True)
+    data = Dataset("noise", pixels, labels, torch.zeros(3), torch.ones(3), crop)
+    stream, steps = TrainingStream(data, batch, "0"), iter(range(sys.maxsize))
+    return lambda: stream.batch(next(steps))
+
+
+def compare(
+    network: DynamicNetwork, plain: dfs_reference.DFS, images: Tensor, labels: Tensor
+) -> None:
+    """Stop unless the chosen-branch step and the plain code agree, in double precision."""
+    network, plain = copy.deepcopy(network).double(), copy.deepcopy(plain).double()
+    network.branches = "chosen"
+    loss, logits = loss_of(network, images.double(), labels)
+    loss.backward()
+    result = dfs_reference.loss(theirs := plain(images.double()), labels, 100 * TARGET)
+    result.backward()
+    outputs = apart(logits, theirs.logits)
+    worst = max(apart(ours, other) for _, ours, other in gradients(network, plain))
+    print(
+        f"{len(images)} images in double precision: outputs differ by {outputs:.0e}, gradients by "
+        f"{worst:.0e} of the largest value"
+    )
+    assert outputs <= OUTPUTS
+    assert worst <= GRADIENTS
+
+
+def apart(ours: Tensor, theirs: Tensor) -> float:
+    """Largest difference, relative to the largest value."""
+    return float(
+        (ours - theirs).detach().abs().max() / theirs.detach().abs().max().clamp_min(1e-12)
+    )
+
+
+def kept_bytes(work: Work) -> int:
+    """Bytes of the tensors that a step keeps for its backward pass, each counted once."""
+    kept: dict[int, tuple[int, Tensor]] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes(), tensor  # alive, so no address comes twice
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        work()
+    return sum(size for size, _ in kept.values())
+
+
+def show_memory(rivals: dict[str, Work]) -> None:
+    print("\nKept for the backward pass:")
+    for name, work in rivals.items():
+        if name != "data loading":
+            print(f"  {name:30} {kept_bytes(work) / 2**20:8.0f} MiB")
+
+
+def show(title: str, times: dict[str, Seconds]) -> None:
+    print(f"\n{title}: milliseconds, and how many times as fast as the first of its group")
+    print(f"  {'':30} {'wall':>8} {'':7} {'CPU':>8}")
+    first: dict[str, Seconds] = {}
+    for name, seconds in times.items():
+        base = first.setdefault(name.split(",")[0], seconds)
+        print(
+            f"  {name:30} {1e3 * seconds.wall:8.0f} {base.wall / seconds.wall:6.2f}x"
+            f" {1e3 * seconds.cpu:8.0f} {base.cpu / seconds.cpu:6.2f}x"
+        )
+    share = times["data loading"].cpu / times["paper, chosen branches"].cpu
+    print(f"  data loading is {share:.1%} of the chosen-branch step")
+
+
+def show_profile(work: Work) -> None:
+    """Operations of one step by their own CPU time, on one thread."""
+    torch.set_num_threads(1)
+    work()
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        work()
+    print(seen.key_averages().table(sort_by="self_cpu_time_total", row_limit=30))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Adaptive networks and what they have to beat, trained alike and measured at matched cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from accel_models.files import writable_folder
+from dfs_hw.baselines.contenders import Contender, LineUp, line_up
+from dfs_hw.baselines.findings import Findings, write
+from dfs_hw.baselines.measurement import Record, measure
+from dfs_hw.baselines.picture import write_picture
+from dfs_hw.baselines.preparation import Ready, prepare
+from dfs_hw.baselines.study import Study
+from dfs_hw.provenance import provenance
+
+
+def compare(
+    study: Study, out: Path | str, *, device: str = "cpu", progress: bool = True
+) -> Findings:
+    """Train all contenders for all seeds, then measure them once on the test split.
+
+    Leaves ``compare.json``, ``compare.csv``, ``compare.md`` and ``compare.png`` in `out`, and what
+    was trained in ``out/seed<k>/<contender>``. What an earlier call has finished is not repeated,
+    also after Ctrl-C. All choices, of epochs, shifts, prices, assignments and of the best static
+    network, are made by the validation split.
+
+    Args:
+        device: to train on.
+        progress: show bars on stderr.
+
+    Raises:
+        InputError: if the study cannot be carried out, or a file of an earlier call is damaged.
+        DfsHwError: if a loss stops being finite.
+    """
+    out = writable_folder(out)
+    field = line_up(study, progress)
+    parts = [_Part(one, seed, out) for seed in study.seeds for one in field.contenders]
+    for part in tqdm(parts, desc="trained", disable=not progress):
+        part.ready(field, device, progress)
+    records: list[Record] = []
+    for part in tqdm(parts, desc="measured", disable=not progress):
+        records += measure(part.ready(field, device, False), study)
+    findings = Findings.of(study, field, tuple(records))
+    write_picture(findings, out / "compare.png")
+    write(findings, out, provenance())
+    return findings
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A contender and a seed."""
+
+    contender: Contender
+    seed: int
+    out: Path
+
+    def ready(self, field: LineUp, device: str, progress: bool) -> Ready:
+        """It trained, if need be."""
+        relatives = [
+            self._folder(one)
+            for one in field.contenders
+            if one is not self.contender and one.shares_backbone(self.contender)
+        ]
+        folder = self._folder(self.contender)
+        return prepare(
+            self.contender, self.seed, folder, relatives, device=device, progress=progress
+        )
+
+    def _folder(self, contender: Contender) -> Path:
+        return self.out / f"seed{self.seed}" / contender.name

@@ -1,0 +1,164 @@
+"""Who takes part in a comparison: settings, and who cannot take part for which reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from accel_models.accelerator import Accelerator
+from accel_models.cost_table import cost_table
+from accel_models.errors import InfeasibleError, InputError
+from accel_models.precision import Precision, highest, parse_choices
+from accel_models.workload import Workload
+from dfs_hw.baselines.study import STATIC, Study
+from dfs_hw.hardware_cost import UNITS
+from dfs_hw.training.bench import Bench
+from dfs_hw.training.config import TrainConfig
+
+AT_BUDGET = 1.0
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One network to train, for each seed anew."""
+
+    name: str
+    """Also of its folder."""
+    family: str
+    title: str
+    """As tables show it."""
+    config: TrainConfig
+    """But for the seed. The budget is an amount, since shares of different choice sets' highest
+    precisions are no match."""
+    choice: str = ""
+    """Of every block of a static network of one width."""
+    multiple: float = AT_BUDGET
+    """Of the study's budget that it is trained for."""
+
+    @property
+    def adaptive(self) -> bool:
+        return self.family not in STATIC
+
+    def shares_backbone(self, other: Contender) -> bool:
+        """Whether both start from the same network."""
+        ours, theirs = self.config, other.config
+        return ours.choices == theirs.choices and ours.design() == theirs.design()
+
+
+@dataclass(frozen=True)
+class LineUp:
+    """All contenders of a study."""
+
+    contenders: tuple[Contender, ...]
+    left_out: dict[str, str]
+    """Why some that were asked for cannot take part, by name."""
+    budget: float
+    """For one input, in SI units of the metric."""
+    difficulty: str
+    """What says how hard an input is."""
+
+
+def line_up(study: Study, progress: bool = False) -> LineUp:
+    """Settle who takes part; nobody is trained.
+
+    Raises:
+        InputError: if the study's own settings cannot be used, or nobody is left.
+        InfeasibleError: if the machine cannot run the study's own choices.
+    """
+    first = replace(study.config, gate="lstm", knob=False, seed=study.seeds[0])
+    bench = Bench.of(first, progress=progress)
+    drafting = _Drafting(study, bench)
+    contenders: list[Contender] = []
+    left_out: dict[str, str] = {}
+    for family in study.families:
+        try:
+            drafts = drafting.of(family)
+        except InputError as error:
+            left_out[family] = str(error)
+            continue
+        for draft in drafts:
+            try:  # such as for a budget out of the reach of its choices
+                Bench.of(replace(draft.config, seed=study.seeds[0]), progress=False)
+            except InputError as error:
+                left_out[draft.name] = str(error)
+            else:
+                contenders.append(draft)
+    if not contenders:
+        reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
+        raise InputError(f"no contender can take part ({reasons})")
+    known = bench.splits.test.severity is not None
+    difficulty = "severity of its degradation" if known else "loss at the highest precision"
+    return LineUp(tuple(contenders), left_out, drafting.budget, difficulty)
+
+
+class _Drafting:
+    """Contenders of a family, before anybody has looked whether they can reach the budget."""
+
+    def __init__(self, study: Study, bench: Bench) -> None:
+        self.study, self.table = study, bench.table
+        self.metric, self.statistic = bench.config.metric, bench.budget.statistic
+        self.budget = bench.budget.fraction * bench.cost.reference
+        self.base = replace(bench.config, budget=self._amount(AT_BUDGET))
+
+    def of(self, family: str) -> list[Contender]:
+        """Everyone of a family.
+
+        Raises:
+            InputError: if nobody differs from the others.
+        """
+        if family == "static":
+            return [self._uniform(c) for c in parse_choices(self.base.choices) if not c.is_skip]
+        if family == "best-static":
+            return [Contender(family, family, "static, best per block", self.base)]
+        if family == "dfs":
+            beside = self.study.points if "knob" in self.study.families else ()
+            return [Contender(family, family, "DFS", self.base), *map(self._point, beside)]
+        if family in _GATED:
+            title, changes = _GATED[family]
+            return [Contender(family, family, title, replace(self.base, **changes))]
+        title, choices = self._choices_of(family)
+        if parse_choices(choices) == parse_choices(self.base.choices):
+            raise InputError(f"its choices, {choices}, are those of DFS in this comparison")
+        config = replace(self.base, choices=choices)
+        return [Contender(family, family, f"{title} ({choices})", config)]
+
+    def _uniform(self, choice: Precision) -> Contender:
+        name = f"static-{choice}".replace("/", "by")
+        title = "static, full precision" if choice.full else f"static, {choice} bit"
+        return Contender(name, "static", title, self.base, choice=str(choice))
+
+    def _point(self, multiple: float) -> Contender:
+        config = replace(self.base, budget=self._amount(multiple))
+        title = f"DFS for {multiple:g} x budget"
+        return Contender(f"dfs-x{multiple:g}", "dfs", title, config, multiple=multiple)
+
+    def _choices_of(self, family: str) -> tuple[str, str]:
+        """Title and choice set of a contender that differs in nothing else."""
+        if family == "skipnet":
+            return "SkipNet", f"skip,{highest(self.table.choices)}"
+        bare, machine = self.table.workload.without_gates(), self.table.accelerator
+        wanted = parse_choices(self.study.dfq_choices)
+        runnable = [str(choice) for choice in wanted if _runs(choice, bare, machine)]
+        if len(runnable) < 2:
+            raise InputError(f"{machine.name} runs fewer than two of {self.study.dfq_choices}")
+        return "DFQ", ",".join(runnable)
+
+    def _amount(self, multiple: float) -> str:
+        """A multiple of the budget as `Budget.parse` reads it, to the last bit."""
+        at = "" if self.statistic == "mean" else f"@{self.statistic}"
+        return f"{self.budget * multiple!r}{UNITS[self.metric]}{at}"
+
+
+_GATED: dict[str, tuple[str, dict[str, Any]]] = {
+    "feedforward": ("feed-forward gates", {"gate": "feedforward"}),
+    "upfront": ("up-front gate", {"gate": "upfront"}),
+    "knob": ("DFS with a knob", {"knob": True, "controller": "sign"}),
+}
+
+
+def _runs(choice: Precision, workload: Workload, machine: Accelerator) -> bool:
+    """Whether a machine can run a network with nothing but this choice."""
+    try:
+        return not cost_table(workload, machine, (choice,)).infeasible
+    except InfeasibleError:
+        return False

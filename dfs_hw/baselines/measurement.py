@@ -1,0 +1,274 @@
+"""What a trained contender does with the test inputs, and what that costs on the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+from torch.nn import functional
+
+from accel_models.precision import highest
+from accel_models.replay import Replay, replay
+from accel_models.trace import GateTrace
+from dfs_hw.baselines.kept import kept
+from dfs_hw.baselines.preparation import Ready, digest
+from dfs_hw.baselines.study import Study
+from dfs_hw.budget import statistic_of
+from dfs_hw.data import Dataset
+from dfs_hw.experiment import static_cost, trace_header
+from dfs_hw.networks import DynamicNetwork
+from dfs_hw.record import BATCH, evaluate, modal_assignment, shuffled
+from dfs_hw.training.stages import train_backbone
+
+MET = 0.02
+"""Share of the budget by which a contender may miss it and still have met it."""
+MINORITY = 0.05
+"""Share of the inputs that must take another choice than most, for a block to count as deciding."""
+
+AS_TRAINED, FROZEN, FROZEN_PAYING, SHUFFLED, AT_PRICE = (
+    "as trained",
+    "frozen",
+    "frozen, gates paid",
+    "shuffled",
+    "at a price",
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One contender of one seed, run in one way on all test inputs; costs are means over inputs."""
+
+    contender: str
+    seed: int
+    variant: str
+    """``as trained``; ``frozen`` at the most frequent choices of the validation inputs, without
+    gates, or with them paid for; ``shuffled``: decisions dealt to other inputs; ``at a price``."""
+    accuracy: float
+    """Of shuffled decisions, the mean over several deals."""
+    bitops: float
+    energy_j: float
+    latency_s: float
+    share: float
+    """Cost, in the budget's metric and statistic, over the budget the contender was trained for."""
+    validation_accuracy: float | None = None
+    """As training left it; None for what training did not look at."""
+    price: float | None = None
+    """Of cost, for gates that take one."""
+    correlation: float | None = None
+    """Spearman's, of energy with difficulty over inputs; None where all inputs cost the same."""
+    vectors: int = 1
+    """Different decision vectors that occur."""
+    deciding: int = 0
+    """Blocks with a choice, beside the most frequent, that more than `MINORITY` of inputs take."""
+    fixed: str = ""
+    """Choices of the blocks where all inputs have the same."""
+
+    @property
+    def met(self) -> bool:
+        """Whether the budget was met, within `MET` on either side."""
+        return abs(self.share - 1) <= MET
+
+    @property
+    def over(self) -> bool:
+        """Whether more than the budget was spent."""
+        return self.share > 1 + MET
+
+
+def measure(ready: Ready, study: Study) -> list[Record]:
+    """Every way to run a contender; kept in ``test.json`` in its folder.
+
+    An adaptive one leaves the trace of the test inputs beside it, ``test.parquet``.
+    """
+    made_from = {
+        "network": digest(ready.trained.network),
+        "start": ready.bench.fingerprint,
+        "cost_table": ready.bench.table.key,
+        "budget": ready.contender.config.budget,
+        "seed": ready.seed,
+        "shuffles": study.shuffles,
+        "prices": study.prices if ready.bench.knob else (),
+        "fields": [field.name for field in fields(Record)],
+    }
+
+    def look() -> list[dict[str, Any]]:
+        records = _adaptive(ready, study) if ready.contender.adaptive else _static(ready)
+        return [asdict(record) for record in records]
+
+    return [Record(**record) for record in kept(ready.folder / "test.json", made_from, look)]
+
+
+def difficulty(ready: Ready) -> np.ndarray:
+    """How hard each test input is [N]: how badly it was degraded, where the data knows; else its
+    loss in the network that stage 1 left, at the highest precision."""
+    test = ready.bench.splits.test
+    if test.severity is not None:
+        return test.severity.cpu().numpy()
+    return losses(train_backbone(ready.bench, ready.folder).network, test)
+
+
+@torch.no_grad()
+def losses(network: DynamicNetwork, dataset: Dataset) -> np.ndarray:
+    """Cross-entropy of each input at the highest precision everywhere, float64 [N]."""
+    network.eval()
+    top = network.uniform(highest(network.choices))
+    each = [
+        functional.cross_entropy(network(images, top).logits.double(), labels, reduction="none")
+        for images, labels in dataset.to(network.shift.device).batches(BATCH)
+    ]
+    return torch.cat(each).cpu().numpy()
+
+
+def correlation(energy: np.ndarray, hardness: np.ndarray) -> float | None:
+    """Spearman's rank correlation; None where either is the same for all inputs."""
+    if np.ptp(energy) == 0 or np.ptp(hardness) == 0:
+        return None
+    return float(spearmanr(energy, hardness).statistic)
+
+
+def deciding_units(choices: np.ndarray, number: int) -> int:
+    """Units in which more than `MINORITY` of the inputs take one choice beside the most frequent.
+
+    Args:
+        choices: int [N, units].
+        number: of choices there are.
+    """
+    counts = np.array([np.bincount(unit, minlength=max(number, 2)) for unit in choices.T])
+    second = np.sort(counts, axis=1)[:, -2]
+    return int((second > MINORITY * len(choices)).sum())
+
+
+def _static(ready: Ready) -> Iterator[Record]:
+    assignment = ready.trained.network.assign(ready.fixed)
+    yield _simulated(
+        ready,
+        AS_TRAINED,
+        assignment.tolist(),
+        evaluate(ready.trained.network, ready.bench.splits.test, assignment).accuracy,
+        validation_accuracy=ready.trained.outcome.accuracy,
+    )
+
+
+def _adaptive(ready: Ready, study: Study) -> Iterator[Record]:
+    outcome = _replayed(ready, ready.trained.outcome.price)
+    outcome.trace.write(ready.folder / "test.parquet")
+    hardness = difficulty(ready)
+    yield _priced(
+        ready,
+        AS_TRAINED,
+        outcome,
+        hardness,
+        validation_accuracy=ready.trained.outcome.accuracy,
+        price=ready.trained.outcome.price,
+    )
+    yield from _frozen(ready, outcome, hardness)
+    yield _dealt(ready, outcome, hardness, study.shuffles)
+    for price in study.prices if ready.bench.knob else ():
+        yield _priced(ready, AT_PRICE, _replayed(ready, price), hardness, price=price)
+
+
+def _frozen(ready: Ready, outcome: Replay, hardness: np.ndarray) -> Iterator[Record]:
+    """Every block at its most frequent choice of the validation inputs, gates left out or not."""
+    network, splits = ready.trained.network, ready.bench.splits
+    decided = evaluate(network, splits.validation, price=ready.trained.outcome.price).choices
+    modal = modal_assignment(decided)
+    accuracy = evaluate(network, splits.test, modal).accuracy
+    yield _simulated(ready, FROZEN, modal.tolist(), accuracy)
+    alike = _rechosen(outcome, modal.expand(len(splits.test), -1))
+    fixed = _written(ready, modal.tolist())
+    yield _priced(ready, FROZEN_PAYING, alike, hardness, accuracy=accuracy, fixed=fixed)
+
+
+def _dealt(ready: Ready, outcome: Replay, hardness: np.ndarray, times: int) -> Record:
+    """The decisions dealt to other inputs several times. What they cost does not depend on how."""
+    generator = torch.Generator().manual_seed(ready.seed)
+    decided = torch.from_numpy(outcome.trace.choices.astype(np.int64))
+    deals = [shuffled(decided, generator) for _ in range(times)]
+    network, test = ready.trained.network, ready.bench.splits.test
+    accuracy = fmean(evaluate(network, test, deal).accuracy for deal in deals)
+    return _priced(ready, SHUFFLED, _rechosen(outcome, deals[0]), hardness, accuracy=accuracy)
+
+
+def _replayed(ready: Ready, price: float | None) -> Replay:
+    """The gates' decisions for the test inputs, run through the machine."""
+    bench, test = ready.bench, ready.bench.splits.test
+    seen = evaluate(ready.trained.network, test, price=price)
+    trace = GateTrace(
+        trace_header(ready.trained.config, bench.table.workload, bench.table.choices, "test"),
+        np.arange(len(test), dtype=np.int64),
+        test.labels.cpu().numpy().astype(np.int32),
+        seen.predictions.numpy().astype(np.int32),
+        seen.choices.numpy().astype(np.uint8),
+    )
+    return replay(trace, bench.table)
+
+
+def _rechosen(outcome: Replay, choices: torch.Tensor) -> Replay:
+    """The same inputs run at other choices, int64 [N, units]."""
+    trace = replace(outcome.trace, choices=choices.numpy().astype(np.uint8))
+    return replay(trace, outcome.table)
+
+
+def _priced(
+    ready: Ready, variant: str, outcome: Replay, hardness: np.ndarray, **more: Any
+) -> Record:
+    """A record of what each input cost; the accuracy is that of the trace if no other is given."""
+    amounts = {
+        "bitops": outcome.bitops,
+        "energy": outcome.energy_j,
+        "latency": outcome.latency_s,
+    }
+    # Exactly rounded, so that equal costs in another order are equal costs.
+    means = {name: fmean(values.tolist()) for name, values in amounts.items()}
+    metric, statistic = ready.bench.config.metric, ready.bench.budget.statistic
+    mean = statistic == "mean"
+    spent = means[metric] if mean else statistic_of(amounts[metric], statistic)
+    choices = outcome.trace.choices
+    figures = {
+        "accuracy": outcome.trace.accuracy,
+        "correlation": correlation(outcome.energy_j, hardness),
+        "vectors": len(np.unique(choices, axis=0)),
+        "deciding": deciding_units(choices, len(outcome.table.choices)),
+        **more,
+    }
+    return _record(ready, variant, means, spent, **figures)
+
+
+def _simulated(
+    ready: Ready, variant: str, choices: Sequence[int], accuracy: float, **more: Any
+) -> Record:
+    """A record of the network without gates, at choices that all inputs have."""
+    table = ready.bench.table
+    pairs = zip(table.units, choices, strict=True)
+    cost = static_cost(table, {unit: table.choices[choice] for unit, choice in pairs})
+    amounts = {
+        "bitops": float(cost.bitops),
+        "energy": cost.energy_j,
+        "latency": cost.latency_s,
+    }
+    spent = amounts[ready.bench.config.metric]
+    fixed = _written(ready, choices)
+    return _record(ready, variant, amounts, spent, accuracy=accuracy, fixed=fixed, **more)
+
+
+def _record(
+    ready: Ready, variant: str, means: Mapping[str, float], spent: float, **more: Any
+) -> Record:
+    return Record(
+        contender=ready.contender.name,
+        seed=ready.seed,
+        variant=variant,
+        bitops=means["bitops"],
+        energy_j=means["energy"],
+        latency_s=means["latency"],
+        share=spent / (ready.bench.budget.fraction * ready.bench.cost.reference),
+        **more,
+    )
+
+
+def _written(ready: Ready, choices: Sequence[int]) -> str:
+    return " ".join(str(ready.bench.table.choices[choice]) for choice in choices)

@@ -1,0 +1,122 @@
+"""Training the contenders of a comparison. The test split is not looked at."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from accel_models.assignment import best_assignment
+from accel_models.cost_table import Metric
+from accel_models.files import whole_file
+from accel_models.precision import Precision
+from dfs_hw.baselines.contenders import Contender
+from dfs_hw.baselines.kept import kept
+from dfs_hw.baselines.sensitivity import sensitivity
+from dfs_hw.networks import DynamicNetwork
+from dfs_hw.training.bench import Bench
+from dfs_hw.training.joint import train_joint
+from dfs_hw.training.results import Trained
+from dfs_hw.training.stages import calibrate, train_backbone, train_fixed
+
+SHARED = ("backbone.safetensors", "gates.safetensors")
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A contender trained from one seed."""
+
+    contender: Contender
+    seed: int
+    folder: Path
+    """Its own; what was trained lies there."""
+    bench: Bench
+    trained: Trained
+    fixed: tuple[Precision, ...] = ()
+    """Choice of each block of a static network; empty for one that decides."""
+
+
+def prepare(
+    contender: Contender,
+    seed: int,
+    folder: Path,
+    relatives: Iterable[Path] = (),
+    *,
+    device: str = "cpu",
+    progress: bool = True,
+) -> Ready:
+    """Train a contender, or the rest of it, or find it trained.
+
+    Args:
+        folder: for everything it leaves.
+        relatives: folders of contenders that start from the same network: their backbones and
+            untrained-on gates are used where this one has none yet.
+    """
+    bench = Bench.of(replace(contender.config, seed=seed), device=device, progress=progress)
+    for name in SHARED:
+        _borrow(name, folder, relatives)
+    if contender.adaptive:
+        return Ready(contender, seed, folder, bench, train_joint(bench, folder))
+    if contender.choice:
+        fixed = (Precision.parse(contender.choice),) * len(bench.start.units)
+    else:
+        fixed = best_per_block(bench, folder)
+    return Ready(contender, seed, folder, bench, train_fixed(bench, fixed, folder), fixed)
+
+
+def best_per_block(bench: Bench, folder: Path) -> tuple[Precision, ...]:
+    """The choice of each block that loses least within the budget, the same for all inputs.
+
+    What a choice loses is measured on the validation split, in the backbone after its widths have
+    seen some training images, but have not been trained.
+    """
+    backbone = train_backbone(bench, folder)
+    network = copy.deepcopy(backbone.network)
+
+    def search() -> list[str]:
+        network.inherit()
+        network.normalize_by_batch(True)
+        calibrate(bench, network)
+        losses = sensitivity(network, bench.splits.validation, progress=bench.progress)
+        found = best_assignment(
+            bench.table,
+            losses,
+            bench.budget.fraction * bench.cost.reference,
+            cast(Metric, bench.config.metric),
+            offered=network.offered.cpu().numpy(),
+        )
+        return [str(bench.table.choices[choice]) for choice in found.choices]
+
+    made_from = {
+        "backbone": digest(backbone.network),
+        "start": bench.fingerprint,
+        "cost_table": bench.table.key,
+        "budget": bench.config.budget,
+    }
+    found = kept(folder / "assignment.json", made_from, search)
+    return tuple(Precision.parse(choice) for choice in found)
+
+
+def digest(network: DynamicNetwork) -> str:
+    """Tells networks apart by their tensors."""
+    checksum = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        checksum.update(name.encode())
+        checksum.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return checksum.hexdigest()[:16]
+
+
+def _borrow(name: str, folder: Path, relatives: Iterable[Path]) -> None:
+    """Copy a stage's result from the first relative that has it. Training itself finds out whether
+    it is of the right settings, and does not use it otherwise."""
+    wanted = folder / name
+    if wanted.exists():
+        return
+    for relative in relatives:
+        if (relative / name).is_file():
+            with whole_file(wanted) as partial:
+                partial.write_bytes((relative / name).read_bytes())
+            return

@@ -1,0 +1,82 @@
+"""What a comparison is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accel_models.errors import InputError
+from dfs_hw.training.config import TrainConfig
+
+FAMILIES = {
+    "static": "one width for all blocks and inputs, for every width of the choice set: ordinary "
+    "quantisation-aware training",
+    "best-static": "one choice for each block, the same for all inputs, of least measured "
+    "sensitivity within the budget: the integer program of HAWQ-V3 (Yao et al., ICML 2021) over "
+    "simulated costs",
+    "dfs": "DFS (Shen et al., AAAI 2020): an LSTM decides block after block",
+    "skipnet": "the choices of SkipNet (Wang et al., ECCV 2018), skip or run; trained like DFS, "
+    "without reinforcement learning",
+    "dfq": "the choices of DFQ in FracTrain (Fu et al., NeurIPS 2020): 4-bit weights and "
+    "activations of several widths, no skipping; trained like DFS",
+    "feedforward": "a gate without memory for each block, after SkipNet's feed-forward gates",
+    "upfront": "one gate that decides all blocks before the first runs, after DQNet (Liu et al., "
+    "CVPR 2022)",
+    "knob": "gates that take the price of cost as an input, trained once for all budgets; as in "
+    "conditional training over Lagrange multipliers (Dosovitskiy and Djolonga, ICLR 2020)",
+}
+"""Kinds of contender, and where each is from."""
+STATIC = ("static", "best-static")
+USUAL = ("static", "best-static", "dfs", "skipnet", "dfq", "knob")
+METRICS = ("energy", "latency", "bitops")
+"""What contenders can be matched in: what the integer program can add up."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Which contenders to train, for which budget, how often, and what to ask of them."""
+
+    config: TrainConfig
+    """Of DFS; the others differ from it as little as they can. Its own seed is not used."""
+    seeds: tuple[int, ...]
+    families: tuple[str, ...] = USUAL
+    """Of `FAMILIES`."""
+    dfq_choices: str = "4/3,4/4,4/6"
+    """As far as the machine supports them."""
+    points: tuple[float, ...] = (0.75, 1.5)
+    """Multiples of the budget that DFS is trained for too, to stand beside the knob's curve."""
+    prices: tuple[float, ...] = tuple(number / 10 for number in range(11))
+    """Of cost, at which the network with a knob is looked at."""
+    shuffles: int = 5
+    """How often decisions are dealt to other inputs."""
+
+    def __post_init__(self) -> None:
+        _check(self.seeds and len(set(self.seeds)) == len(self.seeds), "seeds", self.seeds)
+        _check(all(seed >= 0 for seed in self.seeds), "seeds", self.seeds)
+        _check(all(multiple > 0 for multiple in self.points), "points", self.points)
+        _check(all(0 <= price <= 1 for price in self.prices), "prices", self.prices)
+        _check(self.shuffles >= 1, "shuffles", self.shuffles)
+        _check(bool(self.families), "families", self.families)
+        for family in self.families:
+            if family not in FAMILIES:
+                raise InputError(
+                    f"no contender is called '{family}': choose from {', '.join(FAMILIES)}"
+                )
+        if self.config.metric not in METRICS:
+            raise InputError(
+                f"contenders are matched in {', '.join(METRICS)} on a machine, not in "
+                f"{self.config.metric}"
+            )
+
+
+_WANTED = {
+    "seeds": "different whole numbers from 0",
+    "points": "multiples of the budget, above 0",
+    "prices": "between 0 and 1",
+    "shuffles": "at least 1",
+    "families": "at least one kind of contender",
+}
+
+
+def _check(holds: object, name: str, value: object) -> None:
+    if not holds:
+        raise InputError(f"{name} of a comparison must be {_WANTED[name]}, got {value}")

@@ -1,0 +1,256 @@
+"""Records of several seeds made into rows, differences and a verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from scipy.stats import t as student
+
+from dfs_hw.baselines.contenders import Contender
+from dfs_hw.baselines.measurement import AS_TRAINED, AT_PRICE, MET, SHUFFLED, Record
+from dfs_hw.baselines.study import STATIC
+
+CONFIDENCE = 0.95
+"""Of the interval in which a difference must not hold zero, to count as no chance of the seeds."""
+QUANTITIES = (
+    "accuracy",
+    "validation_accuracy",
+    "bitops",
+    "energy_j",
+    "latency_s",
+    "share",
+    "price",
+    "correlation",
+    "vectors",
+    "deciding",
+)
+"""Fields of a record that are averaged over seeds."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean over seeds, and standard deviation between them (of a sample); None for one seed."""
+
+    mean: float
+    deviation: float | None
+    n: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        return cls(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
+
+    @property
+    def error(self) -> float | None:
+        """Standard error of the mean."""
+        return None if self.deviation is None else self.deviation / math.sqrt(self.n)
+
+    @property
+    def side(self) -> int:
+        """1 or -1 if the mean is above or below zero by more than chance (Student's t), else 0."""
+        if self.error is None:
+            return 0
+        reach = float(student.ppf((1 + CONFIDENCE) / 2, self.n - 1)) * self.error
+        return (self.mean > reach) - (self.mean < -reach)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contender, run in one way, over all seeds."""
+
+    contender: str
+    variant: str
+    price: float | None
+    """That all seeds were run at; None if it is each seed's own, or there is none."""
+    figures: dict[str, Spread | None]
+    """By name, of `QUANTITIES`; None where a seed has none."""
+    met: int
+    """Seeds in which the budget was met."""
+    over: int
+    """Seeds in which more was spent."""
+    n: int
+    fixed: tuple[str, ...]
+    """Choices of the blocks, each that occurred once; empty where inputs differ."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Accuracy of a contender less another's, paired by seed."""
+
+    contender: str
+    than: str
+    """The other, or ``shuffled`` for its own decisions dealt to other inputs."""
+    by_seed: dict[int, float]
+    spread: Spread
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether deciding per input earned its keep, for one contender."""
+
+    contender: str
+    against_static: Difference | None
+    """None if no static contender keeps within the budget."""
+    against_shuffled: Difference
+    earned: bool | None
+    """None if it cannot be told."""
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Rise:
+    """A step of the knob to a higher price of cost that cost more."""
+
+    seed: int
+    price: float
+    next_price: float
+    energy_j: float
+    next_energy_j: float
+
+
+def rows_of(records: Sequence[Record]) -> list[Row]:
+    """One row for each contender and variant, in the order they come up."""
+    groups: dict[tuple[str, str, float | None], list[Record]] = {}
+    for record in records:
+        price = record.price if record.variant == AT_PRICE else None
+        groups.setdefault((record.contender, record.variant, price), []).append(record)
+    return [
+        Row(
+            *key,
+            figures={name: _spread(group, name) for name in QUANTITIES},
+            met=sum(record.met for record in group),
+            over=sum(record.over for record in group),
+            n=len(group),
+            fixed=tuple(dict.fromkeys(record.fixed for record in group if record.fixed)),
+        )
+        for key, group in groups.items()
+    ]
+
+
+def best_static(records: Iterable[Record], contenders: Iterable[Contender]) -> str | None:
+    """The static contender of the highest mean validation accuracy, of those that never spend more
+    than the budget; of equals, the cheapest."""
+    static = {contender.name for contender in contenders if contender.family in STATIC}
+    by_name: dict[str, list[Record]] = {}
+    for record in records:
+        if record.contender in static:
+            by_name.setdefault(record.contender, []).append(record)
+    within = {name: seen for name, seen in by_name.items() if not any(r.over for r in seen)}
+    if not within:
+        return None
+
+    def rank(name: str) -> tuple[float, float]:
+        seen = within[name]
+        accuracies = [r.validation_accuracy for r in seen if r.validation_accuracy is not None]
+        return fmean(accuracies), -fmean(record.energy_j for record in seen)
+
+    return max(within, key=rank)
+
+
+def verdict_on(
+    contender: Contender, records: Sequence[Record], static: Contender | None, metric: str
+) -> Verdict:
+    """What the records say of one contender that decides."""
+    own = _accuracies(records, contender.name, AS_TRAINED)
+    dealt = _accuracies(records, contender.name, SHUFFLED)
+    than_shuffled = _difference(contender.name, own, SHUFFLED, dealt)
+    if static is None:
+        sentence = (
+            f"Whether {contender.title} earned its keep cannot be told: no static network of this "
+            "comparison is within the budget."
+        )
+        return Verdict(contender.name, None, than_shuffled, None, sentence)
+    fixed = _accuracies(records, static.name, AS_TRAINED)
+    than_static = _difference(contender.name, own, static.name, fixed)
+    own_records = [r for r in records if r.contender == contender.name and r.variant == AS_TRAINED]
+    miss = fmean(record.share for record in own_records) - 1
+    earned = _earned(than_static.spread, than_shuffled.spread, miss)
+    sentence = _sentence(contender, static, than_static, than_shuffled, earned, miss, metric)
+    return Verdict(contender.name, than_static, than_shuffled, earned, sentence)
+
+
+def rises(records: Iterable[Record]) -> list[Rise]:
+    """Where a knob turned to a higher price spent more energy, seed by seed."""
+    by_seed: dict[int, list[Record]] = {}
+    for record in records:
+        if record.variant == AT_PRICE:
+            by_seed.setdefault(record.seed, []).append(record)
+    found = []
+    for seed, curve in by_seed.items():
+        curve.sort(key=lambda record: record.price or 0.0)
+        for here, after in zip(curve, curve[1:], strict=False):
+            if after.energy_j > here.energy_j:
+                prices = (here.price or 0.0, after.price or 0.0)
+                found.append(Rise(seed, *prices, here.energy_j, after.energy_j))
+    return found
+
+
+def _earned(static: Spread, shuffled: Spread, miss: float) -> bool | None:
+    """Whether it is more accurate than both, by more than chance; None if that cannot be told."""
+    if miss > MET:
+        return None  # more energy was spent than the others had
+    if static.side > 0 and shuffled.side > 0:
+        return True
+    if static.mean <= 0 or shuffled.mean <= 0:
+        return False
+    return None
+
+
+def _sentence(
+    contender: Contender,
+    static: Contender,
+    than_static: Difference,
+    than_shuffled: Difference,
+    earned: bool | None,
+    miss: float,
+    metric: str,
+) -> str:
+    heads = {
+        True: f"{contender.title} earned its keep",
+        False: f"{contender.title} did NOT earn its keep",
+        None: f"Whether {contender.title} earned its keep cannot be told",
+    }
+    spends = f"at {1 + miss:.0%} of the {metric} budget"
+    seeds = than_static.spread.n
+    said = (
+        f"{heads[earned]}: {spends} it is {_points(than_static.spread)} the best static network "
+        f"({static.title}), and {_points(than_shuffled.spread)} itself with its decisions shuffled "
+        f"({seeds} seed{'s' if seeds > 1 else ''}; mean ± standard error, paired by seed)."
+    )
+    if seeds == 1:
+        return said + " One seed says nothing of chance."
+    if miss > MET:
+        return said + " It spends more than the budget: the accuracies are not at matched cost."
+    unsure = [
+        name
+        for name, spread in (
+            ("the best static network", than_static.spread),
+            ("shuffled decisions", than_shuffled.spread),
+        )
+        if spread.side == 0
+    ]
+    if unsure:
+        said += f" The difference to {' and to '.join(unsure)} may be chance (95 % interval)."
+    return said
+
+
+def _points(spread: Spread) -> str:
+    error = "" if spread.error is None else f" ± {100 * spread.error:.2f}"
+    word = "more" if spread.mean >= 0 else "less"
+    return f"{100 * abs(spread.mean):.2f}{error} points {word} accurate than"
+
+
+def _difference(name: str, own: dict[int, float], than: str, other: dict[int, float]) -> Difference:
+    by_seed = {seed: own[seed] - other[seed] for seed in own if seed in other}
+    return Difference(name, than, by_seed, Spread.of(list(by_seed.values())))
+
+
+def _accuracies(records: Iterable[Record], name: str, variant: str) -> dict[int, float]:
+    return {r.seed: r.accuracy for r in records if (r.contender, r.variant) == (name, variant)}
+
+
+def _spread(group: Sequence[Record], name: str) -> Spread | None:
+    values = [getattr(record, name) for record in group]
+    return None if any(value is None for value in values) else Spread.of(values)

@@ -1,0 +1,65 @@
+"""What all commands share: the program, options that several of them have, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+
+from accel_models.errors import DfsHwError
+from dfs_hw.training.config import TrainConfig
+
+app = typer.Typer(
+    help=(
+        "Train networks that choose their precision per input, at the price a bit-flexible "
+        "accelerator would really charge."
+    ),
+    epilog="Start with: dfs-hw demo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Machine = Annotated[
+    str, typer.Option(help="A machine of `dfs-hw accelerators`, or a path to your own .toml.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
+
+DEFAULTS = TrainConfig()
+STOPPED = (130, 143)
+"""Exit status after Ctrl-C and after SIGTERM, as shells have them."""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"dfs-hw {version('dfs-hw')}")
+        raise typer.Exit
+
+
+@app.callback()
+def dfs_hw(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which, end.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+def main() -> None:
+    """Entry point: errors meant for people end in one sentence and exit status 2."""
+    try:
+        app()
+    except DfsHwError as error:
+        print(f"dfs-hw: {error}", file=sys.stderr)
+        sys.exit(2)
+    except SystemExit as stop:
+        if stop.code in STOPPED:
+            print("dfs-hw: interrupted; the same command goes on from here", file=sys.stderr)
+        raise
+
+
+def print_json(content: Any) -> None:
+    print(json.dumps(content, indent=2))

@@ -1,0 +1,236 @@
+"""Commands that train, and that look at what was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dfs_hw import show
+from dfs_hw.cli.app import DEFAULTS, app
+from dfs_hw.training.config import TrainConfig, read_setting, recipe
+
+if TYPE_CHECKING:  # torch, which `--help` need not wait for
+    from dfs_hw.training.logs import Log
+
+Data = Annotated[
+    str,
+    typer.Option(
+        help="digits (bundled), cifar10 or cifar100 (DFS_HW_DATA, or download), folder:PATH."
+    ),
+]
+Style = Annotated[
+    str, typer.Option(help="modern: what works best here; paper: DFS to the constant.")
+]
+Network = Annotated[
+    str | None,
+    typer.Option(help="resnet8, resnet14, resnet20, resnet38, ...; default suits the data."),
+]
+Choices = Annotated[
+    str | None,
+    typer.Option(
+        help="What a block may do: skip, bits, weight/activation bits such as 4/8, or full.",
+        show_default=DEFAULTS.choices,
+    ),
+]
+Machine = Annotated[
+    str | None,
+    typer.Option(
+        help="A machine of `dfs-hw accelerators`, or a path to your own .toml.",
+        show_default=DEFAULTS.accelerator,
+    ),
+]
+Metric = Annotated[
+    str | None,
+    typer.Option(
+        help="What the budget limits: energy, latency, edp, bitops, or paper.",
+        show_default=DEFAULTS.metric,
+    ),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        help="Mean cost per input: a share (0.6, 60%) of the highest precision, or 45uJ; "
+        "45uJ@p95 for all but 5% of the inputs.",
+        show_default=DEFAULTS.budget,
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        help="Drives data, initial weights and order of training.",
+        show_default=str(DEFAULTS.seed),
+    ),
+]
+Epochs = Annotated[
+    int | None, typer.Option(help="Epochs of the backbone and of the joint stage, each.", min=1)
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Any other setting of TrainConfig, such as joint_lr=0.02; repeat for more.",
+    ),
+]
+Device = Annotated[str, typer.Option(help="Where to train: cpu or cuda.")]
+Logs = Annotated[
+    Path | None, typer.Option("--log", help="Folder for TensorBoard curves; none by default.")
+]
+Out = Annotated[Path, typer.Option(help="Folder for everything the command writes.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
+
+
+@app.command()
+def demo(
+    data: Data = DEFAULTS.data,
+    style: Style = "modern",
+    network: Network = None,
+    choices: Choices = None,
+    accelerator: Machine = None,
+    metric: Metric = None,
+    budget: Budget = None,
+    seed: Seed = None,
+    epochs: Epochs = None,
+    settings: Settings = None,
+    device: Device = "cpu",
+    log: Logs = None,
+    out: Out = Path("out/demo"),
+    quiet: Quiet = False,
+) -> None:
+    """The whole chain on real images: train, record, replay, compare with baselines, report.
+
+    Ends with a table, and a page to open: OUT/report.html.
+    """
+    config = _config(
+        data,
+        style,
+        epochs,
+        settings,
+        network=network,
+        choices=choices,
+        accelerator=accelerator,
+        metric=metric,
+        budget=budget,
+        seed=seed,
+    )
+    from dfs_hw.experiment import run_experiment
+    from dfs_hw.report import write_report
+    from dfs_hw.report.facts import gather
+
+    with _training(device, log) as (place, curves, first):
+        run_experiment(config, out, device=place, progress=not quiet, log=curves)
+    if first:
+        page = write_report(out)
+        show.comparison(gather(out))
+        show.line(f"The report, with its figures and every constant: {page}")
+
+
+@app.command()
+def train(
+    data: Data = DEFAULTS.data,
+    style: Style = "modern",
+    network: Network = None,
+    choices: Choices = None,
+    accelerator: Machine = None,
+    metric: Metric = None,
+    budget: Budget = None,
+    seed: Seed = None,
+    epochs: Epochs = None,
+    settings: Settings = None,
+    device: Device = "cpu",
+    log: Logs = None,
+    out: Out = Path("out/train"),
+    quiet: Quiet = False,
+) -> None:
+    """Train a gated network under a hardware budget, in the three stages of DFS.
+
+    On several processes: torchrun --nproc-per-node 2 -m dfs_hw train ...
+    """
+    config = _config(
+        data,
+        style,
+        epochs,
+        settings,
+        network=network,
+        choices=choices,
+        accelerator=accelerator,
+        metric=metric,
+        budget=budget,
+        seed=seed,
+    )
+    from dfs_hw.training.run import train as run_training
+
+    with _training(device, log) as (place, curves, first):
+        trained = run_training(config, out, device=place, progress=not quiet, log=curves)
+    if not first:
+        return
+    outcome, budgeted = trained.outcome, trained.budget
+    met = "meets" if trained.meets_budget else "does NOT meet"
+    at = "" if outcome.price is None else f" at a price of cost of {outcome.price:.3g}"
+    show.line(
+        f"Validation accuracy {outcome.accuracy:.1%} at {outcome.cost:.1%} of the highest "
+        f"precision's {config.metric}{at}; that {met} the budget of {budgeted.fraction:.1%}."
+    )
+    if outcome.feasibility and not outcome.feasibility["kept"]:
+        lost = outcome.feasibility["accuracy_before"] - outcome.feasibility["accuracy_after"]
+        show.line(
+            f"Shifting the gates' logits to the budget would have lost {lost:.1%} accuracy, "
+            "and was not done."
+        )
+    show.line(f"Next: dfs-hw record {out / 'network.safetensors'} --out {out / 'trace.parquet'}")
+
+
+@app.command()
+def record(
+    checkpoint: Annotated[Path, typer.Argument(help="A network.safetensors that training left.")],
+    out: Annotated[Path, typer.Option(help="The trace to write.")] = Path("trace.parquet"),
+    split: Annotated[str, typer.Option(help="Which inputs: train, validation or test.")] = "test",
+) -> None:
+    """Record what a trained network chooses for every input, as a Parquet gate trace."""
+    from dfs_hw.experiment import record_checkpoint
+
+    trace = record_checkpoint(checkpoint, out, split)
+    show.line(f"{len(trace)} inputs, accuracy {trace.accuracy:.1%}: {out}")
+    show.line(f"Next: dfs-hw replay {out}")
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder that `dfs-hw demo` wrote.")],
+) -> None:
+    """Write the report of a finished run again, from its trace."""
+    from dfs_hw.report import write_report
+
+    show.line(str(write_report(run)))
+
+
+def _config(
+    data: str, style: str, epochs: int | None, settings: list[str] | None, **given: Any
+) -> TrainConfig:
+    """The recipe for the data, changed by what was given on the command line."""
+    changes = {name: value for name, value in given.items() if value is not None}
+    if epochs is not None:
+        for stage in ("backbone", "joint"):
+            changes |= {f"{stage}_epochs": epochs, f"{stage}_steps": 0}
+    changes |= dict(read_setting(text) for text in settings or [])
+    return recipe(data, style, **changes)
+
+
+@contextmanager
+def _training(device: str, log: Path | None) -> Iterator[tuple[str, Log | None, bool]]:
+    """Device, log and whether this is the first process, of as many as ``torchrun`` started."""
+    from dfs_hw.distributed import join, world
+
+    with join(device) as place:
+        first = world()[0] == 0
+        if log is None or not first:
+            yield place, None, first
+            return
+        from dfs_hw.training.logs import TensorBoardLog
+
+        with TensorBoardLog(log) as curves:
+            yield place, curves, first
