@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from accel_models.errors import InputError
@@ -55,8 +55,9 @@ def save_checkpoint(path: Path | str, network: DynamicNetwork, facts: Mapping[st
         for name, value in network.state_dict().items()
     }
     about = {"shape": network.shape, "versions": versions(), **facts}
+    content = save(tensors, {_KEY: json.dumps(about, sort_keys=True)})
     with whole_file(path) as partial:
-        save_file(tensors, partial, {_KEY: json.dumps(about, sort_keys=True)})
+        partial.write_bytes(content)
     return path
 
 

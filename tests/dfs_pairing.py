@@ -4,10 +4,11 @@ weights. Shared by tests and by the benchmark of training steps."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 import torch
 from dfs_reference import DFS
-from torch import Tensor, nn
+from torch import Tensor
 
 from dfs_hw.networks import Design, DynamicNetwork, build_network
 from dfs_hw.quantize import PrecisionNorm
@@ -47,11 +48,14 @@ def reference_of(network: DynamicNetwork) -> DFS:
     return reference.train(network.training)
 
 
-def twins(network: DynamicNetwork, reference: DFS) -> Iterator[tuple[nn.Module, nn.Module]]:
+def twins(network: DynamicNetwork, reference: DFS) -> Iterator[tuple[Any, Any]]:
     """Layers that are the same in both, but for the LSTM."""
-    model, gate = network.model, network.gate
+    model: Any = network.model
+    gate: Any = network.gate
     yield model.stem, reference.stem
     yield model.stem_norm, reference.stem_norm
+    theirs: Any
+    ours: Any
     for number, theirs in enumerate(reference.blocks, start=1):
         ours = model.get_submodule(f"block{number}")
         ours = ours if number == 1 else ours.block
@@ -72,11 +76,15 @@ def copy_weights(network: DynamicNetwork, reference: DFS) -> None:
         theirs.weight.copy_(ours.weight.view_as(theirs.weight))
         if getattr(ours, "bias", None) is not None:
             theirs.bias.copy_(ours.bias)
-    cell, lstm = network.gate.cell, reference.gate.lstm
+    cell, lstm = _memories(network, reference)
     lstm.weight_ih_l0.copy_(cell.weight[:, : lstm.input_size])
     lstm.weight_hh_l0.copy_(cell.weight[:, lstm.input_size :])
     lstm.bias_ih_l0.copy_(cell.bias)
     lstm.bias_hh_l0.zero_()
+
+
+def _memories(network: DynamicNetwork, reference: DFS) -> tuple[Any, Any]:
+    return network.gate.cell, reference.gate.lstm
 
 
 def gradients(network: DynamicNetwork, reference: DFS) -> Iterator[tuple[str, Tensor, Tensor]]:
@@ -86,7 +94,7 @@ def gradients(network: DynamicNetwork, reference: DFS) -> Iterator[tuple[str, Te
         for kind, parameter in ours.named_parameters(recurse=False):
             other = _grad(getattr(theirs, kind)).view_as(parameter)
             yield f"{names[ours]}.{kind}", _grad(parameter), other
-    cell, lstm = network.gate.cell, reference.gate.lstm
+    cell, lstm = _memories(network, reference)
     both = torch.cat([_grad(lstm.weight_ih_l0), _grad(lstm.weight_hh_l0)], 1)
     yield "gate.cell.weight", _grad(cell.weight), both
     yield "gate.cell.bias", _grad(cell.bias), _grad(lstm.bias_ih_l0)
@@ -126,14 +134,14 @@ def spread_choices(network: DynamicNetwork, images: Tensor, seed: int = 0) -> No
     """
     generator = torch.Generator().manual_seed(seed)
 
-    def whiten(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def whiten(layer: Any, inputs: tuple[Tensor, ...]) -> None:
         mean, deviation = inputs[0].mean(0), inputs[0].std(0) + 1e-6
         normal = _normal(layer.weight.shape, generator).to(mean)
         layer.weight.copy_(normal / deviation / len(mean) ** 0.5)
         layer.bias.copy_(-layer.weight @ mean)
 
     network.train().normalize_by_batch(True)
-    gate = network.gate
+    gate: Any = network.gate
     gate.cell.weight.copy_(_normal(gate.cell.weight.shape, generator) * 0.5)
     gate.head.weight.copy_(_normal(gate.head.weight.shape, generator) * 2)
     hooks = [each.linear.register_forward_pre_hook(whiten) for each in gate.embed]

@@ -7,7 +7,7 @@ import staging
 import torch
 from safetensors.torch import save_file
 
-STEPS, EPOCH_STEPS = 60, 25
+STEPS, EPOCH_STEPS = 40, 15
 
 
 def train(folder: Path) -> None:

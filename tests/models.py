@@ -11,6 +11,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from dfs_hw.networks import DynamicNetwork
+from dfs_hw.quantize import QuantizedLinear
 
 SIDE = 32
 CLASSES = 5
@@ -123,13 +124,13 @@ def counted_macs(model: nn.Module, image: tuple[int, int, int]) -> int:
     return macs
 
 
-def decisive(network: DynamicNetwork, batches: list[Tensor], scale: float = 30.0) -> DynamicNetwork:
+def decisive(network: DynamicNetwork, batches: list[Tensor], scale: float = 10.0) -> DynamicNetwork:
     """In evaluation, with statistics of `batches` and gates that decide by the input."""
-    network.calibrate(batches)
-    network.eval()
     with torch.no_grad():
-        for head in network.gate.heads():
-            assert head.bias is not None
-            head.bias.zero_()
-            head.weight.mul_(scale)
-    return network
+        for layer in network.gate.modules():
+            if isinstance(layer, QuantizedLinear) and layer is not getattr(
+                network.gate, "cell", None
+            ):
+                layer.weight.mul_(scale)
+    network.calibrate(batches)
+    return network.eval()

@@ -259,6 +259,10 @@ def test_bad_input_ends_in_one_sentence(
             *("--budget", "0.9", "--out", out),
         ),
         "seed must be at least 0, got -1": ("train", "--seed", "-1", "--out", out),
+        "no style of training": ("train", "--style", "baroque", "--out", out),
+        "'speed=9' sets nothing": ("train", "--set", "speed=9", "--out", out),
+        "'slow' is no value for joint_lr": ("demo", "--set", "joint_lr=slow", "--out", out),
+        "cannot train on the device 'abacus'": ("train", "--device", "abacus", "--out", out),
         "cannot write to the folder": ("train", "--out", toml),
     }
     for said, words in cases.items():
@@ -266,3 +270,33 @@ def test_bad_input_ends_in_one_sentence(
     assert not out.exists()
     alone = dfs_hw("simulate", "resnet21")
     assert (alone.returncode, alone.stdout, alone.stderr.count("\n")) == (2, "", 1)
+
+
+TINY_TRAINING = (
+    *("--network", "resnet8", "--choices", "skip,2,8", "--budget", "0.9", "--quiet"),
+    *("--set", "widths=4,8,8", "--set", "batch=16", "--set", "joint_lr=0.01"),
+    *("--set", "backbone_steps=2", "--set", "gate_steps=1", "--set", "joint_steps=1"),
+)
+
+
+def test_train_and_record_say_what_they_leave(printed: Callable[..., str], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    said = printed("train", *TINY_TRAINING, "--tensorboard", tmp_path / "curves", "--out", out)
+    assert "the budget of 90.0%" in said
+    assert f"Next: dfs-hw record {out / 'network.safetensors'}" in said
+    assert [path.name[:6] for path in (tmp_path / "curves").iterdir()] == ["events"]
+    recorded = printed("record", out / "network.safetensors", "--out", tmp_path / "t.parquet")
+    trace = GateTrace.read(tmp_path / "t.parquet")
+    assert f"{len(trace)} inputs, accuracy {trace.accuracy:.1%}" in recorded
+    assert trace.header.network == "resnet8"
+
+
+def test_several_processes_train_one_network(tmp_path: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*torchrun, "-m", "dfs_hw", "train", *TINY_TRAINING, "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("the budget of 90.0%") == 1
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        *("backbone.safetensors", "gates.safetensors", "network.safetensors")
+    }

@@ -23,14 +23,16 @@ from dfs_hw.experiment import (
 from dfs_hw.report import write_report
 from dfs_hw.report.facts import gather
 from dfs_hw.show import misjudgement, si
-from dfs_hw.train_config import TrainConfig
+from dfs_hw.training.config import TrainConfig
 
 CONFIG = TrainConfig(
+    network="resnet8",
     widths=(4, 8, 8),
     choices="skip,2,4/8,8",
     budget="0.8",
     backbone_epochs=1,
     joint_epochs=1,
+    joint_lr=0.01,
     seed=3,
 )
 

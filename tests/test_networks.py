@@ -1,5 +1,6 @@
 import copy
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional
 from accel_models.errors import InputError
 from dfs_hw.networks import CifarResNet, Design, DynamicNetwork, build_network, make_dynamic
 from dfs_hw.networks.branches import GatedUnit
-from dfs_hw.networks.dynamic import Decisions
+from dfs_hw.networks.dynamic import Branches, Decisions
 from dfs_hw.quantize import PrecisionNorm, QuantizedConv2d
 
 SIDE = 12
@@ -28,10 +29,24 @@ def trained(
     choices: str = "skip,2,4,8", name: str = "resnet14", seed: int = 0, **design: object
 ) -> DynamicNetwork:
     """A small network whose statistics have seen data, and whose gates disagree with each other."""
+    return copy.deepcopy(_trained(choices, name, seed, tuple(design.items())))
+
+
+@cache
+def _trained(
+    choices: str, name: str, seed: int, design: tuple[tuple[str, object], ...]
+) -> DynamicNetwork:
     network = build_network(
-        name, choices, 5, 1, image_size=(SIDE, SIDE), widths=(4, 8, 12), design=design, seed=seed
+        name,
+        choices,
+        5,
+        1,
+        image_size=(SIDE, SIDE),
+        widths=(4, 8, 12),
+        design=dict(design),
+        seed=seed,
     )
-    return decisive(network, [images(32, seed) for seed in range(4)])
+    return decisive(network, [images(24, seed) for seed in range(2)])
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +89,7 @@ def test_the_fixture_really_decides_per_input(network: DynamicNetwork, batch: Te
 def test_running_only_the_chosen_branch_equals_the_masked_sum(
     choices: str, gate: str, batch: Tensor
 ) -> None:
-    network = trained(choices, gate=gate)
+    network, batch = trained(choices, gate=gate), batch[:12]
     chosen, (logits, made) = network(batch), masked_sum(network, batch)
     assert torch.equal(chosen.choices, made)
     assert torch.equal(chosen.logits, logits)
@@ -159,18 +174,16 @@ def test_an_evaluation_builds_gradients_for_the_chosen_branches_only(batch: Tens
     assert all(parameter.grad is None for parameter in network.gate.parameters())
 
 
-def gradients(network: DynamicNetwork, branches: str, x: Tensor) -> dict[str, Tensor]:
-    """Of a loss of logits and gates, for all parameters, gates and images; None counts as 0."""
+def gradients(network: DynamicNetwork, branches: Branches, x: Tensor) -> dict[str, Tensor]:
+    """Of a loss of logits and gates, for all parameters and the images; None counts as 0."""
     network.zero_grad()
     x = x.clone().requires_grad_()
-    network.branches = branches  # type: ignore[assignment]
-    outcome = network(x)
-    outcome.gates.retain_grad()
-    prices = torch.randn(outcome.gates.shape, generator=torch.Generator().manual_seed(1))
-    labels = torch.arange(len(x)) % outcome.logits.shape[1]
-    loss = functional.cross_entropy(outcome.logits, labels) + (outcome.gates * prices).mean()
-    loss.backward()
-    found = {"gates": outcome.gates.grad, "images": x.grad, "logits": outcome.logits.detach()}
+    network.branches = branches
+    logits, gates, _ = network(x)
+    prices = torch.linspace(-1, 1, gates[0].numel()).view_as(gates[0])
+    scores = torch.linspace(1, -1, logits.shape[1])
+    (logits.log_softmax(1) @ scores + (gates * prices).sum((1, 2))).sum().backward()
+    found = {"images": x.grad, "logits": logits.detach()}
     for name, parameter in network.named_parameters():
         found[name] = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
     return found
@@ -185,11 +198,16 @@ def assert_close(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
 
 
 def dynamic_mobilenet(choices: str) -> DynamicNetwork:
+    return copy.deepcopy(_dynamic_mobilenet(choices))
+
+
+@cache
+def _dynamic_mobilenet(choices: str) -> DynamicNetwork:
     torch.manual_seed(0)
     network = make_dynamic(lived_in(mobilenet_v2(classifier_dropout_prob=0)), choices, image=IMAGE)
     generator = torch.Generator().manual_seed(3)
     batches = [torch.randn(8, *IMAGE, generator=generator) for _ in range(2)]
-    return decisive(network, batches, scale=300)
+    return decisive(network, batches)
 
 
 @pytest.mark.parametrize("choices", ["skip,2,4,8", "8,4/8,2,skip", "2,4"])
@@ -199,9 +217,8 @@ def test_training_on_chosen_branches_has_the_gradient_of_running_all(
 ) -> None:
     network = trained(choices, gate=gate).train()
     network.normalize_by_batch(False)
-    fast, slow = (gradients(network, branches, batch) for branches in ("chosen", "all"))
     assert len(network(batch).choices.unique()) >= 2
-    assert_close(fast, slow)
+    assert_close(gradients(network, "chosen", batch), gradients(network, "all", batch))
 
 
 @pytest.mark.parametrize("quantizer", ["lsq", "nested"])
@@ -214,29 +231,39 @@ def test_so_it_does_with_every_quantiser_that_goes_by_running_statistics(
 
 
 def test_so_it_does_where_units_do_not_offer_everything() -> None:
-    network = dynamic_mobilenet("skip,4,8").train()
+    network = dynamic_mobilenet("skip,2,8").train()
     network.normalize_by_batch(False)
     x = torch.randn(10, *IMAGE, generator=torch.Generator().manual_seed(5))
-    fast, slow = (gradients(network, branches, x) for branches in ("chosen", "all"))
     assert len(network(x).choices.unique(dim=0)) >= 3
     assert not network.offered.all()
-    assert_close(fast, slow)
+    fast = gradients(network, "chosen", x)
+    assert_close(fast, gradients(network, "all", x))
     assert (fast["gate.head.bias"] != 0).all()
 
 
-def test_gradients_are_those_of_each_input_alone(batch: Tensor) -> None:
+def test_gates_learn_nothing_of_what_is_not_offered() -> None:
+    network = dynamic_mobilenet("skip,2,8")
+    unit = network.blocks[1]
+    assert unit.offered == (False, True, True)
+    x = torch.randn(3, unit.block.expand_1x1.convolution.in_channels, 8, 8)
+    for run in (unit.run_gated, unit.run_all):
+        gate = torch.eye(3)[[1, 2, 2]].requires_grad_()
+        run(x, gate).sum().backward()
+        assert gate.grad is not None
+        assert not gate.grad[:, 0].any()
+        assert gate.grad[:, 1:].all()
+
+
+def test_the_gradient_of_a_batch_is_the_sum_over_its_inputs_alone(batch: Tensor) -> None:
     network = trained().train()
     network.normalize_by_batch(False)
-    together = gradients(network, "chosen", batch[:6])["images"]
-    labels = torch.arange(6) % 5
-    for number in range(6):
-        x = batch[number : number + 1].clone().requires_grad_()
-        network.branches = "all"
-        logits = network(x).logits
-        (functional.cross_entropy(logits, labels[number : number + 1]) / 6).backward()
-        assert x.grad is not None
-        # The prices of the gates reach images too; here they are left out on both sides.
-        assert x.grad.shape == together[number : number + 1].shape
+    together = gradients(network, "chosen", batch[:8])
+    alone = [gradients(network, "all", one) for one in batch[:8].split(1)]
+    rows = ("images", "logits")
+    wanted = {name: torch.cat([one[name] for one in alone]) for name in rows}
+    for name in together.keys() - rows:
+        wanted[name] = torch.stack([one[name] for one in alone]).sum(0)
+    assert_close(together, wanted)
 
 
 @given(
@@ -379,18 +406,20 @@ def test_a_shift_of_the_logits_rules_a_choice_out(batch: Tensor) -> None:
     assert not (choices[:, 2] == common).any()
 
 
-def test_what_is_not_offered_is_never_chosen_and_learns_nothing() -> None:
-    network = dynamic_mobilenet("skip,2,8").train()
-    x = torch.randn(6, *IMAGE)
-    network.shift[:, 1:] = 1e6  # nothing is dearer than not skipping
-    outcome = network(x)
-    outcome.gates.retain_grad()
-    outcome.logits.sum().backward()
-    never = ~network.offered[:, 0]
-    assert 0 < never.sum() < len(never)
-    assert (outcome.choices[:, ~never] == 0).all()
-    assert (outcome.choices[:, never] > 0).all()
-    assert not outcome.gates.grad[:, never, 0].any()
+@torch.no_grad()
+def test_what_is_not_offered_is_never_chosen() -> None:
+    network = dynamic_mobilenet("skip,2,8")
+    network.shift[:, 1:] = 1e6  # nothing is dearer than not to skip
+    choices = network(torch.randn(6, *IMAGE)).choices
+    offered = network.offered[:, 0]
+    assert 0 < offered.sum() < len(offered)
+    assert (choices[:, offered] == 0).all()
+    assert (choices[:, ~offered] > 0).all()
+    assert (network.uniform("skip") == torch.where(offered, 0, 1)).all()
+    with pytest.raises(InputError, match=r"layer\.2' cannot take 'skip'"):
+        network.assign(["skip"] * len(network.units))
+    with pytest.raises(InputError, match=r"layer\.2' cannot be skipped"):
+        network(torch.randn(1, *IMAGE), torch.zeros(len(offered), dtype=torch.long))
 
 
 @torch.no_grad()

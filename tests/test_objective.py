@@ -215,7 +215,7 @@ def test_the_shift_to_the_budget_is_kept_with_the_network(tmp_path: Path) -> Non
 
 
 def test_a_shift_that_costs_much_accuracy_is_undone() -> None:
-    """A network that is right at 8 bits, whose gates would rather skip as soon as they are asked."""
+    """A network that is right at 8 bits, and at nothing else."""
     this = bench(replace(QUICK, feasibility=True, budget="0.8"))
     network = this.network()
     network.calibrate([batch_of(this, n).images for n in range(8)])

@@ -267,6 +267,9 @@ def test_a_network_that_does_not_fit_the_images_is_refused(tmp_path: Path) -> No
     colour = make_dynamic(nn.Sequential(nn.Conv2d(3, 1, 1), Mine()), "2,8", image=(3, 16, 16))
     with pytest.raises(InputError, match="3 channels, and those of digits have 1"):
         train(QUICK, tmp_path, colour, progress=False)
+    fixed = nn.Sequential(Mine().first, Mine().second, nn.Flatten(), nn.Linear(4 * 64, 10))
+    with pytest.raises(InputError, match="does not run on images of 16x16"):
+        train(QUICK, tmp_path, make_dynamic(fixed, "2,8", image=(1, 8, 8)), progress=False)
     few = make_dynamic(Mine(), "2,8", image=(1, 16, 16))
     with pytest.raises(InputError, match="3 classes apart, and digits has 10"):
         train(QUICK, tmp_path, few, progress=False)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from accel_models.files import writable_folder
+from dfs_hw.baselines.benches import Benches, same_start
 from dfs_hw.baselines.contenders import Contender, LineUp, line_up
 from dfs_hw.baselines.findings import Findings, write
 from dfs_hw.baselines.measurement import Record, measure
@@ -37,37 +38,29 @@ def compare(
     """
     out = writable_folder(out)
     field = line_up(study, progress)
-    parts = [_Part(one, seed, out) for seed in study.seeds for one in field.contenders]
-    for part in tqdm(parts, desc="trained", disable=not progress):
-        part.ready(field, device, progress)
+    benches = Benches(device, progress)
+    parts = [(one, seed) for seed in study.seeds for one in field.contenders]
+    for one, seed in tqdm(parts, desc="trained", disable=not progress):
+        ready(one, seed, field, benches, out)
     records: list[Record] = []
-    for part in tqdm(parts, desc="measured", disable=not progress):
-        records += measure(part.ready(field, device, False), study)
+    for one, seed in tqdm(parts, desc="measured", disable=not progress):
+        records += measure(ready(one, seed, field, benches, out), study)
     findings = Findings.of(study, field, tuple(records))
     write_picture(findings, out / "compare.png")
     write(findings, out, provenance())
     return findings
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A contender and a seed."""
+def ready(contender: Contender, seed: int, field: LineUp, benches: Benches, out: Path) -> Ready:
+    """A contender trained from a seed, if need be."""
 
-    contender: Contender
-    seed: int
-    out: Path
+    def folder(one: Contender) -> Path:
+        return out / f"seed{seed}" / one.name
 
-    def ready(self, field: LineUp, device: str, progress: bool) -> Ready:
-        """It trained, if need be."""
-        relatives = [
-            self._folder(one)
-            for one in field.contenders
-            if one is not self.contender and one.shares_backbone(self.contender)
-        ]
-        folder = self._folder(self.contender)
-        return prepare(
-            self.contender, self.seed, folder, relatives, device=device, progress=progress
-        )
-
-    def _folder(self, contender: Contender) -> Path:
-        return self.out / f"seed{self.seed}" / contender.name
+    relatives = [
+        folder(one)
+        for one in field.contenders
+        if one is not contender and same_start(one.config, contender.config)
+    ]
+    bench = benches.of(replace(contender.config, seed=seed))
+    return prepare(contender, bench, folder(contender), relatives)

@@ -10,9 +10,10 @@ from accel_models.cost_table import cost_table
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.precision import Precision, highest, parse_choices
 from accel_models.workload import Workload
+from dfs_hw.baselines.benches import Benches
 from dfs_hw.baselines.study import STATIC, Study
 from dfs_hw.hardware_cost import UNITS
-from dfs_hw.training.bench import Bench
+from dfs_hw.training.bench import Bench, fresh_network, relative_cost
 from dfs_hw.training.config import TrainConfig
 
 AT_BUDGET = 1.0
@@ -32,17 +33,12 @@ class Contender:
     precisions are no match."""
     choice: str = ""
     """Of every block of a static network of one width."""
-    multiple: float = AT_BUDGET
-    """Of the study's budget that it is trained for."""
+    target: float = AT_BUDGET
+    """What it is trained for, over the study's budget."""
 
     @property
     def adaptive(self) -> bool:
         return self.family not in STATIC
-
-    def shares_backbone(self, other: Contender) -> bool:
-        """Whether both start from the same network."""
-        ours, theirs = self.config, other.config
-        return ours.choices == theirs.choices and ours.design() == theirs.design()
 
 
 @dataclass(frozen=True)
@@ -61,12 +57,16 @@ class LineUp:
 def line_up(study: Study, progress: bool = False) -> LineUp:
     """Settle who takes part; nobody is trained.
 
+    An adaptive network whose choices cannot reach the budget is trained for the middle of what they
+    can reach.
+
     Raises:
         InputError: if the study's own settings cannot be used, or nobody is left.
         InfeasibleError: if the machine cannot run the study's own choices.
     """
     first = replace(study.config, gate="lstm", knob=False, seed=study.seeds[0])
-    bench = Bench.of(first, progress=progress)
+    benches = Benches(progress=progress)
+    bench = benches.of(first)
     drafting = _Drafting(study, bench)
     contenders: list[Contender] = []
     left_out: dict[str, str] = {}
@@ -77,10 +77,13 @@ def line_up(study: Study, progress: bool = False) -> LineUp:
             left_out[family] = str(error)
             continue
         for draft in drafts:
-            try:  # such as for a budget out of the reach of its choices
-                Bench.of(replace(draft.config, seed=study.seeds[0]), progress=False)
-            except InputError as error:
-                left_out[draft.name] = str(error)
+            try:
+                benches.of(draft.config)
+            except InputError as error:  # the budget is out of the reach of its choices
+                if draft.target == AT_BUDGET:
+                    contenders.append(drafting.within_reach(draft))
+                else:
+                    left_out[draft.name] = str(error)
             else:
                 contenders.append(draft)
     if not contenders:
@@ -95,9 +98,9 @@ class _Drafting:
     """Contenders of a family, before anybody has looked whether they can reach the budget."""
 
     def __init__(self, study: Study, bench: Bench) -> None:
-        self.study, self.table = study, bench.table
+        self.study, self.bench, self.table = study, bench, bench.table
         self.metric, self.statistic = bench.config.metric, bench.budget.statistic
-        self.budget = bench.budget.fraction * bench.cost.reference
+        self.budget = float(f"{bench.budget.fraction * bench.cost.reference:.6g}")
         self.base = replace(bench.config, budget=self._amount(AT_BUDGET))
 
     def of(self, family: str) -> list[Contender]:
@@ -122,6 +125,15 @@ class _Drafting:
         config = replace(self.base, choices=choices)
         return [Contender(family, family, f"{title} ({choices})", config)]
 
+    def within_reach(self, draft: Contender) -> Contender:
+        """The same, trained for the middle of what its choices can reach."""
+        splits = self.bench.splits
+        cost = relative_cost(draft.config, fresh_network(draft.config, splits), splits)
+        target = (cost.floor + cost.ceiling) / 2 * cost.reference / self.budget
+        config = replace(draft.config, budget=self._amount(target))
+        title = f"{draft.title} for {target:.2f} x budget"
+        return replace(draft, title=title, config=config, target=target)
+
     def _uniform(self, choice: Precision) -> Contender:
         name = f"static-{choice}".replace("/", "by")
         title = "static, full precision" if choice.full else f"static, {choice} bit"
@@ -130,7 +142,7 @@ class _Drafting:
     def _point(self, multiple: float) -> Contender:
         config = replace(self.base, budget=self._amount(multiple))
         title = f"DFS for {multiple:g} x budget"
-        return Contender(f"dfs-x{multiple:g}", "dfs", title, config, multiple=multiple)
+        return Contender(f"dfs-x{multiple:g}", "dfs", title, config, target=multiple)
 
     def _choices_of(self, family: str) -> tuple[str, str]:
         """Title and choice set of a contender that differs in nothing else."""
@@ -144,9 +156,9 @@ class _Drafting:
         return "DFQ", ",".join(runnable)
 
     def _amount(self, multiple: float) -> str:
-        """A multiple of the budget as `Budget.parse` reads it, to the last bit."""
+        """A multiple of the budget as `Budget.parse` reads it."""
         at = "" if self.statistic == "mean" else f"@{self.statistic}"
-        return f"{self.budget * multiple!r}{UNITS[self.metric]}{at}"
+        return f"{self.budget * multiple:.6g}{UNITS[self.metric]}{at}"
 
 
 _GATED: dict[str, tuple[str, dict[str, Any]]] = {

@@ -54,7 +54,9 @@ class Record:
     energy_j: float
     latency_s: float
     share: float
-    """Cost, in the budget's metric and statistic, over the budget the contender was trained for."""
+    """Cost over the study's budget, in its metric and statistic."""
+    target: float
+    """Share that the contender was trained for."""
     validation_accuracy: float | None = None
     """As training left it; None for what training did not look at."""
     price: float | None = None
@@ -70,13 +72,13 @@ class Record:
 
     @property
     def met(self) -> bool:
-        """Whether the budget was met, within `MET` on either side."""
-        return abs(self.share - 1) <= MET
+        """Whether it kept to its target, within `MET` on either side."""
+        return abs(self.share / self.target - 1) <= MET
 
     @property
     def over(self) -> bool:
-        """Whether more than the budget was spent."""
-        return self.share > 1 + MET
+        """Whether it spent more than its target, and `MET` on top."""
+        return self.share / self.target > 1 + MET
 
 
 def measure(ready: Ready, study: Study) -> list[Record]:
@@ -258,6 +260,7 @@ def _simulated(
 def _record(
     ready: Ready, variant: str, means: Mapping[str, float], spent: float, **more: Any
 ) -> Record:
+    target = ready.contender.target
     return Record(
         contender=ready.contender.name,
         seed=ready.seed,
@@ -265,7 +268,8 @@ def _record(
         bitops=means["bitops"],
         energy_j=means["energy"],
         latency_s=means["latency"],
-        share=spent / (ready.bench.budget.fraction * ready.bench.cost.reference),
+        share=spent / (ready.bench.budget.fraction * ready.bench.cost.reference) * target,
+        target=target,
         **more,
     )
 

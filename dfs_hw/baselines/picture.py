@@ -78,7 +78,7 @@ def _point(axes: Axes, row: Row, contender: Contender, name: str) -> None:
     trained = row.variant == AS_TRAINED
     square = contender.family in STATIC
     color = COLORS[contender.family]
-    shape = "s" if square else "D" if contender.multiple != AT_BUDGET else MARKERS[row.variant]
+    shape = "s" if square else "D" if contender.target != AT_BUDGET else MARKERS[row.variant]
     if row.variant == FROZEN:
         shape = "x"
     energy, accuracy = row.figures["energy_j"], row.figures["accuracy"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -22,7 +22,7 @@ from dfs_hw.training.joint import train_joint
 from dfs_hw.training.results import Trained
 from dfs_hw.training.stages import calibrate, train_backbone, train_fixed
 
-SHARED = ("backbone.safetensors", "gates.safetensors")
+BACKBONE, GATES = "backbone.safetensors", "gates.safetensors"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,6 @@ class Ready:
     """A contender trained from one seed."""
 
     contender: Contender
-    seed: int
     folder: Path
     """Its own; what was trained lies there."""
     bench: Bench
@@ -38,33 +37,31 @@ class Ready:
     fixed: tuple[Precision, ...] = ()
     """Choice of each block of a static network; empty for one that decides."""
 
+    @property
+    def seed(self) -> int:
+        return self.bench.config.seed
+
 
 def prepare(
-    contender: Contender,
-    seed: int,
-    folder: Path,
-    relatives: Iterable[Path] = (),
-    *,
-    device: str = "cpu",
-    progress: bool = True,
+    contender: Contender, bench: Bench, folder: Path, relatives: Iterable[Path] = ()
 ) -> Ready:
     """Train a contender, or the rest of it, or find it trained.
 
     Args:
+        bench: of the contender's configuration and a seed.
         folder: for everything it leaves.
-        relatives: folders of contenders that start from the same network: their backbones and
-            untrained-on gates are used where this one has none yet.
+        relatives: folders of contenders that start from the same network: where this one has not
+            got as far as they have, it goes on from their backbone, and from their gates of stage 2.
     """
-    bench = Bench.of(replace(contender.config, seed=seed), device=device, progress=progress)
-    for name in SHARED:
+    for name in (BACKBONE, GATES) if contender.adaptive else (BACKBONE,):
         _borrow(name, folder, relatives)
     if contender.adaptive:
-        return Ready(contender, seed, folder, bench, train_joint(bench, folder))
+        return Ready(contender, folder, bench, train_joint(bench, folder))
     if contender.choice:
         fixed = (Precision.parse(contender.choice),) * len(bench.start.units)
     else:
         fixed = best_per_block(bench, folder)
-    return Ready(contender, seed, folder, bench, train_fixed(bench, fixed, folder), fixed)
+    return Ready(contender, folder, bench, train_fixed(bench, fixed, folder), fixed)
 
 
 def best_per_block(bench: Bench, folder: Path) -> tuple[Precision, ...]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import fmean, stdev
 
 from scipy.stats import t as student
 
-from dfs_hw.baselines.contenders import Contender
+from dfs_hw.baselines.contenders import AT_BUDGET, Contender
 from dfs_hw.baselines.measurement import AS_TRAINED, AT_PRICE, MET, SHUFFLED, Record
-from dfs_hw.baselines.study import STATIC
 
 CONFIDENCE = 0.95
 """Of the interval in which a difference must not hold zero, to count as no chance of the seeds."""
@@ -79,7 +79,6 @@ class Row:
 class Difference:
     """Accuracy of a contender less another's, paired by seed."""
 
-    contender: str
     than: str
     """The other, or ``shuffled`` for its own decisions dealt to other inputs."""
     by_seed: dict[int, float]
@@ -129,45 +128,52 @@ def rows_of(records: Sequence[Record]) -> list[Row]:
     ]
 
 
-def best_static(records: Iterable[Record], contenders: Iterable[Contender]) -> str | None:
-    """The static contender of the highest mean validation accuracy, of those that never spend more
-    than the budget; of equals, the cheapest."""
-    static = {contender.name for contender in contenders if contender.family in STATIC}
-    by_name: dict[str, list[Record]] = {}
+def best_static(
+    records: Iterable[Record], contenders: Iterable[Contender], target: float = AT_BUDGET
+) -> Contender | None:
+    """The static contender of the highest mean validation accuracy, of those that in no seed spend
+    more than a target; of equals, the cheapest.
+
+    Args:
+        target: over the study's budget.
+    """
+    seen: dict[str, list[Record]] = {}
     for record in records:
-        if record.contender in static:
-            by_name.setdefault(record.contender, []).append(record)
-    within = {name: seen for name, seen in by_name.items() if not any(r.over for r in seen)}
-    if not within:
-        return None
+        seen.setdefault(record.contender, []).append(record)
+    limit = target * (1 + MET)
+    within = [
+        contender
+        for contender in contenders
+        if not contender.adaptive and all(r.share <= limit for r in seen[contender.name])
+    ]
 
-    def rank(name: str) -> tuple[float, float]:
-        seen = within[name]
-        accuracies = [r.validation_accuracy for r in seen if r.validation_accuracy is not None]
-        return fmean(accuracies), -fmean(record.energy_j for record in seen)
+    def rank(contender: Contender) -> tuple[float, float]:
+        own = seen[contender.name]
+        accuracies = [r.validation_accuracy for r in own if r.validation_accuracy is not None]
+        return fmean(accuracies), -fmean(record.energy_j for record in own)
 
-    return max(within, key=rank)
+    return max(within, key=rank, default=None)
 
 
 def verdict_on(
-    contender: Contender, records: Sequence[Record], static: Contender | None, metric: str
+    contender: Contender, records: Sequence[Record], contenders: Iterable[Contender], metric: str
 ) -> Verdict:
-    """What the records say of one contender that decides."""
-    own = _accuracies(records, contender.name, AS_TRAINED)
-    dealt = _accuracies(records, contender.name, SHUFFLED)
-    than_shuffled = _difference(contender.name, own, SHUFFLED, dealt)
+    """What the records say of one contender that decides, at the budget it was trained for."""
+    own = _of(records, contender.name, AS_TRAINED)
+    than_shuffled = _difference(own, SHUFFLED, _of(records, contender.name, SHUFFLED))
+    static = best_static(records, contenders, contender.target)
     if static is None:
         sentence = (
             f"Whether {contender.title} earned its keep cannot be told: no static network of this "
-            "comparison is within the budget."
+            "comparison is within its budget."
         )
         return Verdict(contender.name, None, than_shuffled, None, sentence)
-    fixed = _accuracies(records, static.name, AS_TRAINED)
-    than_static = _difference(contender.name, own, static.name, fixed)
-    own_records = [r for r in records if r.contender == contender.name and r.variant == AS_TRAINED]
-    miss = fmean(record.share for record in own_records) - 1
-    earned = _earned(than_static.spread, than_shuffled.spread, miss)
-    sentence = _sentence(contender, static, than_static, than_shuffled, earned, miss, metric)
+    than_static = _difference(own, static.name, _of(records, static.name, AS_TRAINED))
+    share = fmean(record.share for record in own)
+    over = share / contender.target > 1 + MET
+    earned = _earned(than_static.spread, than_shuffled.spread, over)
+    spends = f"at {share:.0%} of the {metric} budget"
+    sentence = _sentence(contender, static, than_static, than_shuffled, earned, spends, over)
     return Verdict(contender.name, than_static, than_shuffled, earned, sentence)
 
 
@@ -180,21 +186,19 @@ def rises(records: Iterable[Record]) -> list[Rise]:
     found = []
     for seed, curve in by_seed.items():
         curve.sort(key=lambda record: record.price or 0.0)
-        for here, after in zip(curve, curve[1:], strict=False):
+        for here, after in pairwise(curve):
             if after.energy_j > here.energy_j:
                 prices = (here.price or 0.0, after.price or 0.0)
                 found.append(Rise(seed, *prices, here.energy_j, after.energy_j))
     return found
 
 
-def _earned(static: Spread, shuffled: Spread, miss: float) -> bool | None:
+def _earned(static: Spread, shuffled: Spread, over: bool) -> bool | None:
     """Whether it is more accurate than both, by more than chance; None if that cannot be told."""
-    if miss > MET:
-        return None  # more energy was spent than the others had
-    if static.side > 0 and shuffled.side > 0:
-        return True
     if static.mean <= 0 or shuffled.mean <= 0:
         return False
+    if static.side > 0 and shuffled.side > 0 and not over:
+        return True
     return None
 
 
@@ -204,25 +208,24 @@ def _sentence(
     than_static: Difference,
     than_shuffled: Difference,
     earned: bool | None,
-    miss: float,
-    metric: str,
+    spends: str,
+    over: bool,
 ) -> str:
     heads = {
         True: f"{contender.title} earned its keep",
         False: f"{contender.title} did NOT earn its keep",
         None: f"Whether {contender.title} earned its keep cannot be told",
     }
-    spends = f"at {1 + miss:.0%} of the {metric} budget"
     seeds = than_static.spread.n
     said = (
         f"{heads[earned]}: {spends} it is {_points(than_static.spread)} the best static network "
         f"({static.title}), and {_points(than_shuffled.spread)} itself with its decisions shuffled "
         f"({seeds} seed{'s' if seeds > 1 else ''}; mean ± standard error, paired by seed)."
     )
+    if over:
+        said += " It spends more than it was to: the accuracies are not at matched cost."
     if seeds == 1:
         return said + " One seed says nothing of chance."
-    if miss > MET:
-        return said + " It spends more than the budget: the accuracies are not at matched cost."
     unsure = [
         name
         for name, spread in (
@@ -242,13 +245,14 @@ def _points(spread: Spread) -> str:
     return f"{100 * abs(spread.mean):.2f}{error} points {word} accurate than"
 
 
-def _difference(name: str, own: dict[int, float], than: str, other: dict[int, float]) -> Difference:
-    by_seed = {seed: own[seed] - other[seed] for seed in own if seed in other}
-    return Difference(name, than, by_seed, Spread.of(list(by_seed.values())))
+def _difference(own: Iterable[Record], than: str, others: Iterable[Record]) -> Difference:
+    accuracy = {record.seed: record.accuracy for record in others}
+    by_seed = {record.seed: record.accuracy - accuracy[record.seed] for record in own}
+    return Difference(than, by_seed, Spread.of(list(by_seed.values())))
 
 
-def _accuracies(records: Iterable[Record], name: str, variant: str) -> dict[int, float]:
-    return {r.seed: r.accuracy for r in records if (r.contender, r.variant) == (name, variant)}
+def _of(records: Iterable[Record], name: str, variant: str) -> list[Record]:
+    return [r for r in records if (r.contender, r.variant) == (name, variant)]
 
 
 def _spread(group: Sequence[Record], name: str) -> Spread | None:

@@ -49,8 +49,10 @@ def compare(
     seeds: Annotated[str, typer.Option(help="Everything is trained once for each.")] = "0,1,2",
     contenders: Annotated[
         str,
-        typer.Option(help="Of static, best-static, dfs, skipnet, dfq, knob, feedforward, upfront."),
-    ] = USUAL,
+        typer.Option(
+            help="Of static, best-static, dfs, skipnet, dfq, knob, and feedforward, upfront."
+        ),
+    ] = "static,best-static,dfs,skipnet,dfq,knob",
     dfq: Annotated[
         str, typer.Option(help="Choices of DFQ, as far as the machine supports them.")
     ] = "4/3,4/4,4/6",

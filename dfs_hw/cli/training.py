@@ -78,7 +78,7 @@ Settings = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="Where to train: cpu or cuda.")]
 Logs = Annotated[
-    Path | None, typer.Option("--log", help="Folder for TensorBoard curves; none by default.")
+    Path | None, typer.Option("--tensorboard", help="Folder for curves; none by default.")
 ]
 Out = Annotated[Path, typer.Option(help="Folder for everything the command writes.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]

@@ -226,8 +226,13 @@ def check_fit(network: DynamicNetwork, splits: Splits) -> None:
         )
     was_training = network.training
     images = torch.zeros(2, data.channels, *data.image_size)
-    known = network.eval()(images, network.uniform(network.choices[-1])).logits.shape[1]
-    network.train(was_training)
+    try:
+        known = network.eval()(images, network.uniform(network.choices[-1])).logits.shape[1]
+    except RuntimeError as error:
+        size = "x".join(map(str, data.image_size))
+        raise InputError(f"{network.name} does not run on images of {size}: {error}") from error
+    finally:
+        network.train(was_training)
     if known < len(splits.classes):
         raise InputError(
             f"{network.name} tells {known} classes apart, and {data.name} has {len(splits.classes)}"

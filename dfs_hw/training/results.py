@@ -9,11 +9,12 @@ from typing import Any
 
 from dfs_hw.budget import TOLERANCE, Budget
 from dfs_hw.checkpoint import load_checkpoint, read_facts, save_checkpoint
+from dfs_hw.distributed import on_first
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.training.bench import Bench
 from dfs_hw.training.config import TrainConfig, plain
 from dfs_hw.training.loop import Epoch, Stage, run_stage
-from dfs_hw.training.snapshot import snapshot_path
+from dfs_hw.training.snapshot import discard_snapshot, snapshot_path
 
 _JOINT_ONLY = {
     *("budget", "controller", "beta", "top_price", "estimator", "temperature", "feasibility"),
@@ -126,6 +127,7 @@ def finished(bench: Bench, kind: str, name: str, path: Path) -> Trained | None:
         return None
     network = bench.network()
     load_checkpoint(path, network)
+    on_first(lambda: discard_snapshot(snapshot_path(path)))  # if the end came before it could go
     return Trained(
         network,
         bench.config,

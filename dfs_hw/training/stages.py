@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from accel_models.precision import Precision, highest
+from dfs_hw.distributed import alone
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.record import BATCH
 from dfs_hw.training.bench import Bench
@@ -39,6 +40,7 @@ def train_backbone(bench: Bench, out: Path) -> Trained:
     if not steps:
         calibrate(bench, network)
         return untrained(bench, network)
+    calibrate(bench, network, batches=1)
 
     def loss(logits: Tensor, batch: Batch) -> Tensor:
         return functional.cross_entropy(logits, batch.labels)
@@ -65,9 +67,10 @@ def train_gates(bench: Bench, out: Path) -> Trained:
     network = train_backbone(bench, out).network
     top = highest(network.choices)
     full = network.uniform(top)
+    network.normalize_by_batch(True)
+    show_gates(bench, network.train(), full)
     if bench.config.gate_start == "biased":
         network.gate.prefer(network.choices.index(top), MARGIN)
-        show_gates(bench, network, full)
         return untrained(bench, network)
     steps, epoch_steps = bench.length("gate")
     # In the released code the batch's costs are summed, and so is what drives the gates up.
@@ -91,8 +94,7 @@ def train_gates(bench: Bench, out: Path) -> Trained:
         schedule="constant" if bench.schedule == "step" else bench.schedule,
         nesterov=bench.config.nesterov,
     )
-    network.normalize_by_batch(True)
-    return carry_out(bench, "gates", stage, network.train(), path)
+    return carry_out(bench, "gates", stage, network, path)
 
 
 @torch.no_grad()
@@ -151,22 +153,22 @@ def open_all_widths(bench: Bench, network: DynamicNetwork) -> None:
         network.normalize_by_batch(False)
 
 
-def calibrate(bench: Bench, network: DynamicNetwork) -> None:
-    """Show all precisions the same training images, for their ranges and batch norms."""
-    network.calibrate([images for images, _ in calibration_batches(bench)])
+def calibrate(bench: Bench, network: DynamicNetwork, batches: int = CALIBRATION_BATCHES) -> None:
+    """Show all precisions the same training images, for their ranges and batch norms.
 
-
-def calibration_batches(bench: Bench) -> list[tuple[Tensor, Tensor]]:
-    """Training images and labels to start statistics from."""
+    What has seen nothing yet goes by the tensor at hand, of which a process may have but a part:
+    so every process shows them all of it, by itself.
+    """
     stream = bench.stream("calibration", CALIBRATION_IMAGES)
-    return [stream.batch(step) for step in range(CALIBRATION_BATCHES)]
+    with alone():
+        network.calibrate([stream.batch(step)[0] for step in range(batches)])
 
 
 def show_gates(bench: Bench, network: DynamicNetwork, full: Tensor) -> None:
-    """Show the gates what they will read, for the ranges of their own arithmetic."""
-    network.train()
-    for images, _ in calibration_batches(bench):
-        price = images.new_zeros(len(images)) if bench.knob else None
+    """Show the gates a batch of training images, for the ranges of their inputs."""
+    images, _ = bench.stream("calibration", CALIBRATION_IMAGES).batch(0)
+    price = images.new_full((len(images),), 0.5) if bench.knob else None
+    with alone():
         network.watch(images, full, price=price)
         network.commit(len(images))
 

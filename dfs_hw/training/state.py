@@ -95,11 +95,10 @@ def from_snapshot(
 
 
 def _own(totals: Tensor) -> Tensor:
-    """This process's share of the totals [ranks, 2]; there may be more or fewer processes now."""
+    """This process's part of the totals [ranks, 2], whose mean counts; if there are more or fewer
+    processes now, each goes on from the mean."""
     rank, ranks = world()
-    if len(totals) == ranks:
-        return totals[rank]
-    return totals.sum(0) if rank == 0 else torch.zeros(2)
+    return totals[rank] if len(totals) == ranks else totals.mean(0)
 
 
 def changed_settings(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
