@@ -22,7 +22,7 @@ from dfs_hw.training.objective import controller_of, level, prices, task_loss, w
 from dfs_hw.training.parameters import gate_group, weight_groups
 from dfs_hw.training.run import train
 from dfs_hw.training.stage import Batch
-from dfs_hw.training.stages import open_all_widths, show_gates
+from dfs_hw.training.stages import open_all_widths, show
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -224,7 +224,7 @@ def test_a_shift_that_costs_much_accuracy_is_undone() -> None:
     sure = replace(this.splits.validation, labels=wanted)
     judged = replace(this, splits=replace(this.splits, validation=sure))
     network.gate.prefer(network.choices.index(network.choices[-1]), 2.0)
-    show_gates(this, network, top)
+    show(this, network.train(), lambda images: network.watch(images, top))
     assert judged.validate(network).accuracy == 1
     outcome = settle_shift(judged, network)
     assert outcome.feasibility is not None

@@ -13,6 +13,7 @@ from models import (
     mobilenet_v2,
 )
 from torch import Tensor, nn
+from torch.nn import functional
 
 from accel_models import Workload, cost_table, load_accelerator, simulate
 from accel_models.workload import Ends
@@ -279,6 +280,58 @@ def test_a_linear_layer_at_several_positions_is_a_convolution_over_them() -> Non
     assert found.macs == counted_macs(Images(), (3, 8, 8))
 
 
+class Branches(nn.Module):
+    """Two branches, a long and a short one, beside the input; and functions that only look at
+    the shape of a tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a1, self.a2 = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)
+        self.b1, self.b2 = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)
+        self.last = nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.a2(self.a1(x).relu())
+        second = self.b2(functional.relu(self.b1(x)) + torch.zeros_like(first))
+        out = torch.add(first, second).view_as(first) + x
+        return self.last(functional.max_pool2d(out, 3, 1, 1).type_as(second))
+
+
+class Branched(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.block = nn.Conv2d(3, 4, 1), Branches()
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.block(self.stem(images)).mean((2, 3)))
+
+
+def test_tensors_are_followed_through_all_functions_to_where_they_are_added() -> None:
+    made = make_dynamic(Branched(), "2,8", image=(3, 8, 8), blocks="block")
+    found = workload_of(made).without_gates()
+    assert [layer.name for layer in found.layers] == [
+        "stem",
+        "block.a1",
+        "block.a2",
+        "block.b1",
+        "block.b2",
+        "block.last",
+        "head",
+    ]
+    producers = {name: set(found.graph.predecessors(name)) for name in found.graph}
+    assert producers == {
+        "stem": set(),
+        "block.a1": {"stem"},
+        "block.a2": {"block.a1"},
+        "block.b1": {"stem"},
+        "block.b2": {"block.b1", "block.a2", "stem"},  # reads b1; the others are added
+        "block.last": {"block.b2"},
+        "head": {"block.last"},
+    }
+    assert found.ends["block.b2"] == Ends(False, False, adds_residual=True)
+
+
 def macs_by_layer(model: nn.Module) -> dict[str, int]:
     """Outputs times weights of each: a count that knows nothing of geometry."""
     found: dict[str, int] = {}
@@ -300,7 +353,9 @@ def test_bitops_of_an_assignment_are_those_of_a_count_from_first_principles(name
     generator = torch.Generator().manual_seed(1)
     weights = made.offered.float()
     assignment = torch.multinomial(weights, 1, generator=generator)[:, 0]
-    precisions = {unit: made.choices[index] for unit, index in zip(made.units, assignment)}
+    precisions = {
+        unit: made.choices[index] for unit, index in zip(made.units, assignment, strict=True)
+    }
     total = 0
     for index, (path, macs) in enumerate(macs_by_layer(MODELS[name][0]()).items()):
         unit = next((u for u in made.units if path.startswith(f"{u}.")), None)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dfs_hw.budget import Budget
-from dfs_hw.training.bench import Bench, fresh_network, relative_cost
+from dfs_hw.hardware_cost import HardwareCost, RelativeCost
+from dfs_hw.training.bench import Bench, fresh_network, price_list
 from dfs_hw.training.config import TrainConfig
 
 
@@ -27,15 +28,26 @@ class Benches:
         """
         if not self._kept or self._kept[0].config.seed != config.seed:
             self._kept = [Bench.of(config, device=self.device, progress=self.progress)]
+        bench = self._alike(config)
+        return replace(bench, config=config, budget=Budget.parse(config.budget, bench.cost))
+
+    def cost(self, config: TrainConfig) -> RelativeCost:
+        """What the choices of a configuration cost, be its budget within their reach or not; its
+        seed must be the last that was asked for."""
+        return self._alike(config).cost
+
+    def _alike(self, config: TrainConfig) -> Bench:
+        """A bench that differs in its configuration and budget alone."""
         for bench in self._kept:
             if same_start(bench.config, config):
-                return replace(bench, config=config, budget=Budget.parse(config.budget, bench.cost))
+                return bench
         kept = self._kept[0]
         start = fresh_network(config, kept.splits)
-        cost = relative_cost(config, start, kept.splits).to(self.device)
-        bench = replace(kept, config=config, start=start, cost=cost)
+        table = price_list(config, start, kept.splits)
+        cost = HardwareCost(table, config.metric, start.offered).to(self.device)
+        bench = replace(kept, config=config, start=start, cost=cost, asked=table)
         self._kept.append(bench)
-        return replace(bench, budget=Budget.parse(config.budget, cost))
+        return bench
 
 
 def same_start(first: TrainConfig, second: TrainConfig) -> bool:

@@ -12,8 +12,8 @@ from accel_models.precision import Precision, highest, parse_choices
 from accel_models.workload import Workload
 from dfs_hw.baselines.benches import Benches
 from dfs_hw.baselines.study import STATIC, Study
-from dfs_hw.hardware_cost import UNITS
-from dfs_hw.training.bench import Bench, fresh_network, relative_cost
+from dfs_hw.hardware_cost import UNITS, RelativeCost
+from dfs_hw.training.bench import Bench
 from dfs_hw.training.config import TrainConfig
 
 AT_BUDGET = 1.0
@@ -81,7 +81,7 @@ def line_up(study: Study, progress: bool = False) -> LineUp:
                 benches.of(draft.config)
             except InputError as error:  # the budget is out of the reach of its choices
                 if draft.target == AT_BUDGET:
-                    contenders.append(drafting.within_reach(draft))
+                    contenders.append(drafting.within_reach(draft, benches.cost(draft.config)))
                 else:
                     left_out[draft.name] = str(error)
             else:
@@ -98,7 +98,7 @@ class _Drafting:
     """Contenders of a family, before anybody has looked whether they can reach the budget."""
 
     def __init__(self, study: Study, bench: Bench) -> None:
-        self.study, self.bench, self.table = study, bench, bench.table
+        self.study, self.table = study, bench.table
         self.metric, self.statistic = bench.config.metric, bench.budget.statistic
         self.budget = float(f"{bench.budget.fraction * bench.cost.reference:.6g}")
         self.base = replace(bench.config, budget=self._amount(AT_BUDGET))
@@ -125,10 +125,8 @@ class _Drafting:
         config = replace(self.base, choices=choices)
         return [Contender(family, family, f"{title} ({choices})", config)]
 
-    def within_reach(self, draft: Contender) -> Contender:
+    def within_reach(self, draft: Contender, cost: RelativeCost) -> Contender:
         """The same, trained for the middle of what its choices can reach."""
-        splits = self.bench.splits
-        cost = relative_cost(draft.config, fresh_network(draft.config, splits), splits)
         target = (cost.floor + cost.ceiling) / 2 * cost.reference / self.budget
         config = replace(draft.config, budget=self._amount(target))
         title = f"{draft.title} for {target:.2f} x budget"

@@ -51,6 +51,8 @@ def draw(findings: Findings) -> Figure:
     axes.scatter(
         [], [], marker="o", facecolors="none", edgecolors=FAINT, label="shuffled decisions"
     )
+    if any(one.family == "static" for one in findings.line_up.contenders):
+        axes.scatter([], [], marker="s", color=COLORS["static"], label="static, one width")
     axes.scatter([], [], marker="x", color=FAINT, label="frozen choices, no gates")
     axes.set_xlabel("simulated energy per input, µJ (mean over test inputs)")
     axes.set_ylabel("test accuracy, %")
@@ -96,7 +98,7 @@ def _point(axes: Axes, row: Row, contender: Contender, name: str) -> None:
         elinewidth=1 if trained else 0.6,
         alpha=1 if trained else 0.7,
         zorder=3 if trained else 2,
-        label=contender.title if trained else None,
+        label=contender.title if trained and contender.family != "static" else None,
     )
     if trained and square:
         text = contender.title.removeprefix("static, ")

@@ -50,8 +50,8 @@ def prepare(
     Args:
         bench: of the contender's configuration and a seed.
         folder: for everything it leaves.
-        relatives: folders of contenders that start from the same network: where this one has not
-            got as far as they have, it goes on from their backbone, and from their gates of stage 2.
+        relatives: folders of contenders that start from the same network: this one goes on from
+            their backbone, and from their gates of stage 2, where it has none of its own.
     """
     for name in (BACKBONE, GATES) if contender.adaptive else (BACKBONE,):
         _borrow(name, folder, relatives)

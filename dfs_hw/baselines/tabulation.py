@@ -15,6 +15,8 @@ from dfs_hw.baselines.measurement import AS_TRAINED, AT_PRICE, MET, SHUFFLED, Re
 
 CONFIDENCE = 0.95
 """Of the interval in which a difference must not hold zero, to count as no chance of the seeds."""
+ROUNDING = 1e-9
+"""Of accuracies: smaller differences are none."""
 QUANTITIES = (
     "accuracy",
     "validation_accuracy",
@@ -195,7 +197,7 @@ def rises(records: Iterable[Record]) -> list[Rise]:
 
 def _earned(static: Spread, shuffled: Spread, over: bool) -> bool | None:
     """Whether it is more accurate than both, by more than chance; None if that cannot be told."""
-    if static.mean <= 0 or shuffled.mean <= 0:
+    if min(static.mean, shuffled.mean) < ROUNDING:
         return False
     if static.side > 0 and shuffled.side > 0 and not over:
         return True
@@ -241,7 +243,7 @@ def _sentence(
 
 def _points(spread: Spread) -> str:
     error = "" if spread.error is None else f" ± {100 * spread.error:.2f}"
-    word = "more" if spread.mean >= 0 else "less"
+    word = "less" if spread.mean < -ROUNDING else "more"
     return f"{100 * abs(spread.mean):.2f}{error} points {word} accurate than"
 
 

@@ -59,6 +59,9 @@ def compare(
     points: Annotated[
         str, typer.Option(help="Multiples of the budget to train DFS for beside the knob's curve.")
     ] = "0.75,1.5",
+    prices: Annotated[
+        str, typer.Option(help="Of cost, 0 to 1, at which the network with a knob is looked at.")
+    ] = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1",
     shuffles: Annotated[
         int, typer.Option(help="How often decisions are dealt to other inputs.", min=1)
     ] = 5,
@@ -94,7 +97,8 @@ def compare(
         tuple(_parts(contenders)),
         dfq,
         tuple(_numbers("points", points, float)),
-        shuffles=shuffles,
+        tuple(_numbers("prices", prices, float)),
+        shuffles,
     )
     findings = run_comparison(wanted, out, device=device, progress=not quiet)
     show_study(findings)

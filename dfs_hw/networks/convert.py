@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Collection
 
 from torch import nn
@@ -51,12 +52,10 @@ class Converter:
         for name, child in list(module._modules.items()):
             if child is None or child in outside:
                 continue
-            if hasattr(child, "inplace"):
-                # A block's input is needed again, by its other branches.
-                setattr(child, "inplace", False)  # noqa: B010 (not all modules have it)
+            _keep_input(child)
             if child not in self._replaced and (new := self._layer(child, precisions, dial)):
                 _freeze_alike(child, new)
-                self._replaced[child] = new
+                self._replaced[child] = _with_activation(child, new)
             if child in self._replaced:
                 setattr(module, name, self._replaced[child])
             else:
@@ -91,6 +90,27 @@ def replace_everywhere(model: nn.Module, old: nn.Module, new: nn.Module) -> None
         for name, child in parent._modules.items():
             if child is old:
                 parent._modules[name] = new
+
+
+def is_norm_and_activation(module: nn.Module) -> bool:
+    """Whether a module is timm's batch norm that ends in a dropout and an activation."""
+    return type(module).__name__ == "BatchNormAct2d" and isinstance(module, nn.BatchNorm2d)
+
+
+def _with_activation(old: nn.Module, norm: nn.Module) -> nn.Module:
+    """What replaces a layer, and what the layer did afterwards."""
+    if not is_norm_and_activation(old):
+        return norm
+    after = dict(old.named_children())
+    for module in old.modules():
+        _keep_input(module)
+    return nn.Sequential(OrderedDict(norm=norm, **after))
+
+
+def _keep_input(module: nn.Module) -> None:
+    """Not to overwrite its input: that of a block is needed again, by its other branches."""
+    if hasattr(module, "inplace"):
+        setattr(module, "inplace", False)  # noqa: B010 (not all modules have it)
 
 
 def _freeze_alike(old: nn.Module, new: nn.Module) -> None:

@@ -86,8 +86,7 @@ class Flow(TorchFunctionMode):
         if len(makers) == 1:
             return makers[0]
         if function not in SUMS:
-            names = " and ".join(f"'{name or 'the image'}'" for name in makers)
-            self.refuse(f"'{function}' joins what {names} made: only sums can be priced")
+            self.refuse(f"'{function}' joins what different layers made: only sums can be priced")
         elif any(x.shape != result.shape for x in operands):
             self.refuse("it adds tensors of different shapes, which cannot be priced")
         else:
@@ -110,8 +109,8 @@ class Flow(TorchFunctionMode):
                     self._before.add_edge(other, reads)
                 return name
         self.refuse(
-            f"it adds what '{latest[-1]}' made to a tensor that '{latest[-1]}' reads, or to "
-            f"another layer's output for that tensor: a workload cannot say this"
+            "it adds a layer's output to the tensor that this layer reads, or to what another "
+            "layer makes of that tensor: a workload cannot say so"
         )
         return latest[-1]
 

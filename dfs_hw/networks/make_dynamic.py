@@ -24,6 +24,8 @@ RESIDUAL_BLOCKS = (
     "BasicBlock",
     "Bottleneck",
     "InvertedResidual",
+    "_InvertedResidual",
+    "ResBottleneckBlock",
     "ResNetBasicLayer",
     "ResNetBottleNeckLayer",
     "MobileNetV2InvertedResidual",
@@ -31,7 +33,7 @@ RESIDUAL_BLOCKS = (
 """Class names of the blocks that are found without being named: those of torchvision and timm,
 then those of transformers."""
 
-SHORTCUTS = ("shortcut", "downsample")
+SHORTCUTS = ("shortcut", "downsample", "proj")
 """What a block calls the submodule that changes the shape of its input to that of its output."""
 
 RECTIFIER = "skip_activation"
@@ -187,7 +189,7 @@ def _require_all_parts_to_run(network: DynamicNetwork) -> None:
     try:
         with torch.no_grad():
             shadow.model(torch.empty((1, *network.image), device="meta"))
-    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
+    except Exception as error:  # whatever a stranger's model may raise
         raise InputError(
             f"{network.name} does not run with its layers replaced, on tensors without contents: "
             f"{error} (constants must be buffers, and no layer's own attributes may be used)"

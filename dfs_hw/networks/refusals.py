@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from dfs_hw.networks.convert import is_norm_and_activation
 from dfs_hw.networks.survey import MULTIPLIES, Survey
 from dfs_hw.quantize.layers import zero_padding
 
@@ -16,7 +17,7 @@ NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 def refusals(model: nn.Module, seen: Survey, blocks: Sequence[str]) -> list[str]:
-    """A sentence about each part of a model that would be computed or priced wrongly.
+    """A sentence about all parts of a model that would be computed or priced wrongly, and why.
 
     Args:
         model: as it was surveyed.
@@ -45,28 +46,30 @@ def refusals(model: nn.Module, seen: Survey, blocks: Sequence[str]) -> list[str]
         for path in sorted(seen.draws):
             if f"{path}.".startswith(f"{block}."):
                 found[path] = "it draws random numbers inside a decided block, as dropout does"
-    name = type(model).__name__
-    return [f"{path or name}: {why}" for path, why in found.items()]
+    alike: dict[str, list[str]] = {}
+    for path in (path for path, _ in model.named_modules() if path in found):
+        alike.setdefault(found[path], []).append(path or type(model).__name__)
+    return [f"{', '.join(paths)}: {why}" for why, paths in alike.items()]
 
 
 def _why_not(module: nn.Module) -> str:
     """Why a module cannot be converted, whatever it is used for; "" if it can."""
     kind = type(module).__name__
     own = [name for name, _ in module.named_parameters(recurse=False)]
-    if type(module) not in KNOWN:
+    if type(module) not in KNOWN and not is_norm_and_activation(module):
         if isinstance(module, NORMS):
-            return f"a {kind}: the only norm that is known is BatchNorm2d"
-        return f"a {kind}, which has weights of its own ({', '.join(own)})" if own else ""
+            return f"{kind} normalises otherwise than BatchNorm2d, the only norm that is known"
+        return f"{kind} has weights of its own ({', '.join(own)})" if own else ""
     if isinstance(module, nn.Conv2d):
         reach = zip(module.dilation, module.kernel_size, strict=True)
         if any(step > 1 and size > 1 for step, size in reach):
-            return f"a convolution with dilation {module.dilation}"
+            return f"it is a convolution with dilation {module.dilation}"
         if zero_padding(module) is None:
-            return f"a convolution with padding {module.padding!r} of '{module.padding_mode}'"
+            return f"it is padded by {module.padding!r} of '{module.padding_mode}'"
     if isinstance(module, nn.BatchNorm2d) and (
         module.running_mean is None or module.momentum is None
     ):
-        return "a batch norm without a moving average of its statistics"
+        return "it is a batch norm without a moving average of its statistics"
     if not set(own) <= {"weight", "bias"} or (own == ["bias"] and isinstance(module, MULTIPLIES)):
         return f"its weights are computed from others ({', '.join(own)})"
     if module._forward_hooks or module._forward_pre_hooks:

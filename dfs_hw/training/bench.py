@@ -15,7 +15,7 @@ from accel_models.cost_table import CostTable, cost_table
 from accel_models.errors import InputError
 from accel_models.machine_file import load_accelerator
 from dfs_hw.budget import Budget
-from dfs_hw.data import Dataset, Splits, TrainingStream, load_dataset
+from dfs_hw.data import Dataset, Splits, TrainingStream, generator_for, load_dataset
 from dfs_hw.distributed import on_first
 from dfs_hw.hardware_cost import PAPER, BlockCost, HardwareCost, RelativeCost
 from dfs_hw.networks import DynamicNetwork, build_network
@@ -130,7 +130,7 @@ class Bench:
         return copy.deepcopy(self.start).to(self.device)
 
     def length(self, stage: str) -> StageLength:
-        """How long a stage is: backbone, gate or joint."""
+        """How long a stage is; see `TrainConfig.length`."""
         return self.config.length(stage, len(self.splits.train) // self.batch)
 
     def stream(self, purpose: str, batch: int | None = None) -> TrainingStream:
@@ -141,6 +141,10 @@ class Bench:
             f"{self.config.seed}/{purpose}",
             with_replacement="with-replacement" in self.config.training_faults,
         )
+
+    def generator(self, purpose: str, *numbers: int) -> torch.Generator:
+        """Of draws that all processes make alike."""
+        return generator_for(f"{self.config.seed}/{purpose}", *numbers)
 
     def validate(
         self,

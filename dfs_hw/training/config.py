@@ -83,20 +83,27 @@ class TrainConfig:
 
     backbone_epochs: int = 15
     """Epochs of stage 1; 0 takes the network's weights as they are."""
+    supernet_epochs: int = 10
+    """Epochs between stages 1 and 2 in which every block runs at a choice drawn for each step, so
+    that all precisions are trained before gates choose among them; 0 leaves them out, as DFS."""
     gate_epochs: int = 1
     """Epochs of stage 2, where gates are taught."""
-    joint_epochs: int = 16
-    """Epochs of stage 3, and of static baselines."""
+    joint_epochs: int = 10
+    """Epochs of stage 3. Static baselines have as many, and those of the supernet."""
     backbone_steps: int = 0
+    supernet_steps: int = 0
     gate_steps: int = 0
     joint_steps: int = 0
     """Lengths of the stages in steps, instead of epochs, if above 0."""
     epoch_steps: tuple[int, ...] = (0, 0, 0)
-    """Steps between two validations, for each of the three stages; 0 is a pass over the data."""
+    """Steps between two validations, for each of the three stages; 0 is a pass over the data, as it
+    is for the supernet."""
 
     backbone_lr: float = 0.1
-    joint_lr: float = 0.03
-    """Of all but the gates in stage 3, and of static baselines."""
+    supernet_lr: float = 0.05
+    """Of the supernet, and of static baselines where there is one."""
+    joint_lr: float = 0.01
+    """Of all but the gates in stage 3, and of static baselines where there is no supernet."""
     gate_lr: float = 0.1
     """Of the gates in stages 2 and 3."""
     schedule: str = "cosine"
@@ -186,10 +193,14 @@ class TrainConfig:
         """How long a stage is.
 
         Args:
-            stage: backbone, gate or joint.
+            stage: backbone, supernet, gate, joint, or static for a baseline.
             pass_steps: of one pass over the data.
         """
-        epoch = self.epoch_steps[("backbone", "gate", "joint").index(stage)] or pass_steps
+        if stage == "static":
+            supernet, joint = (self.length(part, pass_steps) for part in ("supernet", "joint"))
+            return StageLength(supernet.steps + joint.steps, joint.epoch_steps)
+        epoch = dict(zip(("backbone", "gate", "joint"), self.epoch_steps, strict=True)).get(stage)
+        epoch = epoch or pass_steps
         steps = getattr(self, f"{stage}_steps") or getattr(self, f"{stage}_epochs") * epoch
         return StageLength(steps, epoch)
 
@@ -199,7 +210,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "cifar10": {
         "network": "resnet20",
         "backbone_epochs": 100,
-        "joint_epochs": 60,
+        "supernet_epochs": 40,
+        "joint_epochs": 20,
         "batch": 128,
         "weight_decay": 1e-4,
     },
@@ -213,6 +225,7 @@ PAPER: dict[str, Any] = {
     "metric": "paper",
     "quantizer": "minmax",
     "backbone_steps": 64_000,
+    "supernet_epochs": 0,
     "gate_steps": 2_000,
     "joint_steps": 64_000,
     "epoch_steps": (500, 390, 390),
@@ -313,14 +326,23 @@ def _check_type(name: str, value: Any, default: Any) -> None:
 def _check_numbers(config: TrainConfig) -> None:
     least = {
         **dict.fromkeys(("gate_epochs", "joint_epochs", "batch"), 1),
-        **dict.fromkeys(("backbone_epochs", "backbone_steps", "gate_steps", "joint_steps"), 0),
+        **dict.fromkeys(("backbone_epochs", "supernet_epochs"), 0),
+        **dict.fromkeys(("backbone_steps", "supernet_steps", "gate_steps", "joint_steps"), 0),
         **dict.fromkeys(("seed", "weight_decay", "distill"), 0),
     }
     for name, lowest in least.items():
         value = getattr(config, name)
         if not lowest <= value < math.inf:
             raise InputError(f"{name} must be at least {lowest}, got {value}")
-    for name in ("backbone_lr", "joint_lr", "gate_lr", "beta", "temperature", "top_price"):
+    for name in (
+        "backbone_lr",
+        "supernet_lr",
+        "joint_lr",
+        "gate_lr",
+        "beta",
+        "temperature",
+        "top_price",
+    ):
         if not 0 < getattr(config, name) < math.inf:
             raise InputError(f"{name} must be above 0, got {getattr(config, name)}")
     if len(config.widths) != 3 or min(config.widths) < 1:

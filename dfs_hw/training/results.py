@@ -21,8 +21,10 @@ _JOINT_ONLY = {
 }
 _GATES_ON = {"gate_epochs", "gate_steps", "gate_lr", "gate_start", "accelerator", "metric"}
 _AFTER_GATES = {"joint_epochs", "joint_steps", "joint_lr", "distill", "norm"} | _JOINT_ONLY
+_SUPERNET = {"supernet_epochs", "supernet_steps", "supernet_lr"}
 LATER: dict[str, set[str]] = {
-    "backbone": _AFTER_GATES | _GATES_ON,
+    "backbone": _AFTER_GATES | _GATES_ON | _SUPERNET,
+    "supernet": (_AFTER_GATES | _GATES_ON) - {"distill"},
     "gates": _AFTER_GATES,
     "static": _JOINT_ONLY | (_GATES_ON - {"accelerator", "metric"}),
     "joint": set(),
@@ -73,7 +75,7 @@ def carry_out(
     """Run a stage, or the rest of it, and write what it leaves to `path`.
 
     Args:
-        kind: of the stage: backbone, gates, joint or static.
+        kind: of the stage: backbone, supernet, gates, joint or static.
         network: in the modes the stage trains it in.
         finish: last touches to the network, given the chosen epoch, before it is written; by
             default none.
@@ -144,5 +146,5 @@ def relevant(bench: Bench, kind: str) -> dict[str, Any]:
     return {
         "config": {name: settings[name] for name in settings if name not in LATER[kind]},
         "start": bench.fingerprint,
-        "prices": "" if kind == "backbone" else bench.prices,
+        "prices": "" if kind in ("backbone", "supernet") else bench.prices,
     }

@@ -40,7 +40,7 @@ def train_backbone(bench: Bench, out: Path) -> Trained:
     if not steps:
         calibrate(bench, network)
         return untrained(bench, network)
-    calibrate(bench, network, batches=1)
+    show(bench, network.train(), lambda images: network(images, top))
 
     def loss(logits: Tensor, batch: Batch) -> Tensor:
         return functional.cross_entropy(logits, batch.labels)
@@ -56,19 +56,73 @@ def train_backbone(bench: Bench, out: Path) -> Trained:
         schedule=bench.schedule,
         nesterov=bench.config.nesterov,
     )
-    return carry_out(bench, "backbone", stage, network.train(), path)
+    return carry_out(bench, "backbone", stage, network, path)
+
+
+def train_supernet(bench: Bench, out: Path) -> Trained:
+    """The network at choices drawn anew for every block and step, before any gate chooses.
+
+    So all precisions are trained, and with them what follows each of them, at the price of one
+    branch (single-path training of a supernet, Guo et al., ECCV 2020). Without such a stage, the
+    backbone.
+    """
+    backbone = train_backbone(bench, out)
+    steps, epoch_steps = bench.length("supernet")
+    path = out / "supernet.safetensors"
+    if not steps:
+        return backbone
+    if done := finished(bench, "supernet", "supernet", path):
+        return done
+    network = copy.deepcopy(backbone.network)
+    network.inherit()
+    network.normalize_by_batch(True)
+    calibrate(bench, network)
+    loss = task_loss(bench, backbone.network)
+    run = [network.uniform(choice) for choice in network.choices if not choice.is_skip]
+    full = network.uniform(highest(network.choices))
+    known_cost = bench.cost.of_choices(full[None].to(bench.device)).mean()
+
+    def step(batch: Batch) -> StepResult:
+        drawn = random_assignment(network, bench.generator("supernet", batch.number))
+        return StepResult(loss(network(batch.images, drawn).logits, batch), known_cost)
+
+    def validate() -> Validation:
+        seen = [bench.validate(network, assignment) for assignment in run]
+        return Validation(sum(v.accuracy for v in seen) / len(seen), float(known_cost))
+
+    stage = Stage(
+        "supernet",
+        steps,
+        epoch_steps,
+        weight_groups(network, bench.config.supernet_lr, bench.config),
+        step,
+        validate,
+        lambda history: history[-1],
+        schedule=bench.schedule,
+        nesterov=bench.config.nesterov,
+    )
+    return carry_out(bench, "supernet", stage, network.train(), path)
+
+
+def random_assignment(network: DynamicNetwork, generator: torch.Generator) -> Tensor:
+    """Choices [units], each as likely as every other that its unit offers."""
+    return torch.multinomial(network.offered.cpu().float(), 1, generator=generator).squeeze(1)
 
 
 def train_gates(bench: Bench, out: Path) -> Trained:
-    """Stage 2: gates that ask for the highest precision, on a frozen backbone."""
+    """Stage 2: gates that ask for the highest precision, on a frozen network."""
     path = out / "gates.safetensors"
     if done := finished(bench, "gates", "gates", path):
         return done
-    network = train_backbone(bench, out).network
+    network = train_supernet(bench, out).network
     top = highest(network.choices)
     full = network.uniform(top)
     network.normalize_by_batch(True)
-    show_gates(bench, network.train(), full)
+
+    def watch(images: Tensor, price: Tensor | None) -> Tensor:
+        return network.watch(images, full, price=price if bench.knob else None)
+
+    show(bench, network.train(), lambda images: watch(images, images.new_full((len(images),), 0.5)))
     if bench.config.gate_start == "biased":
         network.gate.prefer(network.choices.index(top), MARGIN)
         return untrained(bench, network)
@@ -79,8 +133,7 @@ def train_gates(bench: Bench, out: Path) -> Trained:
         strength = bench.config.beta * bench.batch * len(network.units)
 
     def step(batch: Batch) -> StepResult:
-        price = prices(batch) if bench.knob else None
-        cost = bench.cost(network.watch(batch.images, full, price=price)).mean()
+        cost = bench.cost(watch(batch.images, prices(batch))).mean()
         return StepResult(-strength * cost, cost)
 
     stage = Stage(
@@ -116,7 +169,11 @@ def asked(bench: Bench, network: DynamicNetwork, full: Tensor) -> float:
 def train_fixed(
     bench: Bench, choice: Precision | str | int | Sequence[Precision | str | int], out: Path
 ) -> Trained:
-    """The backbone trained on at choices that are the same for all inputs."""
+    """The backbone trained on at choices that are the same for all inputs.
+
+    It has as many steps as the supernet and stage 3 together, and batch norms by the batch: the
+    usual training for its precision. Without a supernet it has the norms of stage 3.
+    """
     backbone = train_backbone(bench, out)
     network = copy.deepcopy(backbone.network)
     if isinstance(choice, Precision | str | int):
@@ -128,13 +185,20 @@ def train_fixed(
     path = out / f"static-{name}.safetensors"
     if done := finished(bench, "static", f"static {name}", path):
         return done
-    open_all_widths(bench, network)
-    steps, epoch_steps = bench.length("joint")
+    lr = bench.config.joint_lr
+    if bench.length("supernet").steps:
+        network.inherit()
+        network.normalize_by_batch(True)
+        calibrate(bench, network, batches=1)
+        lr = bench.config.supernet_lr
+    else:
+        open_all_widths(bench, network)
+    steps, epoch_steps = bench.length("static")
     stage = Stage(
         f"static {name}",
         steps,
         epoch_steps,
-        weight_groups(network, bench.config.joint_lr, bench.config),
+        weight_groups(network, lr, bench.config),
         static_step(bench, network, assignment, task_loss(bench, backbone.network)),
         lambda: bench.validate(network, assignment),
         lambda history: latest_of_the_best(history, len(bench.judge)),
@@ -148,29 +212,33 @@ def open_all_widths(bench: Bench, network: DynamicNetwork) -> None:
     """Make a network whose highest precision is trained ready to train at any."""
     network.inherit()
     network.normalize_by_batch(True)
-    if bench.config.norm == "running":
-        calibrate(bench, network)
-        network.normalize_by_batch(False)
+    running = bench.config.norm == "running"
+    calibrate(bench, network, CALIBRATION_BATCHES if running else 1)
+    network.normalize_by_batch(not running)
 
 
 def calibrate(bench: Bench, network: DynamicNetwork, batches: int = CALIBRATION_BATCHES) -> None:
-    """Show all precisions the same training images, for their ranges and batch norms.
+    """Show all precisions the same training images, for their ranges and batch norms."""
+    images = [calibration_images(bench, number) for number in range(batches)]
+    with alone():
+        network.calibrate(images)
+
+
+def show(bench: Bench, network: DynamicNetwork, run: Callable[[Tensor], object]) -> None:
+    """Show what is about to train a first batch, for its ranges.
 
     What has seen nothing yet goes by the tensor at hand, of which a process may have but a part:
-    so every process shows them all of it, by itself.
+    so every process shows all of it, by itself.
     """
-    stream = bench.stream("calibration", CALIBRATION_IMAGES)
+    images = calibration_images(bench, 0)
     with alone():
-        network.calibrate([stream.batch(step)[0] for step in range(batches)])
-
-
-def show_gates(bench: Bench, network: DynamicNetwork, full: Tensor) -> None:
-    """Show the gates a batch of training images, for the ranges of their inputs."""
-    images, _ = bench.stream("calibration", CALIBRATION_IMAGES).batch(0)
-    price = images.new_full((len(images),), 0.5) if bench.knob else None
-    with alone():
-        network.watch(images, full, price=price)
+        run(images)
         network.commit(len(images))
+
+
+def calibration_images(bench: Bench, number: int) -> Tensor:
+    """Some training images [N, C, H, W] to start statistics from."""
+    return bench.stream("calibration", CALIBRATION_IMAGES).batch(number)[0]
 
 
 def static_step(
