@@ -35,6 +35,7 @@ from dfs_hw.baselines.measurement import (
     correlation,
     deciding_units,
     losses,
+    measure,
 )
 from dfs_hw.baselines.picture import draw
 from dfs_hw.baselines.study import FAMILIES, Study
@@ -50,20 +51,21 @@ CONFIG = TrainConfig(
     choices="skip,2,8",
     budget="0.95",
     backbone_epochs=1,
+    supernet_epochs=1,
     joint_epochs=1,
 )
 STUDY = Study(
     CONFIG,
     seeds=(0, 1),
-    families=("static", "best-static", "dfs", "skipnet", "knob"),
+    families=("static", "best-static", "dfs", "knob"),
     points=(),
     prices=(0.0, 0.5, 1.0),
     shuffles=2,
 )
 AS_WORDS = [
-    *("compare", "--network", "resnet8", "--set", "widths=4,8,8", "--choices", "skip,2,8"),
-    *("--budget", "0.95", "--epochs", "1", "--seeds", "0,1", "--points", "", "--shuffles", "2"),
-    *("--contenders", ",".join(STUDY.families), "--quiet"),
+    *("compare", "--network", "resnet8", "--choices", "skip,2,8", "--budget", "0.95"),
+    *("--set", "widths=4,8,8", "--set", "supernet_epochs=1", "--epochs", "1", "--seeds", "0,1"),
+    *("--contenders", ",".join(STUDY.families), "--points", "", "--shuffles", "2", "--quiet"),
 ]
 
 
@@ -78,13 +80,13 @@ def findings(folder: Path) -> Findings:
 
 
 @pytest.fixture(scope="module")
-def benches() -> Benches:
-    return Benches()
+def benches() -> dict[int, Benches]:
+    return {seed: Benches() for seed in STUDY.seeds}
 
 
-def bench_of(benches: Benches, findings: Findings, record: Record) -> Bench:
+def bench_of(benches: dict[int, Benches], findings: Findings, record: Record) -> Bench:
     config = findings.contender(record.contender).config
-    return benches.of(replace(config, seed=record.seed))
+    return benches[record.seed].of(replace(config, seed=record.seed))
 
 
 def adaptive(findings: Findings, variant: str) -> Iterator[Record]:
@@ -109,7 +111,7 @@ def simulated(bench: Bench, choices: str) -> tuple[float, float, float]:
 
 def test_every_contender_has_every_record_of_every_seed(findings: Findings) -> None:
     names = [one.name for one in findings.line_up.contenders]
-    assert names == ["static-2", "static-8", "best-static", "dfs", "skipnet", "knob"]
+    assert names == ["static-2", "static-8", "best-static", "dfs", "knob"]
     for one in findings.line_up.contenders:
         variants = [
             (record.seed, record.variant)
@@ -126,20 +128,20 @@ def test_every_contender_has_every_record_of_every_seed(findings: Findings) -> N
 
 def test_shuffled_decisions_cost_exactly_what_the_true_ones_do(findings: Findings) -> None:
     pairs = list(zip(adaptive(findings, AS_TRAINED), adaptive(findings, SHUFFLED), strict=True))
-    assert len(pairs) == 6
+    assert len(pairs) == 4
     for true, shuffled in pairs:
         assert costs(shuffled) == costs(true)
         assert shuffled.vectors == true.vectors
 
 
 def test_frozen_and_static_networks_cost_exactly_what_simulate_says(
-    findings: Findings, benches: Benches
+    findings: Findings, benches: dict[int, Benches]
 ) -> None:
     bare = [record for record in findings.records if record.variant == FROZEN]
     bare += [
         record for record in findings.records if not findings.contender(record.contender).adaptive
     ]
-    assert len(bare) == 12
+    assert len(bare) == 10
     for record in bare:
         bench = bench_of(benches, findings, record)
         assert (record.energy_j, record.latency_s, record.bitops) == simulated(bench, record.fixed)
@@ -157,7 +159,7 @@ def test_gates_that_are_paid_make_the_only_difference_between_frozen_networks(
 
 
 def test_adaptive_figures_are_those_of_the_trace_replayed(
-    findings: Findings, benches: Benches, folder: Path
+    findings: Findings, benches: dict[int, Benches], folder: Path
 ) -> None:
     for record in adaptive(findings, AS_TRAINED):
         trace = GateTrace.read(folder / f"seed{record.seed}" / record.contender / "test.parquet")
@@ -168,7 +170,9 @@ def test_adaptive_figures_are_those_of_the_trace_replayed(
         assert record.vectors == len({tuple(row) for row in trace.choices.tolist()})
 
 
-def test_all_are_trained_for_the_same_joules(findings: Findings, benches: Benches) -> None:
+def test_all_are_trained_for_the_same_joules(
+    findings: Findings, benches: dict[int, Benches]
+) -> None:
     budget = findings.line_up.budget
     for record in findings.records:
         bench = bench_of(benches, findings, record)
@@ -218,14 +222,14 @@ def test_tables_hold_the_means_and_deviations_of_the_records(
             values = [float(line[name]) for line in group]
             assert row["figures"][name]["mean"] == pytest.approx(fmean(values), rel=1e-12)
             assert row["figures"][name]["deviation"] == pytest.approx(stdev(values), abs=1e-15)
-    cells = [row for row in findings.table() if row[0] == "DFS"][0]
+    cells = next(row for row in findings.table() if row[0] == "DFS")
     own = [r for r in findings.records if (r.contender, r.variant) == ("dfs", AS_TRAINED)]
     assert cells[1].startswith(f"{100 * fmean(record.accuracy for record in own):.1f} ±")
     assert cells[2].startswith(f"{1e6 * fmean(record.energy_j for record in own):.2f} ±")
 
 
 def test_differences_are_paired_by_seed(findings: Findings) -> None:
-    assert [verdict.contender for verdict in findings.verdicts] == ["dfs", "skipnet", "knob"]
+    assert [verdict.contender for verdict in findings.verdicts] == ["dfs", "knob"]
     for verdict in findings.verdicts:
         accuracy = {
             (r.contender, r.variant, r.seed): r.accuracy
@@ -276,7 +280,7 @@ def test_the_picture_shows_everyone_and_the_budget(findings: Findings, folder: P
         assert accuracy is not None
         if row.variant in (AS_TRAINED, FROZEN, SHUFFLED):
             assert (energy.mean * 1e6, accuracy.mean * 100) in points
-    budget = [line for line in axes.lines if line.get_label() == "budget"][0]
+    budget = next(line for line in axes.lines if line.get_label() == "budget")
     assert budget.get_xdata()[0] == findings.line_up.budget * 1e6
 
 
@@ -304,7 +308,7 @@ def test_the_command_goes_on_and_repeats_nothing(
 
 
 def test_what_is_lost_is_made_again_and_only_that(
-    findings: Findings, folder: Path, tmp_path: Path
+    findings: Findings, benches: dict[int, Benches], folder: Path, tmp_path: Path
 ) -> None:
     one = findings.contender("dfs")
     part = tmp_path / "seed0"
@@ -312,8 +316,8 @@ def test_what_is_lost_is_made_again_and_only_that(
         (part / name).mkdir(parents=True)
     for name in ("static-2/backbone.safetensors", "dfs/gates.safetensors"):
         (part / name).write_bytes((folder / "seed0" / name).read_bytes())
-    again = ready(one, 0, findings.line_up, Benches(), tmp_path).trained
-    first = ready(one, 0, findings.line_up, Benches(), folder).trained
+    again = ready(one, 0, findings.line_up, benches[0], tmp_path).trained
+    first = ready(one, 0, findings.line_up, benches[0], folder).trained
     assert again.history == first.history
     for name in ("static-2/backbone.safetensors", "dfs/gates.safetensors"):
         assert (part / name).read_bytes() == (folder / "seed0" / name).read_bytes()
@@ -326,18 +330,24 @@ def test_what_is_lost_is_made_again_and_only_that(
         ("dfs/test.json", "[]", "test.json is damaged"),
         ("best-static/assignment.json", '{"result": []}', "assignment.json is damaged"),
         ("dfs/network.safetensors", "short", "network.safetensors is damaged"),
-        ("static-2/backbone.safetensors", "short", "backbone.safetensors is damaged"),
+        ("static-2/static-2.safetensors", "short", "static-2.safetensors is damaged"),
     ],
 )
 def test_a_broken_file_is_named(
-    findings: Findings, folder: Path, name: str, content: str, said: str
+    findings: Findings,
+    benches: dict[int, Benches],
+    folder: Path,
+    name: str,
+    content: str,
+    said: str,
 ) -> None:
     path = folder / "seed0" / name
+    one = findings.contender(path.parent.name)
     whole = path.read_bytes()
     path.write_text(content)
     try:
         with pytest.raises(InputError, match=said):
-            compare(STUDY, folder, progress=False)
+            measure(ready(one, 0, findings.line_up, benches[0], folder), STUDY)
     finally:
         path.write_bytes(whole)
 
@@ -419,9 +429,9 @@ def test_correlation_is_of_ranks() -> None:
 
 
 def test_difficulty_without_severity_is_the_loss_at_the_highest_precision(
-    benches: Benches,
+    benches: dict[int, Benches],
 ) -> None:
-    bench = benches.of(replace(CONFIG, seed=0))
+    bench = benches[0].of(CONFIG)
     test = bench.splits.test.subset(torch.arange(7))
     network = bench.network()
     network.calibrate([test.normalized(test.pixels)])
@@ -544,7 +554,7 @@ def test_the_command_asks_for_what_a_study_does_by_default() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--seeds", "0,x"), "--seeds takes numbers, commas between them, not '0,x'"),
+        (("--seeds", "0,x"), "--seeds takes numbers with commas between them, got '0,x'"),
         (("--contenders", "haq"), "no contender is called 'haq'"),
         (("--metric", "paper"), "not in paper"),
     ],

@@ -1,6 +1,8 @@
 import copy
 import importlib
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -320,6 +322,20 @@ def test_models_can_be_known_by_name() -> None:
     assert network.units == again.units
     with pytest.raises(InputError, match="'mine'"):
         build_network("mine", "skip,8", 7)
+
+
+def test_the_examples_of_the_document_run() -> None:
+    pytest.importorskip("transformers")
+    text = (Path(__file__).parents[1] / "docs" / "bring_your_own.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict[str, Any] = {}
+    try:
+        for block in (block for block in blocks if "dfs_hw.train(" not in block):
+            exec("import dfs_hw\n" + block, names)
+    finally:
+        NETWORKS.pop("hf-resnet", None)
+    assert len(names["by_path"].units) == 1
+    assert names["network"].name == "hf-resnet"
 
 
 # --- What it refuses --------------------------------------------------------------------------

@@ -398,6 +398,15 @@ def test_calibrating_prepares_every_precision(batch: Tensor) -> None:
 
 
 @torch.no_grad()
+def test_calibrating_prepares_gates_too_with_a_knob_at_a_middle_price(batch: Tensor) -> None:
+    network = trained(knob=True)
+    price = torch.full((len(batch),), 0.9)
+    assert network(batch, price=price).gates.isfinite().all()
+    with pytest.raises(InputError, match="price"):
+        network(batch)
+
+
+@torch.no_grad()
 def test_a_shift_of_the_logits_rules_a_choice_out(batch: Tensor) -> None:
     network = trained()
     common = int(network(batch).choices[:, 2].mode().values)

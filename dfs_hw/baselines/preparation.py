@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,9 +19,10 @@ from dfs_hw.networks import DynamicNetwork
 from dfs_hw.training.bench import Bench
 from dfs_hw.training.joint import train_joint
 from dfs_hw.training.results import Trained
-from dfs_hw.training.stages import calibrate, train_backbone, train_fixed
+from dfs_hw.training.stages import calibrate, train_fixed, train_supernet
 
-BACKBONE, GATES = "backbone.safetensors", "gates.safetensors"
+SHARED = ("backbone.safetensors", "supernet.safetensors", "gates.safetensors")
+"""What contenders that start from the same network have in common, in the order of training."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ def prepare(
         bench: of the contender's configuration and a seed.
         folder: for everything it leaves.
         relatives: folders of contenders that start from the same network: this one goes on from
-            their backbone, and from their gates of stage 2, where it has none of its own.
+            their backbone, supernet and gates of stage 2, where it has none of its own.
     """
-    for name in (BACKBONE, GATES) if contender.adaptive else (BACKBONE,):
+    for name in SHARED[: 3 if contender.adaptive else 1 if contender.choice else 2]:
         _borrow(name, folder, relatives)
     if contender.adaptive:
         return Ready(contender, folder, bench, train_joint(bench, folder))
@@ -67,16 +67,16 @@ def prepare(
 def best_per_block(bench: Bench, folder: Path) -> tuple[Precision, ...]:
     """The choice of each block that loses least within the budget, the same for all inputs.
 
-    What a choice loses is measured on the validation split, in the backbone after its widths have
-    seen some training images, but have not been trained.
+    What a choice loses is measured on the validation split, in the supernet, which has trained all
+    choices; where training has none, in the backbone after its widths have seen training images.
     """
-    backbone = train_backbone(bench, folder)
-    network = copy.deepcopy(backbone.network)
+    network = train_supernet(bench, folder).network
 
     def search() -> list[str]:
-        network.inherit()
-        network.normalize_by_batch(True)
-        calibrate(bench, network)
+        if not bench.length("supernet").steps:
+            network.inherit()
+            network.normalize_by_batch(True)
+            calibrate(bench, network)
         losses = sensitivity(network, bench.splits.validation, progress=bench.progress)
         found = best_assignment(
             bench.table,
@@ -88,7 +88,7 @@ def best_per_block(bench: Bench, folder: Path) -> tuple[Precision, ...]:
         return [str(bench.table.choices[choice]) for choice in found.choices]
 
     made_from = {
-        "backbone": digest(backbone.network),
+        "network": digest(network),
         "start": bench.fingerprint,
         "cost_table": bench.table.key,
         "budget": bench.config.budget,
