@@ -3,8 +3,8 @@
 A step is a forward pass, the loss with its cost term, and the backward pass. The plain code
 (`tests/dfs_reference.py`) runs every branch for every input and adds them up by a mask; so does the
 network's own step with ``branches="all"``, which makes no host wait for its device. The
-chosen-branch step runs the others without a graph, and gives the same gradients. Random gates make
-all choices about equally often.
+chosen-branch step runs the others without a graph, and gives the same gradients. With forced
+choices they do not run at all, and gates learn nothing. Random gates make all choices.
 
 Before anything is timed, outputs and gradients are compared in double precision, on some of the
 images: in single precision rounding turns a last bit into a level now and then, and later decisions
@@ -70,7 +70,8 @@ def main() -> None:
     )
     plain = reference_of(paper)
     plain.normalize_by_batch(False)
-    compare(paper, plain, images[:COMPARED], labels[:COMPARED])
+    compare_with_plain(paper, plain, images[:COMPARED], labels[:COMPARED])
+    compare_with_all(modern, images[:COMPARED], labels[:COMPARED])
     chosen = step(paper, "chosen", images, labels)
     if options.profile:
         return show_profile(chosen)
@@ -78,8 +79,10 @@ def main() -> None:
         "paper, plain code": plain_step(plain, images, labels),
         "paper, all branches": step(paper, "all", images, labels),
         "paper, chosen branches": chosen,
+        "paper, forced choices": forced_step(paper, images, labels),
         "modern, all branches": step(modern, "all", images, labels),
         "modern, chosen branches": step(modern, "chosen", images, labels),
+        "modern, forced choices": forced_step(modern, images, labels),
         "paper by batch, plain code": plain_step(by_batch(plain), images, labels),
         "paper by batch, all branches": step(by_batch(paper), "all", images, labels),
         "data loading": loading(options.batch),
@@ -144,6 +147,19 @@ def step(network: DynamicNetwork, branches: str, images: Tensor, labels: Tensor)
     return work
 
 
+def forced_step(network: DynamicNetwork, images: Tensor, labels: Tensor) -> Work:
+    """The same choices without gates, which then learn nothing: as fast as a step could be."""
+    with torch.no_grad():
+        choices = network(images).choices
+
+    def work() -> None:
+        network.zero_grad()
+        functional.cross_entropy(network(images, choices).logits, labels).backward()
+        network.commit(len(images))
+
+    return work
+
+
 def plain_step(reference: dfs_reference.DFS, images: Tensor, labels: Tensor) -> Work:
     def work() -> None:
         reference.zero_grad()
@@ -163,21 +179,40 @@ def loading(batch: int) -> Work:
     return lambda: stream.batch(next(steps))
 
 
-def compare(
+def compare_with_plain(
     network: DynamicNetwork, plain: dfs_reference.DFS, images: Tensor, labels: Tensor
 ) -> None:
     """Stop unless the chosen-branch step and the plain code agree, in double precision."""
     network, plain = copy.deepcopy(network).double(), copy.deepcopy(plain).double()
-    network.branches = "chosen"
     loss, logits = loss_of(network, images.double(), labels)
     loss.backward()
-    result = dfs_reference.loss(theirs := plain(images.double()), labels, 100 * TARGET)
-    result.backward()
-    outputs = apart(logits, theirs.logits)
-    worst = max(apart(ours, other) for _, ours, other in gradients(network, plain))
+    theirs = plain(images.double())
+    dfs_reference.loss(theirs, labels, 100 * TARGET).backward()
+    pairs = [(ours, other) for _, ours, other in gradients(network, plain)]
+    require_same("paper", len(images), logits, theirs.logits, pairs)
+
+
+def compare_with_all(network: DynamicNetwork, images: Tensor, labels: Tensor) -> None:
+    """Stop unless the chosen-branch step agrees with that of all branches, in double precision."""
+    chosen, everything = copy.deepcopy(network).double(), copy.deepcopy(network).double()
+    everything.branches = "all"
+    logits = []
+    for each in (chosen, everything):
+        loss, outputs = loss_of(each, images.double(), labels)
+        loss.backward()
+        logits.append(outputs)
+    both = zip(chosen.parameters(), everything.parameters(), strict=True)
+    pairs = [(a.grad, b.grad) for a, b in both if a.grad is not None and b.grad is not None]
+    require_same("modern", len(images), *logits, pairs)
+
+
+def require_same(
+    what: str, inputs: int, ours: Tensor, theirs: Tensor, grads: list[tuple[Tensor, Tensor]]
+) -> None:
+    outputs, worst = apart(ours, theirs), max(apart(*pair) for pair in grads)
     print(
-        f"{len(images)} images in double precision: outputs differ by {outputs:.0e}, gradients by "
-        f"{worst:.0e} of the largest value"
+        f"{what}: for {inputs} images in double precision, outputs differ by {outputs:.0e} and "
+        f"gradients by {worst:.0e} of the largest value"
     )
     assert outputs <= OUTPUTS
     assert worst <= GRADIENTS

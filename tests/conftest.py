@@ -1,6 +1,7 @@
-"""Tests keep their cost tables to themselves."""
+"""Tests keep their cost tables to themselves, and hear Ctrl-C."""
 
 import os
+import signal
 import tempfile
 
 import pytest
@@ -11,3 +12,5 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="dfs-hw-cache-")
     os.environ["DFS_HW_CACHE"] = folder.name
     config.add_cleanup(folder.cleanup)
+    # A shell that runs the tests in the background has them ignore what some of them send.
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -275,7 +275,8 @@ def test_bad_input_ends_in_one_sentence(
 TINY_TRAINING = (
     *("--network", "resnet8", "--choices", "skip,2,8", "--budget", "0.9", "--quiet"),
     *("--set", "widths=4,8,8", "--set", "batch=16", "--set", "joint_lr=0.01"),
-    *("--set", "backbone_steps=2", "--set", "gate_steps=1", "--set", "joint_steps=1"),
+    *("--set", "backbone_steps=2", "--set", "supernet_steps=2"),
+    *("--set", "gate_steps=1", "--set", "joint_steps=1"),
 )
 
 
@@ -298,5 +299,5 @@ def test_several_processes_train_one_network(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("the budget of 90.0%") == 1
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        *("backbone.safetensors", "gates.safetensors", "network.safetensors")
+        f"{stage}.safetensors" for stage in ("backbone", "supernet", "gates", "network")
     }

@@ -31,8 +31,8 @@ CONFIG = TrainConfig(
     choices="skip,2,4/8,8",
     budget="0.8",
     backbone_epochs=1,
+    supernet_epochs=1,
     joint_epochs=1,
-    joint_lr=0.01,
     seed=3,
 )
 

@@ -27,6 +27,7 @@ TINY = TrainConfig(
     choices="skip,2,8",
     budget="0.9",
     backbone_epochs=2,
+    supernet_epochs=1,
     gate_epochs=1,
     joint_epochs=1,
     joint_lr=0.01,
@@ -35,6 +36,7 @@ TINY = TrainConfig(
 QUICK = replace(
     TINY,
     backbone_steps=4,
+    supernet_steps=2,
     gate_steps=1,
     joint_steps=2,
     epoch_steps=(4, 1, 1),

@@ -34,10 +34,11 @@ def network(name: str, choices: str = CHOICES) -> DynamicNetwork:
 
 
 @cache
-def workload(name: str) -> Workload:
-    return workload_of(network(name))
+def workload(name: str, size: tuple[int, int] | None = None) -> Workload:
+    return workload_of(network(name), size)
 
 
+@cache
 def cifar_resnet38() -> Workload:
     return workload_of(build_network("resnet38", "skip,4,8", 10))
 
@@ -91,7 +92,7 @@ def test_macs_and_weights_at_full_size_are_those_published(
     build: Callable[[], nn.Module], gmacs: float, parameters: int
 ) -> None:
     model = build()
-    made = make_dynamic(model, "skip,4,8", image=(3, 64, 64))
+    made = make_dynamic(model, "skip,4,8", image=IMAGE)
     bare = workload_of(made, (224, 224)).without_gates()
     assert round(bare.macs / 1e9, 2) == gmacs
     others = sum(parameter.numel() for parameter in model.parameters() if parameter.ndim == 1)
@@ -103,7 +104,7 @@ def test_macs_and_weights_at_full_size_are_those_published(
 def test_macs_of_any_architecture_and_size_are_those_pytorch_counts(
     name: str, size: tuple[int, int]
 ) -> None:
-    bare = workload_of(network(name), size).without_gates()
+    bare = workload(name, size).without_gates()
     assert bare.macs == counted_macs(MODELS[name][0](), (3, *size))
 
 
@@ -130,7 +131,7 @@ def test_input_maps_are_those_in_memory_and_lines_that_no_window_reaches(
     name: str, size: tuple[int, int]
 ) -> None:
     read = read_sizes(MODELS[name][0](), size)
-    layers = {layer.name: layer for layer in workload_of(network(name), size).layers}
+    layers = {layer.name: layer for layer in workload(name, size).layers}
     for path, true in read.items():
         layer = layers[path]
         for stated, lines, step in zip(layer.in_size, true, layer.stride, strict=True):

@@ -66,7 +66,7 @@ Seed = Annotated[
     ),
 ]
 Epochs = Annotated[
-    int | None, typer.Option(help="Epochs of the backbone and of the joint stage, each.", min=1)
+    int | None, typer.Option(help="Epochs of backbone, supernet and joint stage, each.", min=1)
 ]
 Settings = Annotated[
     list[str] | None,
@@ -214,7 +214,8 @@ def _config(
     """The recipe for the data, changed by what was given on the command line."""
     changes = {name: value for name, value in given.items() if value is not None}
     if epochs is not None:
-        for stage in ("backbone", "joint"):
+        stages = ("backbone", "supernet", "joint") if style == "modern" else ("backbone", "joint")
+        for stage in stages:
             changes |= {f"{stage}_epochs": epochs, f"{stage}_steps": 0}
     changes |= dict(read_setting(text) for text in settings or [])
     return recipe(data, style, **changes)

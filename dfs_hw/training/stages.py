@@ -209,11 +209,13 @@ def train_fixed(
 
 
 def open_all_widths(bench: Bench, network: DynamicNetwork) -> None:
-    """Make a network whose highest precision is trained ready to train at any."""
-    network.inherit()
-    network.normalize_by_batch(True)
+    """Make a network ready for stage 3: what the supernet has trained of it stays as it is, and
+    where there was none, all precisions start from the highest."""
     running = bench.config.norm == "running"
-    calibrate(bench, network, CALIBRATION_BATCHES if running else 1)
+    if not bench.length("supernet").steps:
+        network.inherit()
+        network.normalize_by_batch(True)
+        calibrate(bench, network, CALIBRATION_BATCHES if running else 1)
     network.normalize_by_batch(not running)
 
 
