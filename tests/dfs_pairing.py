@@ -117,14 +117,6 @@ def adopt_statistics(network: DynamicNetwork, images: Tensor) -> None:
         norm.momentum = momentum
 
 
-def run_by_running_statistics(network: DynamicNetwork) -> None:
-    """Train with norms and ranges as they are in evaluation."""
-    network.normalize_by_batch(False)
-    for module in network.modules():
-        if isinstance(module, MinMaxActivations):
-            module.eval()
-
-
 @torch.no_grad()
 def spread_choices(network: DynamicNetwork, images: Tensor, seed: int = 0) -> None:
     """Give the recurrent gates random weights with which all choices occur in every unit.

@@ -43,6 +43,8 @@ def test_the_paper_is_followed_to_the_constant() -> None:
     assert not paper.first_block
     lengths = [paper.length(stage, pass_steps=351) for stage in ("backbone", "gate", "joint")]
     assert lengths == [(64_000, 500), (2_000, 390), (64_000, 390)]
+    assert paper.length("supernet", pass_steps=351).steps == 0
+    assert paper.length("static", pass_steps=351) == (64_000, 390)
     assert (paper.backbone_lr, paper.gate_lr, paper.joint_lr) == (0.1, 0.01, 0.01)
     assert (paper.schedule, paper.nesterov, paper.decay_all) == ("step", False, True)
     assert (paper.weight_decay, paper.batch) == (1e-4, 128)
@@ -89,6 +91,8 @@ def test_recipes_take_changes_and_refuse_unknown_ones() -> None:
         ({"batch": 0}, "batch must be at least 1, got 0"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"joint_epochs": 0}, "joint_epochs must be at least 1"),
+        ({"supernet_epochs": -1}, "supernet_epochs must be at least 0"),
+        ({"supernet_lr": 0.0}, "supernet_lr must be above 0"),
         ({"backbone_steps": -5}, "backbone_steps must be at least 0"),
         ({"weight_decay": -1.0}, "weight_decay must be at least 0"),
         ({"distill": float("nan")}, "distill must be at least 0, got nan"),

@@ -28,7 +28,7 @@ def test_activations_are_clipped_to_the_mean_extremes_of_the_batch() -> None:
 
 @pytest.mark.parametrize(
     ("known", "second"),
-    [((), (0.1, 1.3)), (("inverted-ema",), (0.9, 3.7))],  # from (0, 1) and a batch of (1, 4)
+    [((), (0.1, 1.3)), (("inverted-ema",), (0.99, 3.97))],  # from (0, 1) and a batch of (1, 4)
 )
 def test_one_range_follows_all_widths(known: tuple[str, ...], second: tuple[float, float]) -> None:
     quantizer = family("minmax", frozenset(known)).activations((2, 8), False)
@@ -40,8 +40,19 @@ def test_one_range_follows_all_widths(known: tuple[str, ...], second: tuple[floa
     assert quantizer.range.tolist() == [[0, 1]]
     quantizer(torch.tensor([[0.0, 1.0], [2.0, 7.0]]), 0)
     quantizer(torch.tensor([[0.0, 1.0], [2.0, 7.0]]), 1)
-    commit(quantizer, 2)  # both widths saw all inputs: one step, not two
+    commit(quantizer, 2)  # both widths saw all inputs: one step, and two in the release
     assert quantizer.range[0].tolist() == pytest.approx(second)
+
+
+def test_training_by_running_ranges_does_not_depend_on_the_batch() -> None:
+    quantizer = MinMaxActivations((2,), False)
+    quantizer.by_batch = False
+    first, second = torch.tensor([[0.0, 3.0]]), torch.tensor([[2.0, 9.0]])
+    assert quantizer(first, 0)[0].tolist() == [[0, 3]]  # nothing is known yet
+    commit(quantizer, 1)
+    assert quantizer(second, 0)[0].tolist() == [[2, 3]]
+    commit(quantizer, 1)
+    assert quantizer.range[0].tolist() == pytest.approx([0.2, 3.6])  # it is noted all the same
 
 
 def test_ranges_that_were_never_trained_shrink_activations_to_nothing() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_train import QUICK, bench, mine
+from test_train import DFS_STAGES, QUICK, bench, mine
 from torch.nn import functional
 from waiting import NoWaiting
 
@@ -121,7 +121,7 @@ def test_each_input_pays_its_own_price() -> None:
 
 @pytest.mark.parametrize("norm", ["running", "batch"])
 def test_a_step_is_what_its_parts_add_up_to(norm: str) -> None:
-    this = bench(replace(QUICK, norm=norm, budget="0.95", beta=0.4))
+    this = bench(replace(DFS_STAGES, norm=norm, budget="0.95", beta=0.4))
     network = this.network()
     open_all_widths(this, network)
     network.train()
@@ -139,7 +139,7 @@ def test_a_step_is_what_its_parts_add_up_to(norm: str) -> None:
 
 
 def test_gumbel_noise_is_drawn_for_four_fifths_of_the_stage() -> None:
-    this = bench(replace(QUICK, estimator="gumbel"))
+    this = bench(replace(DFS_STAGES, estimator="gumbel"))
     network = this.network()
     open_all_widths(this, network)
     step = joint_step(this, network.train(), task_loss(this, network), controller_of(this))
@@ -155,7 +155,7 @@ def test_gumbel_noise_is_drawn_for_four_fifths_of_the_stage() -> None:
 
 @pytest.mark.parametrize("change", [{}, {"estimator": "gumbel", "distill": 1.0}, {"knob": True}])
 def test_a_step_waits_for_no_device(change: dict[str, object]) -> None:
-    this = bench(replace(QUICK, **change))
+    this = bench(replace(DFS_STAGES, **change))
     network = this.network()
     open_all_widths(this, network)
     assert network.branches == "all"

@@ -19,7 +19,12 @@ from dfs_hw.training.bench import Bench
 from dfs_hw.training.config import TrainConfig
 from dfs_hw.training.results import Trained, relevant
 from dfs_hw.training.run import train, train_static
-from dfs_hw.training.stages import open_all_widths, train_gates
+from dfs_hw.training.stages import (
+    open_all_widths,
+    random_assignment,
+    train_gates,
+    train_supernet,
+)
 
 TINY = TrainConfig(
     network="resnet8",
@@ -45,6 +50,7 @@ QUICK = replace(
     batch=16,
 )
 """Too short to learn anything."""
+DFS_STAGES = replace(QUICK, supernet_steps=0, supernet_epochs=0)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -79,7 +85,7 @@ def test_equal_seeds_give_identical_networks_also_from_saved_stages(tmp_path: Pa
     config = replace(QUICK, norm="running", feasibility=True)
     first = train(config, tmp_path / "first", progress=False)
     (tmp_path / "second").mkdir()
-    for name in ("backbone.safetensors", "gates.safetensors"):
+    for name in ("backbone.safetensors", "supernet.safetensors", "gates.safetensors"):
         (tmp_path / "second" / name).write_bytes((tmp_path / "first" / name).read_bytes())
     for folder in ("second", "third"):
         again = train(config, tmp_path / folder, progress=False)
@@ -108,13 +114,14 @@ def test_a_finished_run_is_not_repeated(run: tuple[Trained, Path]) -> None:
         ({"gate_lr": 0.02}, {"joint", "gates"}),
         ({"metric": "bitops"}, {"joint", "gates", "static"}),
         ({"accelerator": "stripes"}, {"joint", "gates", "static"}),
-        ({"seed": 1}, {"joint", "gates", "static", "backbone"}),
-        ({"backbone_lr": 0.05}, {"joint", "gates", "static", "backbone"}),
+        ({"supernet_lr": 0.02}, {"joint", "gates", "static", "supernet"}),
+        ({"seed": 1}, {"joint", "gates", "static", "supernet", "backbone"}),
+        ({"backbone_lr": 0.05}, {"joint", "gates", "static", "supernet", "backbone"}),
     ],
 )
 def test_what_a_stage_depends_on(change: dict[str, Any], changed: set[str]) -> None:
     first, other = bench(QUICK), bench(replace(QUICK, **change))
-    kinds = ("backbone", "gates", "joint", "static")
+    kinds = ("backbone", "supernet", "gates", "joint", "static")
     assert {kind for kind in kinds if relevant(first, kind) != relevant(other, kind)} == changed
 
 
@@ -141,7 +148,7 @@ def test_gates_can_start_biased_instead(tmp_path: Path) -> None:
     this = bench(replace(QUICK, gate_start="biased"))
     network = train_gates(this, tmp_path).network
     assert (evaluate(network, this.splits.test).choices == network.uniform(8)).all()
-    assert [path.name for path in tmp_path.iterdir()] == ["backbone.safetensors"]
+    assert not (tmp_path / "gates.safetensors").exists()
 
 
 def test_the_network_learned_something(run: tuple[Trained, Path]) -> None:
@@ -187,7 +194,7 @@ def test_the_backbone_itself_is_not_trained_further(tmp_path: Path) -> None:
 
 
 def test_running_statistics_start_from_images_at_every_width() -> None:
-    this = bench(replace(QUICK, norm="running"))
+    this = bench(replace(DFS_STAGES, norm="running"))
     network = this.network()
     open_all_widths(this, network)
     norms = [module for module in network.modules() if isinstance(module, PrecisionNorm)]
@@ -201,13 +208,51 @@ def test_running_statistics_start_from_images_at_every_width() -> None:
         assert not torch.equal(norm.mean[0], norm.mean[1])  # what 2 and 8 bits see differs
 
 
-def test_by_batch_norms_start_as_the_backbone_left_them() -> None:
-    this = bench(QUICK)
+def test_batch_norm_in_stage_3_goes_by_the_batch_if_that_is_wanted() -> None:
+    this = bench(DFS_STAGES)
     network = this.network()
     open_all_widths(this, network)
     norms = [module for module in network.modules() if isinstance(module, PrecisionNorm)]
     assert all(norm.by_batch for norm in norms)
     assert network.branches == "all"
+
+
+def test_choices_of_the_supernet_are_drawn_from_what_units_offer() -> None:
+    network = bench().network()
+    network.offered[0, 1] = False
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.stack([random_assignment(network, generator) for _ in range(600)])
+    shares = torch.nn.functional.one_hot(drawn, 3).double().mean(0)
+    assert shares[0, 1] == 0
+    # A share p of n draws has a deviation of sqrt(p (1 - p) / n), here 0.02.
+    wanted = torch.tensor([[1 / 2, 0, 1 / 2], [1 / 3, 1 / 3, 1 / 3]])
+    assert (shares - wanted).abs().max() < 4 * 0.0205
+
+
+def test_the_supernet_trains_norms_of_every_width_and_stage_3_starts_from_them(
+    tmp_path: Path,
+) -> None:
+    this = bench(replace(QUICK, supernet_steps=6, norm="running"))
+    network = train_supernet(this, tmp_path).network
+    norms = [
+        module
+        for unit in network.blocks
+        for module in unit.modules()
+        if isinstance(module, PrecisionNorm)
+    ]
+    trained = [(norm.weight.detach().clone(), norm.mean.clone()) for norm in norms]
+    assert all(not torch.equal(weight[0], weight[1]) for weight, _ in trained)
+    open_all_widths(this, network)
+    for norm, (weight, mean) in zip(norms, trained, strict=True):
+        assert torch.equal(norm.weight, weight)
+        assert torch.equal(norm.mean, mean)
+        assert not norm.by_batch
+
+
+def test_baselines_have_as_many_steps_as_supernet_and_stage_3() -> None:
+    config = replace(TINY, supernet_epochs=3, joint_epochs=4)
+    assert config.length("static", 17) == (7 * 17, 17)
+    assert DFS_STAGES.length("static", 17) == DFS_STAGES.length("joint", 17)
 
 
 def test_divergence_is_reported_and_the_last_good_network_kept(tmp_path: Path) -> None:
@@ -216,7 +261,7 @@ def test_divergence_is_reported_and_the_last_good_network_kept(tmp_path: Path) -
     train_static(QUICK, 8, tmp_path, progress=False)
     kept = (tmp_path / "static-8.safetensors").read_bytes()
     with pytest.raises(DfsHwError, match=r"not finite|no longer finite"):
-        train_static(replace(QUICK, joint_lr=1e30), 8, tmp_path, progress=False)
+        train_static(replace(QUICK, supernet_lr=1e30), 8, tmp_path, progress=False)
     assert (tmp_path / "static-8.safetensors").read_bytes() == kept
 
 
@@ -259,10 +304,10 @@ def test_a_network_of_ones_own_is_trained_and_stays_as_it_was(tmp_path: Path) ->
 
 
 def test_a_trained_network_needs_no_backbone_stage(tmp_path: Path) -> None:
-    config = replace(QUICK, backbone_steps=0, backbone_epochs=0)
+    config = replace(QUICK, backbone_steps=0, backbone_epochs=0, norm="running")
     trained = train_static(config, 8, tmp_path, mine(), progress=False)
     assert {path.name for path in tmp_path.iterdir()} == {"static-8.safetensors"}
-    assert [epoch.number for epoch in trained.history] == [1, 2]
+    assert len(trained.history) == 4  # of supernet and stage 3 together
 
 
 def test_a_network_that_does_not_fit_the_images_is_refused(tmp_path: Path) -> None:

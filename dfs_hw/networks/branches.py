@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from accel_models.errors import InputError
 from accel_models.precision import Precision, highest
 from dfs_hw.quantize.layers import Dial
+from dfs_hw.quantize.rounding import at_least_float32
 
 
 class Conductor:
@@ -67,6 +68,7 @@ class GatedUnit(nn.Module):
         """Output of the whole batch for choice number `choice`; skipping runs no convolution but
         that of a shortcut, which has the highest precision then."""
         index = self.index_of[choice]
+        self.dial.skips = index is None
         if index is not None:
             self.dial.index = index
             return cast(Tensor, self.block(x))
@@ -138,7 +140,7 @@ class _GateGradient(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         (grad,), unit = grads, ctx.unit
         output, x = ctx.saved_tensors
-        per_choice = grad.new_zeros((len(x), len(ctx.counts)), dtype=torch.float32)
+        per_choice = at_least_float32(grad.new_zeros(len(x), len(ctx.counts)))
         stop = 0
         with torch.autocast(x.device.type, enabled=ctx.autocast):
             for choice, count in enumerate(ctx.counts):
@@ -169,4 +171,5 @@ def rows(x: Tensor, index: Tensor) -> Tensor:
 
 def _inner(first: Tensor, second: Tensor) -> Tensor:
     """Inner product of each input's tensors: [N, C, H, W] twice -> [N]."""
-    return (first * second).sum((1, 2, 3), dtype=torch.float32)
+    product = first * second
+    return product.sum((1, 2, 3), dtype=torch.promote_types(product.dtype, torch.float32))

@@ -21,6 +21,7 @@ from dfs_hw.gates import Gate, decide
 from dfs_hw.networks.branches import GatedUnit
 from dfs_hw.networks.design import Design
 from dfs_hw.quantize.layers import PrecisionNorm, QuantizedConv2d, QuantizedLinear
+from dfs_hw.quantize.minmax import MinMaxActivations
 from dfs_hw.quantize.observer import Observer
 
 Branches = Literal["chosen", "all"]
@@ -192,9 +193,10 @@ class DynamicNetwork(nn.Module):
             observer.pending.zero_()
 
     def normalize_by_batch(self, wanted: bool) -> None:
-        """Whether batch norms in training use the batch's statistics or their running ones."""
+        """Whether training normalises, and sets ranges, by the batch's statistics or by running
+        ones."""
         for module in self.modules():
-            if isinstance(module, PrecisionNorm):
+            if isinstance(module, PrecisionNorm | MinMaxActivations):
                 module.by_batch = wanted
         self.branches = "all" if wanted else "chosen"
 

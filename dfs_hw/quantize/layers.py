@@ -34,6 +34,8 @@ class Dial:
 
     def __init__(self, index: int = 0) -> None:
         self.index = index
+        self.skips = False
+        """Whether it is skipped, so that what runs is its shortcut alone."""
 
 
 class _QuantizedLayer(nn.Module):
@@ -196,7 +198,7 @@ class PrecisionNorm(Observer):
         precisions: number of precisions of the unit.
         dial: shared with the other layers of the unit.
         shared: one set of statistics for all precisions, each of which updates it in turn, as in
-            the released code of DFS.
+            the released code of DFS. There the shortcut of a skipped block comes before them.
     """
 
     mean: Tensor
@@ -206,7 +208,7 @@ class PrecisionNorm(Observer):
         self, norm: nn.BatchNorm2d, precisions: int, dial: Dial | None = None, shared: bool = False
     ) -> None:
         channels = norm.num_features
-        super().__init__(precisions, 1 + 2 * channels)
+        super().__init__(precisions + shared, 1 + 2 * channels)
         self.dial, self.shared, self.by_batch = dial or Dial(), shared, True
         self.momentum, self.eps = 0.1 if norm.momentum is None else norm.momentum, norm.eps
         rows = 1 if shared else precisions
@@ -258,6 +260,8 @@ class PrecisionNorm(Observer):
     def _note(self, index: int, x: Tensor, mean: Tensor, variance: Tensor) -> None:
         pixels = x.new_full((1,), x.shape[0] * x.shape[2] * x.shape[3], dtype=torch.float32)
         sums = torch.cat([pixels, pixels * mean, pixels * (variance + mean.square())])
+        if self.shared:
+            index = 0 if self.dial.skips else 1 + index
         self.observe(index, x.shape[0], sums)
 
     def absorb(self, pending: Tensor, share: Tensor) -> None:
@@ -282,4 +286,5 @@ class PrecisionNorm(Observer):
             tensor.copy_(tensor[min(index, len(tensor) - 1)].clone())
 
     def extra_repr(self) -> str:
-        return f"{self.weight.shape[1]}, precisions={len(self.pending)}, shared={self.shared}"
+        precisions = len(self.pending) - self.shared
+        return f"{self.weight.shape[1]}, precisions={precisions}, shared={self.shared}"

@@ -26,8 +26,8 @@ from dfs_hw.quantize.rounding import (
 FAULTS = {
     "stochastic-activations": "activations are rounded after adding noise of up to half a step, "
     "in training and in evaluation, which doubles the squared error",
-    "inverted-ema": "activation ranges keep 0.1 of the old value and take 0.9 of the new, "
-    "so they are practically those of the last batch",
+    "inverted-ema": "activation ranges keep 0.1 of the old value and take 0.9 of the new, at every "
+    "pass of every width, so they are practically those of the last batch at the last width",
     "untrained-ranges": "activation ranges start at zero, so evaluating before any quantised "
     "training shrinks all activations to about nothing",
 }
@@ -58,8 +58,9 @@ class MinMaxActivations(ActivationQuantizer):
 
     The range is the mean over a batch of each input's minimum and maximum, which clips outliers. In
     training the batch's own range is used; evaluation goes by its moving average, which all widths
-    share. Where widths saw the same inputs in one step, they move it once: the released code moves
-    it at every pass.
+    share. So does training that is not `by_batch`: there an input's result must not depend on the
+    others. Where widths saw the same inputs in one step, they move the average once: the released
+    code moves it at every pass.
 
     Args:
         bits: the widths, in the order of the layer's precisions.
@@ -75,8 +76,9 @@ class MinMaxActivations(ActivationQuantizer):
     ) -> None:
         super().__init__(len(bits), sums=2)
         self.levels = [Levels.unsigned(b) for b in bits]
+        self.by_batch = True
         self.stochastic = "stochastic-activations" in faults
-        self.momentum = 1 - EMA_MOMENTUM if "inverted-ema" in faults else EMA_MOMENTUM
+        self.inverted = "inverted-ema" in faults
         start = 0.0 if "untrained-ranges" in faults else math.nan
         self.register_buffer("range", torch.full((1, 2), start))
 
@@ -95,14 +97,19 @@ class MinMaxActivations(ActivationQuantizer):
         sums = torch.stack([low.sum(), high.sum()])
         if self.observing:
             self.observe(index, inputs, sums)
-        at_hand = sums / max(1, inputs)
+        at_hand, known = sums / max(1, inputs), self.range[0]
+        if not self.by_batch:
+            at_hand = torch.where(known.isnan(), at_hand, known)
         return at_hand[0], at_hand[1]
 
     def absorb(self, pending: Tensor, share: Tensor) -> None:
         """Move the range by a training step; see `Observer`."""
+        if self.inverted:
+            for row, seen in zip(means(pending).split(1), share.split(1), strict=True):
+                self.range.copy_(moving_average(self.range, row, seen, 1 - EMA_MOMENTUM))
+            return
         batch = means(pending.sum(0, keepdim=True))
-        seen = share.sum().clamp(max=1)[None]
-        self.range.copy_(moving_average(self.range, batch, seen, self.momentum))
+        self.range.copy_(moving_average(self.range, batch, share.sum().clamp(max=1)[None]))
 
 
 def round_between(
