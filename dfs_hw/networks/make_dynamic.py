@@ -58,21 +58,23 @@ def make_dynamic(
 
     Every convolution and linear layer is quantised, at the precision chosen for its block or, if
     it is in none, at the highest of the choices. A block can be skipped if its output has its
-    input's shape, or if it has a submodule called ``shortcut`` or ``downsample`` that makes it so;
-    other blocks are always run, at one of the precisions.
+    input's shape, or if one of `SHORTCUTS` makes it so; other blocks are always run, at one of the
+    precisions. The network is in float32 (use autocast for less), on the model's device, and in
+    training mode: its quantisers have seen nothing yet.
 
     Args:
         model: takes one batch of images, returns logits [N, classes] or an object that has them.
         choices: of every unit.
         image: channels, height and width of the images.
-        blocks: paths of the blocks to gate, in execution order, or their class; by default all of
-            the classes in `RESIDUAL_BLOCKS` but for the first (see `Design.first_block`).
+        blocks: path or paths of the blocks to gate, or their class; by default the classes in
+            `RESIDUAL_BLOCKS`. The first block of a class is always run, see `Design.first_block`.
         design: gates and quantisers.
         name: of the network; by default that of the model's class.
         shape: see `DynamicNetwork`.
 
     Raises:
-        InputError: if there are no blocks, or layers that cannot be quantised: all are named.
+        InputError: if there are no blocks, or parts that would be computed or priced wrongly: all
+            are named.
     """
     options, design = parse_choices(choices), design or Design()
     model = copy.deepcopy(model).float()
