@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 import torch
 import typer
 from PIL import Image
+from torch.nn.functional import cross_entropy
 
 from accel_models import InputError, load_accelerator, simulate
 from accel_models.precision import Precision, highest, parse_choices
@@ -38,12 +40,14 @@ from dfs_hw.baselines.measurement import (
     measure,
 )
 from dfs_hw.baselines.picture import draw
+from dfs_hw.baselines.static_search import StaticSearch
 from dfs_hw.baselines.study import FAMILIES, Study
 from dfs_hw.baselines.tabulation import Spread, best_static, rises, rows_of, verdict_on
 from dfs_hw.cli import main
 from dfs_hw.cli.app import app
 from dfs_hw.training.bench import Bench
 from dfs_hw.training.config import TrainConfig
+from dfs_hw.training.stages import train_supernet
 
 CONFIG = TrainConfig(
     network="resnet8",
@@ -188,6 +192,28 @@ def test_the_best_static_assignment_is_within_the_budget(findings: Findings, fol
                 (folder / f"seed{record.seed}/best-static/assignment.json").read_text()
             )
             assert record.fixed.split() == left["result"]
+
+
+def test_no_width_and_no_change_of_one_block_within_the_budget_beats_the_best_static_assignment(
+    findings: Findings, benches: dict[int, Benches], folder: Path
+) -> None:
+    for seed in STUDY.seeds:
+        config = replace(findings.contender("best-static").config, seed=seed)
+        bench = benches[seed].of(config)
+        network = train_supernet(bench, folder / f"seed{seed}" / "best-static").network.eval()
+        search = StaticSearch(bench, network)
+        found = search.run()
+        (images, _) = next(bench.splits.validation.batches(1000))
+        logits = network(images, torch.tensor(found)).logits
+        loss = cross_entropy(logits.double(), bench.splits.validation.labels).item()
+        assert search.loss(found) == pytest.approx(loss, rel=1e-6)
+        assert search.cost(found) <= search.budget
+        others = list(product(range(3), repeat=2))
+        alike = [one for one in others if len(set(one)) == 1 and one[0] > 0]
+        near = [one for one in others if sum(a != b for a, b in zip(one, found, strict=True)) == 1]
+        for other in alike + near:
+            if search.cost(other) <= search.budget:
+                assert search.loss(other) >= search.loss(found)
 
 
 def test_the_knob_without_a_price_of_its_own_stands_where_validation_put_it(

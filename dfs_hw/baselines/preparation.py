@@ -6,15 +6,12 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-from accel_models.assignment import best_assignment
-from accel_models.cost_table import Metric
 from accel_models.files import whole_file
 from accel_models.precision import Precision
 from dfs_hw.baselines.contenders import Contender
 from dfs_hw.baselines.kept import kept
-from dfs_hw.baselines.sensitivity import sensitivity
+from dfs_hw.baselines.static_search import StaticSearch
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.training.bench import Bench
 from dfs_hw.training.joint import train_joint
@@ -67,8 +64,8 @@ def prepare(
 def best_per_block(bench: Bench, folder: Path) -> tuple[Precision, ...]:
     """The choice of each block that loses least within the budget, the same for all inputs.
 
-    What a choice loses is measured on the validation split, in the supernet, which has trained all
-    choices; where training has none, in the backbone after its widths have seen training images.
+    It is searched for in the supernet, which has trained all choices; where training has none, in
+    the backbone after its widths have seen training images.
     """
     network = train_supernet(bench, folder).network
 
@@ -77,17 +74,11 @@ def best_per_block(bench: Bench, folder: Path) -> tuple[Precision, ...]:
             network.inherit()
             network.normalize_by_batch(True)
             calibrate(bench, network)
-        losses = sensitivity(network, bench.splits.validation, progress=bench.progress)
-        found = best_assignment(
-            bench.table,
-            losses,
-            bench.budget.fraction * bench.cost.reference,
-            cast(Metric, bench.config.metric),
-            offered=network.offered.cpu().numpy(),
-        )
-        return [str(bench.table.choices[choice]) for choice in found.choices]
+        found = StaticSearch(bench, network.eval()).run()
+        return [str(bench.table.choices[choice]) for choice in found]
 
     made_from = {
+        "search": "joint loss",
         "network": digest(network),
         "start": bench.fingerprint,
         "cost_table": bench.table.key,

@@ -10,9 +10,9 @@ from dfs_hw.training.config import TrainConfig
 FAMILIES = {
     "static": "one width for all blocks and inputs, for every width of the choice set: ordinary "
     "quantisation-aware training",
-    "best-static": "one choice for each block, the same for all inputs, of least measured "
-    "sensitivity within the budget: the integer program of HAWQ-V3 (Yao et al., ICML 2021) over "
-    "simulated costs",
+    "best-static": "one choice for each block, the same for all inputs, of least validation loss "
+    "within the budget: proposed by the integer program of HAWQ-V3 (Yao et al., ICML 2021) over "
+    "measured sensitivities and simulated costs, judged as a whole",
     "dfs": "DFS (Shen et al., AAAI 2020): an LSTM decides block after block",
     "skipnet": "the choices of SkipNet (Wang et al., ECCV 2018), skip or run; trained like DFS, "
     "without reinforcement learning",
