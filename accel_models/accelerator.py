@@ -146,6 +146,9 @@ class Fidelity(Part):
     """Grouped convolutions run group by group, or as if all channels were connected."""
     accumulators: Literal["widened", "fixed"] = "widened"
     """Sums that overflow the accumulator take two words, or are not looked at."""
+    gates: Literal["vector-unit", "array"] = "vector-unit"
+    """Where gates decide: on the vector unit with weights that stay on chip, or on the array like
+    any other layer."""
     prefetch: bool = True
     """A layer's first weights load while DRAM idles at the end of the layer before."""
     residual_add: bool = True

@@ -11,7 +11,7 @@ import numpy as np
 
 from accel_models import table_cache
 from accel_models.accelerator import Accelerator
-from accel_models.boundaries import known_within_unit
+from accel_models.boundaries import is_known
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.precision import Precision, highest, parse_choices
 from accel_models.pricing import ACTIONS, Pricing
@@ -27,6 +27,8 @@ class CostTable:
     """Cost of every layer at every choice of its unit, for every group size.
 
     A group is how many inputs of a batch take the same choice, and so share one run of the layer.
+    What stays on chip between layers is decided for the tensors of the largest group, whichever
+    part of it runs.
     Layers outside decision units cost the same at every choice.
 
     Args:
@@ -36,9 +38,10 @@ class CostTable:
             while the layer before, in the same unit, still computes.
         counts: int64 [layer, choice, group, action], actions as in `mapping.ACTIONS`.
         head: int64 [layer, choice, group], cycles that a layer would be spared by its first
-            weights being on chip.
+            weights being on chip; 0 for gates on the vector unit, whose weights stay there.
+        first_weight_bits: int64 [layer, choice, group], DRAM bits of those first weights.
         tail: int64 [layer, choice, group], cycles at its end in which DRAM and half of the weight
-            buffer are free.
+            buffer are free: all of a gate's on the vector unit.
         infeasible: why a layer cannot run at a choice, by (layer index, choice index).
     """
 
@@ -50,6 +53,7 @@ class CostTable:
     counts: np.ndarray
     head: np.ndarray
     tail: np.ndarray
+    first_weight_bits: np.ndarray
     infeasible: dict[tuple[int, int], str] = field(default_factory=dict)
 
     @property
@@ -204,11 +208,11 @@ def _simulated(
 ) -> Figures:
     """The figures of a table, every layer by itself."""
     simulators = [
-        layer_simulator(workload, machine, [always, *options], group)
+        layer_simulator(workload, machine, [always, *options], group, max_group)
         for group in range(1, max_group + 1)
     ]
     shape = (len(workload.layers), len(options), max_group)
-    cycles, head, tail = (np.zeros(shape, dtype=np.int64) for _ in range(3))
+    cycles, head, tail, first = (np.zeros(shape, dtype=np.int64) for _ in range(4))
     counts = np.zeros((*shape, len(ACTIONS)), dtype=np.int64)
     infeasible: dict[tuple[int, int], str] = {}
     known: dict[Any, tuple[np.ndarray, ...]] = {}
@@ -222,39 +226,41 @@ def _simulated(
             try:
                 if same not in known:
                     known[same] = _groups(workload, layer, precision, simulators)
-                cycles[at], counts[at], head[at], tail[at] = known[same]
+                cycles[at], counts[at], head[at], tail[at], first[at] = known[same]
             except InfeasibleError as error:
                 if layer.role in ("fixed", "gate"):
                     raise
                 infeasible[at] = str(error)
-    return Figures(cycles, counts, head, tail, infeasible)
+    return Figures(cycles, counts, head, tail, first, infeasible)
 
 
 def _groups(
     workload: Workload, layer: Layer, precision: Precision, simulators: Sequence[LayerSimulator]
 ) -> tuple[np.ndarray, ...]:
-    """Cycles, counts, head, tail for every group size: int64 [group], of counts [group, action]."""
+    """Cycles, counts, head, tail and first bits of weights for every group size: int64 [group], of
+    counts [group, action]."""
     costs = [simulator.cost(workload, layer, precision) for simulator in simulators]
     return (
         np.array([cost.cycles for cost in costs]),
         np.array([cost.counts for cost in costs]),
         np.array([cost.head_cycles for cost in costs]),
         np.array([cost.tail_cycles for cost in costs]),
+        np.array([cost.first_weight_bits for cost in costs]),
     )
 
 
 def _prefetch_within_units(table: CostTable) -> None:
     """Let first weights load while the layer before computes, where its width is settled."""
     stall = ACTIONS.index("array_stall_cycles")
-    runs = table.runs
+    runs, layers = table.runs, table.workload.layers
     for column in range(len(table.choices)):
         before = None
-        for row, layer in enumerate(table.workload.layers):
-            if before is not None and table.workload.layers[before].unit != layer.unit:
+        for row, layer in enumerate(layers):
+            if before is not None and layers[before].unit != layer.unit:
                 before = None
             if not runs[row, column]:
                 continue
-            if before is not None and known_within_unit(table.workload.layers[before], layer):
+            if before is not None and is_known(table.workload, layers[before], layer):
                 spared = np.minimum(table.tail[before, column], table.head[row, column])
                 table.cycles[row, column] -= spared
                 table.counts[row, column, :, stall] -= spared
@@ -275,3 +281,4 @@ def _split_groups(table: CostTable) -> None:
             better = (apart < cycles[..., at]) | ((apart == cycles[..., at]) & less)
             cycles[better, at], counts[better, at] = apart[better], work[better]
             head[better, at], tail[better, at] = head[better, first], tail[better, second]
+            table.first_weight_bits[better, at] = table.first_weight_bits[better, first]

@@ -15,14 +15,7 @@ from accel_models.pricing import COMPONENTS
 from accel_models.simulator import LayerCost, LayerSimulator, Simulation, layer_simulator
 from accel_models.spec import macs_per_cycle
 
-MOVING = (
-    "vector_operations",
-    "weight_buffer_write_bits",
-    "input_buffer_write_bits",
-    "dram_read_bits",
-    "dram_write_bits",
-)
-"""Actions in what moves between DRAM and buffers."""
+READ, WRITTEN = ACTIONS.index("dram_read_bits"), ACTIONS.index("dram_write_bits")
 NAMES_SHOWN = 4
 """Layers that the error for an unknown one lists."""
 
@@ -49,6 +42,7 @@ class Explanation:
     """One layer of a simulation, taken apart. All figures are for the whole batch."""
 
     cost: LayerCost
+    mapping: Mapping
     machine: str
     frequency_hz: float
     batch: int
@@ -94,15 +88,16 @@ def explain(simulation: Simulation, layer_name: str) -> Explanation:
     Raises:
         InputError: if no layer that ran is called so.
     """
-    cost = _find(simulation, layer_name)
+    cost, mapping = _find(simulation, layer_name)
     simulator, task = _task(simulation, cost)
-    one = mapping_parts.sized(task, cost.mapping)
+    one = mapping_parts.sized(task, mapping)
     traffic = tuple(mapping_parts.traffic(one))
     least = sum(tensor.least_bits for tensor in traffic)
     resident = simulator.resident.get(layer_name)
     energy = simulator.pricing.energy_pj(cost.counts, cost.cycles)
     return Explanation(
         cost=cost,
+        mapping=mapping,
         machine=simulation.accelerator.name,
         frequency_hz=simulation.accelerator.frequency_hz,
         batch=simulation.batch,
@@ -129,10 +124,13 @@ def explain(simulation: Simulation, layer_name: str) -> Explanation:
 def pareto_set(simulation: Simulation, layer_name: str) -> tuple[Point, ...]:
     """All mappings of a layer worth having, from frugal to fast, nothing passing before its turn.
 
+    They are measured as the search does, which takes all tiles for full ones: no cheaper than
+    they are.
+
     Raises:
         InputError: if no layer that ran is called so.
     """
-    cost = _find(simulation, layer_name)
+    cost, _ = _find(simulation, layer_name)
     simulator, task = _task(simulation, cost)
     pricing = simulator.pricing
     points = []
@@ -151,10 +149,12 @@ def pareto_set(simulation: Simulation, layer_name: str) -> tuple[Point, ...]:
     return tuple(points)
 
 
-def _find(simulation: Simulation, layer_name: str) -> LayerCost:
+def _find(simulation: Simulation, layer_name: str) -> tuple[LayerCost, Mapping]:
     for cost in simulation.layers:
+        if cost.layer.name == layer_name and cost.mapping is not None:
+            return cost, cost.mapping
         if cost.layer.name == layer_name:
-            return cost
+            raise InputError(f"'{layer_name}' runs on the vector unit, where nothing is mapped")
     names = [cost.layer.name for cost in simulation.layers]
     some = ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
     raise InputError(
@@ -191,9 +191,10 @@ def _schedule(simulation: Simulation, cost: LayerCost, one: Sized) -> Schedule:
     datapath = simulation.accelerator.array.datapath(cost.layer, cost.precision)
     alone = mapping_parts.schedule(one, simulation.batch * datapath.conversion)
     schedule = replace(alone, early=alone.cycles - cost.cycles)
-    moved = [ACTIONS.index(action) for action in MOVING]
-    same = one.moved[moved].tolist() == cost.counts[moved].tolist()
-    if not (same and 0 <= schedule.early <= cost.head_cycles):
+    tensors = list(mapping_parts.traffic(one))
+    read = sum(tensor.read_bits for tensor in tensors) == cost.counts[READ]
+    written = sum(tensor.write_bits for tensor in tensors) == cost.counts[WRITTEN]
+    if not (read and written and 0 <= schedule.early <= cost.head_cycles):
         raise InputError(
             f"layer '{cost.layer.name}' cannot be explained: its figures do not say which width "
             "was asked for; use equal widths for weights and activations"

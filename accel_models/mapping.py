@@ -53,6 +53,7 @@ COMPILED = (
     "sizing.py",
     "array_side.py",
     "row_stationary.py",
+    "steps.py",
     "tiling.py",
 )
 """Files of this package that numba compiles, or whose constants it compiles in."""
@@ -156,20 +157,30 @@ class Mapping(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The best mapping and what it costs: cycles, and `counts` of `ACTIONS`."""
+    """The best mapping and what it costs by the search's measure, which takes all tiles of a
+    pipelined schedule for full ones: cycles, and `counts` of `ACTIONS`. `price` is exact."""
 
     cycles: int
     compute_cycles: int
     counts: np.ndarray
     mapping: Mapping
-    head_cycles: int
-    """Of `cycles`, those that go if the first block of weights is on chip already."""
-    tail_cycles: int
-    """Cycles at the end in which DRAM and half of the weight buffer are free."""
 
     @property
     def stall_cycles(self) -> int:
         return self.cycles - self.compute_cycles
+
+
+class Priced(NamedTuple):
+    """What a mapping takes, tile by tile: cycles, and `counts` of `ACTIONS`."""
+
+    cycles: int
+    counts: np.ndarray
+    head_cycles: int = 0
+    """Of `cycles`, those that go if the first block of weights is on chip already."""
+    tail_cycles: int = 0
+    """Cycles at the end in which DRAM and half of the weight buffer are free."""
+    first_weight_bits: int = 0
+    """DRAM bits of the first block of weights."""
 
 
 def search(
@@ -199,13 +210,53 @@ def search(
         raise InfeasibleError(_why_nothing_fits(problem))
     numbers = best.tolist()
     mapping = Mapping(
-        tile=tuple(numbers[6:11]),
-        order=tuple(LOOPS[loop] for loop in numbers[11:16]),
-        stationary=STATIONARY[numbers[4]],
-        lane_rule=LANE_RULES[numbers[5]],
-        exchanged_from=(numbers[16], numbers[17], numbers[18]),
+        tile=tuple(numbers[4:9]),
+        order=tuple(LOOPS[loop] for loop in numbers[9:14]),
+        stationary=STATIONARY[numbers[2]],
+        lane_rule=LANE_RULES[numbers[3]],
+        exchanged_from=(numbers[14], numbers[15], numbers[16]),
     )
-    return Found(numbers[0], numbers[1], counts, mapping, numbers[2], numbers[3])
+    return Found(numbers[0], numbers[1], counts, mapping)
+
+
+def price(problem: Problem, found: Found) -> Priced:
+    """What the mapping that was found takes, every tile and block as large as it is.
+
+    It takes no longer than the search had it, and computes as long. In published fidelity memory
+    and array work through their totals, and nothing changes.
+    """
+    if problem.fluid:
+        return Priced(found.cycles, found.counts)
+    steps = _compiled("steps")
+    priced = steps.priced_mapping(problem, *places(found.mapping)).tolist()
+    counts = found.counts.copy()
+    counts[ACTIONS.index("dram_read_bits")] = priced[steps.READ]
+    counts[ACTIONS.index("dram_write_bits")] = priced[steps.WRITTEN]
+    counts[ACTIONS.index("array_stall_cycles")] = priced[steps.CYCLES] - found.compute_cycles
+    return Priced(
+        priced[steps.CYCLES],
+        counts,
+        priced[steps.HEAD],
+        priced[steps.TAIL],
+        priced[steps.FIRST_WEIGHTS],
+    )
+
+
+def steps(problem: Problem, mapping: Mapping) -> np.ndarray:
+    """A mapping step by step: int64 [step, part], parts as in `accel_models.steps`."""
+    walked: np.ndarray = _compiled("steps").steps_of(problem, *places(mapping))
+    return walked
+
+
+def places(mapping: Mapping) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+    """A mapping as compiled code takes it: lane rule, tile, loops from outer to inner, and where
+    blocks are exchanged."""
+    return (
+        LANE_RULES.index(mapping.lane_rule),
+        np.array(mapping.tile),
+        np.array([LOOPS.index(loop) for loop in mapping.order]),
+        np.array(mapping.exchanged_from),
+    )
 
 
 def pareto(
@@ -288,3 +339,10 @@ def _kernel() -> Any:
     finally:
         config.CACHE_DIR = before
     return mapping_kernel
+
+
+@cache
+def _compiled(name: str) -> Any:
+    """Another compiled module, first imported where the search is, so that it is the same code."""
+    _kernel()
+    return import_module(f"accel_models.{name}")

@@ -14,7 +14,7 @@ from numba import njit
 
 from accel_models.array_side import A_WRITE, DRAM_READ, DRAM_WRITE, VECTOR, W_WRITE
 from accel_models.blocks import Blocks, input_block
-from accel_models.mapping import BATCH, NEVER, OUT_CHANNELS, OUT_COLUMNS, OUT_ROWS, Problem
+from accel_models.mapping import BATCH, OUT_CHANNELS, OUT_COLUMNS, OUT_ROWS, Problem
 from accel_models.sizing import ALL, WRITTEN, Tiling
 from accel_models.tiling import ceil_div
 
@@ -104,12 +104,9 @@ def finished_bits(p: Problem, q_block: int) -> int:
 @njit(cache=True, forceinline=True)
 def pipelined_cycles(
     p: Problem, s: Tiling, k: Blocks, order: np.ndarray, counts: np.ndarray
-) -> tuple[int, int, int]:
-    """Cycles of the schedule in which the blocks of the next step load while one is computed.
-
-    Also those that go if the first block of weights is there already, and those at the end in
-    which DRAM and half of the weight buffer are free.
-    """
+) -> int:
+    """Cycles of the schedule in which the blocks of the next step load while one is computed, all
+    tiles being full ones (`accel_models.steps` has them as they are)."""
     weights, inputs, outputs = exchange_cycles(p, s, k)
     step = max(s.tile_cycles, drain_cycles(p, counts))
     first_weights = bursts(p, s.w_tile * k.w_tiles * p.stored_weight_bits)
@@ -117,7 +114,6 @@ def pipelined_cycles(
     load = transfer(p, first_weights + first_inputs)
     cycles = p.dram_latency + load + step + p.ramp + p.fill
     cycles += transfer(p, finished_bits(p, s.q_tile * k.q_tiles))
-    free = step + p.ramp + p.fill
     outside = s.steps * p.groups
     for position in range(5):
         loop = order[position]
@@ -132,11 +128,9 @@ def pipelined_cycles(
         if k.q_from <= position:
             memory += outputs
         cycles += (outside - here) * max(step, memory)
-        if k.w_from == NEVER and p.groups == 1:
-            free += (outside - here) * max(0, step - memory)
         outside = here
     cycles += (p.groups - 1) * max(step, weights + inputs + outputs)
-    return cycles, load - transfer(p, first_inputs), free
+    return cycles
 
 
 @njit(cache=True, forceinline=True)

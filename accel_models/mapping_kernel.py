@@ -142,11 +142,10 @@ def try_blocks(
     """Price one mapping, and note it if it beats the best so far."""
     actions, counts, found = scratch.actions, scratch.counts, best.found
     traffic(p, s, k, actions)
-    head = tail = 0
     if p.fluid:
         cycles = fluid_cycles(p, s, k, actions[DRAM_READ] + actions[DRAM_WRITE])
     else:
-        cycles, head, tail = pipelined_cycles(p, s, k, order, counts)
+        cycles = pipelined_cycles(p, s, k, order, counts)
     if cycles > goal.limit or (goal.objective == LATENCY and cycles > found[0] >= 0):
         return
     actions[Q_READ] = actions[Q_WRITE] = floor.sums
@@ -159,11 +158,10 @@ def try_blocks(
     if better(goal.objective, cycles, energy, found[0], best.energy[0]):
         best.energy[0] = energy
         best.actions[:] = actions
-        found[0], found[1], found[2], found[3] = cycles, s.compute, head, tail
-        found[4], found[5] = floor.stays, rule
-        found[6:11] = counts[5:]
-        fill_order(found[11:16], order)
-        found[16], found[17], found[18] = k.w_from, k.a_from, k.q_from
+        found[0], found[1], found[2], found[3] = cycles, s.compute, floor.stays, rule
+        found[4:9] = counts[5:]
+        fill_order(found[9:14], order)
+        found[14], found[15], found[16] = k.w_from, k.a_from, k.q_from
 
 
 @njit(cache=True, forceinline=True)
@@ -181,15 +179,15 @@ def columns_first(orders: np.ndarray, active: int, index: int, depth: int) -> bo
 def search(
     p: Problem, prices: np.ndarray, objective: int, limit: int, orders: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Best mapping: (cycles, compute, head, tail, stationarity, lane rule, five tile sizes, five
-    loops from outer to inner, and the positions among those that run, counted from the innermost,
-    from which blocks of weights, inputs and outputs are exchanged), and its actions. Cycles are -1
-    if nothing fits.
+    """Best mapping: (cycles, compute, stationarity, lane rule, five tile sizes, five loops from
+    outer to inner, and the positions among those that run, counted from the innermost, from which
+    blocks of weights, inputs and outputs are exchanged), and its actions. Cycles are -1 if nothing
+    fits.
 
     Large tiles of few inputs come first: they are good enough for most others to be ruled out by
     their floor, all tile shapes of two channel counts at once if possible.
     """
-    best = Best(np.full(19, -1, dtype=np.int64), np.zeros(12, dtype=np.int64), np.full(1, np.inf))
+    best = Best(np.full(17, -1, dtype=np.int64), np.zeros(12, dtype=np.int64), np.full(1, np.inf))
     scratch = Scratch(
         counts=np.empty(10, dtype=np.int64),
         actions=np.zeros(12, dtype=np.int64),

@@ -1,14 +1,13 @@
 """One mapping of a layer, part by part: its loops, what moves when, what waits for what.
 
-The parts are sized by the functions that the search itself uses, so they add up to what it found.
+The parts are sized by the functions that the mapping is priced with, so they add up to its price.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +21,8 @@ from accel_models.mapping import (
     OUT_ROWS,
     Mapping,
     Problem,
-    _kernel,
+    _compiled,
+    steps,
 )
 
 DRAM_READ, DRAM_WRITE = ACTIONS.index("dram_read_bits"), ACTIONS.index("dram_write_bits")
@@ -76,21 +76,24 @@ class Traffic(NamedTuple):
 
 @dataclass(frozen=True)
 class Schedule:
-    """Cycles of a layer, step by step. A step computes one tile while blocks are exchanged."""
+    """Cycles of a layer, step by step. A step computes one tile while blocks are exchanged.
 
-    rounds: tuple[tuple[int, int], ...]
-    """(number of steps, DRAM cycles of the blocks exchanged meanwhile)."""
+    Args:
+        tiles: int64 [step], of the array.
+        drains: int64 [step], of the vector unit on the outputs of a tile.
+        memory: int64 [step], of DRAM on the blocks exchanged meanwhile.
+        computing: of the array in all, steps that run side by side counted together.
+        load: of the first blocks, before anything is computed.
+        store: of the last block, after everything is computed.
+    """
+
+    tiles: np.ndarray
+    drains: np.ndarray
+    memory: np.ndarray
     computing: int
-    """With tiles at the edges true to size."""
-    tile: int
-    """Of the array on a full tile: every step takes as long."""
     load: int
-    """Of the first blocks, before anything is computed."""
     store: int
-    """Of the last block, after everything is computed."""
     ramp: int = 0
-    drain: int = 0
-    """Of the vector unit on the outputs of a tile."""
     latency: int = 0
     fill: int = 0
     """Of the array's pipeline; the next one is for conversion into the array's format."""
@@ -105,14 +108,13 @@ class Schedule:
     @property
     def parts(self) -> dict[str, int]:
         """What the cycles are spent on, adding up to all of them."""
-        steps = sum(times for times, _ in self.rounds)
-        step = max(self.tile, self.drain)
-        waiting = sum(times * max(0, memory - step) for times, memory in self.rounds)
+        busy = np.maximum(self.tiles, self.drains)
+        tiles = int(self.tiles.sum())
         return {
             "array computing": self.computing,
-            "array idle, a tile not being full": steps * self.tile + self.ramp - self.computing,
-            "array waiting for the vector unit": steps * (step - self.tile),
-            "array waiting for blocks from DRAM": waiting,
+            "array idle, staggered steps starting and ending": tiles + self.ramp - self.computing,
+            "array waiting for the vector unit": int(busy.sum()) - tiles,
+            "array waiting for blocks from DRAM": int(np.maximum(self.memory - busy, 0).sum()),
             "first blocks arriving": self.load,
             "of these, during the layer before": -self.early,
             "last block leaving": self.store,
@@ -124,8 +126,8 @@ class Schedule:
     def without(self, resource: str) -> int:
         """Cycles of the same mapping if one of `RESOURCES` took no time."""
         takes = {name: int(name != resource) for name in RESOURCES}
-        step = max(takes[COMPUTE] * self.tile, takes[VECTOR] * self.drain)
-        steps = sum(times * max(step, takes[BANDWIDTH] * memory) for times, memory in self.rounds)
+        busy = np.maximum(takes[COMPUTE] * self.tiles, takes[VECTOR] * self.drains)
+        steps = int(np.maximum(busy, takes[BANDWIDTH] * self.memory).sum())
         ends = takes[BANDWIDTH] * (self.load - self.early + self.store)
         waits = takes[LATENCY] * (self.latency + self.fill)
         waits += takes[CONVERSION] * self.conversion
@@ -151,9 +153,9 @@ class Sized(NamedTuple):
     """How many tiles in each of `LOOPS`, then their sizes."""
 
     @property
-    def moved(self) -> np.ndarray:
-        """Of `ACTIONS`, those in what moves between DRAM and buffers."""
-        return _moved(self.task, self)
+    def steps(self) -> np.ndarray:
+        """int64 [step, part], as `mapping.steps` has it."""
+        return steps(self.task, self.mapping)
 
 
 def sized(task: Problem, mapping: Mapping) -> Sized:
@@ -213,7 +215,7 @@ def blocks(one: Sized) -> tuple[Block, ...]:
 
 
 def traffic(one: Sized) -> Iterator[Traffic]:
-    """By tensor: what is left of the layer's traffic if the others take no room in DRAM."""
+    """By tensor, adding up to what the layer moves."""
     p, touched = one.task, _compiled("tiling").touched
     images, filters = p.batch * p.groups, p.groups * p.out_channels
     rows = touched(0, p.out_rows, p.kernel_rows, p.row_stride, p.row_padding, p.in_rows)
@@ -221,83 +223,96 @@ def traffic(one: Sized) -> Iterator[Traffic]:
         0, p.out_columns, p.kernel_columns, p.column_stride, p.column_padding, p.in_columns
     )
     outputs = images * p.out_rows * p.out_columns * p.out_channels
-    elements = {
-        "stored_weight_bits": filters * p.kernel_rows * p.kernel_columns * p.in_channels,
-        "stored_input_bits": images * rows * columns * p.in_channels,
-        "stored_output_bits": outputs,
-        "residual_bits": outputs,
-        "accumulator_bits": 0,
+    least = {
+        "weights": filters * p.kernel_rows * p.kernel_columns * p.in_channels
+        * p.stored_weight_bits,
+        "inputs": images * rows * columns * p.in_channels * p.stored_input_bits,
+        "outputs": outputs * p.stored_output_bits,
+        "residual": outputs * p.residual_bits,
+        "partial sums": 0,
+    }  # fmt: skip
+    moved = _moved_by_totals(one) if p.fluid else _moved_by_steps(one)
+    for tensor, (read, written) in moved.items():
+        yield Traffic(tensor, read, written, int(least[tensor]))
+
+
+def _moved_by_steps(one: Sized) -> dict[str, tuple[int, int]]:
+    """DRAM bits read and written of each tensor."""
+    code = _compiled("steps")
+    total = one.steps.sum(axis=0).tolist()
+    return {
+        "weights": (total[code.WEIGHTS], 0),
+        "inputs": (total[code.INPUTS], 0),
+        "outputs": (0, total[code.STORED]),
+        "residual": (total[code.RESIDUAL], 0),
+        "partial sums": (total[code.SUMS], total[code.RESTORED]),
     }
-    nothing = _with_widths(p, dict.fromkeys(elements, 0))
-    names = ("weights", "inputs", "outputs", "residual", "partial sums")
-    for tensor, (width, number) in zip(names, elements.items(), strict=True):
-        bits = getattr(p, width)
-        moved = _moved(_with_widths(nothing, {width: bits}), one)
-        yield Traffic(tensor, int(moved[DRAM_READ]), int(moved[DRAM_WRITE]), int(number * bits))
+
+
+def _moved_by_totals(one: Sized) -> dict[str, tuple[int, int]]:
+    """The same in published fidelity: what is left if the other tensors take no room in DRAM."""
+    widths = {
+        "weights": "stored_weight_bits",
+        "inputs": "stored_input_bits",
+        "outputs": "stored_output_bits",
+        "residual": "residual_bits",
+        "partial sums": "accumulator_bits",
+    }
+    none: dict[str, Any] = dict.fromkeys(widths.values(), 0)
+    found = {}
+    for tensor, width in widths.items():
+        alone = one.task._replace(**none | {width: getattr(one.task, width)})
+        moved = _moved(alone, one)
+        found[tensor] = (int(moved[DRAM_READ]), int(moved[DRAM_WRITE]))
+    return found
 
 
 def schedule(one: Sized, conversion: int) -> Schedule:
     """The cycles of a mapping on its own; `conversion` of them bring the inputs into format."""
-    code = _compiled("mapping_cost")
-    p, s, k = one.task, one.tiling, one.blocks
-    q_block = s.q_tile * k.q_tiles
-    loaded = (
-        s.w_tile * k.w_tiles * p.stored_weight_bits,
-        _compiled("blocks").input_block(s, k) * p.stored_input_bits,
-    )
+    p = one.task
     if p.fluid:
-        first = sum(loaded) + q_block * p.accumulator_bits * p.first_reload
-        last = q_block * p.stored_output_bits
-        between = int(one.moved[DRAM_READ] + one.moved[DRAM_WRITE]) - first - last
-        return Schedule(
-            rounds=((1, max(0, code.transfer(p, between))),),
-            computing=s.compute,
-            tile=s.compute,
-            load=code.transfer(p, first),
-            store=code.transfer(p, last),
-        )
-    first = sum(code.bursts(p, bits) for bits in loaded)
+        return _fluid_schedule(one)
+    code, transfer = _compiled("steps"), _compiled("mapping_cost").transfer
+    steps = one.steps
+    first, last = steps[0], steps[-1]
+    memory = [code.exchange_cycles(p, *pair) for pair in pairwise(steps)]
     return Schedule(
-        rounds=tuple(_rounds(one)),
-        computing=s.compute,
-        tile=s.tile_cycles,
-        load=code.transfer(p, first),
-        store=code.transfer(p, code.finished_bits(p, q_block)),
+        tiles=steps[:, code.ARRAY],
+        drains=steps[:, code.DRAIN],
+        memory=np.array([*memory, 0]),
+        computing=one.tiling.compute,
+        load=transfer(p, first[code.WEIGHTS] + first[code.INPUTS] + first[code.SUMS]),
+        store=transfer(p, code.leaving(last)),
         ramp=p.ramp,
-        drain=code.drain_cycles(p, one.counts),
         latency=p.dram_latency,
         fill=p.fill - conversion,
         conversion=conversion,
     )
 
 
-def _rounds(one: Sized) -> Iterator[tuple[int, int]]:
-    """The first step, then those at which each loop advances, then those that begin a group."""
-    p, s, k = one.task, one.tiling, one.blocks
-    exchanges = _compiled("mapping_cost").exchange_cycles(p, s, k)
-    since = (k.w_from, k.a_from, k.q_from)
-    yield 1, 0
-    outside = s.steps * p.groups
-    for position, loop in enumerate(one.order[one.order >= 0].tolist()):
-        here = outside // int(one.counts[loop])
-        pairs = zip(exchanges, since, strict=True)
-        yield outside - here, sum(cycles for cycles, first in pairs if first <= position)
-        outside = here
-    yield p.groups - 1, sum(exchanges)
-
-
-@cache
-def _compiled(name: str) -> Any:
-    """A compiled module, first imported where the search does, so that it is the same code."""
-    _kernel()
-    return import_module(f"accel_models.{name}")
+def _fluid_schedule(one: Sized) -> Schedule:
+    """One step, in which memory and array work through their totals."""
+    transfer, p, s, k = _compiled("mapping_cost").transfer, one.task, one.tiling, one.blocks
+    q_block = s.q_tile * k.q_tiles
+    first = (
+        s.w_tile * k.w_tiles * p.stored_weight_bits
+        + _compiled("blocks").input_block(s, k) * p.stored_input_bits
+        + q_block * p.accumulator_bits * p.first_reload
+    )
+    last = q_block * p.stored_output_bits
+    totals = _moved(p, one)
+    between = int(totals[DRAM_READ] + totals[DRAM_WRITE]) - first - last
+    return Schedule(
+        tiles=np.array([s.compute]),
+        drains=np.zeros(1, dtype=np.int64),
+        memory=np.array([transfer(p, between)]),
+        computing=s.compute,
+        load=transfer(p, first),
+        store=transfer(p, last),
+    )
 
 
 def _moved(task: Problem, one: Sized) -> np.ndarray:
     actions = np.zeros(len(ACTIONS), dtype=np.int64)
     _compiled("mapping_cost").traffic(task, one.tiling, one.blocks, actions)
     return actions
-
-
-def _with_widths(task: Problem, widths: dict[str, Any]) -> Problem:
-    return task._replace(**widths)

@@ -150,7 +150,7 @@ def replay(trace: GateTrace, table: CostTable) -> Replay:
         counts += unit_counts[unit][chosen]
         bitops += unit_bitops[unit][chosen]
     spared = np.zeros((len(table.workload.layers), inputs), dtype=np.int64)
-    if table.accelerator.fidelity.prefetch and not table.workload.is_gated:
+    if table.accelerator.fidelity.prefetch:
         spared = _spared_across_units(trace.choices, table)
     cycles -= spared.sum(axis=0)
     counts[:, _STALL] -= spared.sum(axis=0)
@@ -159,21 +159,27 @@ def replay(trace: GateTrace, table: CostTable) -> Replay:
 
 def _spared_across_units(choices: np.ndarray, table: CostTable) -> np.ndarray:
     """Cycles each input is spared as first weights load while the unit before still computes,
-    int64 [layer, input]: only in a network without gates, whose choices are known from the start.
+    int64 [layer, input]: where the width is known by then.
 
     The table has it already for layers of one unit that follow each other.
     """
-    spared = np.zeros((len(table.workload.layers), len(choices)), dtype=np.int64)
-    tail = np.zeros(len(choices), dtype=np.int64)
-    stretch = np.full_like(tail, -1)
+    workload = table.workload
+    spared = np.zeros((len(workload.layers), len(choices)), dtype=np.int64)
+    free = np.zeros(len(choices), dtype=np.int64)
+    waits = workload.deciding_units if table.accelerator.fidelity.gates == "vector-unit" else set()
+    stretch = np.full_like(free, -1)
     here = 0
-    for row, unit in enumerate(table.unit_of_layer):
+    for row, (layer, unit) in enumerate(zip(workload.layers, table.unit_of_layer, strict=True)):
         here += row > 0 and unit != table.unit_of_layer[row - 1]
         chosen = choices[:, unit] if unit >= 0 else np.zeros(len(choices), dtype=np.int64)
-        runs = table.runs[row][chosen]
-        fresh = np.minimum(tail, table.head[row, :, 0][chosen])
-        spared[row] = np.where(runs & (stretch != here), fresh, 0)
-        tail = np.where(runs, table.tail[row, :, 0][chosen], tail)
+        runs, tail = table.runs[row][chosen], table.tail[row, :, 0][chosen]
+        if layer.role == "gate" and layer.unit in waits:
+            free += tail
+            continue
+        if layer.role == "gate" or layer.unit not in workload.deciding_units:
+            fresh = np.minimum(free, table.head[row, :, 0][chosen])
+            spared[row] = np.where(runs & (stretch != here), fresh, 0)
+        free = np.where(runs, tail, free)
         stretch = np.where(runs, here, stretch)
     return spared
 

@@ -13,7 +13,17 @@ import numpy as np
 from accel_models.accelerator import Accelerator
 from accel_models.boundaries import prefetched
 from accel_models.errors import InfeasibleError, InputError
-from accel_models.mapping import ACTIONS, EDP, ENERGY, LATENCY, Found, Mapping, pareto, search
+from accel_models.mapping import (
+    ACTIONS,
+    EDP,
+    ENERGY,
+    LATENCY,
+    Found,
+    Mapping,
+    pareto,
+    price,
+    search,
+)
 from accel_models.precision import Precision, highest
 from accel_models.pricing import COMPONENTS, Pricing
 from accel_models.problem import Problem, Tensors, operands, problem
@@ -22,6 +32,8 @@ from accel_models.uncertainty import Run, Uncertainty, uncertainty_of
 from accel_models.workload import MAX_MACS, Layer, Workload
 
 _STALL = ACTIONS.index("array_stall_cycles")
+_VECTOR = ACTIONS.index("vector_operations")
+_WEIGHT_READS = ACTIONS.index("weight_buffer_read_bits")
 
 
 @dataclass(frozen=True)
@@ -29,8 +41,9 @@ class LayerCost:
     """One layer at one precision for a whole batch.
 
     `counts` is int64 [action], in the order of `mapping.ACTIONS`. Of `cycles`, `head_cycles` go if
-    the first block of weights is on chip already; in the last `tail_cycles` DRAM and half of the
-    weight buffer are free.
+    the first block of weights, of `first_weight_bits` in DRAM, is on chip already; at the end, DRAM
+    and half of the weight buffer are free for `tail_cycles`. A gate on the vector unit has no
+    mapping.
     """
 
     layer: Layer
@@ -38,9 +51,10 @@ class LayerCost:
     cycles: int
     compute_cycles: int
     counts: np.ndarray
-    mapping: Mapping
+    mapping: Mapping | None
     head_cycles: int = 0
     tail_cycles: int = 0
+    first_weight_bits: int = 0
 
     def sooner(self, cycles: int) -> LayerCost:
         """The same, `cycles` of its waiting having passed before it began."""
@@ -139,16 +153,54 @@ class LayerSimulator:
         """
         key = (self.alike(workload, layer), precision)
         if key not in self._known:
-            try:
-                task = self.problem(workload, layer, precision)
-                if task not in self._found:
-                    self._found[task] = best_mapping(task, self.machine, self.pricing)
-            except InfeasibleError as error:
-                raise InfeasibleError(
-                    f"layer '{layer.name}' at {precision} bits on {self.machine.name}: {error}"
-                ) from error
-            self._known[key] = _cost(layer, precision, self._found[task])
+            if self.decides_on_vector_unit(layer):
+                self._known[key] = self._gate(workload, layer, precision)
+            else:
+                self._known[key] = self._mapped(workload, layer, precision)
         return replace(self._known[key], layer=layer)
+
+    def decides_on_vector_unit(self, layer: Layer) -> bool:
+        """Whether a layer is part of a gate that keeps the array out of it."""
+        return layer.role == "gate" and self.machine.fidelity.gates == "vector-unit"
+
+    def _mapped(self, workload: Workload, layer: Layer, precision: Precision) -> LayerCost:
+        try:
+            task = self.problem(workload, layer, precision)
+            if task not in self._found:
+                self._found[task] = best_mapping(task, self.machine, self.pricing)
+        except InfeasibleError as error:
+            raise InfeasibleError(
+                f"layer '{layer.name}' at {precision} bits on {self.machine.name}: {error}"
+            ) from error
+        found = self._found[task]
+        priced = price(task, found)
+        return LayerCost(
+            layer=layer,
+            precision=operands(layer, precision),
+            cycles=priced.cycles,
+            compute_cycles=found.compute_cycles,
+            counts=priced.counts,
+            mapping=found.mapping,
+            head_cycles=priced.head_cycles,
+            tail_cycles=priced.tail_cycles,
+            first_weight_bits=priced.first_weight_bits,
+        )
+
+    def _gate(self, workload: Workload, layer: Layer, precision: Precision) -> LayerCost:
+        """A gate's layer on the vector unit, its weights kept on chip: every lane makes outputs
+        input by input. Inputs from a feature map are averages, of which the sums were added up
+        while the map drained: here they are divided. Every output is activated. Array and DRAM
+        wait.
+        """
+        lanes = self.machine.array.vector_lanes
+        averages = layer.in_channels if workload.ends[layer.name].input_crosses else 0
+        passes = -(-layer.out_channels // lanes)
+        cycles = self.batch * (passes * (layer.in_channels + 1) - (-averages // lanes))
+        counts = np.zeros(len(ACTIONS), dtype=np.int64)
+        counts[_STALL] = cycles
+        counts[_VECTOR] = self.batch * (layer.macs + layer.out_channels + averages)
+        counts[_WEIGHT_READS] = self.batch * layer.weights * precision.weight_bits
+        return LayerCost(layer, precision, cycles, 0, counts, None, tail_cycles=cycles)
 
     def solves_as(
         self, other: LayerSimulator, workload: Workload, runs: Iterable[tuple[Layer, Precision]]
@@ -158,7 +210,9 @@ class LayerSimulator:
         Then the two machines differ at most in what actions cost.
         """
         return self.machine.mapping == other.machine.mapping and all(
-            self.problem(workload, *run) == other.problem(workload, *run) for run in runs
+            self.problem(workload, *run) == other.problem(workload, *run)
+            for run in runs
+            if not self.decides_on_vector_unit(run[0])
         )
 
 
@@ -247,16 +301,23 @@ def _run(
 
 
 def layer_simulator(
-    workload: Workload, machine: Accelerator, precisions: Iterable[Precision], batch: int
+    workload: Workload,
+    machine: Accelerator,
+    precisions: Iterable[Precision],
+    batch: int,
+    alive: int | None = None,
 ) -> LayerSimulator:
     """A simulator of a network's layers at any of `precisions`.
 
     Tensors between units are as wide as any of them may ask for, and what stays on chip is decided
-    for the widest, so that the cost of a unit does not depend on what others choose.
+    for the widest, so that the cost of a unit does not depend on what others choose. `alive` are
+    the inputs whose tensors exist at a time, if they are more than the `batch` that runs together.
     """
     widest = max(precision.activation_bits for precision in precisions)
     stream = max(machine.storage.stream_bits, widest)
-    resident = plan(workload, machine, widest, stream, batch) if machine.storage.resident else {}
+    resident = (
+        plan(workload, machine, widest, stream, alive or batch) if machine.storage.resident else {}
+    )
     return LayerSimulator(machine, batch, stream, resident)
 
 
@@ -265,19 +326,6 @@ def bitops(layer: Layer, precision: Precision | None) -> int:
     if precision is None:
         return 0
     return layer.macs * operands(layer, precision).bitops_per_mac
-
-
-def _cost(layer: Layer, precision: Precision, found: Found) -> LayerCost:
-    return LayerCost(
-        layer=layer,
-        precision=operands(layer, precision),
-        cycles=found.cycles,
-        compute_cycles=found.compute_cycles,
-        counts=found.counts,
-        mapping=found.mapping,
-        head_cycles=found.head_cycles,
-        tail_cycles=found.tail_cycles,
-    )
 
 
 def _unit_precisions(workload: Workload, precision: Any) -> dict[str, Precision]:

@@ -39,6 +39,7 @@ class Figures(NamedTuple):
     counts: np.ndarray
     head: np.ndarray
     tail: np.ndarray
+    first_weight_bits: np.ndarray
     infeasible: dict[tuple[int, int], str]
 
 

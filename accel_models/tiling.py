@@ -228,13 +228,20 @@ def fill_touched(
     for row in table:
         for tile in range(row[COUNT]):
             length = row[LAST] if tile == row[COUNT] - 1 else row[SIZE]
-            if p.fetch_padding:
-                lines = kernel + (length - 1) * stride
-            else:
-                lines = touched(tile * row[SIZE], length, kernel, stride, padding, size)
+            windows = (kernel, stride, padding, size)
+            lines = line_count(p, tile * row[SIZE], length, windows)
             row[ALL_TOUCHED] += lines
             row[TOUCHED] = max(row[TOUCHED], lines)
     table[:, TOGETHER] = table[0, ALL_TOUCHED]
+
+
+@njit(cache=True)
+def line_count(p: Problem, first: int, length: int, windows: tuple[int, int, int, int]) -> int:
+    """Input lines that come for some outputs; `windows` are kernel, stride, padding and size."""
+    kernel, stride, padding, size = windows
+    if p.fetch_padding:
+        return kernel + (length - 1) * stride
+    return touched(first, length, kernel, stride, padding, size)
 
 
 @njit(cache=True)

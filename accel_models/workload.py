@@ -186,6 +186,11 @@ class Workload:
         """Whether some unit decides at run time."""
         return any(layer.role == "gate" for layer in self.layers)
 
+    @cached_property
+    def deciding_units(self) -> frozenset[str]:
+        """Units right before which a gate runs; what others do is known when they begin."""
+        return frozenset(layer.unit for layer in self.layers if layer.role == "gate")
+
     def without_gates(self) -> Workload:
         """The static network: the same layers, with nothing that decides."""
         keep = tuple(layer for layer in self.layers if layer.role != "gate")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from accel_models.explain import Explanation, Point
@@ -49,7 +48,7 @@ def explanation_facts(found: Explanation, points: Sequence[Point]) -> dict[str, 
         "macs": found.cost.layer.macs * found.batch,
         "cycles": found.cost.cycles,
         "energy_by_component_j": {name: pj * 1e-12 for name, pj in found.energy_pj.items()},
-        "mapping": _mapping_facts(found.cost.mapping),
+        "mapping": _mapping_facts(found.mapping),
         "groups": found.groups,
         "loops": [loop._asdict() for loop in found.loops],
         "blocks": [block._asdict() for block in found.blocks],
@@ -60,7 +59,7 @@ def explanation_facts(found: Explanation, points: Sequence[Point]) -> dict[str, 
         "bottleneck": schedule.bottleneck,
         "roofline": roofline._asdict() | {"cycles": roofline.cycles, "bound": roofline.bound},
         "distance": found.distance,
-        "schedule": asdict(schedule),
+        "steps": len(schedule.tiles),
     }
     if points:
         facts["pareto"] = [
@@ -111,7 +110,7 @@ def _print_nest(found: Explanation) -> None:
     for loop in found.loops:
         times = f"for {_words(loop.name)} in {loop.trips} tiles of {loop.size}"
         rows.append((f"{'  ' * len(rows)}{times}", loop.exchanges))
-    inside, mapping = "  " * len(rows), found.cost.mapping
+    inside, mapping = "  " * len(rows), found.mapping
     tile = dict(zip(LOOPS, mapping.tile, strict=True))
     table = new_table("loops, outer to inner", "exchanges with DRAM", text=("exchanges with DRAM",))
     for text, exchanged in rows:

@@ -181,8 +181,7 @@ def test_blocks_are_loaded_as_often_as_a_walk_through_the_loops_does(
         found = explain(run, cost.layer.name)
         assume(prod(loop.trips for loop in found.loops) < 5000)
         loads, exchanged = walked(found)
-        steps = sum(times for times, _ in found.schedule.rounds)
-        assert steps == found.groups * (len(exchanged) + 1)
+        assert len(found.schedule.tiles) == found.groups * (len(exchanged) + 1)
         for block in found.blocks:
             index_loops = [loop for loop in found.loops if loop.name in INDEXES[block.tensor]]
             blocks = prod(loop.trips for loop in index_loops) // block.tiles
@@ -284,7 +283,10 @@ def test_image_layers_whose_width_others_tell() -> None:
 def test_gated_networks_and_units_of_their_own() -> None:
     run = simulate(gated_pair(), load_accelerator("bitfusion"), {"a": "2", "b": "skip"}, always=8)
     for cost in run.layers:
-        assert explain(run, cost.layer.name).cost is cost
+        if cost.layer.role != "gate":
+            assert explain(run, cost.layer.name).cost is cost
+    with pytest.raises(InputError, match=r"'a\.gate' runs on the vector unit"):
+        explain(run, "a.gate")
     with pytest.raises(InputError, match=r"no layer of 'pair' is called 'b\.conv'"):
         explain(run, "b.conv")  # skipped
 
@@ -320,7 +322,7 @@ def test_pareto_set_runs_from_frugal_to_fast_through_the_chosen_mapping(
         energy = np.array([point.energy_pj for point in points])
         assert (np.diff(cycles) < 0).all() and (np.diff(energy) > 0).all()
         (chosen,) = (point for point in points if point.chosen)
-        assert chosen.cycles == cost.cycles
+        assert chosen.cycles >= cost.cycles
         best = {"latency": cycles, "energy": energy, "edp": cycles * energy}[objective]
         assert points[int(best.argmin())] is chosen
         assert chosen.loops == explain(run, cost.layer.name).loops

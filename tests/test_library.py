@@ -5,6 +5,7 @@ A machine is tested as soon as its file exists.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache
 from itertools import pairwise, product
@@ -25,10 +26,10 @@ from accel_models import (
     load_accelerator,
     simulate,
 )
-from accel_models.mapping import ACTIONS, compute_cycles
+from accel_models.mapping import ACTIONS, Found, Priced, compute_cycles, price
 from accel_models.pricing import COMPONENTS, Pricing
 from accel_models.problem import IMAGE_BITS
-from accel_models.simulator import LayerCost, LayerSimulator, Simulation
+from accel_models.simulator import LayerCost, LayerSimulator, Simulation, best_mapping
 from accel_models.tables import read_table
 
 MACHINES = list_accelerators()
@@ -147,8 +148,8 @@ def test_energy_and_time_are_conserved(name: str, network: Workload, data: st.Da
         assert counts["array_cycles"] + counts["array_stall_cycles"] == layer.cycles
 
     exact = dict.fromkeys(COMPONENTS, Fraction())
-    for action, count, price in zip(ACTIONS, cost.counts.tolist(), pricing.action_pj, strict=True):
-        exact[COMPONENT[action]] += count * Fraction(price)
+    for action, count, pj in zip(ACTIONS, cost.counts.tolist(), pricing.action_pj, strict=True):
+        exact[COMPONENT[action]] += count * Fraction(pj)
     exact["other"] = sum(exact.values()) * Fraction(machine.energy.other_share)
     exact["leakage"] = cost.cycles * Fraction(pricing.static_pj_per_cycle)
     assert cost.energy_pj == pytest.approx([float(pj) for pj in exact.values()], rel=1e-12)
@@ -250,7 +251,7 @@ def alone(machine: Accelerator, batch: int) -> LayerSimulator:
     return LayerSimulator(machine, batch, stream)
 
 
-def objective(cost: LayerCost, pricing: Pricing) -> float:
+def objective(cost: Found | Priced, pricing: Pricing) -> float:
     """What the machine's mappings are chosen by."""
     static = pricing.static_pj_per_cycle * cost.cycles
     energy = float(cost.counts @ np.array(pricing.action_pj)) + static
@@ -271,16 +272,27 @@ def test_no_array_is_faster_at_wider_operands(
         assert cycles == sorted(cycles)
 
 
-def gains(machine: Accelerator, shapes: list[Layer]) -> int:
-    """How often the next wider operands are better for a layer, by the machine's objective."""
-    found = 0
+def scores(machine: Accelerator, shapes: list[Layer]) -> Iterator[tuple[list[float], list[float]]]:
+    """The machine's objective as operands get wider: as the search measures it, and exactly."""
     for layer, (batch, fixed) in product(shapes, ((1, 8), (4, 1))):
         single, simulator = Workload.chain("one", [layer]), alone(machine, batch)
         for series in widening(machine.name, fixed):
-            costs = [simulator.cost(single, layer, width) for width in series]
-            scores = [objective(cost, simulator.pricing) for cost in costs]
-            found += sum(after < before * (1 - 1e-9) for before, after in pairwise(scores))
-    return found
+            tasks = [simulator.problem(single, layer, width) for width in series]
+            best = [best_mapping(task, machine, simulator.pricing) for task in tasks]
+            exact = [price(*pair) for pair in zip(tasks, best, strict=True)]
+            yield (
+                [objective(one, simulator.pricing) for one in best],
+                [objective(one, simulator.pricing) for one in exact],
+            )
+
+
+def gains(machine: Accelerator, shapes: list[Layer]) -> int:
+    """How often the next wider operands are better for a layer, as the search measures it."""
+    return sum(
+        after < before * (1 - 1e-9)
+        for measured, _ in scores(machine, shapes)
+        for before, after in pairwise(measured)
+    )
 
 
 @pytest.mark.parametrize(
@@ -288,7 +300,11 @@ def gains(machine: Accelerator, shapes: list[Layer]) -> int:
     [name for name in MACHINES if name not in (PUBLISHED, "colonnade")],
 )
 def test_no_machine_gains_from_wider_operands(name: str) -> None:
-    assert gains(machine_called(name), SHAPES) == 0
+    """But for what the search does not see: that tiles at the edges are smaller."""
+    unseen = 0.025
+    for measured, exact in scores(machine_called(name), SHAPES):
+        assert all(after >= before * (1 - 1e-9) for before, after in pairwise(measured))
+        assert all(after >= before * (1 - unseen) for before, after in pairwise(exact))
 
 
 def test_the_published_bit_fusion_gains_from_wider_operands() -> None:

@@ -32,7 +32,7 @@ def table(cache: bool = True, machine: Accelerator = MACHINE) -> CostTable:
 
 
 TRUE = table(cache=False)
-FIGURES = Figures(TRUE.cycles, TRUE.counts, TRUE.head, TRUE.tail, TRUE.infeasible)
+FIGURES = Figures(*(getattr(TRUE, name) for name in Figures._fields))
 
 
 def assert_true(found: CostTable | Figures | None) -> None:
@@ -227,7 +227,7 @@ def test_a_model_edited_while_it_runs_keeps_nothing(entry: Path, tmp_path: Path)
         import numpy as np
         from accel_models.table_cache import PACKAGE, Figures, save, table_path
 
-        empty = Figures(*[np.zeros(1, dtype=np.int64)] * 4, {})
+        empty = Figures(*[np.zeros(1, dtype=np.int64)] * 5, {})
         save("before", empty)
         (PACKAGE / "tiling.py").write_text("changed")
         save("after", empty)

@@ -86,6 +86,9 @@ class Array(Part):
     columns: int = Field(gt=0)
     node_nm: float = Field(gt=0)
     """Process that the array's figures are stated for."""
+    reconfiguration_cycles: int = Field(ge=0)
+    """That the array waits when a layer's operands are of other widths than those of the layer
+    before. Filling the pipeline is not among them."""
 
     @abstractmethod
     def datapath(self, layer: Layer, widths: Precision) -> Datapath:

@@ -1,0 +1,281 @@
+"""Compiled: a layer step by step, in the order in which its mapping visits its tiles.
+
+The search takes every tile for a full one. Once a mapping is chosen, this walks through it: tiles
+and blocks at the edges are as small as they are, and every block moves in bursts of its own.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from accel_models.mapping import (
+    BATCH,
+    IN_CHANNELS,
+    NEVER,
+    OUT_CHANNELS,
+    OUT_COLUMNS,
+    OUT_ROWS,
+    Problem,
+)
+from accel_models.mapping_cost import bursts, transfer
+from accel_models.row_stationary import row_stationary_sets
+from accel_models.tiling import ROW_STATIONARY, WINDOW, ceil_div, line_count, reduction_steps
+from accel_models.tiling import weight_lanes as lanes_of
+
+ARRAY, DRAIN, WEIGHTS, INPUTS, SUMS, STORED, RESTORED, RESIDUAL = range(8)
+"""What a step takes: cycles of the array and of the vector unit; DRAM bits of the blocks that it
+waits for, of weights, inputs and partial sums; and, if it is the last on its block of outputs, bits
+of outputs that leave, of partial sums that leave to come back, and of the residual that comes."""
+STEP_PARTS = 8
+
+TENSORS = 3
+"""Weights, inputs and outputs, in the order of `Mapping.exchanged_from`."""
+
+
+class Walk(NamedTuple):
+    """A place in a mapping; arrays int64 [loop], loops as in `mapping.LOOPS`."""
+
+    size: np.ndarray
+    """Of a full tile."""
+    total: np.ndarray
+    """Elements of the dimension, as far as they are charged."""
+    tiles: np.ndarray
+    """How many there are."""
+    within: np.ndarray
+    """bool [loop, tensor]: the tensor's block takes in all tiles of the loop."""
+    active: np.ndarray
+    """Loops that run more than once, innermost first; unused places hold -1."""
+    at: np.ndarray
+    """Number of the current tile."""
+
+
+@njit(cache=True)
+def walk(p: Problem, rule: int, tile: np.ndarray, order: np.ndarray, stops: np.ndarray) -> Walk:
+    """The beginning of a mapping.
+
+    Args:
+        p: the layer on its machine.
+        rule: index of the lane rule.
+        tile: int64 [loop], sizes of a full tile.
+        order: int64 [loop], from outer to inner.
+        stops: int64 [tensor], as `Mapping.exchanged_from`.
+    """
+    total = np.array([p.batch, p.out_rows, p.out_columns, p.in_channels, p.out_channels])
+    count = -(-total // tile)
+    if p.whole_tiles:
+        total = count * tile
+    within = np.ones((5, TENSORS), dtype=np.bool_)
+    active = np.full(5, -1, dtype=np.int64)
+    place = 0
+    for loop in order[::-1]:
+        if count[loop] > 1:
+            active[place] = loop
+            for tensor in range(TENSORS):
+                within[loop, tensor] = place < stops[tensor]
+            place += 1
+    return Walk(tile, total, count, within, active, np.zeros(5, dtype=np.int64))
+
+
+@njit(cache=True)
+def number_of_steps(p: Problem, w: Walk) -> int:
+    steps = p.groups
+    for loop in range(5):
+        steps *= w.tiles[loop]
+    return steps
+
+
+@njit(cache=True)
+def advance(w: Walk) -> int:
+    """Go on to the next tile: position of the outermost loop that moved, `NEVER` at the end."""
+    for place in range(5):
+        loop = w.active[place]
+        if loop < 0:
+            break
+        w.at[loop] += 1
+        if w.at[loop] < w.tiles[loop]:
+            return place
+        w.at[loop] = 0
+    return NEVER
+
+
+@njit(cache=True)
+def extent(w: Walk, loop: int) -> int:
+    """Elements of the current tile."""
+    return min(w.size[loop], w.total[loop] - w.at[loop] * w.size[loop])
+
+
+@njit(cache=True)
+def steps_of(
+    p: Problem, rule: int, tile: np.ndarray, order: np.ndarray, stops: np.ndarray
+) -> np.ndarray:
+    """All steps of a mapping, int64 [step, part]; arguments as `walk` has them."""
+    w = walk(p, rule, tile, order, stops)
+    steps = np.zeros((number_of_steps(p, w), STEP_PARTS), dtype=np.int64)
+    moved = NEVER
+    for step in steps:
+        step[ARRAY], step[DRAIN] = array_cycles(p, rule, w), drain_cycles(p, w)
+        if moved >= stops[0]:
+            step[WEIGHTS] = bursts(p, weight_block(p, w) * p.stored_weight_bits)
+        if moved >= stops[1]:
+            step[INPUTS] = bursts(p, input_block(p, rule, w) * p.stored_input_bits)
+        block, visits = output_block(p, rule, w), w.tiles[IN_CHANNELS]
+        if w.within[IN_CHANNELS, 2]:
+            visits = 1
+        if moved >= stops[2] and (p.first_reload or (visits > 1 and w.at[IN_CHANNELS] > 0)):
+            step[SUMS] = bursts(p, block * p.accumulator_bits)
+        last_visit = visits == 1 or w.at[IN_CHANNELS] == visits - 1
+        moved = advance(w)
+        if moved < stops[2]:
+            continue
+        if last_visit:
+            step[STORED] = bursts(p, block * p.stored_output_bits)
+            step[RESIDUAL] = bursts(p, block * p.residual_bits)
+        else:
+            step[RESTORED] = bursts(p, block * p.accumulator_bits)
+    return steps
+
+
+@njit(cache=True)
+def array_cycles(p: Problem, rule: int, w: Walk) -> int:
+    """Cycles of the array on the current tile."""
+    batch, rows, columns = extent(w, BATCH), extent(w, OUT_ROWS), extent(w, OUT_COLUMNS)
+    inputs, outputs = extent(w, IN_CHANNELS), extent(w, OUT_CHANNELS)
+    if rule == ROW_STATIONARY:
+        passes = row_stationary_sets(p, rows, inputs, outputs).passes
+        return batch * columns * p.kernel_columns * passes * p.cycles_per_step
+    folds = ceil_div(outputs, p.array_columns)
+    folds *= reduction_steps(p, rule, inputs) + p.fold_overhead
+    steps = batch * ceil_div(rows * columns, p.windows) * folds
+    return ceil_div(steps, p.stagger) * p.cycles_per_step + folds * p.stream_overhead
+
+
+@njit(cache=True)
+def drain_cycles(p: Problem, w: Walk) -> int:
+    """Cycles of the vector unit on the outputs of the current tile."""
+    lanes = ceil_div(extent(w, OUT_CHANNELS), p.vector_lanes)
+    return extent(w, BATCH) * extent(w, OUT_ROWS) * extent(w, OUT_COLUMNS) * lanes
+
+
+@njit(cache=True)
+def weight_block(p: Problem, w: Walk) -> int:
+    """Weights of the current block, padding included where they are aligned."""
+    lanes = lanes_of(p, extent(w, IN_CHANNELS))
+    if w.within[IN_CHANNELS, 0]:
+        full = w.tiles[IN_CHANNELS] - 1
+        last = w.total[IN_CHANNELS] - full * w.size[IN_CHANNELS]
+        lanes = full * lanes_of(p, w.size[IN_CHANNELS]) + lanes_of(p, last)
+    return lanes * part(w, OUT_CHANNELS, 0)
+
+
+@njit(cache=True)
+def part(w: Walk, loop: int, tensor: int) -> int:
+    """Elements of one dimension in the current block."""
+    return w.total[loop] if w.within[loop, tensor] else extent(w, loop)
+
+
+@njit(cache=True)
+def input_block(p: Problem, rule: int, w: Walk) -> int:
+    """Inputs of the current block."""
+    channels = part(w, BATCH, 1) * part(w, IN_CHANNELS, 1)
+    if rule == WINDOW and p.gather_before_dram:
+        window = p.kernel_rows * p.kernel_columns
+        return channels * window * part(w, OUT_ROWS, 1) * part(w, OUT_COLUMNS, 1)
+    down = (p.kernel_rows, p.row_stride, p.row_padding, p.in_rows)
+    across = (p.kernel_columns, p.column_stride, p.column_padding, p.in_columns)
+    return channels * lines(p, w, OUT_ROWS, down) * lines(p, w, OUT_COLUMNS, across)
+
+
+@njit(cache=True)
+def lines(p: Problem, w: Walk, loop: int, windows: tuple[int, int, int, int]) -> int:
+    """Input lines under the windows of the current block; `windows` are kernel, stride, padding
+    and size of the dimension."""
+    if not w.within[loop, 1]:
+        return line_count(p, w.at[loop] * w.size[loop], extent(w, loop), windows)
+    if p.share_halos or w.tiles[loop] == 1:
+        return line_count(p, 0, w.total[loop], windows)
+    number = 0
+    for tile in range(w.tiles[loop]):
+        first = tile * w.size[loop]
+        number += line_count(p, first, min(w.size[loop], w.total[loop] - first), windows)
+    return number
+
+
+@njit(cache=True)
+def output_block(p: Problem, rule: int, w: Walk) -> int:
+    """Outputs of the current block, padding included where they are padded."""
+    channels = part(w, OUT_CHANNELS, 2)
+    if p.pad_outputs:
+        width = 1 if rule == ROW_STATIONARY else p.array_columns
+        channels = padded(extent(w, OUT_CHANNELS), width)
+        if w.within[OUT_CHANNELS, 2]:
+            full = w.tiles[OUT_CHANNELS] - 1
+            last = w.total[OUT_CHANNELS] - full * w.size[OUT_CHANNELS]
+            channels = full * padded(w.size[OUT_CHANNELS], width) + padded(last, width)
+    return part(w, BATCH, 2) * part(w, OUT_ROWS, 2) * part(w, OUT_COLUMNS, 2) * channels
+
+
+@njit(cache=True)
+def padded(size: int, width: int) -> int:
+    return ceil_div(size, width) * width
+
+
+CYCLES, HEAD, TAIL, FIRST_WEIGHTS, READ, WRITTEN = range(6)
+"""What `price_steps` returns: cycles; those that go if the first weights are on chip already; those
+at the end in which DRAM and half of the weight buffer are free; DRAM bits of the first block of
+weights; and DRAM bits read and written in all."""
+
+
+@njit(cache=True)
+def price_steps(p: Problem, steps: np.ndarray) -> np.ndarray:
+    """What a layer takes whose blocks for the next step load while one is computed.
+
+    The schedule is one of slots. In each, the array computes one tile, the vector unit drains it,
+    and DRAM brings what the next tile needs and takes what this tile is the last to need; the slot
+    ends with the slowest of the three. The first blocks load before, the last outputs leave after.
+    """
+    priced = np.zeros(6, dtype=np.int64)
+    first, last = steps[0], steps[-1]
+    sums = first[SUMS] + first[INPUTS]
+    load = transfer(p, first[WEIGHTS] + sums)
+    free = 0
+    cycles = p.dram_latency + load
+    for index in range(len(steps)):
+        step = steps[index]
+        priced[READ] += step[WEIGHTS] + step[INPUTS] + step[SUMS] + step[RESIDUAL]
+        priced[WRITTEN] += step[STORED] + step[RESTORED]
+        busy, memory = max(step[ARRAY], step[DRAIN]), 0
+        if index < len(steps) - 1:
+            memory = exchange_cycles(p, step, steps[index + 1])
+        cycles += max(busy, memory)
+        free += max(0, busy - memory)
+        if index < len(steps) - 1 and steps[index + 1, WEIGHTS] > 0:
+            free = 0
+    priced[CYCLES] = cycles + p.ramp + p.fill + transfer(p, leaving(last))
+    priced[HEAD] = load - transfer(p, sums)
+    priced[TAIL] = free + p.ramp + p.fill
+    priced[FIRST_WEIGHTS] = first[WEIGHTS]
+    return priced
+
+
+@njit(cache=True)
+def exchange_cycles(p: Problem, step: np.ndarray, following: np.ndarray) -> int:
+    """DRAM cycles of a slot."""
+    loaded = transfer(p, following[WEIGHTS]) + transfer(p, following[INPUTS])
+    return loaded + transfer(p, leaving(step) + following[SUMS])
+
+
+@njit(cache=True)
+def leaving(step: np.ndarray) -> int:
+    """DRAM bits of the outputs that a step is the last to need, and of what is added to them."""
+    return step[STORED] + step[RESTORED] + step[RESIDUAL]
+
+
+@njit(cache=True)
+def priced_mapping(
+    p: Problem, rule: int, tile: np.ndarray, order: np.ndarray, stops: np.ndarray
+) -> np.ndarray:
+    """`price_steps` of a mapping; arguments as `walk` has them."""
+    return price_steps(p, steps_of(p, rule, tile, order, stops))
