@@ -10,20 +10,16 @@ The inner functions are compiled by numba when a layer is first searched, and ca
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from functools import cache
-from importlib import import_module
 from itertools import permutations
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from accel_models.arrays.array import LANE_RULES, Passes
+from accel_models.compiled import compiled
 from accel_models.errors import InfeasibleError
-from accel_models.files import user_cache
 
 LOOPS = ("batch", "out_rows", "out_columns", "in_channels", "out_channels")
 BATCH, OUT_ROWS, OUT_COLUMNS, IN_CHANNELS, OUT_CHANNELS = range(5)
@@ -321,28 +317,11 @@ _ORDERS = _loop_orders()
 
 @cache
 def _kernel() -> Any:
-    """Compile the search; numba is imported only here, when a layer is first searched.
-
-    Numba notices that a file has changed, but not that another one has which it calls. So compiled
-    code is kept under a digest of all files that are compiled, in this package or, where that is
-    read-only, in the user's cache.
-    """
-    config: Any = import_module("numba.core.config")
-
-    here = Path(__file__).parent
-    digest = hashlib.sha256(b"".join((here / name).read_bytes() for name in COMPILED))
-    home = here / "__pycache__" if os.access(here, os.W_OK) else user_cache()
-    before = config.CACHE_DIR
-    config.CACHE_DIR = str(home / f"compiled-{digest.hexdigest()[:16]}")
-    try:
-        from accel_models import mapping_kernel
-    finally:
-        config.CACHE_DIR = before
-    return mapping_kernel
+    """The compiled search; numba is imported only here, when a layer is first searched."""
+    return _compiled("mapping_kernel")
 
 
 @cache
 def _compiled(name: str) -> Any:
-    """Another compiled module, first imported where the search is, so that it is the same code."""
-    _kernel()
-    return import_module(f"accel_models.{name}")
+    """One of `COMPILED`; all of them are compiled as one."""
+    return compiled(f"accel_models.{name}", COMPILED)
