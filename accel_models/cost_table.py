@@ -40,6 +40,8 @@ class CostTable:
         head: int64 [layer, choice, group], cycles that a layer would be spared by its first
             weights being on chip; 0 for gates on the vector unit, whose weights stay there.
         first_weight_bits: int64 [layer, choice, group], DRAM bits of those first weights.
+        parts: int64 [layer, choice, group], how many inputs run first where a group runs in two
+            parts, one after the other; 0 where it runs at once.
         tail: int64 [layer, choice, group], cycles at its end in which DRAM and half of the weight
             buffer are free: all of a gate's on the vector unit.
         infeasible: why a layer cannot run at a choice, by (layer index, choice index).
@@ -54,6 +56,7 @@ class CostTable:
     head: np.ndarray
     tail: np.ndarray
     first_weight_bits: np.ndarray
+    parts: np.ndarray
     infeasible: dict[tuple[int, int], str] = field(default_factory=dict)
 
     @property
@@ -191,9 +194,9 @@ def cost_table(
         return CostTable(workload, accelerator, options, rest, *kept)
     figures = _simulated(workload, accelerator, options, rest, max_group)
     table = CostTable(workload, accelerator, options, rest, *figures)
+    _split_groups(table)
     if accelerator.fidelity.prefetch:
         _prefetch_within_units(table)
-    _split_groups(table)
     if cache:
         table_cache.save(key, figures)
     return table
@@ -231,7 +234,7 @@ def _simulated(
                 if layer.role in ("fixed", "gate"):
                     raise
                 infeasible[at] = str(error)
-    return Figures(cycles, counts, head, tail, first, infeasible)
+    return Figures(cycles, counts, head, tail, first, np.zeros_like(first), infeasible)
 
 
 def _groups(
@@ -268,7 +271,8 @@ def _prefetch_within_units(table: CostTable) -> None:
 
 
 def _split_groups(table: CostTable) -> None:
-    """Run a group in two parts, one after the other, where that is faster than at once."""
+    """Run a group in two parts, one after the other, where that is faster than at once. The first
+    weights of the second may load while the first still computes."""
     cycles, counts, head, tail = table.cycles, table.counts, table.head, table.tail
     prices = np.asarray(Pricing(table.accelerator).action_pj)
     for size in range(2, cycles.shape[2] + 1):
@@ -277,8 +281,13 @@ def _split_groups(table: CostTable) -> None:
             first, second = part - 1, size - part - 1
             apart = cycles[..., first] + cycles[..., second]
             work = counts[..., first, :] + counts[..., second, :]
+            if table.accelerator.fidelity.prefetch:
+                spared = np.minimum(tail[..., first], head[..., second])
+                apart -= spared
+                work[..., ACTIONS.index("array_stall_cycles")] -= spared
             less = work @ prices < counts[..., at, :] @ prices
             better = (apart < cycles[..., at]) | ((apart == cycles[..., at]) & less)
             cycles[better, at], counts[better, at] = apart[better], work[better]
             head[better, at], tail[better, at] = head[better, first], tail[better, second]
             table.first_weight_bits[better, at] = table.first_weight_bits[better, first]
+            table.parts[better, at] = part

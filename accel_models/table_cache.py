@@ -40,6 +40,7 @@ class Figures(NamedTuple):
     head: np.ndarray
     tail: np.ndarray
     first_weight_bits: np.ndarray
+    parts: np.ndarray
     infeasible: dict[tuple[int, int], str]
 
 

@@ -227,7 +227,7 @@ def test_a_model_edited_while_it_runs_keeps_nothing(entry: Path, tmp_path: Path)
         import numpy as np
         from accel_models.table_cache import PACKAGE, Figures, save, table_path
 
-        empty = Figures(*[np.zeros(1, dtype=np.int64)] * 5, {})
+        empty = Figures(*[np.zeros(1, dtype=np.int64)] * 6, {})
         save("before", empty)
         (PACKAGE / "tiling.py").write_text("changed")
         save("after", empty)
