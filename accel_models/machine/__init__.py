@@ -1,0 +1,1 @@
+"""The reference machine: it computes what the closed forms only count."""

@@ -1,0 +1,167 @@
+"""A layer really computed, bit by bit, by the array of a machine under one of its mappings.
+
+Every step that the array issues is carried out and counted: operands are brought to its lanes in
+the order of the mapping, multiplied by bricks, bit planes or look-ups, and added to accumulators
+of the machine's width. So results and cycles are found, not predicted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from accel_models.accelerator import Accelerator
+from accel_models.arrays.array import Datapath
+from accel_models.compiled import compiled
+from accel_models.errors import InputError
+from accel_models.machine.bricks import brick_products
+from accel_models.machine.families import Signs, arithmetic, passes_of, turns
+from accel_models.machine.operands import checked_inputs, checked_weights, densely_connected
+from accel_models.machine.switching import OPERANDS, Switching
+from accel_models.machine.tiles import IDLE, Shape, Sizes, tiles
+from accel_models.mapping import LOOPS, Mapping
+from accel_models.precision import Precision
+from accel_models.problem import accumulator_bits as widened
+from accel_models.workload import Layer
+
+COMPILED = tuple(
+    f"machine/{name}.py"
+    for name in (
+        "array_kernel",
+        "brick_kernel",
+        "serial_kernel",
+        "toggle_kernel",
+        "families",
+        "switching",
+        "tiles",
+    )
+)
+"""Files that numba compiles, or whose constants it compiles in."""
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What an array made of a layer, and how long that took."""
+
+    outputs: np.ndarray
+    """int64 [batch, output channel, row, column]: sums as the accumulators hold them."""
+    issue_cycles: int
+    """From the first step to the end of the last one."""
+    fill_cycles: int
+    """That results take on their way through the array, beyond the steps themselves."""
+    steps: int
+    operations: int
+    """Of the array: bricks, cycles of a lane, or shares of look-ups."""
+    accumulator_bits: int
+    switching: Switching | None = None
+    """Bits that toggled, if they were counted."""
+
+
+def compute(
+    layer: Layer,
+    machine: Accelerator,
+    widths: Precision,
+    mapping: Mapping,
+    inputs: np.ndarray,
+    weights: np.ndarray,
+    *,
+    signed_inputs: bool = False,
+    signed_weights: bool = True,
+    accumulator_bits: int | None = None,
+    switching: bool = False,
+) -> Computed:
+    """Compute a layer step by step.
+
+    Edges are treated as the machine's model does: true to size or, where it charges whole tiles,
+    with every step of a full tile issued and lanes, columns and positions beyond the edge idle.
+
+    Args:
+        layer: the layer; linear layers are convolutions of a 1x1 map.
+        machine: the machine.
+        widths: at which it computes, such as `LayerCost.precision`.
+        mapping: such as `LayerCost.mapping`.
+        inputs: integers [batch, channel, row, column], without padding.
+        weights: integers [output channel, input channel of its group, kernel row, kernel column].
+        signed_inputs: whether inputs have a sign; one signed bit is -1 or 1.
+        signed_weights: the same of weights.
+        accumulator_bits: width of the accumulators, which wrap; by default the machine's for this
+            layer, wide enough for its sums unless it says otherwise.
+        switching: also count bits that toggle.
+
+    Raises:
+        InfeasibleError: if the array cannot multiply operands of these widths.
+        InputError: if operands do not fit the layer or their widths, or the family's datapath is
+            not known.
+    """
+    signs = Signs(signed_inputs, signed_weights)
+    width = widened(layer, widths, machine) if accumulator_bits is None else accumulator_bits
+    if width < 1:
+        raise InputError(f"accumulators have at least 1 bit, got {width}")
+    data = machine.array.datapath(layer, widths)
+    if mapping.lane_rule not in machine.array.lane_rules:
+        raise InputError(f"{machine.name}: its array does not fill lanes by {mapping.lane_rule}")
+    how = arithmetic(machine, layer, widths, signs, width, switching)
+    x = checked_inputs(layer, inputs, widths.activation_bits, signed_inputs)
+    w = checked_weights(layer, weights, widths.weight_bits, signed_weights)
+    groups = layer.groups
+    if machine.fidelity.groups == "dense":
+        w, groups = densely_connected(w, groups), 1
+    parts = passes_of(machine.array, widths, signs)
+    shape = Shape(
+        *(data.rows, data.columns, data.windows),
+        lanes=tuple(part.lanes for part in parts),
+        lane_rule=mapping.lane_rule,
+        stationary=mapping.stationary,
+        whole_tiles=machine.fidelity.edges == "whole-tiles",
+    )
+    loops = (len(x), *layer.out_size, layer.in_channels // groups, layer.out_channels // groups)
+    sizes = Sizes(groups, dict(zip(LOOPS, loops, strict=True)), layer.kernel)
+    kernel = _kernel()
+    sums = np.zeros((len(x), layer.out_channels, *layer.out_size), dtype=np.int64)
+    memory = kernel.Memory(x, w, sums, np.array(layer.stride, dtype=np.int64))
+    state = _state(kernel, shape, turns(machine.array, layer))
+    table, brick = np.array(parts, dtype=np.int64), brick_products()
+    for tile in tiles(sizes, shape, mapping):
+        kernel.run_tile(tile, how, table, brick, memory, state)
+    kernel.end_round(state)
+    steps, operations = state.counts.tolist()
+    return Computed(
+        outputs=sums,
+        issue_cycles=int(state.ends.max()),
+        fill_cycles=_fill_cycles(data),
+        steps=steps,
+        operations=operations,
+        accumulator_bits=width,
+        switching=Switching.from_counts(state.toggles) if switching else None,
+    )
+
+
+def _fill_cycles(data: Datapath) -> int:
+    """Cycles that the last result is behind its step in a systolic array: its furthest unit works
+    a cycle later for each row and each column on the way there. Other arrays have none."""
+    if not data.fill:
+        return 0
+    return max(row + column for row in range(data.rows) for column in range(data.columns))
+
+
+def _state(kernel: Any, shape: Shape, turns: int) -> Any:
+    """Before the first step: nothing issued, zeros on all wires."""
+    lanes = shape.rows * max(shape.lanes)
+    return kernel.State(
+        clock=np.zeros(3, dtype=np.int64),
+        ends=np.zeros(turns, dtype=np.int64),
+        counts=np.zeros(2, dtype=np.int64),
+        input_words=np.zeros((max(turns, shape.windows), lanes), dtype=np.int64),
+        weight_words=np.zeros((turns, shape.columns, lanes), dtype=np.int64),
+        held=np.full((turns, 3), IDLE, dtype=np.int64),
+        toggles=np.zeros((len(OPERANDS), 2), dtype=np.int64),
+    )
+
+
+@cache
+def _kernel() -> Any:
+    """The compiled array; numba is imported only here, when a layer is first computed."""
+    return compiled("accel_models.machine.array_kernel", COMPILED)

@@ -1,0 +1,78 @@
+"""What the datapath is given: integers of a layer, checked to be what they are said to be.
+
+One signed bit is a sign, -1 or 1, as quantisers make it; two's complement of one bit would be -1 or
+0. Wider signed operands are two's complement, and unsigned ones begin at 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from accel_models.errors import InputError
+from accel_models.workload import Layer
+
+
+def checked_inputs(layer: Layer, inputs: np.ndarray, bits: int, signed: bool) -> np.ndarray:
+    """Inputs as int64 [batch, channel, row, column] with the layer's zero padding around them.
+
+    Raises:
+        InputError: if they are no integers of so many bits, or another layer's.
+    """
+    values = _integers(layer, "inputs", inputs, bits, signed)
+    if values.ndim != 4 or values.shape[1] != layer.in_channels or not len(values):
+        raise InputError(
+            f"layer '{layer.name}': inputs are [batch, {layer.in_channels}, rows, columns], "
+            f"got the shape {list(values.shape)}"
+        )
+    (top, left), out = layer.padding, []
+    padded = np.pad(values, ((0, 0), (0, 0), (top, top), (left, left)))
+    for size, kernel, step in zip(padded.shape[2:], layer.kernel, layer.stride, strict=True):
+        out.append((size - kernel) // step + 1)
+    if tuple(out) != layer.out_size:
+        raise InputError(
+            f"layer '{layer.name}': inputs of {values.shape[2]} x {values.shape[3]} give outputs "
+            f"of {out[0]} x {out[1]}, not {layer.out_size[0]} x {layer.out_size[1]}"
+        )
+    return padded
+
+
+def checked_weights(layer: Layer, weights: np.ndarray, bits: int, signed: bool) -> np.ndarray:
+    """Weights as int64 [output channel, input channel of its group, kernel row, kernel column].
+
+    Raises:
+        InputError: if they are no integers of so many bits, or another layer's.
+    """
+    values = _integers(layer, "weights", weights, bits, signed)
+    shape = (layer.out_channels, layer.in_channels // layer.groups, *layer.kernel)
+    if values.shape != shape:
+        raise InputError(
+            f"layer '{layer.name}': weights have the shape {list(shape)}, got {list(values.shape)}"
+        )
+    return values
+
+
+def densely_connected(weights: np.ndarray, groups: int) -> np.ndarray:
+    """Weights of a grouped convolution as one of all channels: zeros between its groups."""
+    outputs, channels, *kernel = weights.shape
+    dense = np.zeros((outputs, channels * groups, *kernel), dtype=np.int64)
+    for group in range(groups):
+        of = slice(group * outputs // groups, (group + 1) * outputs // groups)
+        dense[of, group * channels : (group + 1) * channels] = weights[of]
+    return dense
+
+
+def _integers(layer: Layer, operand: str, given: np.ndarray, bits: int, signed: bool) -> np.ndarray:
+    """`given` as int64, refused where it does not fit `bits`."""
+    values = np.asarray(given)
+    if values.dtype.kind not in "iu":
+        raise InputError(f"layer '{layer.name}': {operand} are integers, got {values.dtype}")
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    sign = signed and bits == 1
+    stray = np.abs(values) != 1 if sign else (values < low) | (values > high)
+    if stray.any():
+        kind = "-1 or 1" if sign else f"{low} to {high}"
+        raise InputError(
+            f"layer '{layer.name}': {operand} of {bits} {'signed' if signed else 'unsigned'} "
+            f"bits are {kind}, got {values[stray][0]}"
+        )
+    return values.astype(np.int64)

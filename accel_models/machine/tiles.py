@@ -1,0 +1,205 @@
+"""A mapping walked through: which tile comes when, and what its steps put on the array's lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from accel_models.mapping import LOOPS, Mapping
+
+IDLE = -1
+"""In place of an index, where a tile or the layer has ended."""
+
+
+class Span(NamedTuple):
+    """A tile's part of one dimension: where it begins, what it holds, and what is charged."""
+
+    first: int
+    held: int
+    charged: int
+    """More than it holds if tiles at the end cost as much as full ones."""
+
+
+class Tile(NamedTuple):
+    """What the array works through for one tile; int64 arrays, for compiled code."""
+
+    order: np.ndarray
+    """[step, (group of positions, column block, taps)], as they are issued."""
+    positions: np.ndarray
+    """[group, window, (image, row, column of the output)]."""
+    columns: np.ndarray
+    """[block, column]: output channels."""
+    taps: np.ndarray
+    """[taps, lane, (channel within its group, kernel row, kernel column)]."""
+    passes: np.ndarray
+    """[taps]: which pass each belongs to."""
+    first_input: int
+    """Channel at which the inputs of the group begin."""
+
+
+class Shape(NamedTuple):
+    """How much an array takes side by side, and in what shape a layer is given to it."""
+
+    rows: int
+    columns: int
+    windows: int
+    lanes: tuple[int, ...]
+    """Products that each row adds up, for each pass."""
+    lane_rule: str
+    stationary: str
+    whole_tiles: bool
+
+
+class Sizes(NamedTuple):
+    """A layer: channels are those of one group."""
+
+    groups: int
+    loops: dict[str, int]
+    """Elements of each of `mapping.LOOPS`."""
+    kernel: tuple[int, int]
+
+
+def tiles(sizes: Sizes, shape: Shape, mapping: Mapping) -> Iterator[Tile]:
+    """All tiles of a layer, group by group, in the order of the mapping's loops."""
+    spans = {
+        loop: _spans(sizes.loops[loop], size, shape.whole_tiles)
+        for loop, size in zip(LOOPS, mapping.tile, strict=True)
+    }
+    for group in range(sizes.groups):
+        for nest in product(*(spans[loop] for loop in mapping.order)):
+            yield _tile(group, dict(zip(mapping.order, nest, strict=True)), sizes, shape)
+
+
+def _spans(size: int, tile: int, whole: bool) -> list[Span]:
+    found = []
+    for first in range(0, size, tile):
+        held = min(tile, size - first)
+        found.append(Span(first, held, tile if whole else held))
+    return found
+
+
+def _tile(group: int, part: dict[str, Span], sizes: Sizes, shape: Shape) -> Tile:
+    positions = _positions(part["batch"], part["out_rows"], part["out_columns"], shape.windows)
+    columns = _columns(part["out_channels"], shape.columns)
+    columns[columns != IDLE] += group * sizes.loops["out_channels"]
+    span = part["in_channels"]
+    taps, passes = _taps(
+        sizes.kernel, span.held, span.charged, shape.rows, shape.lane_rule, shape.lanes
+    )
+    shifted = np.where(taps == IDLE, IDLE, taps + np.array([span.first, 0, 0]))
+    order = _order(len(positions), len(columns), len(taps), shape.stationary)
+    return Tile(order, positions, columns, shifted, passes, group * sizes.loops["in_channels"])
+
+
+def _positions(batch: Span, rows: Span, columns: Span, windows: int) -> np.ndarray:
+    """Output positions of a tile, `windows` at a time and none of two images together."""
+    groups = []
+    for image in range(batch.charged):
+        places = list(product(range(rows.charged), range(columns.charged)))
+        for begin in range(0, len(places), windows):
+            group = [(IDLE, IDLE, IDLE)] * windows
+            for window, (row, column) in enumerate(places[begin : begin + windows]):
+                if image < batch.held and row < rows.held and column < columns.held:
+                    group[window] = (
+                        batch.first + image,
+                        rows.first + row,
+                        columns.first + column,
+                    )
+            groups.append(group)
+    return np.array(groups, dtype=np.int64)
+
+
+def _columns(channels: Span, columns: int) -> np.ndarray:
+    """Output channels of a tile, one column block after the other."""
+    blocks = []
+    for begin in range(0, channels.charged, columns):
+        block = [IDLE] * columns
+        for column in range(min(columns, channels.charged - begin)):
+            if begin + column < channels.held:
+                block[column] = channels.first + begin + column
+        blocks.append(block)
+    return np.array(blocks, dtype=np.int64)
+
+
+@lru_cache(maxsize=256)
+def _taps(
+    kernel: tuple[int, int],
+    held: int,
+    charged: int,
+    rows: int,
+    lane_rule: str,
+    lanes_of: tuple[int, ...],
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the lanes reduce, step by step, for one output: (taps, passes) as `Tile` has them.
+
+    Rows whose lanes no step of the tile uses are left out at the end.
+    """
+    taps, passes = [], []
+    for number, lanes in enumerate(lanes_of):
+        for step in FILLINGS[lane_rule](kernel, charged, rows, lanes):
+            taps.append([tap if tap[0] < held else (IDLE,) * 3 for tap in step])
+            passes.append(number)
+    used = max(len(step) for step in taps)
+    most = -(-used // max(lanes_of)) * max(lanes_of)
+    filled = [step + [(IDLE,) * 3] * (most - len(step)) for step in taps]
+    return np.array(filled, dtype=np.int64), np.array(passes, dtype=np.int64)
+
+
+Tap = tuple[int, int, int]
+
+
+def _by_channels(
+    kernel: tuple[int, int], channels: int, rows: int, lanes: int
+) -> Iterator[list[Tap]]:
+    """Input channels side by side, one kernel position after the other."""
+    for down, across in np.ndindex(kernel):
+        for first in range(0, channels, rows * lanes):
+            last = min(first + rows * lanes, channels)
+            yield [(channel, down, across) for channel in range(first, last)]
+
+
+def _by_kernel_row(
+    kernel: tuple[int, int], channels: int, rows: int, lanes: int
+) -> Iterator[list[Tap]]:
+    """Each row of the array has every so-many-th channel, and a kernel row of each in a register
+    that its lanes draw from."""
+    depth = -(-channels // rows)
+    queue = [(turn, across) for turn in range(depth) for across in range(kernel[1])]
+    for down in range(kernel[0]):
+        for first in range(0, len(queue), lanes):
+            yield [
+                (channel, down, across) if channel < channels else (IDLE,) * 3
+                for row in range(rows)
+                for turn, across in _padded(queue[first : first + lanes], lanes)
+                for channel in [turn * rows + row if turn != IDLE else channels]
+            ]
+
+
+def _by_window(
+    kernel: tuple[int, int], channels: int, rows: int, lanes: int
+) -> Iterator[list[Tap]]:
+    """The whole window laid out, as much at a time as there are lanes."""
+    window = [(c, down, across) for down, across in np.ndindex(kernel) for c in range(channels)]
+    for first in range(0, len(window), rows * lanes):
+        yield window[first : first + rows * lanes]
+
+
+def _padded(turns: Sequence[tuple[int, int]], lanes: int) -> list[tuple[int, int]]:
+    return [*turns, *[(IDLE, IDLE)] * (lanes - len(turns))]
+
+
+FILLINGS = {"channels": _by_channels, "kernel-row": _by_kernel_row, "window": _by_window}
+"""What each lane rule puts on the lanes, step by step."""
+
+
+def _order(positions: int, blocks: int, taps: int, stationary: str) -> np.ndarray:
+    """The steps of a tile: the innermost loop is the one that keeps `stationary` in the array."""
+    p, q, s = range(3)
+    nest = {"output": (p, q, s), "weight": (q, s, p), "input": (p, s, q)}[stationary]
+    counts = (positions, blocks, taps)
+    steps = np.indices([counts[axis] for axis in nest], dtype=np.int64).reshape(3, -1)
+    return np.ascontiguousarray(steps[np.argsort(nest)].T)
