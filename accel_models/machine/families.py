@@ -12,7 +12,7 @@ from accel_models.arrays.operands import is_linear
 from accel_models.arrays.stripes import SerialTiles
 from accel_models.arrays.unpu import Unpu
 from accel_models.errors import InputError
-from accel_models.machine.bricks import Pass, passes
+from accel_models.machine.bricks import BRICK_BITS, Pass, passes
 from accel_models.precision import Precision
 from accel_models.workload import Layer
 
@@ -121,6 +121,14 @@ def _refuse_unknown(machine: Accelerator, layer: Layer, widths: Precision, signs
         raise InputError(
             f"{machine.name}: bricks of 2 bits do not make up units of {array.max_bits} bits"
         )
+    if isinstance(array, BitFusion):
+        bricks = (array.max_bits // BRICK_BITS) ** 2
+        for part in passes(array, widths, *signs):
+            if part.lanes * part.operations > bricks:
+                raise InputError(
+                    f"{machine.name}: units of {bricks} bricks cannot multiply {part.lanes} pairs "
+                    f"of {widths} bits at once, as the published formula has it"
+                )
     between_groups = layer.groups > 1 and machine.fidelity.groups == "dense"
     if (
         isinstance(array, Unpu)

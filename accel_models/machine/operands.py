@@ -75,4 +75,4 @@ def _integers(layer: Layer, operand: str, given: np.ndarray, bits: int, signed: 
             f"layer '{layer.name}': {operand} of {bits} {'signed' if signed else 'unsigned'} "
             f"bits are {kind}, got {values[stray][0]}"
         )
-    return values.astype(np.int64)
+    return np.ascontiguousarray(values, dtype=np.int64)
