@@ -2,80 +2,47 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit
 
 from accel_models.machine.brick_kernel import PER_PRODUCT, fused_sums, grouped_sums
 from accel_models.machine.families import BIT_FUSION, BITBLADE, LOOM, STRIPES, Arithmetic
 from accel_models.machine.serial_kernel import loom_sums, stripes_sums, unpu_sums
+from accel_models.machine.state import LAST, NEXT, OPERATIONS, STEPS, TURN, Lanes, Memory, State
 from accel_models.machine.tiles import IDLE, Tile
 from accel_models.machine.toggle_kernel import watch_operands, watch_sum
-
-STEPS, OPERATIONS = range(2)
-"""Places of `State.counts`."""
-NEXT, TURN, LAST = range(3)
-"""Places of `State.clock`."""
-
-
-class Memory(NamedTuple):
-    """What the array reads and adds to, int64."""
-
-    inputs: np.ndarray
-    """[image, channel, row, column], zero padding included."""
-    weights: np.ndarray
-    """[output channel, channel of its group, kernel row, kernel column]."""
-    sums: np.ndarray
-    """[image, output channel, row, column], partial sums at the accumulator's width."""
-    strides: np.ndarray
-    """[2]: of rows and columns."""
-
-
-class State(NamedTuple):
-    """What stays from step to step, int64."""
-
-    clock: np.ndarray
-    """[3]: the cycle in which the next step can be issued, the turn it takes, and how many cycles
-    the last one took."""
-    ends: np.ndarray
-    """[turn]: the cycle in which its last step is through."""
-    counts: np.ndarray
-    """[2]: steps issued, operations done."""
-    input_words: np.ndarray
-    """[turn or window, lane]: what last lay on each input of a multiplier; likewise the next."""
-    weight_words: np.ndarray
-    """[turn, column, lane]."""
-    held: np.ndarray
-    """[turn, 3]: group of positions, column block and taps of the turn's last step."""
-    toggles: np.ndarray
-    """[operand, (bits loaded, bits toggled)], as `switching.OPERANDS` has them."""
 
 
 @njit(cache=True)
 def run_tile(
     tile: Tile,
-    arithmetic: Arithmetic,
+    how: Arithmetic,
     passes: np.ndarray,
     brick: np.ndarray,
     memory: Memory,
+    lanes: Lanes,
     state: State,
 ) -> None:
-    """Issue all steps of a tile: bring operands to the lanes, multiply, add to the partial sums."""
-    windows, columns, lanes = tile.positions.shape[1], tile.columns.shape[1], tile.taps.shape[1]
-    x = np.zeros((windows, lanes), dtype=np.int64)
-    w = np.zeros((columns, lanes), dtype=np.int64)
-    partial = np.zeros((windows, columns), dtype=np.int64)
-    state.held[:] = IDLE
+    """Issue all steps of a tile: bring operands to the lanes, multiply, add to the partial sums.
+
+    Args:
+        tile: the tile.
+        how: to multiply.
+        passes: int64 [pass, column], rows as `bricks.Pass`.
+        brick: `bricks.brick_products`.
+        memory: of the layer.
+        lanes: as many as the tile has.
+        state: changes from step to step.
+    """
     for number in range(len(tile.order)):
         p, q, s = tile.order[number]
-        feed_inputs(tile, p, s, memory, x)
-        feed_weights(tile, q, s, memory, w)
         cut = passes[tile.passes[s]]
-        cycles = multiply(arithmetic, cut, brick, x, w, partial)
-        products = add_up(tile, p, q, s, arithmetic, partial, memory.sums, state.toggles)
-        if arithmetic.watched:
-            watch_operands(tile, p, q, s, arithmetic, cut, x, w, state)
+        feed_inputs(tile, p, s, memory, lanes)
+        feed_weights(tile, q, s, memory, lanes)
+        cycles = multiply(how, cut, brick, lanes)
+        products = add_up(tile, p, q, s, how, lanes.partial, memory.sums, state)
+        if how.watched:
+            watch_operands(how, cut, lanes, state)
         state.counts[OPERATIONS] += products * cut[PER_PRODUCT]
         issue(cycles, state)
         state.counts[STEPS] += 1
@@ -101,54 +68,53 @@ def end_round(state: State) -> None:
 
 
 @njit(cache=True)
-def feed_inputs(tile: Tile, p: int, s: int, memory: Memory, x: np.ndarray) -> None:
+def feed_inputs(tile: Tile, p: int, s: int, memory: Memory, lanes: Lanes) -> None:
     """Inputs of every window and lane; 0 where there is none."""
-    for window in range(x.shape[0]):
+    _, channels, rows, columns = memory.inputs.shape
+    for window in range(lanes.x.shape[0]):
         image, row, column = tile.positions[p, window]
         top, left = row * memory.strides[0], column * memory.strides[1]
-        for lane in range(x.shape[1]):
+        for lane in range(lanes.x.shape[1]):
             channel, down, across = tile.taps[s, lane]
             if image == IDLE or channel == IDLE:
-                x[window, lane] = 0
-            else:
-                channel += tile.first_input
-                x[window, lane] = memory.inputs[image, channel, top + down, left + across]
+                lanes.x[window, lane], lanes.x_from[window, lane] = 0, IDLE
+                continue
+            channel, down, across = channel + tile.first_input, top + down, left + across
+            place = ((image * channels + channel) * rows + down) * columns + across
+            lanes.x[window, lane] = memory.inputs[image, channel, down, across]
+            lanes.x_from[window, lane] = place
 
 
 @njit(cache=True)
-def feed_weights(tile: Tile, q: int, s: int, memory: Memory, w: np.ndarray) -> None:
+def feed_weights(tile: Tile, q: int, s: int, memory: Memory, lanes: Lanes) -> None:
     """Weights of every column and lane; 0 where there is none."""
-    for column in range(w.shape[0]):
+    _, channels, rows, columns = memory.weights.shape
+    for column in range(lanes.w.shape[0]):
         output = tile.columns[q, column]
-        for lane in range(w.shape[1]):
+        for lane in range(lanes.w.shape[1]):
             channel, down, across = tile.taps[s, lane]
             if output == IDLE or channel == IDLE:
-                w[column, lane] = 0
-            else:
-                w[column, lane] = memory.weights[output, channel, down, across]
+                lanes.w[column, lane], lanes.w_from[column, lane] = 0, IDLE
+                continue
+            place = ((output * channels + channel) * rows + down) * columns + across
+            lanes.w[column, lane] = memory.weights[output, channel, down, across]
+            lanes.w_from[column, lane] = place
 
 
 @njit(cache=True)
-def multiply(
-    arithmetic: Arithmetic,
-    cut: np.ndarray,
-    brick: np.ndarray,
-    x: np.ndarray,
-    w: np.ndarray,
-    partial: np.ndarray,
-) -> int:
-    """Sums of one step, int64 [window, column], by the family's arithmetic; cycles it took."""
-    a = arithmetic
-    if a.family == BIT_FUSION:
+def multiply(how: Arithmetic, cut: np.ndarray, brick: np.ndarray, lanes: Lanes) -> int:
+    """Sums of one step by the family's arithmetic; cycles it took."""
+    x, w, partial = lanes.x, lanes.w, lanes.partial
+    if how.family == BIT_FUSION:
         return fused_sums(x, w, cut, brick, partial)
-    if a.family == BITBLADE:
+    if how.family == BITBLADE:
         return grouped_sums(x, w, cut, brick, partial)
-    if a.family == STRIPES:
-        return stripes_sums(x, w, a.input_bits, a.input_signed, partial)
-    if a.family == LOOM:
-        widths, signed = (a.input_bits, a.weight_bits), (a.input_signed, a.weight_signed)
-        return loom_sums(x, w, widths, signed, a.serial_bits, partial)
-    return unpu_sums(x, w, a.weight_bits, a.weight_signed, a.table_inputs, partial)
+    if how.family == STRIPES:
+        return stripes_sums(x, w, how.input_bits, how.input_signed, partial)
+    if how.family == LOOM:
+        widths, signed = (how.input_bits, how.weight_bits), (how.input_signed, how.weight_signed)
+        return loom_sums(x, w, widths, signed, how.serial_bits, partial)
+    return unpu_sums(x, w, how.weight_bits, how.weight_signed, how.table_inputs, partial)
 
 
 @njit(cache=True)
@@ -157,10 +123,10 @@ def add_up(
     p: int,
     q: int,
     s: int,
-    arithmetic: Arithmetic,
+    how: Arithmetic,
     partial: np.ndarray,
     sums: np.ndarray,
-    toggles: np.ndarray,
+    state: State,
 ) -> int:
     """Add a step's sums to the accumulators, which wrap; how many products that were."""
     at_work = 0
@@ -174,10 +140,10 @@ def add_up(
                 continue
             at_work += 1
             before = sums[image, output, row, across]
-            after = wrapped(before + partial[window, column], arithmetic)
+            after = wrapped(before + partial[window, column], how)
             sums[image, output, row, across] = after
-            if arithmetic.watched:
-                watch_sum(before, after, arithmetic.accumulator_bits, toggles)
+            if how.watched:
+                watch_sum(before, after, how.accumulator_bits, state.toggles)
     lanes = 0
     for lane in range(tile.taps.shape[1]):
         lanes += tile.taps[s, lane, 0] != IDLE
@@ -185,12 +151,12 @@ def add_up(
 
 
 @njit(cache=True)
-def wrapped(value: int, arithmetic: Arithmetic) -> int:
+def wrapped(value: int, how: Arithmetic) -> int:
     """A sum as an accumulator holds it: modulo 2^bits, in two's complement if it has a sign."""
-    bits = arithmetic.accumulator_bits
+    bits = how.accumulator_bits
     if bits >= 64:
         return value
     value &= (1 << bits) - 1
-    if arithmetic.sum_signed and value >> (bits - 1):
+    if how.sum_signed and value >> (bits - 1):
         value -= 1 << bits
     return value

@@ -20,8 +20,9 @@ from accel_models.errors import InputError
 from accel_models.machine.bricks import brick_products
 from accel_models.machine.families import Signs, arithmetic, passes_of, turns
 from accel_models.machine.operands import checked_inputs, checked_weights, densely_connected
-from accel_models.machine.switching import OPERANDS, Switching
-from accel_models.machine.tiles import IDLE, Shape, Sizes, tiles
+from accel_models.machine.state import Memory, before_all, lanes
+from accel_models.machine.switching import Switching
+from accel_models.machine.tiles import Shape, Sizes, tiles
 from accel_models.mapping import LOOPS, Mapping
 from accel_models.precision import Precision
 from accel_models.problem import accumulator_bits as widened
@@ -35,7 +36,7 @@ COMPILED = tuple(
         "serial_kernel",
         "toggle_kernel",
         "families",
-        "switching",
+        "state",
         "tiles",
     )
 )
@@ -97,13 +98,13 @@ def compute(
             not known.
     """
     signs = Signs(signed_inputs, signed_weights)
-    width = widened(layer, widths, machine) if accumulator_bits is None else accumulator_bits
-    if width < 1:
-        raise InputError(f"accumulators have at least 1 bit, got {width}")
+    word = widened(layer, widths, machine) if accumulator_bits is None else accumulator_bits
+    if word < 1:
+        raise InputError(f"accumulators have at least 1 bit, got {word}")
     data = machine.array.datapath(layer, widths)
+    how = arithmetic(machine, layer, widths, signs, word, switching)
     if mapping.lane_rule not in machine.array.lane_rules:
         raise InputError(f"{machine.name}: its array does not fill lanes by {mapping.lane_rule}")
-    how = arithmetic(machine, layer, widths, signs, width, switching)
     x = checked_inputs(layer, inputs, widths.activation_bits, signed_inputs)
     w = checked_weights(layer, weights, widths.weight_bits, signed_weights)
     groups = layer.groups
@@ -121,11 +122,13 @@ def compute(
     sizes = Sizes(groups, dict(zip(LOOPS, loops, strict=True)), layer.kernel)
     kernel = _kernel()
     sums = np.zeros((len(x), layer.out_channels, *layer.out_size), dtype=np.int64)
-    memory = kernel.Memory(x, w, sums, np.array(layer.stride, dtype=np.int64))
-    state = _state(kernel, shape, turns(machine.array, layer))
+    memory = Memory(x, w, sums, np.array(layer.stride, dtype=np.int64))
+    width = data.rows * max(shape.lanes)
+    state = before_all(turns(machine.array, layer), data.windows, data.columns, width)
     table, brick = np.array(parts, dtype=np.int64), brick_products()
     for tile in tiles(sizes, shape, mapping):
-        kernel.run_tile(tile, how, table, brick, memory, state)
+        room = lanes(data.windows, data.columns, tile.taps.shape[1])
+        kernel.run_tile(tile, how, table, brick, memory, room, state)
     kernel.end_round(state)
     steps, operations = state.counts.tolist()
     return Computed(
@@ -134,7 +137,7 @@ def compute(
         fill_cycles=_fill_cycles(data),
         steps=steps,
         operations=operations,
-        accumulator_bits=width,
+        accumulator_bits=word,
         switching=Switching.from_counts(state.toggles) if switching else None,
     )
 
@@ -145,20 +148,6 @@ def _fill_cycles(data: Datapath) -> int:
     if not data.fill:
         return 0
     return max(row + column for row in range(data.rows) for column in range(data.columns))
-
-
-def _state(kernel: Any, shape: Shape, turns: int) -> Any:
-    """Before the first step: nothing issued, zeros on all wires."""
-    lanes = shape.rows * max(shape.lanes)
-    return kernel.State(
-        clock=np.zeros(3, dtype=np.int64),
-        ends=np.zeros(turns, dtype=np.int64),
-        counts=np.zeros(2, dtype=np.int64),
-        input_words=np.zeros((max(turns, shape.windows), lanes), dtype=np.int64),
-        weight_words=np.zeros((turns, shape.columns, lanes), dtype=np.int64),
-        held=np.full((turns, 3), IDLE, dtype=np.int64),
-        toggles=np.zeros((len(OPERANDS), 2), dtype=np.int64),
-    )
 
 
 @cache

@@ -17,10 +17,6 @@ from accel_models.parts import Source
 from accel_models.pricing import Pricing
 from accel_models.simulator import LayerCost
 
-INPUTS, WEIGHTS, SUMS = range(3)
-OPERANDS = ("inputs", "weights", "sums")
-"""Whose bits are counted: both operands of the multipliers, and the partial sums."""
-
 RANDOM = Source(
     "assumed",
     "activity behind an array's energy figure: that of uniformly random operands, which toggle "
@@ -50,7 +46,8 @@ class Switching:
     """Bits toggled in a layer, from each operand to the next on the same wires.
 
     Inputs and weights are counted where they enter a multiplier, once for each that they enter;
-    sums where they are written. An operand that stays for the next step loads and toggles nothing.
+    sums where they are written. An operand that lies there already loads and toggles nothing;
+    serial ones come anew in every step.
     """
 
     inputs: Bits

@@ -7,17 +7,22 @@ as often as it enters a multiplier.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from accel_models.machine.brick_kernel import W_BITS, W_SHIFT, X_BITS, X_SHIFT, chunks
 from accel_models.machine.families import BIT_FUSION, BITBLADE, LOOM, STRIPES, Arithmetic
-from accel_models.machine.switching import INPUTS, SUMS, WEIGHTS
-from accel_models.machine.tiles import IDLE, Tile
+from accel_models.machine.state import INPUTS, LOADED, SUMS, TOGGLED, TURN, WEIGHTS, Lanes, State
+from accel_models.machine.tiles import IDLE
 
-LOADED, TOGGLED = range(2)
+
+class Wires(NamedTuple):
+    """What lies on the wires of a window or column, int64 [lane]: words, and which operands."""
+
+    words: np.ndarray
+    operands: np.ndarray
 
 
 @njit(cache=True)
@@ -79,81 +84,54 @@ def stream(old: int, value: int, port: tuple[int, int, int]) -> tuple[int, int]:
 
 
 @njit(cache=True)
-def watch_operands(
-    tile: Tile,
-    p: int,
-    q: int,
-    s: int,
-    a: Arithmetic,
-    cut: np.ndarray,
-    x: np.ndarray,
-    w: np.ndarray,
-    state: Any,
-) -> None:
+def watch_operands(how: Arithmetic, cut: np.ndarray, lanes: Lanes, state: State) -> None:
     """Count what the operands of a step toggle."""
-    windows = columns = 0
-    for window in range(x.shape[0]):
-        windows += tile.positions[p, window, 0] != IDLE
-    for column in range(w.shape[0]):
-        columns += tile.columns[q, column] != IDLE
-    x_port, w_port = ports(a, cut)
-    x_fan, w_fan = fan_out(a, cut, windows, columns)
-    turn = state.clock[1]  # the one that the step is about to take
-    held = state.held[turn]
-    if x_port[1] * x_port[2] > 1 or held[0] != p or held[2] != s:
-        one_sign = a.input_signed and a.input_bits == 1
-        for window in range(x.shape[0]):
-            if tile.positions[p, window, 0] != IDLE:
-                old = state.input_words[turn + window]
-                watch_row(
-                    x[window],
-                    cut[X_SHIFT],
-                    one_sign,
-                    x_port,
-                    x_fan,
-                    tile,
-                    s,
-                    old,
-                    state.toggles[INPUTS],
-                )
-    if w_port[1] * w_port[2] > 1 or held[1] != q or held[2] != s:
-        one_sign = a.weight_signed and a.weight_bits == 1
-        for column in range(w.shape[0]):
-            if tile.columns[q, column] != IDLE:
-                old = state.weight_words[turn, column]
-                watch_row(
-                    w[column],
-                    cut[W_SHIFT],
-                    one_sign,
-                    w_port,
-                    w_fan,
-                    tile,
-                    s,
-                    old,
-                    state.toggles[WEIGHTS],
-                )
-    held[0], held[1], held[2] = p, q, s
+    turn = state.clock[TURN]  # the one that the step is about to take
+    x_port, w_port = ports(how, cut)
+    x_fan, w_fan = fan_out(how, cut, at_work(lanes.x_from), at_work(lanes.w_from))
+    x_is_sign = how.input_signed and how.input_bits == 1
+    w_is_sign = how.weight_signed and how.weight_bits == 1
+    for window in range(lanes.x.shape[0]):
+        on = Wires(state.input_words[turn + window], state.input_from[turn + window])
+        came = lanes.x[window], lanes.x_from[window], cut[X_SHIFT]
+        watch_row(came, x_is_sign, x_port, x_fan, on, state.toggles[INPUTS])
+    for column in range(lanes.w.shape[0]):
+        on = Wires(state.weight_words[turn, column], state.weight_from[turn, column])
+        came = lanes.w[column], lanes.w_from[column], cut[W_SHIFT]
+        watch_row(came, w_is_sign, w_port, w_fan, on, state.toggles[WEIGHTS])
+
+
+@njit(cache=True)
+def at_work(places: np.ndarray) -> int:
+    """Windows or columns that have any operand."""
+    number = 0
+    for row in range(places.shape[0]):
+        number += int(np.any(places[row] != IDLE))
+    return number
 
 
 @njit(cache=True)
 def watch_row(
-    values: np.ndarray,
-    shift: int,
-    one_sign: bool,
+    came: tuple[np.ndarray, np.ndarray, int],
+    is_sign: bool,
     port: tuple[int, int, int],
     fan: int,
-    tile: Tile,
-    s: int,
-    old: np.ndarray,
+    on: Wires,
     toggles: np.ndarray,
 ) -> None:
-    """Operands of all lanes at work; one signed bit is 1 on its wire for 1 and 0 for -1."""
+    """Operands of all lanes of a window or column: values, where they came from, and from which bit
+    on they are used. One that lies on its wires already loads nothing, unless it is serial. A
+    single sign is 1 on its wire for 1 and 0 for -1."""
+    values, places, shift = came
+    serial = port[1] * port[2] > 1
     for lane in range(len(values)):
-        if tile.taps[s, lane, 0] == IDLE:
+        here = places[lane] * 64 + shift
+        if places[lane] == IDLE or (on.operands[lane] == here and not serial):
             continue
         value = values[lane] >> shift
-        if one_sign and port[0] == 1:
+        if is_sign and port[0] == 1:
             value = int(value > 0)
-        toggled, old[lane] = stream(old[lane], value, port)
+        toggled, on.words[lane] = stream(on.words[lane], value, port)
+        on.operands[lane] = here
         toggles[LOADED] += fan * port[0] * port[1] * port[2]
         toggles[TOGGLED] += fan * toggled

@@ -1,0 +1,95 @@
+"""What the compiled array reads, adds to and remembers: int64 arrays, handed in from outside."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from accel_models.machine.tiles import IDLE
+
+STEPS, OPERATIONS = range(2)
+"""Places of `State.counts`."""
+NEXT, TURN, LAST = range(3)
+"""Places of `State.clock`."""
+INPUTS, WEIGHTS, SUMS = range(3)
+"""Rows of `State.toggles`: both operands of the multipliers, and the partial sums."""
+LOADED, TOGGLED = range(2)
+"""Columns of `State.toggles`."""
+
+
+class Memory(NamedTuple):
+    """What the array reads and adds to."""
+
+    inputs: np.ndarray
+    """[image, channel, row, column], zero padding included."""
+    weights: np.ndarray
+    """[output channel, channel of its group, kernel row, kernel column]."""
+    sums: np.ndarray
+    """[image, output channel, row, column], partial sums at the accumulator's width."""
+    strides: np.ndarray
+    """[2]: of rows and columns."""
+
+
+class Lanes(NamedTuple):
+    """Operands of one step, and what becomes of them."""
+
+    x: np.ndarray
+    """Inputs [window, lane]."""
+    w: np.ndarray
+    """Weights [column, lane]."""
+    x_from: np.ndarray
+    """Where in memory each came from, [window, lane]; `IDLE` where there is none."""
+    w_from: np.ndarray
+    """[column, lane]."""
+    partial: np.ndarray
+    """The step's sums, [window, column]."""
+
+
+class State(NamedTuple):
+    """What stays from step to step."""
+
+    clock: np.ndarray
+    """[3]: the cycle in which the next step can be issued, the turn it takes, and how many cycles
+    the last one took."""
+    ends: np.ndarray
+    """[turn]: the cycle in which its last step is through."""
+    counts: np.ndarray
+    """[2]: steps issued, operations done."""
+    input_words: np.ndarray
+    """[turn or window, lane]: what last lay on each input of a multiplier."""
+    weight_words: np.ndarray
+    """[turn, column, lane]: the same of weights."""
+    input_from: np.ndarray
+    """Which operand that was: as `Lanes.x_from`, and of which slice."""
+    weight_from: np.ndarray
+    toggles: np.ndarray
+    """[operand, (bits loaded, bits toggled)]."""
+
+
+def lanes(windows: int, columns: int, width: int) -> Lanes:
+    """Room for the operands of a step."""
+    x, w = (np.zeros((n, width), dtype=np.int64) for n in (windows, columns))
+    return Lanes(x, w, x.copy(), w.copy(), np.zeros((windows, columns), dtype=np.int64))
+
+
+def before_all(turns: int, windows: int, columns: int, width: int) -> State:
+    """Nothing issued yet, zeros on all wires.
+
+    Args:
+        turns: window columns that steps go round.
+        windows: output positions side by side.
+        columns: outputs side by side.
+        width: most lanes of a step.
+    """
+    at_inputs, at_weights = (max(turns, windows), width), (turns, columns, width)
+    return State(
+        clock=np.zeros(3, dtype=np.int64),
+        ends=np.zeros(turns, dtype=np.int64),
+        counts=np.zeros(2, dtype=np.int64),
+        input_words=np.zeros(at_inputs, dtype=np.int64),
+        weight_words=np.zeros(at_weights, dtype=np.int64),
+        input_from=np.full(at_inputs, IDLE, dtype=np.int64),
+        weight_from=np.full(at_weights, IDLE, dtype=np.int64),
+        toggles=np.zeros((3, 2), dtype=np.int64),
+    )
