@@ -252,6 +252,21 @@ def test_linear_layers_go_round_the_window_columns(
     assert computed.issue_cycles < computed.steps * tau or tau == 1
 
 
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_rounds_of_three_window_columns(bits: int) -> None:
+    """Steps of as many cycles as there are columns follow each other without a gap; longer ones
+    wait for their column, and the last round counts as a full one."""
+    machine = load_accelerator("stripes").configured(
+        array__rows=2, array__columns=2, array__windows=3
+    )
+    layer, widths = Layer("linear", 10, 4), Precision(8, bits)
+    mapping = Mapping((1, 1, 1, 10, 4), LOOPS, "output", "channels", WHOLE)
+    x, w = operands(layer, widths, 1, (False, True), 0)
+    computed = compute(layer, machine, widths, mapping, x, w)
+    assert computed.steps == 10
+    assert computed.issue_cycles == (10 + bits - 1 if bits <= 3 else 4 * bits + 2)
+
+
 def test_fill_is_what_a_skewed_array_takes_beyond_its_steps() -> None:
     """Inputs move one column further in a cycle, sums one row further, weights stay."""
     rows, columns, steps = 5, 7, 11

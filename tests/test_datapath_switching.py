@@ -55,6 +55,14 @@ def test_bricks_by_hand() -> None:
     assert found.sums == Bits(loaded=4 * 32, toggled=0 + 4 + 4 + 4)
 
 
+def test_chunks_enter_as_many_bricks_as_the_other_operand_has() -> None:
+    layer, mapping = along(4, "output")
+    x, w = np.array([0, 5, 10, 10]).reshape(1, 1, 1, 4), np.array(1).reshape(1, 1, 1, 1)
+    found = watched(one_lane("bitfusion"), layer, mapping, Precision(2, 4), x, w)
+    assert found.inputs == Bits(loaded=4 * 4, toggled=0 + 2 + 4 + 0)
+    assert found.weights == Bits(loaded=2 * 2, toggled=1 * 2)
+
+
 def test_serial_bits_by_hand() -> None:
     """0101 and 1010 pass, lowest bit first: 1 0 1 0, then 0 1 0 1; weights are 16 wires."""
     layer, mapping = along(2, "output")
