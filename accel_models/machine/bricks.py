@@ -8,6 +8,7 @@ into slices, every pair of which is a pass of its own.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -55,6 +56,7 @@ def brick(x: int, w: int, x_signed: bool, w_signed: bool) -> int:
     return value - (total[-1] << PRODUCT_BITS)
 
 
+@cache
 def brick_products() -> np.ndarray:
     """What a brick makes of every pair of chunks, int64 [x signed, w signed, x, w]."""
     table = np.empty((2, 2, 4, 4), dtype=np.int64)

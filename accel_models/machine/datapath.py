@@ -7,6 +7,7 @@ of the machine's width. So results and cycles are found, not predicted.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,10 +18,10 @@ from accel_models.accelerator import Accelerator
 from accel_models.arrays.array import Datapath
 from accel_models.compiled import compiled
 from accel_models.errors import InputError
-from accel_models.machine.bricks import brick_products
-from accel_models.machine.families import Signs, arithmetic, passes_of, turns
+from accel_models.machine.bricks import Pass, brick_products
+from accel_models.machine.families import Arithmetic, Signs, arithmetic, passes_of, turns
 from accel_models.machine.operands import checked_inputs, checked_weights, densely_connected
-from accel_models.machine.state import Memory, before_all, lanes
+from accel_models.machine.state import Memory, State, before_all, lanes
 from accel_models.machine.switching import Switching
 from accel_models.machine.tiles import Shape, Sizes, tiles
 from accel_models.mapping import LOOPS, Mapping
@@ -110,26 +111,13 @@ def compute(
     groups = layer.groups
     if machine.fidelity.groups == "dense":
         w, groups = densely_connected(w, groups), 1
-    parts = passes_of(machine.array, widths, signs)
-    shape = Shape(
-        *(data.rows, data.columns, data.windows),
-        lanes=tuple(part.lanes for part in parts),
-        lane_rule=mapping.lane_rule,
-        stationary=mapping.stationary,
-        whole_tiles=machine.fidelity.edges == "whole-tiles",
-    )
     loops = (len(x), *layer.out_size, layer.in_channels // groups, layer.out_channels // groups)
     sizes = Sizes(groups, dict(zip(LOOPS, loops, strict=True)), layer.kernel)
-    kernel = _kernel()
     sums = np.zeros((len(x), layer.out_channels, *layer.out_size), dtype=np.int64)
     memory = Memory(x, w, sums, np.array(layer.stride, dtype=np.int64))
-    width = data.rows * max(shape.lanes)
-    state = before_all(turns(machine.array, layer), data.windows, data.columns, width)
-    table, brick = np.array(parts, dtype=np.int64), brick_products()
-    for tile in tiles(sizes, shape, mapping):
-        room = lanes(data.windows, data.columns, tile.taps.shape[1])
-        kernel.run_tile(tile, how, table, brick, memory, room, state)
-    kernel.end_round(state)
+    parts = passes_of(machine.array, widths, signs)
+    whole = machine.fidelity.edges == "whole-tiles"
+    state = _run(sizes, mapping, data, whole, parts, how, memory, turns(machine.array, layer))
     steps, operations = state.counts.tolist()
     return Computed(
         outputs=sums,
@@ -140,6 +128,33 @@ def compute(
         accumulator_bits=word,
         switching=Switching.from_counts(state.toggles) if switching else None,
     )
+
+
+def _run(
+    sizes: Sizes,
+    mapping: Mapping,
+    data: Datapath,
+    whole_tiles: bool,
+    parts: Sequence[Pass],
+    how: Arithmetic,
+    memory: Memory,
+    turns: int,
+) -> State:
+    """Run all tiles; sums come to lie in the memory."""
+    shape = Shape(
+        *(data.rows, data.columns, data.windows),
+        lanes=tuple(part.lanes for part in parts),
+        lane_rule=mapping.lane_rule,
+        stationary=mapping.stationary,
+        whole_tiles=whole_tiles,
+    )
+    kernel, table, brick = _kernel(), np.array(parts, dtype=np.int64), brick_products()
+    state = before_all(turns, data.windows, data.columns, data.rows * max(shape.lanes))
+    for tile in tiles(sizes, shape, mapping):
+        room = lanes(data.windows, data.columns, tile.taps.shape[1])
+        kernel.run_tile(tile, how, table, brick, memory, room, state)
+    kernel.end_round(state)
+    return state
 
 
 def _fill_cycles(data: Datapath) -> int:
