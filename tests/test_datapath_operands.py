@@ -55,7 +55,7 @@ def test_layers_of_a_trained_network(name: str, trained: tuple[Workload, list[Se
 
 
 def as_found(cost: LayerCost) -> Found:
-    return Found(cost.cycles, cost.compute_cycles, cost.counts, cost.mapping, 0, 0)
+    return Found(cost.cycles, cost.compute_cycles, cost.counts, cost.mapping)
 
 
 # ---- accumulators
