@@ -34,7 +34,7 @@ TINY = TrainConfig(
     backbone_epochs=2,
     supernet_epochs=1,
     gate_epochs=1,
-    joint_epochs=1,
+    joint_epochs=2,
     joint_lr=0.01,
     batch=32,
 )
