@@ -8,9 +8,10 @@ recorded) is JSON under the key ``dfs_hw`` of the file's schema metadata.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,12 +21,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from accel_models.errors import InputError
-from accel_models.files import whole_file
 from accel_models.precision import Precision, parse_choices
+from accel_models.row_groups import RowGroupWriter
 from accel_models.workload import Workload
 
 FORMAT = 1
 METADATA_KEY = b"dfs_hw"
+ARRIVAL = "arrival_s"
+"""Column of arrival times in s, which a trace may have."""
+ROWS = 2**18
+"""Inputs in a row group, the part of a file that is kept, or lost, as a whole."""
+SLICE = 2**12
+"""Inputs that are decoded at a time."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +59,10 @@ class TraceHeader:
     seed: int
     version: str
 
-    def schema(self) -> pa.Schema:
-        """Arrow schema of the file, this header in its metadata."""
+    def schema(self, *, timed: bool = False) -> pa.Schema:
+        """Arrow schema of the file, this header in its metadata; `timed` with arrival times."""
         columns = [("input_id", pa.int64()), ("label", pa.int32()), ("prediction", pa.int32())]
+        columns += [(ARRIVAL, pa.float64())] if timed else []
         columns += [(unit, pa.uint8()) for unit in self.workload.units]
         return pa.schema(columns, metadata={METADATA_KEY: json.dumps(self.to_dict())})
 
@@ -100,6 +108,7 @@ class GateTrace:
         input_ids: int64 [input].
         labels, predictions: int32 [input].
         choices: uint8 [input, unit], indices into `header.choices`.
+        arrival_s: float64 [input], when inputs arrived, in s; None if that was not recorded.
     """
 
     header: TraceHeader
@@ -107,6 +116,18 @@ class GateTrace:
     labels: np.ndarray
     predictions: np.ndarray
     choices: np.ndarray
+    arrival_s: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        shape = (len(self.input_ids), len(self.header.workload.units))
+        if self.choices.dtype != np.uint8 or self.choices.shape != shape:
+            raise InputError(
+                f"choices must be uint8 {list(shape)}, one of each unit for every input, "
+                f"got {self.choices.dtype} {list(self.choices.shape)}"
+            )
+        worst = int(self.choices.max(initial=0))
+        if worst >= len(self.header.choices):
+            raise InputError(f"choice {worst} is outside the set of {len(self.header.choices)}")
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -120,51 +141,174 @@ class GateTrace:
         """Read a trace.
 
         Raises:
-            InputError: if the file is missing, truncated, damaged or not a gate trace: says which.
+            InputError: if the file is missing, truncated, damaged or not a gate trace: says which,
+                and in which row group.
         """
-        try:
-            with pq.ParquetFile(path) as file:
-                header = _header(file.schema_arrow, path)
-                expected = header.schema()
-                if file.schema_arrow.remove_metadata() != expected.remove_metadata():
-                    raise InputError(f"{path}: its columns are not those its header promises")
-                table = file.read()
-        except FileNotFoundError as error:
-            raise InputError(f"there is no trace {path}") from error
-        except (pa.ArrowException, OSError) as error:
-            reason = str(error).splitlines()[0].rstrip(".")
-            raise InputError(
-                f"{path} is truncated, damaged or no Parquet file: {reason}"
-            ) from error
-        return cls._from_table(header, table, path)
+        with TraceFile(path) as file:
+            if file.inputs == 0:
+                raise InputError(f"{path} holds no inputs")
+            whole = cls.empty(file.header, file.inputs, timed=file.timed)
+            for number, rows in enumerate(file.groups):
+                at = rows.start
+                for part in file.parts(number):
+                    whole[at : at + len(part)] = part
+                    at += len(part)
+        return whole
 
     @classmethod
-    def _from_table(cls, header: TraceHeader, table: pa.Table, path: str | Path) -> GateTrace:
-        if table.num_rows == 0:
-            raise InputError(f"{path} holds no inputs")
-        for name in table.column_names:
-            if table[name].null_count:
-                raise InputError(f"{path}: column {name} has empty cells")
-        units = header.workload.units
-        choices = np.empty((table.num_rows, len(units)), dtype=np.uint8)
-        for column, unit in enumerate(units):
-            choices[:, column] = table[unit].to_numpy()
-            worst = int(choices[:, column].max())
-            if worst >= len(header.choices):
-                row = int(choices[:, column].argmax())
-                raise InputError(
-                    f"{path}: row {row} has choice {worst} in {unit}, "
-                    f"but the choice set has only {len(header.choices)}"
-                )
-        ids, labels, predictions = (
-            table[name].to_numpy() for name in ("input_id", "label", "prediction")
+    def empty(cls, header: TraceHeader, inputs: int, *, timed: bool = False) -> GateTrace:
+        """Room for a trace, every choice the first one."""
+        return cls(
+            header,
+            np.empty(inputs, dtype=np.int64),
+            np.empty(inputs, dtype=np.int32),
+            np.empty(inputs, dtype=np.int32),
+            np.zeros((inputs, len(header.workload.units)), dtype=np.uint8),
+            np.empty(inputs) if timed else None,
         )
-        return cls(header, ids, labels, predictions, choices)
 
-    def write(self, path: str | Path) -> None:
-        """Write the trace to one file, in one piece."""
-        with TraceWriter(path, self.header) as writer:
-            writer.add(self.input_ids, self.labels, self.predictions, self.choices)
+    def __getitem__(self, rows: slice) -> GateTrace:
+        """Some of the inputs, without copying."""
+        times = None if self.arrival_s is None else self.arrival_s[rows]
+        return replace(
+            self,
+            input_ids=self.input_ids[rows],
+            labels=self.labels[rows],
+            predictions=self.predictions[rows],
+            choices=self.choices[rows],
+            arrival_s=times,
+        )
+
+    def __setitem__(self, rows: slice, part: GateTrace) -> None:
+        """Fill in some of the inputs."""
+        self.input_ids[rows], self.labels[rows] = part.input_ids, part.labels
+        self.predictions[rows], self.choices[rows] = part.predictions, part.choices
+        if self.arrival_s is not None:
+            self.arrival_s[rows] = part.arrival_s
+
+    def write(self, path: str | Path, *, rows: int = ROWS) -> None:
+        """Write the trace to one file, in one piece; `rows` are those of a row group."""
+        timed = self.arrival_s is not None
+        with TraceWriter(path, self.header, timed=timed, rows=rows) as writer:
+            columns = (self.input_ids, self.labels, self.predictions, self.choices)
+            writer.add(*columns, self.arrival_s)
+
+
+class DamagedRows(InputError):
+    """A row group of a trace that cannot be read.
+
+    Args:
+        path: of the file.
+        group: number of the row group.
+        rows: those that it holds.
+    """
+
+    def __init__(self, path: str | Path, group: int, rows: range, reason: str) -> None:
+        self.group, self.rows, self.reason = group, rows, reason
+        where = f"row group {group} (rows {rows.start} to {rows.stop - 1})"
+        super().__init__(f"{path}: {where} is damaged: {reason}")
+
+
+class TraceFile:
+    """A trace on disk, read part by part.
+
+    Raises:
+        InputError: on entering, if the file is missing, truncated, damaged or not a gate trace.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def __enter__(self) -> TraceFile:
+        with ExitStack() as stack:
+            try:
+                # No buffers ahead: a chunk of a large trace would be held twice.
+                self._file = stack.enter_context(
+                    pq.ParquetFile(self.path, page_checksum_verification=True, pre_buffer=False)
+                )
+                schema = self._file.schema_arrow
+            except FileNotFoundError as error:
+                raise InputError(f"there is no trace {self.path}") from error
+            except (pa.ArrowException, OSError) as error:
+                raise InputError(
+                    f"{self.path} is truncated, damaged or no Parquet file: {_reason(error)}"
+                ) from error
+            self.header = _header(schema, self.path)
+            self.timed = ARRIVAL in schema.names
+            expected = self.header.schema(timed=self.timed)
+            if schema.remove_metadata() != expected.remove_metadata():
+                raise InputError(f"{self.path}: its columns are not those its header promises")
+            about = self._file.metadata
+            self.inputs = int(about.num_rows)
+            sizes = [about.row_group(number).num_rows for number in range(about.num_row_groups)]
+            ends = np.cumsum([0, *sizes]).tolist()
+            self.groups = [range(*pair) for pair in pairwise(ends)]
+            self._cleanup = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self._cleanup.__exit__(kind, error, where)
+
+    def parts(self, group: int, inputs: int = SLICE) -> Iterator[GateTrace]:
+        """The inputs of a row group, at most so many at a time.
+
+        Raises:
+            DamagedRows: if they cannot be read, or are not what the header promises.
+        """
+        rows = self.groups[group]
+        at = rows.start
+        batches = self._file.iter_batches(inputs, row_groups=[group], use_threads=False)
+        while True:
+            try:
+                batch = next(batches, None)
+            except (pa.ArrowException, OSError) as error:
+                raise DamagedRows(self.path, group, rows, _reason(error)) from error
+            if batch is None:
+                break
+            fault = _fault(batch, self.header, at)
+            if fault:
+                raise DamagedRows(self.path, group, rows, fault)
+            yield _of_batch(batch, self.header, timed=self.timed)
+            at += len(batch)
+        if at != rows.stop:
+            raise DamagedRows(self.path, group, rows, f"it ends after row {at - 1}")
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".")
+
+
+def _fault(batch: pa.RecordBatch, header: TraceHeader, start: int) -> str:
+    """What is wrong with rows from `start` on, or nothing."""
+    for name in batch.schema.names:
+        if batch[name].null_count:
+            return f"column {name} has empty cells"
+    for unit in header.workload.units:
+        chosen = batch[unit].to_numpy()
+        worst = int(chosen.max(initial=0))
+        if worst >= len(header.choices):
+            return (
+                f"row {start + int(chosen.argmax())} has choice {worst} in {unit}, "
+                f"but the choice set has only {len(header.choices)}"
+            )
+    return ""
+
+
+def _of_batch(batch: pa.RecordBatch, header: TraceHeader, *, timed: bool) -> GateTrace:
+    units = header.workload.units
+    choices = np.empty((len(batch), len(units)), dtype=np.uint8)
+    for column, unit in enumerate(units):
+        choices[:, column] = batch[unit].to_numpy()
+    ids, labels, predictions = (
+        batch[name].to_numpy() for name in ("input_id", "label", "prediction")
+    )
+    times = batch[ARRIVAL].to_numpy() if timed else None
+    return GateTrace(header, ids, labels, predictions, choices, times)
 
 
 class TraceWriter:
@@ -172,21 +316,20 @@ class TraceWriter:
 
     >>> with TraceWriter("trace.parquet", header) as writer:          # doctest: +SKIP
     ...     writer.add(input_ids, labels, predictions, choices)
+
+    Args:
+        timed: whether times of arrival come with the inputs.
+        rows: of a row group.
     """
 
-    def __init__(self, path: str | Path, header: TraceHeader) -> None:
-        self.path = Path(path)
+    def __init__(
+        self, path: str | Path, header: TraceHeader, *, timed: bool = False, rows: int = ROWS
+    ) -> None:
         self.header = header
-        self._schema = header.schema()
-        self._cleanup = ExitStack()
+        self._file = RowGroupWriter(path, header.schema(timed=timed), rows)
 
     def __enter__(self) -> TraceWriter:
-        with ExitStack() as stack:
-            partial = stack.enter_context(whole_file(self.path))
-            self._file = stack.enter_context(
-                pq.ParquetWriter(partial, self._schema, compression="zstd")
-            )
-            self._cleanup = stack.pop_all()
+        self._file.__enter__()
         return self
 
     def add(
@@ -195,8 +338,10 @@ class TraceWriter:
         labels: np.ndarray,
         predictions: np.ndarray,
         choices: np.ndarray,
+        arrival_s: np.ndarray | None = None,
     ) -> None:
-        """Append inputs: integers [input] three times, then choice indices [input, unit]."""
+        """Append inputs: integers [input] three times, choice indices [input, unit], and times of
+        arrival in s [input] if the trace is timed."""
         units = self.header.workload.units
         if choices.shape != (len(input_ids), len(units)):
             raise InputError(
@@ -207,9 +352,11 @@ class TraceWriter:
             raise InputError(
                 f"choice {int(choices.max())} is outside the set of {len(self.header.choices)}"
             )
-        columns = [input_ids, labels, predictions, *np.ascontiguousarray(choices.T)]
-        arrays = [pa.array(c).cast(f.type) for c, f in zip(columns, self._schema, strict=True)]
-        self._file.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        times = [] if arrival_s is None else [arrival_s]
+        columns = [input_ids, labels, predictions, *times, *np.ascontiguousarray(choices.T)]
+        schema = self._file.schema
+        arrays = [pa.array(c).cast(f.type) for c, f in zip(columns, schema, strict=True)]
+        self._file.add(pa.Table.from_arrays(arrays, schema=schema))
 
     def __exit__(
         self,
@@ -217,7 +364,7 @@ class TraceWriter:
         error: BaseException | None,
         where: TracebackType | None,
     ) -> None:
-        self._cleanup.__exit__(kind, error, where)
+        self._file.__exit__(kind, error, where)
 
 
 def _header(schema: pa.Schema, path: str | Path) -> TraceHeader:
