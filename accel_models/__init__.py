@@ -7,6 +7,9 @@
 11585
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from accel_models.accelerator import Accelerator
 from accel_models.assignment import Assignment, best_assignment, pareto_assignments
 from accel_models.cost_table import CostTable, cost_table
@@ -16,16 +19,23 @@ from accel_models.precision import SKIP, Precision, parse_choices
 from accel_models.simulator import Simulation, simulate
 from accel_models.workload import Layer, Workload
 
+if TYPE_CHECKING:
+    from accel_models.replay import Policy, Replay
+    from accel_models.trace import GateTrace
+
 __all__ = [
     "SKIP",
     "Accelerator",
     "Assignment",
     "CostTable",
     "DfsHwError",
+    "GateTrace",
     "InfeasibleError",
     "InputError",
     "Layer",
+    "Policy",
     "Precision",
+    "Replay",
     "Simulation",
     "Workload",
     "best_assignment",
@@ -36,3 +46,16 @@ __all__ = [
     "parse_choices",
     "simulate",
 ]
+
+_LATER = {
+    "GateTrace": "accel_models.trace",
+    "Policy": "accel_models.replay",
+    "Replay": "accel_models.replay",
+}
+"""What reads files of traces, which simulations need not wait for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -23,7 +23,7 @@ from accel_models import (
 from accel_models.mapping import ACTIONS
 from accel_models.precision import highest, parse_choices
 from accel_models.pricing import Pricing
-from accel_models.replay import replay
+from accel_models.replay import Policy, replay
 from accel_models.simulator import LayerSimulator, layer_simulator
 from accel_models.trace import GateTrace, TraceHeader
 
@@ -107,10 +107,10 @@ LATE = DEFAULT.configured(fidelity__prefetch=False)
 
 def settled(workload: Workload, before: Layer, after: Layer) -> bool:
     """Whether the width of a layer is known while the one before runs."""
-    if not workload.is_gated:
+    deciding = {layer.unit for layer in workload.layers if layer.role == "gate"}
+    if after.role == "gate" or after.unit not in deciding:
         return True
-    waits = before.role == "gate" and after.role != "gate"
-    return before.unit == after.unit and not waits
+    return before.unit == after.unit and before.role != "gate"
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
@@ -122,10 +122,12 @@ def test_every_boundary_is_spared_what_it_can_be(
 ) -> None:
     units = dict(zip(network.units, chosen, strict=True))
     early, late = (simulate(network, machine, units, always=8) for machine in (DEFAULT, LATE))
-    expected = [0]
+    expected, free = [0], 0
     for before, after in pairwise(late.layers):
+        # DRAM goes on idling while a gate decides.
+        free = before.tail_cycles + (free if before.layer.role == "gate" else 0)
         known = settled(network, before.layer, after.layer)
-        expected.append(min(before.tail_cycles, after.head_cycles) if known else 0)
+        expected.append(min(free, after.head_cycles) if known else 0)
     assert [b.cycles - a.cycles for a, b in zip(early.layers, late.layers, strict=True)] == expected
     saved = late.counts - early.counts
     assert saved[ACTIONS.index("array_stall_cycles")] == sum(expected)
@@ -137,8 +139,8 @@ def test_every_boundary_is_spared_what_it_can_be(
     ("network", "ahead"),
     [
         ("blocks", {"a.conv1", "a.conv2", "b.side", "b.conv1", "b.conv2", "head"}),
-        # What follows a gate or another unit waits for a decision.
-        ("gated blocks", {"a.conv2", "b.conv1", "b.conv2"}),
+        # What follows a gate waits for its decision.
+        ("gated blocks", {"a.conv2", "b.conv1", "b.conv2", "head"}),
     ],
 )
 def test_gates_keep_weights_from_loading_early(network: str, ahead: set[str]) -> None:
@@ -201,14 +203,14 @@ def test_a_static_trace_costs_exactly_what_simulate_says(
     machine = DEFAULT.configured(**changes)
     pairs = list(product(range(len(CHOICES)), repeat=2))
     table = cost_table(network, machine, CHOICES, cache=False)
-    outcome = replay(trace_of(network, np.array(pairs)), table)
+    outcome = replay(trace_of(network, np.array(pairs)), table, Policy.off())
     for row, pair in enumerate(pairs):
         units = {unit: CHOICES[index] for unit, index in zip(table.units, pair, strict=True)}
         static = simulate(network, machine, units, always=8)
         assert outcome.cycles[row] == static.cycles
         assert outcome.counts[row].tolist() == static.counts.tolist()
         assert outcome.energy_pj[row].tolist() == static.energy_pj.tolist()
-        assert outcome.energy_j[row] == static.energy_j
+        assert outcome.energy_j[row] == pytest.approx(static.energy_j, rel=1e-12)
         assert outcome.bitops[row] == static.bitops
 
 

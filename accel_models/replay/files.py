@@ -1,0 +1,181 @@
+"""Traces replayed from disk to disk, row group by row group: larger than memory, and resumed.
+
+Each row group's rows go to a file of their own, in a folder beside the output; when all are there
+they become one. Whatever was finished when a replay was killed is found again under a digest of
+everything it depends on: the trace, the cost table with the model's own source, and the policy.
+Batches end with their row group.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pyarrow as pa
+
+from accel_models.cost_table import CostTable
+from accel_models.errors import InputError
+from accel_models.files import writable_folder
+from accel_models.replay.joining import TOTALS, Joined
+from accel_models.replay.matching import check_match
+from accel_models.replay.outcome import count_choices, served
+from accel_models.replay.plan import Plan, plan
+from accel_models.replay.policy import Policy
+from accel_models.replay.rows import ROWS, rows_of
+from accel_models.replay.summary import Summary, summary
+from accel_models.replay.totals import Totals
+from accel_models.row_groups import RowGroupWriter
+from accel_models.trace import ARRIVAL, SLICE, DamagedRows, TraceFile
+
+Progress = Callable[[int, int], None]
+"""Told how many row groups are done, of how many."""
+
+
+def replay_file(
+    path: str | Path,
+    table: CostTable,
+    policy: Policy | None = None,
+    *,
+    out: str | Path | None = None,
+    skip_damaged: bool = False,
+    progress: Progress | None = None,
+) -> Summary:
+    """Replay a trace of any size.
+
+    Args:
+        path: of the trace.
+        table: as for `replay`.
+        policy: as for `replay`, but ``sorted`` batches, which need the whole trace at once.
+        out: write one row an input to this Parquet file, which appears when it is complete.
+        skip_damaged: leave out row groups that cannot be read, and say which.
+        progress: called after each row group.
+
+    Raises:
+        InputError, InfeasibleError: as `replay`; also `DamagedRows`, naming the row group.
+    """
+    wanted = policy or Policy()
+    if wanted.batching == "sorted":
+        raise InputError("batches sorted by cost need the whole trace at once: use `replay`")
+    with TraceFile(path) as file:
+        check_match(file.header, table)
+        if file.inputs == 0:
+            raise InputError(f"{path} holds no inputs")
+        if wanted.arrivals == "recorded" and not file.timed:
+            raise InputError(f"{path} has no column {ARRIVAL} with times of arrival")
+        counts = None
+        if table.infeasible or wanted.prefetch == "modal":
+            counts = _count(file, len(table.choices), skip_damaged)
+        ready = plan(table, wanted, counts)
+        used = [] if counts is None else np.flatnonzero(counts.any(axis=0)).tolist()
+        ready.require_feasible(used)
+        with _folder(file, ready, out) as folder:
+            task = _Task(file, ready, folder, detailed=out is not None)
+            parts, damaged = task.run(skip_damaged, progress)
+            if not parts:
+                raise InputError(f"{path}: all of its row groups are damaged")
+            joined = Joined(ready, parts, folder / "whole.parquet")
+            totals = joined.write()
+            found = summary(ready, totals, joined.read, damaged)
+            if out is not None:
+                os.replace(joined.path, out)
+    return found
+
+
+def _count(file: TraceFile, number: int, skip_damaged: bool) -> np.ndarray:
+    """How many inputs took each choice, int64 [unit, choice]."""
+    total = np.zeros((len(file.header.workload.units), number), dtype=np.int64)
+    for group in range(len(file.groups)):
+        here = np.zeros_like(total)
+        try:
+            for part in file.parts(group):
+                here += count_choices(part.choices, number)
+        except DamagedRows:
+            if not skip_damaged:
+                raise
+            continue
+        total += here
+    return total
+
+
+@contextmanager
+def _folder(file: TraceFile, ready: Plan, out: str | Path | None) -> Iterator[Path]:
+    """Where parts are kept: beside the output until it is complete, or nowhere for long."""
+    if out is None:
+        with TemporaryDirectory(prefix="dfs-hw-replay-") as passing:
+            yield Path(passing)
+        return
+    target = Path(out)
+    folder = writable_folder(target.parent / f".{target.name}.{_digest(file, ready)}.parts")
+    try:
+        yield folder
+    except BaseException:
+        with suppress(OSError):  # what is finished stays for the next time
+            folder.rmdir()
+        raise
+    for old in target.parent.glob(f".{target.name}.*.parts"):
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _digest(file: TraceFile, ready: Plan) -> str:
+    about = file.path.stat()
+    parts = {
+        "trace": [str(file.path.resolve()), about.st_size, about.st_mtime_ns],
+        "table": ready.table.key,
+        "policy": ready.policy.to_dict(),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A trace, what it is asked against, and the folder for what comes of its row groups."""
+
+    file: TraceFile
+    ready: Plan
+    folder: Path
+    detailed: bool
+
+    def run(
+        self, skip_damaged: bool, progress: Progress | None
+    ) -> tuple[list[Path], list[DamagedRows]]:
+        """Files of all row groups that can be read, made now or found."""
+        parts, damaged = [], []
+        for group in range(len(self.file.groups)):
+            part = self.folder / f"{group:06}.parquet"
+            try:
+                if not part.exists():
+                    self._replay(group, part)
+                parts.append(part)
+            except DamagedRows as error:
+                if not skip_damaged:
+                    raise
+                damaged.append(error)
+            if progress is not None:
+                progress(group + 1, len(self.file.groups))
+        return parts, damaged
+
+    def _replay(self, group: int, path: Path) -> None:
+        batch = self.ready.policy.batch
+        totals: Totals | None = None
+        with ExitStack() as stack:
+            for part in self.file.parts(group, max(1, SLICE // batch) * batch):
+                outcome = served(part, self.ready)
+                rows = rows_of(outcome, detailed=self.detailed)
+                if self.ready.policy.arrivals == "recorded":
+                    rows = rows.append_column(ARRIVAL, pa.array(part.arrival_s))
+                if totals is None:
+                    totals = outcome.totals
+                    writer = stack.enter_context(RowGroupWriter(path, rows.schema, ROWS))
+                else:
+                    totals.add(outcome.totals)
+                writer.add(rows)
+            if totals is not None:
+                writer.describe({TOTALS: json.dumps(totals.to_dict())})

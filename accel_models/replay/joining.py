@@ -1,0 +1,106 @@
+"""The rows of all parts of a trace as one file, with what inputs see that arrive by themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from accel_models.replay.plan import Plan
+from accel_models.replay.queueing import Poisson, Server
+from accel_models.replay.rows import ROWS, about, with_idle_leakage, with_queue
+from accel_models.replay.summary import AMOUNTS, QUEUED
+from accel_models.replay.totals import Totals
+from accel_models.row_groups import RowGroupWriter
+from accel_models.trace import ARRIVAL
+
+TOTALS = "dfs_hw_totals"
+"""Key of a part's metadata under which its `Totals` are."""
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Parts, in order, as one file.
+
+    Args:
+        parts: files of rows as `rows.rows_of` has them; a batch ends with its part.
+        path: of the whole.
+    """
+
+    ready: Plan
+    parts: Sequence[Path]
+    path: Path
+
+    def write(self) -> Totals:
+        """Write the whole; returns the totals of all parts."""
+        totals = self._totals()
+        queue = None if self.ready.policy.arrivals == "none" else _Queue(self.ready, totals)
+        with ExitStack() as stack:
+            writer: RowGroupWriter | None = None
+            for table in self._tables():
+                rows = table if queue is None else queue.pass_through(table)
+                if writer is None:
+                    writer = stack.enter_context(RowGroupWriter(self.path, rows.schema, ROWS))
+                writer.add(rows)
+        return totals
+
+    def read(self) -> Iterator[tuple[Mapping[str, np.ndarray], np.ndarray]]:
+        """Begin a pass over the whole: amounts by name, and whether predictions are right."""
+        names = AMOUNTS if self.ready.policy.arrivals == "none" else (*AMOUNTS, *QUEUED)
+        columns = [*names, "label", "prediction"]
+        for batch in _batches(self.path, ROWS, columns):
+            values = {name: batch[name].to_numpy() for name in names}
+            yield values, batch["label"].to_numpy() == batch["prediction"].to_numpy()
+
+    def _totals(self) -> Totals:
+        total: Totals | None = None
+        for part in self.parts:
+            here = Totals.from_dict(json.loads(pq.read_metadata(part).metadata[TOTALS.encode()]))
+            if total is None:
+                total = here
+            else:
+                total.add(here)
+        assert total is not None  # there are parts
+        return total
+
+    def _tables(self) -> Iterator[pa.Table]:
+        """All rows, whole batches at a time."""
+        batch = self.ready.policy.batch
+        for part in self.parts:
+            for rows in _batches(part, max(1, ROWS // batch) * batch):
+                table = pa.Table.from_batches([rows])
+                yield table.replace_schema_metadata(about(self.ready))
+
+
+class _Queue:
+    """Inputs on their way through one machine. Adds to `totals` for how long it waits for them."""
+
+    def __init__(self, ready: Plan, totals: Totals) -> None:
+        self.policy, self.totals, machine = ready.policy, totals, ready.table.accelerator
+        self.server = Server(self.policy.batch)
+        self.leaks_w = 0.0 if self.policy.idle_gating else ready.pricing.static_power_w
+        busy_s = totals.busy_cycles / machine.frequency_hz
+        self.source = Poisson(self.policy.load * totals.inputs / busy_s, self.policy.seed)
+
+    def pass_through(self, table: pa.Table) -> pa.Table:
+        if self.policy.arrivals == "recorded":
+            arrivals = table[ARRIVAL].to_numpy()
+            table = table.drop_columns([ARRIVAL])
+        else:
+            arrivals = self.source.take(len(table))
+        queued = self.server.serve(arrivals, table["latency_s"].to_numpy())
+        self.totals.idle_s += float(queued.idle.sum())
+        return with_queue(with_idle_leakage(table, queued.idle * self.leaks_w), queued)
+
+
+def _batches(
+    path: Path, rows: int, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
+        yield from file.iter_batches(rows, columns=columns, use_threads=False)

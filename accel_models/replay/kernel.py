@@ -1,0 +1,345 @@
+"""Compiled: inputs walked through the chain of a network, and looked up in fused tables."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from accel_models.replay.chain import NOTHING_RAN, Chain
+from accel_models.replay.rules import (
+    ACTIONS,
+    DRAM_READ,
+    EXPOSED,
+    MODAL,
+    NONE,
+    ORACLE,
+    SPARED,
+    STALL,
+    SWITCHING,
+    WASTED,
+    WEIGHT_WRITE,
+    Rules,
+    Sums,
+)
+
+
+@njit(cache=True, forceinline=True)
+def arrived(rules: Rules, cycles: int, block: int) -> int:
+    """Bits of a block that come within some cycles, in whole bursts."""
+    bits = math.floor(cycles * rules.bits_per_cycle)
+    if rules.burst_bits > 0:
+        bits = -(-bits // rules.burst_bits) * rules.burst_bits
+    return min(bits, block)
+
+
+@njit(cache=True, forceinline=True)
+def speculate(
+    rules: Rules,
+    guess: int,
+    runs: np.ndarray,
+    head: np.ndarray,
+    bits: np.ndarray,
+    choice: int,
+    size: int,
+    batch: int,
+    free: int,
+) -> tuple[int, int, bool]:
+    """Cycles spared, bits wasted and whether anything was fetched while a gate decided.
+
+    Of the arrays of a chain, those of the link are given. `choice` is the first that runs, by
+    `size` inputs of a `batch`; -1 if nothing does. DRAM was `free` for some cycles when the
+    decision was there.
+    """
+    if rules.prefetch == NONE:
+        return 0, 0, False
+    right = min(free, head[choice, size - 1]) if choice >= 0 else 0
+    if rules.prefetch == ORACLE:
+        return right, 0, False
+    if rules.prefetch == MODAL:
+        if guess == choice:
+            return right, 0, False
+        if not runs[guess]:
+            return 0, 0, False
+        fetched = arrived(rules, free, bits[guess, batch - 1])
+        return 0, fetched, fetched > 0
+    fetched = arrived(rules, free, bits[rules.widest, batch - 1])
+    if choice < 0 or choice == rules.skip:
+        return 0, fetched, fetched > 0
+    needed = bits[choice, size - 1]
+    useful = min(fetched, needed)
+    return min(right, math.ceil(useful / rules.bits_per_cycle)), fetched - useful, False
+
+
+@njit(cache=True)
+def transitions(
+    chain: Chain,
+    rules: Rules,
+    guesses: np.ndarray,
+    link: int,
+    free: np.ndarray,
+    widths: np.ndarray,
+    most: int,
+    cycles: np.ndarray,
+    pj: np.ndarray,
+    free_after: np.ndarray,
+    widths_after: np.ndarray,
+) -> None:
+    """Fill in what a link takes one input that arrives in each state: [state, choice].
+
+    A state is what is passed on between links: the cycles for which DRAM has been free, and the
+    last operand widths. More than `most` free cycles are of no use to anything that follows.
+    """
+    known, guess = chain.known[link], guesses[link]
+    runs, head, bits = chain.runs[link], chain.head[link], chain.bits[link]
+    for state in range(len(free)):
+        for choice in range(cycles.shape[1]):
+            idle = int(free[state] + chain.gate_cycles[link, 0])
+            waits = wasted = 0
+            fetched = False
+            if not known:
+                taken = choice if runs[choice] else -1
+                spared, wasted, fetched = speculate(
+                    rules, guess, runs, head, bits, taken, 1, 1, idle
+                )
+                waits -= spared
+            elif runs[choice]:
+                waits -= min(idle, int(head[choice, 0]))
+            widths_after[state, choice] = widths[state]
+            if runs[choice]:
+                turns = chain.turns[link, choice] + enters_anew(
+                    widths[state], chain.first[link, choice]
+                )
+                waits += turns * rules.reconfiguration
+                idle = int(chain.tail[link, choice, 0])
+                widths_after[state, choice] = chain.last[link, choice]
+            elif fetched:
+                idle = 0
+            free_after[state, choice] = min(idle, most)
+            cycles[state, choice] = (
+                chain.gate_cycles[link, 0] + chain.cycles[link, choice, 0] + waits
+            )
+            pj[state, choice] = chain.gate_pj[link, 0] + chain.pj[link, choice, 0]
+            pj[state, choice] += waits * rules.stall_pj + wasted * rules.waste_pj
+
+
+@njit(cache=True, forceinline=True)
+def enters_anew(before: int, after: int) -> int:
+    """1 if the array changes widths, else 0."""
+    return int(before != NOTHING_RAN and before != after)
+
+
+@njit(cache=True, forceinline=True)
+def code(choices: np.ndarray, i: int, unit: int, weights: tuple[int, ...]) -> int:
+    """Place in a fused table of what an input chose from a unit on."""
+    place = 0
+    for ahead in range(len(weights)):
+        place += int(weights[ahead] * np.int64(choices[i, unit + ahead]))
+    return place
+
+
+@njit(cache=True)
+def tally(
+    choices: np.ndarray,
+    weights: tuple[int, ...],
+    fused: int,
+    single: int,
+    costs: np.ndarray,
+    following: np.ndarray,
+    cycles: np.ndarray,
+    joules: np.ndarray,
+) -> None:
+    """Add up what N inputs take by tables for several units at once.
+
+    `fused` tables for ``len(weights)`` units each come before `single` ones. An entry holds cycles
+    and J, and where the next table begins for the state it leaves behind. Four inputs take turns,
+    so that none waits for its own look-ups.
+    """
+    inputs, span = len(choices), len(weights)
+    done = inputs - inputs % 4
+    for i in range(0, done, 4):
+        at0 = at1 = at2 = at3 = 0
+        t0 = t1 = t2 = t3 = 0.0
+        e0 = e1 = e2 = e3 = 0.0
+        unit = 0
+        for _ in range(fused):
+            k0 = at0 + code(choices, i, unit, weights)
+            k1 = at1 + code(choices, i + 1, unit, weights)
+            k2 = at2 + code(choices, i + 2, unit, weights)
+            k3 = at3 + code(choices, i + 3, unit, weights)
+            unit += span
+            t0 += costs[k0, 0]
+            e0 += costs[k0, 1]
+            t1 += costs[k1, 0]
+            e1 += costs[k1, 1]
+            t2 += costs[k2, 0]
+            e2 += costs[k2, 1]
+            t3 += costs[k3, 0]
+            e3 += costs[k3, 1]
+            at0, at1, at2, at3 = following[k0], following[k1], following[k2], following[k3]
+        cycles[i], cycles[i + 1], cycles[i + 2], cycles[i + 3] = t0, t1, t2, t3
+        joules[i], joules[i + 1], joules[i + 2], joules[i + 3] = e0, e1, e2, e3
+        if single > 0:
+            for here, at in ((i, at0), (i + 1, at1), (i + 2, at2), (i + 3, at3)):
+                rest(choices, here, unit, at, single, costs, following, cycles, joules)
+    for i in range(done, inputs):
+        at, unit = 0, 0
+        total = energy = 0.0
+        for _ in range(fused):
+            at += code(choices, i, unit, weights)
+            unit += span
+            total += costs[at, 0]
+            energy += costs[at, 1]
+            at = following[at]
+        cycles[i], joules[i] = total, energy
+        rest(choices, i, unit, at, single, costs, following, cycles, joules)
+
+
+@njit(cache=True, forceinline=True)
+def rest(
+    choices: np.ndarray,
+    i: int,
+    unit: int,
+    at: int,
+    single: int,
+    costs: np.ndarray,
+    following: np.ndarray,
+    cycles: np.ndarray,
+    joules: np.ndarray,
+) -> None:
+    """Add what an input takes in the last units, looked up one by one."""
+    for ahead in range(single):
+        at = int(at + np.int64(choices[i, unit + ahead]))
+        cycles[i] += np.int64(costs[at, 0])
+        joules[i] += costs[at, 1]
+        at = following[at]
+
+
+@njit(cache=True)
+def walk(
+    chain: Chain,
+    rules: Rules,
+    guesses: np.ndarray,
+    choices: np.ndarray,
+    batch: int,
+    cycles: np.ndarray,
+    joules: np.ndarray,
+    detail: np.ndarray,
+    sums: Sums,
+) -> None:
+    """Walk batches of inputs, the groups of each unit one after another.
+
+    Fills in what each input takes: `cycles` of its batch, its share of the energy, and of `detail`
+    [input, part], if it has rows, its share of all actions. Adds to `sums` what ran how often.
+    """
+    # Arrays are taken out of their tuples here: in the loops, that would count references.
+    units, known, options = chain.unit, chain.known, chain.choices
+    gate_cycles, gate_pj, gate_counts = chain.gate_cycles, chain.gate_pj, chain.gate_counts
+    runs, first, last, turns = chain.runs, chain.first, chain.last, chain.turns
+    takes, run_pj, counts = chain.cycles, chain.pj, chain.counts
+    heads, bits, tails = chain.head, chain.bits, chain.tail
+    batches, ran, spared_by, switched = sums.batches, sums.runs, sums.spared, sums.switching
+    wasted_by, exposed_by = sums.wasted, sums.exposed
+    size = np.zeros(runs.shape[1], dtype=np.int64)
+    share = np.zeros(runs.shape[1])
+    detailed, speculates = len(detail) > 0, rules.prefetch != NONE
+    for start in range(0, len(choices), batch):
+        stop = min(start + batch, len(choices))
+        together = stop - start
+        free, widths = 0, NOTHING_RAN
+        total = exposed = spared = switching = 0
+        every_pj = 0.0
+        for link in range(len(units)):
+            unit = units[link]
+            late = gate_cycles[link, together - 1]
+            total += late
+            free += late
+            every_pj += gate_pj[link, together - 1] / together
+            batches[link, together - 1] += 1
+            lowest, end = 0, options[link]
+            if unit < 0:
+                size[0] = together
+            elif together == 1:
+                lowest = int(np.int64(choices[start, unit]))
+                end = lowest + 1
+                size[lowest] = 1
+            else:
+                for choice in range(end):
+                    size[choice] = 0
+                for i in range(start, stop):
+                    size[choices[i, unit]] += 1
+            wasted, begins = 0, True
+            for choice in range(lowest, end):
+                group = size[choice]
+                share[choice] = 0.0
+                if group == 0 or not runs[link, choice]:
+                    continue
+                head = heads[link, choice, group - 1]
+                gained = min(free, head)
+                if begins and not known[link]:
+                    gained = 0
+                    if speculates:
+                        here = (guesses[link], runs[link], heads[link], bits[link])
+                        gained, wasted, _ = speculate(rules, *here, choice, group, together, free)
+                    late += head - gained
+                begins = False
+                entering = enters_anew(widths, first[link, choice]) * rules.reconfiguration
+                waits = entering + turns[link, choice] * rules.reconfiguration
+                switching += waits
+                waits -= gained
+                spared += gained
+                total += takes[link, choice, group - 1] + waits
+                share[choice] = (run_pj[link, choice, group - 1] + waits * rules.stall_pj) / group
+                ran[link, choice, group - 1] += 1
+                spared_by[link, choice] += gained
+                switched[link, choice] += entering
+                free, widths = tails[link, choice, group - 1], last[link, choice]
+                if detailed:
+                    for i in range(start, stop):
+                        if unit < 0 or choices[i, unit] == choice:
+                            add_share(detail, i, counts[link, choice, group - 1], group)
+                            detail[i, STALL] += waits / group
+            if speculates and begins and not known[link]:
+                here = (guesses[link], runs[link], heads[link], bits[link])
+                _, wasted, fetched = speculate(rules, *here, -1, 1, together, free)
+                if fetched:
+                    free = 0
+            exposed += late
+            exposed_by[link] += late
+            wasted_by[link] += wasted
+            every_pj += wasted * rules.waste_pj / together
+            if unit < 0:
+                every_pj += share[0]
+            else:
+                for i in range(start, stop):
+                    joules[i] += share[choices[i, unit]]
+            if detailed:
+                for i in range(start, stop):
+                    add_share(detail, i, gate_counts[link, together - 1], together)
+                    detail[i, DRAM_READ] += wasted / together
+                    detail[i, WEIGHT_WRITE] += wasted / together
+                    detail[i, WASTED] += wasted / together
+        every_j = every_pj * rules.joules_per_pj + total * rules.leakage_j / together
+        for i in range(start, stop):
+            cycles[i] = total
+            joules[i] = joules[i] * rules.joules_per_pj + every_j
+            if detailed:
+                detail[i, SPARED], detail[i, EXPOSED] = spared, exposed
+                detail[i, SWITCHING] = switching
+
+
+@njit(cache=True, forceinline=True)
+def add_share(detail: np.ndarray, i: int, counts: np.ndarray, inputs: int) -> None:
+    """Add to an input its share of the actions of several."""
+    share = 1.0 / inputs
+    for action in range(ACTIONS):
+        detail[i, action] += counts[action] * share
+
+
+@njit(cache=True)
+def count(choices: np.ndarray, counts: np.ndarray) -> None:
+    """Add to `counts` [unit, choice] how many of N inputs took each."""
+    for i in range(len(choices)):
+        for unit in range(choices.shape[1]):
+            counts[unit, choices[i, unit]] += 1
