@@ -132,6 +132,7 @@ def run_experiment(
             "seconds": round(time.monotonic() - started, 1),
             "classes": list(bench.splits.classes),
             "cost_table": table.key,
+            "policy": outcome.policy.to_dict(),
             "budget": asdict(verdict(bench.budget, bench.cost, outcome)),
             "validation": asdict(trained.outcome),
             "best_static": best_static(variants, len(bench.splits.validation)).name,

@@ -14,7 +14,6 @@ from accel_models.simulator import Simulation
 
 if TYPE_CHECKING:  # these load pyarrow and torch, which `--help` need not wait for
     from accel_models.published import EyerissComparison
-    from accel_models.replay import Replay
     from accel_models.uncertainty import Uncertainty
     from accel_models.validate import Validation
     from dfs_hw.report.facts import Facts
@@ -85,50 +84,6 @@ def misjudgement(facts: Facts) -> str:
 
 def _less(saving: float) -> str:
     return f"{abs(saving):.1%} {'less' if saving >= 0 else 'more'}"
-
-
-def replay_facts(outcome: Replay) -> dict[str, Any]:
-    """Means, percentiles and breakdowns of a replay."""
-    from accel_models.replay import spread
-
-    mean_pj = outcome.energy_pj.mean(axis=0)
-    layers = outcome.table.workload.layers
-    return {
-        "accelerator": outcome.table.accelerator.name,
-        "inputs": len(outcome.trace),
-        "accuracy": outcome.trace.accuracy,
-        "energy_j": spread(outcome.energy_j),
-        "latency_s": spread(outcome.latency_s),
-        "edp_js": outcome.edp_js,
-        "bitops": spread(outcome.bitops),
-        "energy_by_component_j": dict(zip(COMPONENTS, (mean_pj * 1e-12).tolist(), strict=True)),
-        "energy_by_layer_j": {
-            layer.name: float(pj.sum() * 1e-12)
-            for layer, pj in zip(layers, outcome.layer_energy_pj, strict=True)
-        },
-        "choices": {
-            unit: {str(c): int(n) for c, n in zip(outcome.table.choices, counts, strict=True)}
-            for unit, counts in zip(outcome.table.units, outcome.choice_counts, strict=True)
-        },
-    }
-
-
-def replay_summary(outcome: Replay) -> None:
-    facts = replay_facts(outcome)
-    line(f"{facts['inputs']} inputs on {facts['accelerator']}, accuracy {facts['accuracy']:.1%}")
-    table = new_table("per input", *facts["energy_j"])
-    for name, unit in (("energy_j", "J"), ("latency_s", "s"), ("bitops", "")):
-        table.add_row(name.split("_")[0], *[si(value, unit) for value in facts[name].values()])
-    terminal().print(table)
-    components = new_table("component", "mean energy", "share")
-    total = sum(facts["energy_by_component_j"].values())
-    for name, joules in facts["energy_by_component_j"].items():
-        components.add_row(name, si(joules, "J"), f"{joules / total:.1%}")
-    terminal().print(components)
-    units = new_table("unit", *(f"{c}" for c in outcome.table.choices))
-    for unit, counts in facts["choices"].items():
-        units.add_row(unit, *[f"{n / facts['inputs']:.0%}" for n in counts.values()])
-    terminal().print(units)
 
 
 def simulation_facts(run: Simulation) -> dict[str, Any]:

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from networks import gated_pair
 
-from accel_models import list_accelerators, load_accelerator
+from accel_models import list_accelerators, load_accelerator, simulate
 from accel_models.precision import highest, parse_choices
 from accel_models.trace import GateTrace, TraceHeader
 from accel_models.validate import PUBLISHED
@@ -118,6 +119,82 @@ def test_replay_says_the_same_to_people_programs_and_files(trace: Path, tmp_path
     assert sum(facts["energy_by_component_j"].values()) == pytest.approx(facts["energy_j"]["mean"])
     assert sum(facts["energy_by_layer_j"].values()) == pytest.approx(facts["energy_j"]["mean"])
     assert facts["choices"]["a"] == {"skip": 3, "2": 3, "8": 3}
+    assert facts["policy"]["prefetch"] == "none"
+    mean = facts["comparison"]["replayed"]["energy_j"]
+    assert mean == facts["energy_j"]["mean"]
+    # The highest width without gates, as `simulate` has it.
+    top = simulate(gated_pair().without_gates(), load_accelerator("bitfusion-published"), 8)
+    assert facts["comparison"]["highest"]["energy_j"] == pytest.approx(top.energy_j)
+    assert sum(one["inputs"] for one in facts["classes"].values()) == 9
+
+
+def test_every_policy_is_an_option(trace: Path, printed: Callable[..., str]) -> None:
+    def replayed(*words: str) -> dict[str, Any]:
+        command = ("replay", trace, "--accelerator", "bitfusion", "--json", *words)
+        facts: dict[str, Any] = json.loads(printed(*command))
+        return facts
+
+    options = {
+        "prefetch": ("--prefetch", "modal", "--guess", "2,8"),
+        "switches": ("--no-switches",),
+        "batching": ("--batching", "grouped", "--batch", "3"),
+        "arrivals": ("--arrivals", "poisson", "--load", "0.8", "--seed", "3", "--idle-gating"),
+        "storage": ("--set", "storage.weights=copies", "--set", "storage.stream_bits=16"),
+    }
+    plain = replayed()
+    found = {name: replayed(*words) for name, words in options.items()}
+    assert found["prefetch"]["policy"]["guess"] == [1, 2]
+    assert found["prefetch"]["wasted_bits"] > 0
+    assert found["switches"]["cycles"]["switching"] == 0 < plain["cycles"]["switching"]
+    assert found["batching"]["latency_s"]["mean"] > plain["latency_s"]["mean"]
+    assert found["arrivals"]["utilisation"] == pytest.approx(0.8, abs=0.2)
+    assert found["arrivals"]["response_s"]["mean"] >= plain["latency_s"]["mean"]
+    assert found["storage"]["energy_j"]["mean"] > plain["energy_j"]["mean"]
+    for name, facts in found.items():
+        changed = {key for key, value in facts["policy"].items() if value != plain["policy"][key]}
+        assert (name in changed) == (name != "storage")
+
+
+def test_an_ablation_switches_one_effect_at_a_time(
+    trace: Path, printed: Callable[..., str]
+) -> None:
+    words = ("replay", trace, "--accelerator", "bitfusion", "--ablate", "--batch", "3")
+    text, facts = printed(*words), json.loads(printed(*words, "--json"))
+    effects = {effect["name"]: effect for effect in facts["effects"]}
+    asked = effects["as asked"]
+    for name, effect in effects.items():
+        assert row_of(text, name + (" *" if effect["bounds"] else ""))
+    bounds = {name for name, effect in effects.items() if effect["bounds"]}
+    batches = {f"batches of 3, {kind}" for kind in ("highest choice", "sorted")}
+    assert bounds == {"all widths known early", *batches}
+    early = effects["all widths known early"]["latency_s"]["mean"]
+    assert early < asked["latency_s"]["mean"] < effects["nothing loads early"]["latency_s"]["mean"]
+    copies, full = (
+        effects[f"weights: {how}"] for how in ("a copy for each width", "one full copy")
+    )
+    assert copies["weight_bits"] > asked["weight_bits"] == full["weight_bits"]
+    assert copies["traffic_bits"] == asked["traffic_bits"] < full["traffic_bits"]
+    alone = json.loads(
+        printed("replay", trace, "--accelerator", "bitfusion", "--no-switches", "--json")
+    )
+    assert alone["energy_j"] == effects["switching is free"]["energy_j"]
+
+
+def test_damage_is_named_and_left_out_if_asked(
+    trace: Path, printed: Callable[..., str], refused: Callable[..., str]
+) -> None:
+    GateTrace.read(trace).write(trace, rows=3)
+    chunk = pq.read_metadata(trace).row_group(1).column(0)
+    content = bytearray(trace.read_bytes())
+    content[chunk.dictionary_page_offset + chunk.total_compressed_size - 3] ^= 1
+    trace.write_bytes(content)
+    assert "row group 1 (rows 3 to 5) is damaged" in refused("replay", trace)
+    facts = json.loads(printed("replay", trace, "--skip-damaged", "--json"))
+    assert facts["inputs"] == 6
+    assert facts["damaged"] == [{"row_group": 1, "rows": [3, 5]}]
+    assert "left out as damaged: 3 inputs, row groups 1" in printed(
+        "replay", trace, "--skip-damaged"
+    )
 
 
 def test_simulate_json_adds_up() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from accel_models.files import writable_folder
+from accel_models.replay import Policy
 from dfs_hw.baselines.benches import Benches, same_start
 from dfs_hw.baselines.contenders import Contender, LineUp, line_up
 from dfs_hw.baselines.findings import Findings, write
@@ -47,7 +48,7 @@ def compare(
         records += measure(ready(one, seed, field, benches, out), study)
     findings = Findings.of(study, field, tuple(records))
     write_picture(findings, out / "compare.png")
-    write(findings, out, provenance())
+    write(findings, out, {**provenance(), "policy": Policy().to_dict()})
     return findings
 
 

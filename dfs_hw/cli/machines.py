@@ -1,4 +1,4 @@
-"""Commands that ask machines: replay, simulate, validate and accelerators."""
+"""Commands that ask machines: simulate, validate and accelerators."""
 
 from __future__ import annotations
 
@@ -15,37 +15,6 @@ from dfs_hw.cli.app import DEFAULTS, AsJson, Machine, app, print_json
 COMPARED_NETWORK, DEPARTURES_NETWORK = "resnet20", "resnet38"
 COMPARED_BITS = (8, 4, 2)
 IMAGE_SIDE = 32
-
-
-@app.command()
-def replay(
-    trace: Annotated[Path, typer.Argument(help="A gate trace.")],
-    accelerator: Annotated[
-        str, typer.Option(help="Machine to replay on; default: the one it was trained for.")
-    ] = "",
-    out: Annotated[
-        Path | None, typer.Option(help="Write energy and latency of every input as Parquet.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Run a recorded trace through a machine: energy and latency of every input."""
-    from accel_models import cost_table, load_accelerator
-    from accel_models.replay import replay as run_replay
-    from accel_models.trace import GateTrace
-
-    recorded = GateTrace.read(trace)
-    header = recorded.header
-    if not (accelerator or header.accelerator):
-        raise InputError(f"{trace} names no machine: say which with --accelerator")
-    machine = load_accelerator(accelerator or header.accelerator)
-    table = cost_table(header.workload, machine, header.choices, always=header.always)
-    outcome = run_replay(recorded, table)
-    if out is not None:
-        outcome.write(out)
-    if as_json:
-        print_json(show.replay_facts(outcome))
-    else:
-        show.replay_summary(outcome)
 
 
 @app.command()

@@ -1,0 +1,228 @@
+"""The command that replays recorded traces."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from accel_models.errors import InputError
+from dfs_hw.cli.app import AsJson, app, print_json
+
+if TYPE_CHECKING:
+    from accel_models import CostTable
+    from accel_models.replay import Policy, Summary
+    from accel_models.trace import TraceHeader
+
+BATCH = 16
+
+
+@app.command()
+def replay(
+    trace: Annotated[Path, typer.Argument(help="A gate trace.")],
+    accelerator: Annotated[
+        str, typer.Option(help="Machine to replay on; default: the one it was trained for.")
+    ] = "",
+    prefetch: Annotated[
+        str,
+        typer.Option(
+            help="What loads while a gate decides: none, modal (the most frequent choice), planes "
+            "(from the top), or oracle (a bound)."
+        ),
+    ] = "none",
+    guess: Annotated[
+        str,
+        typer.Option(help="What modal fetches: a choice for each unit, separated by commas."),
+    ] = "",
+    switches: Annotated[
+        bool, typer.Option(help="The array waits when operands change their width.")
+    ] = True,
+    batching: Annotated[
+        str,
+        typer.Option(
+            help="single, grouped by choice in each unit, max (the batch's highest choice: another "
+            "network), or sorted by cost beforehand (a bound)."
+        ),
+    ] = "single",
+    batch: Annotated[
+        int,
+        typer.Option(help=f"Inputs of a batch, also with --ablate; default {BATCH}.", min=0),
+    ] = 0,
+    arrivals: Annotated[
+        str,
+        typer.Option(help="When inputs arrive: none (as asked for), poisson, or recorded."),
+    ] = "none",
+    load: Annotated[float, typer.Option(help="Of poisson: share of time that is busy.")] = 0.5,
+    seed: Annotated[int, typer.Option(help="Of poisson.", min=0)] = 0,
+    idle_gating: Annotated[
+        bool, typer.Option("--idle-gating", help="No leakage while waiting for inputs.")
+    ] = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="A field of the machine, such as storage.weights=copies or "
+            "storage.stream_bits=32; repeat for more.",
+        ),
+    ] = None,
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Switch each effect by itself, and print the table.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write energy and latency of every input as Parquet; a replay that was stopped "
+            "goes on where it was."
+        ),
+    ] = None,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Leave out what cannot be read of the trace.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a recorded trace through a machine: energy and latency of every input.
+
+    dfs-hw replay traces/digits-resnet14-bitfusion.parquet --ablate
+    """
+    from accel_models.replay import Policy
+
+    if ablate and (out is not None or skip_damaged):
+        raise InputError("--ablate prints a table: it does not go with --out or --skip-damaged")
+    options: dict[str, Any] = {
+        "prefetch": prefetch,
+        "switches": switches,
+        "batching": batching,
+        "batch": _batch(batching, 0 if ablate and batching == "single" else batch),
+        "arrivals": arrivals,
+        "load": load,
+        "seed": seed,
+        "idle_gating": idle_gating,
+    }
+    ready = _prepared(trace, accelerator, changes or [], options["batch"])
+    policy = Policy(**options, guess=_guess(guess, ready.table))
+    if ablate:
+        _ablate(ready, policy, batch or BATCH, as_json)
+        return
+    found = _replayed(ready, policy, out, skip_damaged)
+    _report(found, ready.header, as_json)
+
+
+def _batch(batching: str, asked: int) -> int:
+    return asked or (1 if batching == "single" else BATCH)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    trace: Path
+    header: TraceHeader
+    table: CostTable
+
+
+def _prepared(trace: Path, accelerator: str, changes: list[str], batch: int) -> _Ready:
+    from accel_models import cost_table, load_accelerator
+    from accel_models.trace import TraceFile
+
+    with TraceFile(trace) as file:
+        header = file.header
+    if not (accelerator or header.accelerator):
+        raise InputError(f"{trace} names no machine: say which with --accelerator")
+    machine = load_accelerator(accelerator or header.accelerator)
+    if changes:
+        machine = machine.configured(**dict(map(_change, changes)))
+    table = cost_table(
+        header.workload, machine, header.choices, always=header.always, max_group=batch
+    )
+    return _Ready(trace, header, table)
+
+
+def _change(text: str) -> tuple[str, Any]:
+    path, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"--set {text}: write FIELD=VALUE, such as storage.weights=copies")
+    try:
+        return path.strip().replace(".", "__"), json.loads(value)
+    except json.JSONDecodeError:
+        return path.strip().replace(".", "__"), value.strip()
+
+
+def _guess(text: str, table: CostTable) -> tuple[int, ...] | None:
+    from accel_models import Precision
+
+    if not text:
+        return None
+    wanted = [Precision.parse(word) for word in text.split(",")]
+    unknown = [str(choice) for choice in wanted if choice not in table.choices]
+    if unknown:
+        raise InputError(f"--guess names {unknown[0]}, which the trace has no choice of")
+    return tuple(table.choices.index(choice) for choice in wanted)
+
+
+def _replayed(ready: _Ready, policy: Policy, out: Path | None, skip_damaged: bool) -> Summary:
+    from accel_models.replay import replay as run_replay
+    from accel_models.replay import replay_file, summarise, write_rows
+    from accel_models.trace import GateTrace
+
+    if policy.batching != "sorted":
+        with _Bar() as bar:
+            return replay_file(
+                ready.trace,
+                ready.table,
+                policy,
+                out=out,
+                skip_damaged=skip_damaged,
+                progress=bar.show,
+            )
+    if skip_damaged:
+        raise InputError("--skip-damaged does not go with batches sorted by cost")
+    outcome = run_replay(GateTrace.read(ready.trace), ready.table, policy)
+    if out is not None:
+        write_rows(outcome, out)
+    return summarise(outcome)
+
+
+class _Bar:
+    """Progress over row groups, on a terminal and where there are several."""
+
+    def __enter__(self) -> _Bar:
+        self._bar: Any = None
+        return self
+
+    def show(self, done: int, of: int) -> None:
+        from tqdm import tqdm
+
+        if self._bar is None:
+            quiet = of < 2 or not sys.stderr.isatty()
+            self._bar = tqdm(total=of, desc="row groups", leave=False, disable=quiet)
+        self._bar.update(done - self._bar.n)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _report(found: Summary, header: TraceHeader, as_json: bool) -> None:
+    from accel_models.replay.comparison import compare
+    from dfs_hw import show_replay
+
+    beside = compare(found, header)
+    if as_json:
+        print_json(show_replay.replay_facts(found, beside))
+    else:
+        show_replay.replay_summary(found, beside)
+
+
+def _ablate(ready: _Ready, policy: Policy, batch: int, as_json: bool) -> None:
+    from accel_models.replay.ablation import ablate
+    from accel_models.trace import GateTrace
+    from dfs_hw import show_replay
+
+    effects = ablate(GateTrace.read(ready.trace), ready.table, policy, batch)
+    if as_json:
+        print_json(show_replay.ablation_facts(effects, ready.table, policy))
+    else:
+        show_replay.ablation(effects, ready.table)
