@@ -118,7 +118,7 @@ def validate_table(path: str | Path, machine: str = "bitfusion-published") -> Va
     mismatches: list[Mismatch] = []
     rejected: dict[str, str] = {}
     rows = borrowed = 0
-    for name, row in _read_rows(path):
+    for name, row in read_rows(path):
         rows += 1
         outcome = _check_row(name, row, base)
         mismatches += outcome.mismatches
@@ -249,7 +249,12 @@ def _stated_energies(name: str, row: Mapping[str, str], unknown: InputError) -> 
     return tuple(by_action.get(action, 0.0) for action in ACTIONS)
 
 
-def _read_rows(path: str | Path) -> Iterator[tuple[str, dict[str, str]]]:
+def read_rows(path: str | Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """(name, cells by column) of every row of a table of published results.
+
+    Raises:
+        InputError: if the file is missing or malformed.
+    """
     try:
         with open(path, newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)

@@ -1,0 +1,195 @@
+"""Compiled: the events of one layer, as its tiles pass through DRAM, array and vector unit.
+
+Every resource does one thing at a time, in the order it is asked for. The controller looks one step
+ahead: it issues a slot when the slot before is over. A slot is the array computing a tile, the
+vector unit draining it, and DRAM fetching what the next tile waits for into the free halves of the
+buffers, and exchanging the block of outputs if this tile is its last.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from accel_models.mapping import Problem
+from accel_models.mapping_cost import transfer
+from accel_models.steps import (
+    ARRAY,
+    DRAIN,
+    INPUTS,
+    RESIDUAL,
+    RESTORED,
+    STORED,
+    SUMS,
+    WEIGHTS,
+)
+
+RESOURCE, KIND, START, END, BITS, TILE = range(6)
+"""Columns of an event; times in cycles from the layer's start, bits over the DRAM port."""
+EVENT_COLUMNS = 6
+
+DRAM_PORT, COMPUTE_ARRAY, VECTOR_UNIT, GATE = range(4)
+RESOURCES = ("DRAM", "array", "vector unit", "gate")
+
+KINDS = (
+    "latency",
+    "weights",
+    "inputs",
+    "partial sums in",
+    "outputs",
+    "partial sums out",
+    "residual",
+    "compute",
+    "ramp",
+    "fill",
+    "drain",
+    "idle",
+    "prefetch",
+    "fetched in vain",
+    "decide",
+    "reconfigure",
+)
+(
+    LATENCY,
+    WEIGHTS_IN,
+    INPUTS_IN,
+    SUMS_IN,
+    OUTPUTS_OUT,
+    SUMS_OUT,
+    RESIDUAL_IN,
+    COMPUTE,
+    RAMP,
+    FILL,
+    DRAINING,
+    IDLE,
+    PREFETCH,
+    IN_VAIN,
+    DECIDE,
+    RECONFIGURE,
+) = range(16)
+EVENTS_OF_A_STEP = 9
+EVENTS_AT_THE_ENDS = 10
+"""At most, both."""
+
+
+def room_for_events(steps: int) -> np.ndarray:
+    """For the events of so many steps; for none if there are no steps."""
+    rows = steps * EVENTS_OF_A_STEP + EVENTS_AT_THE_ENDS if steps else 0
+    return np.zeros((rows, EVENT_COLUMNS), dtype=np.int64)
+
+
+@njit(cache=True)
+def note(
+    events: np.ndarray,
+    number: int,
+    resource: int,
+    kind: int,
+    start: int,
+    end: int,
+    bits: int,
+    tile: int,
+) -> int:
+    """Write an event down, if events are wanted and it takes any time; how many there are now."""
+    if len(events) == 0 or (end == start and bits == 0):
+        return number
+    event = events[number]
+    event[RESOURCE], event[KIND], event[START] = resource, kind, start
+    event[END], event[BITS], event[TILE] = end, bits, tile
+    return number + 1
+
+
+@njit(cache=True)
+def play(
+    p: Problem, steps: np.ndarray, early: int, events: np.ndarray
+) -> tuple[int, int, int, int]:
+    """One layer from its first load to its last store.
+
+    Args:
+        p: the layer on its machine.
+        steps: int64 [step, part], as in `accel_models.steps`.
+        early: cycles of its first weights' transfer that have passed before.
+        events: int64 [capacity, column] to be filled in; none are kept if it is empty.
+
+    Returns:
+        Cycles in all; of these, those in which DRAM idles after the last block of weights is there;
+        how many events there are, and the first of those that happen after that.
+    """
+    first, number = steps[0], 0
+    number = note(events, number, DRAM_PORT, LATENCY, 0, p.dram_latency, 0, 0)
+    others = transfer(p, first[INPUTS] + first[SUMS])
+    here = p.dram_latency + transfer(p, first[WEIGHTS] + first[INPUTS] + first[SUMS])
+    here -= others + early
+    bits = first[WEIGHTS]
+    number = note(events, number, DRAM_PORT, WEIGHTS_IN, p.dram_latency, here, bits, 0)
+    inputs_end = here + transfer(p, first[INPUTS])
+    number = note(events, number, DRAM_PORT, INPUTS_IN, here, inputs_end, first[INPUTS], 0)
+    issued = here + others
+    number = note(events, number, DRAM_PORT, SUMS_IN, inputs_end, issued, first[SUMS], 0)
+    dram = array = vector = issued
+    idle, free_from = 0, number
+    for tile in range(len(steps)):
+        step, ends = steps[tile], tile == len(steps) - 1
+        dram, array, vector = max(dram, issued), max(array, issued), max(vector, issued)
+        computed, drained = array + step[ARRAY], max(vector, array) + step[DRAIN]
+        number = note(events, number, COMPUTE_ARRAY, COMPUTE, array, computed, 0, tile)
+        number = note(
+            events, number, VECTOR_UNIT, DRAINING, drained - step[DRAIN], drained, 0, tile
+        )
+        array, vector = computed, drained
+        if not ends:
+            dram, number = exchange(p, step, steps[tile + 1], dram, events, number, tile)
+        else:  # the last results come out of the array's pipeline
+            out = max(array, vector)
+            number = note(events, number, COMPUTE_ARRAY, RAMP, out, out + p.ramp, 0, tile)
+            array = out + p.ramp + p.fill
+            number = note(events, number, COMPUTE_ARRAY, FILL, out + p.ramp, array, 0, tile)
+        issued = max(dram, array, vector)
+        idle += issued - dram
+        number = note(events, number, DRAM_PORT, IDLE, dram, issued, 0, tile)
+        if not ends and steps[tile + 1, WEIGHTS] > 0:
+            idle, free_from = 0, number
+    end, number = leave(p, steps[-1], 0, issued, events, number, len(steps) - 1)
+    return end, idle, number, free_from
+
+
+@njit(cache=True)
+def exchange(
+    p: Problem,
+    step: np.ndarray,
+    following: np.ndarray,
+    dram: int,
+    events: np.ndarray,
+    number: int,
+    tile: int,
+) -> tuple[int, int]:
+    """DRAM in a slot, from when it is free: until when it is busy, and how many events there
+    are."""
+    end = dram + transfer(p, following[WEIGHTS])
+    bits = following[WEIGHTS]
+    number = note(events, number, DRAM_PORT, WEIGHTS_IN, dram, end, bits, tile + 1)
+    dram, end = end, end + transfer(p, following[INPUTS])
+    bits = following[INPUTS]
+    number = note(events, number, DRAM_PORT, INPUTS_IN, dram, end, bits, tile + 1)
+    return leave(p, step, following[SUMS], end, events, number, tile)
+
+
+@njit(cache=True)
+def leave(
+    p: Problem,
+    step: np.ndarray,
+    sums: int,
+    dram: int,
+    events: np.ndarray,
+    number: int,
+    tile: int,
+) -> tuple[int, int]:
+    """What a block of outputs sends to DRAM and gets from it, in one go, and the partial sums of
+    the block after it."""
+    bits, end = 0, dram
+    for kind, part in ((OUTPUTS_OUT, STORED), (SUMS_OUT, RESTORED), (RESIDUAL_IN, RESIDUAL)):
+        bits += step[part]
+        start, end = end, dram + transfer(p, bits)
+        number = note(events, number, DRAM_PORT, kind, start, end, step[part], tile)
+    start, end = end, dram + transfer(p, bits + sums)
+    number = note(events, number, DRAM_PORT, SUMS_IN, start, end, sums, tile + 1)
+    return end, number

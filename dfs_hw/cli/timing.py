@@ -1,0 +1,107 @@
+"""The command that shows what a machine does, cycle by cycle, for single inputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from accel_models.errors import InputError
+from dfs_hw import show
+from dfs_hw.cli.app import AsJson, app, print_json
+
+if TYPE_CHECKING:  # pyarrow, which `--help` need not wait for
+    from accel_models.replay import Replay
+
+
+@app.command()
+def timeline(
+    trace: Annotated[Path, typer.Argument(help="A gate trace.")],
+    accelerator: Annotated[
+        str, typer.Option(help="Machine to run on; default: the one it was trained for.")
+    ] = "",
+    inputs: Annotated[
+        str, typer.Option(help="cheapest, dearest, or numbers of the trace's inputs.")
+    ] = "cheapest,dearest",
+    prefetch: Annotated[
+        str, typer.Option(help="While a gate decides: none, modal, planes or oracle.")
+    ] = "none",
+    perfetto: Annotated[
+        Path | None, typer.Option(help="Write all events for ui.perfetto.dev.")
+    ] = None,
+    window: Annotated[
+        str, typer.Option(metavar="FROM:TO", help="With --perfetto: only these microseconds.")
+    ] = "",
+    picture: Annotated[Path | None, typer.Option(help="Draw them, as .png, .svg or .pdf.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run single inputs of a trace through a machine, event by event.
+
+    dfs-hw timeline trace.parquet --inputs cheapest,dearest --picture timeline.png
+    """
+    from accel_models import cost_table, load_accelerator
+    from accel_models.machine.timeline import Player
+    from accel_models.replay import Policy, replay
+    from accel_models.trace import GateTrace
+    from dfs_hw import show_timeline
+
+    if window and perfetto is None:
+        raise InputError("--window goes with --perfetto FILE")
+    window_s = _window(window) if window else None
+    recorded = GateTrace.read(trace)
+    header = recorded.header
+    if not (accelerator or header.accelerator):
+        raise InputError(f"{trace} names no machine: say which with --accelerator")
+    machine = load_accelerator(accelerator or header.accelerator)
+    table = cost_table(header.workload, machine, header.choices, always=header.always)
+    outcome = replay(recorded, table, Policy(prefetch=prefetch))  # type: ignore[arg-type]
+    rows = _rows(inputs, outcome)
+    player = Player(table, outcome.policy)
+    shown = {title: player.play(recorded.choices[row], draw=True) for title, row in rows.items()}
+    if perfetto is not None:
+        from accel_models.machine.perfetto import write_perfetto
+
+        write_perfetto(perfetto, shown, window_s=window_s)
+    if picture is not None:
+        from accel_models.machine.picture import write_picture
+
+        write_picture(picture, shown)
+    if as_json:
+        print_json({title: show_timeline.timeline_facts(one) for title, one in shown.items()})
+        return
+    show_timeline.timelines(shown, outcome, rows)
+    for path, how in ((perfetto, "open it in ui.perfetto.dev"), (picture, "a picture")):
+        if path is not None:
+            show.line(f"{path}: {how}")
+
+
+def _rows(inputs: str, outcome: Replay) -> dict[str, int]:
+    """Rows of the trace by what they are called."""
+    rows = {}
+    for word in (part.strip() for part in inputs.split(",") if part.strip()):
+        if word in ("cheapest", "dearest"):
+            energy = outcome.energy_j
+            row = int(energy.argmin() if word == "cheapest" else energy.argmax())
+        elif word.isdecimal() and int(word) < len(outcome.trace):
+            row = int(word)
+        else:
+            raise InputError(
+                f"--inputs takes cheapest, dearest or numbers from 0 to {len(outcome.trace) - 1}, "
+                f"got '{word}'"
+            )
+        chosen = [str(outcome.table.choices[index]) for index in outcome.trace.choices[row]]
+        taken = " ".join("–" if choice == "skip" else choice for choice in chosen)
+        rows[f"{word}: {taken}"] = row
+    if not rows:
+        raise InputError("--inputs names no input")
+    return rows
+
+
+def _window(text: str) -> tuple[float, float]:
+    """Seconds from microseconds."""
+    try:
+        start, end = (float(part) * 1e-6 for part in text.split(":"))
+    except ValueError as error:
+        raise InputError(f"--window takes FROM:TO in microseconds, got '{text}'") from error
+    return start, end

@@ -1,0 +1,64 @@
+"""Timelines as a table on the terminal, and as plain dictionaries for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from accel_models.machine.layer_runs import slots
+from accel_models.machine.timeline import Timeline
+from accel_models.replay import Replay
+from dfs_hw.show import line, new_table, si, terminal
+
+
+def timeline_facts(timeline: Timeline) -> dict[str, Any]:
+    """Totals of one timeline, how busy its resources were, and its layers."""
+    hertz = timeline.table.accelerator.frequency_hz
+    return {
+        "choices": [str(timeline.table.choices[index]) for index in timeline.choices[0]],
+        "cycles": timeline.cycles,
+        "latency_s": timeline.latency_s,
+        "energy_j": timeline.energy_j,
+        "tiles": timeline.tiles,
+        "dram_bits": timeline.moved,
+        "busy": busy(timeline),
+        "layers": [
+            {
+                "layer": span.run.layer.name,
+                "precision": str(span.run.precision),
+                "start_s": span.start / hertz,
+                "end_s": span.end / hertz,
+                "spared_cycles": span.spared,
+                "switching_cycles": span.switching,
+            }
+            for span in timeline.spans
+        ],
+    }
+
+
+def busy(timeline: Timeline) -> dict[str, float]:
+    """Share of the time that each resource works; waiting for DRAM to answer is not work."""
+    code, events = slots(), timeline.events
+    works = ~(events[:, code.KIND] == code.LATENCY)
+    lasting = events[:, code.END] - events[:, code.START]
+    return {
+        name: float(lasting[works & (events[:, code.RESOURCE] == number)].sum() / timeline.cycles)
+        for number, name in enumerate(code.RESOURCES)
+    }
+
+
+def timelines(shown: Mapping[str, Timeline], outcome: Replay, rows: Mapping[str, int]) -> None:
+    """Inputs side by side, and whether the table-based replay says the same of them."""
+    code = slots()
+    table = new_table(
+        "input", "energy", "latency", "tiles", *(f"{r}\nbusy" for r in code.RESOURCES)
+    )
+    for title, timeline in shown.items():
+        shares = [f"{share:.0%}" for share in busy(timeline).values()]
+        amounts = (si(timeline.energy_j, "J"), si(timeline.latency_s, "s"))
+        table.add_row(title, *amounts, f"{timeline.tiles:,}", *shares)
+    terminal().print(table)
+    gaps = [
+        abs(timeline.cycles - int(outcome.cycles[rows[title]])) for title, timeline in shown.items()
+    ]
+    line(f"The table-based replay of these inputs is off by {max(gaps)} cycles.")
