@@ -12,12 +12,13 @@ from dfs_hw.show import line, new_table, si, terminal
 
 if TYPE_CHECKING:  # these load pyarrow
     from accel_models import CostTable
+    from accel_models.machine.check import Check
     from accel_models.replay import Policy, Summary
     from accel_models.replay.ablation import Effect
     from accel_models.replay.comparison import Comparison, Cost
 
 
-def replay_facts(found: Summary, beside: Comparison) -> dict[str, Any]:
+def replay_facts(found: Summary, beside: Comparison, played: Check | None = None) -> dict[str, Any]:
     """Means, percentiles and breakdowns of a replay."""
     plan, totals = found.plan, found.totals
     table, inputs = plan.table, totals.inputs
@@ -57,10 +58,11 @@ def replay_facts(found: Summary, beside: Comparison) -> dict[str, Any]:
             for label, one in sorted(totals.classes.items())
         },
         "comparison": asdict(beside),
+        **({"timeline": asdict(played)} if played else {}),
     }
 
 
-def replay_summary(found: Summary, beside: Comparison) -> None:
+def replay_summary(found: Summary, beside: Comparison, played: Check | None = None) -> None:
     facts, table = replay_facts(found, beside), found.plan.table
     line(f"{facts['inputs']} inputs on {facts['accelerator']}, accuracy {facts['accuracy']:.1%}")
     if found.damaged:
@@ -71,6 +73,8 @@ def replay_summary(found: Summary, beside: Comparison) -> None:
     _spreads(found)
     _causes(facts)
     _beside(beside)
+    if played:
+        _timeline(played)
     components = new_table("component", "mean energy", "share")
     total = sum(facts["energy_by_component_j"].values())
     for name, joules in facts["energy_by_component_j"].items():
@@ -162,6 +166,15 @@ def _causes(facts: dict[str, Any]) -> None:
     if facts["utilisation"] is not None:
         text += f"; the machine is busy {facts['utilisation']:.0%} of the time"
     line(text)
+
+
+def _timeline(played: Check) -> None:
+    line(
+        f"played event by event, the first {played.inputs} inputs ({played.played} different) take "
+        f"{si(played.energy_j, 'J')} and {si(played.latency_s, 's')}; replayed, "
+        f"{si(played.replayed_energy_j, 'J')} and {si(played.replayed_latency_s, 's')}: "
+        f"off by {played.worst_cycles} cycles at most"
+    )
 
 
 def _beside(beside: Comparison) -> None:

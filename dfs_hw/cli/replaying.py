@@ -15,10 +15,12 @@ from dfs_hw.cli.app import AsJson, app, print_json
 
 if TYPE_CHECKING:
     from accel_models import CostTable
+    from accel_models.machine.check import Check
     from accel_models.replay import Policy, Summary
     from accel_models.trace import TraceHeader
 
 BATCH = 16
+PLAYED = 100
 
 
 @app.command()
@@ -80,6 +82,10 @@ def replay(
             "goes on where it was."
         ),
     ] = None,
+    timeline: Annotated[
+        int,
+        typer.Option(help="How many of the first inputs are also played event by event.", min=0),
+    ] = PLAYED,
     skip_damaged: Annotated[
         bool, typer.Option("--skip-damaged", help="Leave out what cannot be read of the trace.")
     ] = False,
@@ -109,7 +115,7 @@ def replay(
         _ablate(ready, policy, batch or BATCH, as_json)
         return
     found = _replayed(ready, policy, out, skip_damaged)
-    _report(found, ready.header, as_json)
+    _report(found, ready, timeline, as_json)
 
 
 def _batch(batching: str, asked: int) -> int:
@@ -205,15 +211,28 @@ class _Bar:
             self._bar.close()
 
 
-def _report(found: Summary, header: TraceHeader, as_json: bool) -> None:
+def _report(found: Summary, ready: _Ready, inputs: int, as_json: bool) -> None:
     from accel_models.replay.comparison import compare
     from dfs_hw import show_replay
 
-    beside = compare(found, header)
+    beside, played = compare(found, ready.header), _checked(found, ready.trace, inputs)
     if as_json:
-        print_json(show_replay.replay_facts(found, beside))
+        print_json(show_replay.replay_facts(found, beside, played))
     else:
-        show_replay.replay_summary(found, beside)
+        show_replay.replay_summary(found, beside, played)
+
+
+def _checked(found: Summary, trace: Path, inputs: int) -> Check | None:
+    """The first inputs of a trace on the event timeline; None if none are wanted, or if the first
+    row group is damaged."""
+    from accel_models.machine.check import check
+    from accel_models.trace import TraceFile
+
+    if inputs == 0 or any(one.group == 0 for one in found.damaged):
+        return None
+    with TraceFile(trace) as file:
+        first = next(file.parts(0, inputs))
+    return check(first, found.plan)
 
 
 def _ablate(ready: _Ready, policy: Policy, batch: int, as_json: bool) -> None:
