@@ -1,10 +1,15 @@
-"""Tests keep their cost tables to themselves, and hear Ctrl-C."""
+"""Tests keep their cost tables to themselves, and hear Ctrl-C; commands are run in this process."""
 
 import os
 import signal
+import sys
 import tempfile
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+
+from dfs_hw.cli import main
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -14,3 +19,45 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(folder.cleanup)
     # A shell that runs the tests in the background has them ignore what some of them send.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def ended(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in this process, to save the imports: exit status, output and errors."""
+
+    def run(*words: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dfs-hw", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        said = capsys.readouterr()
+        return int(stop.value.code or 0), said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def printed(ended: Callable[..., tuple[int, str, str]]) -> Callable[..., str]:
+    """Run a command that must succeed; return what it prints."""
+
+    def run(*words: str | Path) -> str:
+        status, out, err = ended(*words)
+        assert (status, err) == (0, "")
+        return out
+
+    return run
+
+
+@pytest.fixture
+def refused(ended: Callable[..., tuple[int, str, str]]) -> Callable[..., str]:
+    """Run a command that must fail with one sentence; return the sentence."""
+
+    def run(*words: str | Path) -> str:
+        status, out, err = ended(*words)
+        assert (status, out) == (2, "")
+        (sentence,) = err.strip().splitlines()
+        assert sentence.startswith("dfs-hw: ")
+        return sentence
+
+    return run

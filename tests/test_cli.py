@@ -18,54 +18,11 @@ from accel_models import list_accelerators, load_accelerator, simulate
 from accel_models.precision import highest, parse_choices
 from accel_models.trace import GateTrace, TraceHeader
 from accel_models.validate import PUBLISHED
-from dfs_hw.cli import main
 
 
 def dfs_hw(*words: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from dfs_hw.cli import main; main()", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-@pytest.fixture
-def ended(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[int, str, str]]:
-    """Run a command in this process, to save the imports: exit status, output and errors."""
-
-    def run(*words: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["dfs-hw", *map(str, words)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        said = capsys.readouterr()
-        return int(stop.value.code or 0), said.out, said.err
-
-    return run
-
-
-@pytest.fixture
-def printed(ended: Callable[..., tuple[int, str, str]]) -> Callable[..., str]:
-    """Run a command that must succeed; return what it prints."""
-
-    def run(*words: str | Path) -> str:
-        status, out, err = ended(*words)
-        assert (status, err) == (0, "")
-        return out
-
-    return run
-
-
-@pytest.fixture
-def refused(ended: Callable[..., tuple[int, str, str]]) -> Callable[..., str]:
-    """Run a command that must fail with one sentence; return the sentence."""
-
-    def run(*words: str | Path) -> str:
-        status, out, err = ended(*words)
-        assert (status, out) == (2, "")
-        (sentence,) = err.strip().splitlines()
-        assert sentence.startswith("dfs-hw: ")
-        return sentence
-
-    return run
 
 
 def row_of(table: str, name: str) -> str:

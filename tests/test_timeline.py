@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,12 +15,14 @@ from networks import gated_pair
 from replay_reference import CHOICE_SETS, MACHINES, networks, random_choices, table_of, trace_of
 
 from accel_models import CostTable, InputError, Workload, simulate
+from accel_models.machine.check import check
 from accel_models.machine.layer_runs import slots
 from accel_models.machine.perfetto import write_perfetto
 from accel_models.machine.picture import draw
 from accel_models.machine.timeline import Player, Timeline, timeline
 from accel_models.mapping import ACTIONS
 from accel_models.replay import Policy, replay
+from accel_models.replay.plan import Plan
 
 READ, WRITTEN = ACTIONS.index("dram_read_bits"), ACTIONS.index("dram_write_bits")
 PIPELINED = [name for name in MACHINES if name != "published"]
@@ -98,6 +101,30 @@ def test_what_is_drawn_happens_once_on_a_free_resource(
         if event[code.KIND] == code.RECONFIGURE
     )
     assert all(before.end <= after.start for before, after in pairwise(found.spans))
+
+
+@settings(max_examples=15, deadline=None)
+@given(networks(), choice_sets, prefetches, st.sampled_from(["grouped", "sorted", "max"]), seeds)
+def test_a_check_finds_the_replay_of_every_input_played(
+    network: Workload, choices: str, prefetch: str, batching: str, seed: int
+) -> None:
+    table = table_of(network, "bitfusion", choices, 3)
+    taken = random_choices(table, 10, seed)
+    policy = replace(policy_for(table, prefetch, taken[-1], 3), batching=batching)
+    outcome = replay(trace_of(table, taken), table, policy)
+    found = check(outcome.trace, outcome.plan)
+    assert (found.inputs, found.worst_cycles) == (10, 0)
+    assert found.latency_s == pytest.approx(outcome.latency_s.mean(), rel=1e-12)
+    assert found.energy_j == pytest.approx(outcome.energy_j.mean(), rel=1e-12)
+
+
+def test_a_check_plays_equal_inputs_once_and_sees_what_is_off() -> None:
+    table = table_of(gated_pair(), "bitfusion", "skip,2,4,8")
+    taken = np.array([[1, 3], [2, 2], [1, 3], [1, 3]])
+    outcome = replay(trace_of(table, taken), table)
+    assert check(outcome.trace, outcome.plan).played == 2
+    table.cycles[-1] += 7
+    assert check(outcome.trace, Plan(table, outcome.policy)).worst_cycles == 7
 
 
 @settings(max_examples=15, deadline=None)

@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 
+from accel_models.machine.picture import draw
+from accel_models.machine.timeline import Player
 from accel_models.precision import Precision
 from accel_models.pricing import COMPONENTS
 from accel_models.replay import spread
@@ -190,6 +192,18 @@ def difficulty(facts: Facts) -> Figure | None:
     return figure
 
 
+def timelines(facts: Facts) -> Figure:
+    """The cheapest and the dearest input at work: resources as rows, time to the right."""
+    (cheap,), (dear,) = facts.extremes(1)
+    replay, player = facts.replay, Player(facts.table, facts.replay.policy)
+    shown = {}
+    for name, row in (("cheapest", cheap), ("dearest", dear)):
+        played = player.play(replay.trace.choices[row], draw=True)
+        title = f"{name} input: {played.energy_j * 1e6:.1f} µJ, {played.latency_s * 1e6:.1f} µs"
+        shown[title] = played
+    return draw(shown, width=WIDTH)
+
+
 FIGURES: dict[str, Callable[[Facts], Figure | None]] = {
     "savings": savings,
     "distribution": distribution,
@@ -197,6 +211,7 @@ FIGURES: dict[str, Callable[[Facts], Figure | None]] = {
     "choices": choices,
     "components": components,
     "layers": layers,
+    "timelines": timelines,
 }
 
 

@@ -1,0 +1,41 @@
+"""Single inputs on the timeline, from the command line."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+TRACE = Path(__file__).parent.parent / "traces" / "digits-resnet14-bitfusion.parquet"
+
+
+def test_inputs_are_shown_as_they_are_replayed(printed: Callable[..., str], tmp_path: Path) -> None:
+    picture, events = tmp_path / "t.png", tmp_path / "t.json"
+    said = printed("timeline", TRACE, "--picture", picture, "--perfetto", events, "--window", "0:5")
+    assert "off by 0 cycles" in said
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    shown = json.loads(events.read_text())["traceEvents"]
+    assert all(event["ts"] < 5 for event in shown if event["ph"] == "X")
+    facts = json.loads(printed("timeline", TRACE, "--inputs", "cheapest,7,dearest", "--json"))
+    cheapest, seventh, dearest = facts.values()
+    assert cheapest["energy_j"] <= seventh["energy_j"] <= dearest["energy_j"]
+    for one in facts.values():
+        assert one["layers"][-1]["end_s"] == one["latency_s"]
+        assert all(0 < share < 1 for share in one["busy"].values())
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--window", "0:5"), "--window goes with --perfetto FILE"),
+        (("--perfetto", "t.json", "--window", "5"), "FROM:TO in microseconds, got '5'"),
+        (("--inputs", "450"), "cheapest, dearest or numbers from 0 to 449, got '450'"),
+        (("--inputs", ","), "--inputs names no input"),
+        (("--picture", "t.xyz"), "cannot draw into t.xyz: end its name with .png"),
+        (("--prefetch", "all"), "prefetch must be one of none, modal, planes, oracle"),
+    ],
+)
+def test_what_makes_no_sense_is_answered_in_a_sentence(
+    refused: Callable[..., str], words: tuple[str, ...], sentence: str
+) -> None:
+    assert sentence in refused("timeline", TRACE, *words)
