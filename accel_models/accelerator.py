@@ -14,6 +14,8 @@ from accel_models.errors import InputError
 from accel_models.parts import Part, Source
 
 Objective = Literal["latency", "energy", "edp", "latency-then-energy"]
+MOST = 1e9
+"""Of factors and of pJ: far more than sensible, far less than what overflows."""
 
 
 class Buffers(Part):
@@ -35,10 +37,10 @@ class Buffers(Part):
 class Dram(Part):
     preset: str | None = None
     """Name in `accel_models.energy.dram_preset` that `pj_per_bit` is taken from."""
-    pj_per_bit: float = Field(ge=0)
-    gb_per_s: float | None = Field(default=None, gt=0)
+    pj_per_bit: float = Field(ge=0, le=MOST)
+    gb_per_s: float | None = Field(default=None, ge=1e-6)
     """Bandwidth in 10^9 bytes per second."""
-    bits_per_cycle: float | None = Field(default=None, gt=0)
+    bits_per_cycle: float | None = Field(default=None, ge=1e-6)
     """Bandwidth tied to the array's clock, as the published simulator has it."""
     latency_ns: float = Field(ge=0, le=1e9)
     """From the request to the first bit, paid once a layer."""
@@ -88,14 +90,14 @@ class Energy(Part):
 
     idle_share: float = Field(ge=0, le=1)
     """Energy of a unit that idles, as a share of one that works: its clock and registers."""
-    other_share: float = Field(ge=0)
+    other_share: float = Field(ge=0, le=MOST)
     """Control, clock tree and DRAM background, as a share of all other dynamic energy."""
-    vector_pj: float = Field(ge=0)
+    vector_pj: float = Field(ge=0, le=MOST)
     """Requantising one output, or adding it to the residual."""
-    array_scale: float = Field(ge=0)
+    array_scale: float = Field(ge=0, le=MOST)
     """Corrects the array's energy; 1 as tabled. Likewise the next two."""
-    sram_scale: float = Field(ge=0)
-    leakage_scale: float = Field(ge=0)
+    sram_scale: float = Field(ge=0, le=MOST)
+    leakage_scale: float = Field(ge=0, le=MOST)
 
 
 class Technology(Part):
@@ -180,7 +182,7 @@ class Accelerator(Part):
     name: str
     title: str
     paper: str
-    frequency_hz: float = Field(gt=0)
+    frequency_hz: float = Field(ge=1, le=1e12)
     accumulator_bits: int = Field(ge=8, le=64)
     array: SerializeAsAny[Array]
     buffers: Buffers

@@ -20,6 +20,8 @@ from accel_models.table_cache import Figures, table_key
 from accel_models.workload import Layer, Workload
 
 Metric = Literal["energy", "latency", "bitops"]
+LARGEST_GROUP = 1024
+"""Inputs: a table takes time that grows with the square of its groups."""
 
 
 @dataclass(frozen=True)
@@ -178,14 +180,16 @@ def cost_table(
         cache: look for the table on disk first, and keep it there (`accel_models.table_cache`).
 
     Raises:
-        InputError: if the choice set is malformed.
+        InputError: if the choice set is malformed, or groups are too large.
         InfeasibleError: if a layer that always runs cannot. Choices that cannot run are kept in
             `CostTable.infeasible`, and refused when they are asked for.
     """
     options = parse_choices(choices)
     rest = highest(options) if always is None else Precision.parse(always)
-    if max_group < 1:
-        raise InputError(f"max_group must be at least 1, got {max_group}")
+    if not 1 <= max_group <= LARGEST_GROUP:
+        raise InputError(
+            f"groups, and so batches, have 1 to {LARGEST_GROUP} inputs, got {max_group}"
+        )
     cache = cache and table_cache.covers(accelerator)
     key = table_key(workload, accelerator, options, rest, max_group) if cache else ""
     shape = (len(workload.layers), len(options), max_group)

@@ -17,7 +17,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     Raises:
         InputError: if the place cannot be written to, or the disk is full.
     """
-    path = Path(path)
+    path = replaceable(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,6 +28,24 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # the folder itself may be what is wrong
             partial.unlink(missing_ok=True)
+
+
+def replaceable(path: str | Path) -> Path:
+    """A path that a file can be renamed to without harm: nothing is there, or a regular file.
+
+    Raises:
+        InputError: if it is a folder or a device, which a rename would put a file in place of.
+    """
+    # These, unlike `Path.exists`, leave names that are too long to whoever opens the file.
+    if os.path.exists(path) and not os.path.isfile(path):
+        kind = "a folder" if os.path.isdir(path) else "no regular file"
+        raise InputError(f"cannot write {path}: it is {kind}")
+    return Path(path)
+
+
+def same_file(path: str | Path, other: str | Path) -> bool:
+    """Whether two paths lead to one file that is there."""
+    return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
 
 
 def writable_folder(path: str | Path) -> Path:

@@ -27,6 +27,12 @@ from accel_models.workload import Workload
 
 FORMAT = 1
 METADATA_KEY = b"dfs_hw"
+FIELDS = {
+    **dict.fromkeys(("network", "dataset", "always", "accelerator", "version"), str),
+    "choices": list,
+    "seed": int,
+}
+"""Of a header, beside its workload."""
 ARRIVAL = "arrival_s"
 """Column of arrival times in s, which a trace may have."""
 ROWS = 2**18
@@ -82,15 +88,23 @@ class TraceHeader:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TraceHeader:
+        if not isinstance(data, Mapping):
+            raise InputError("it is no table of fields")
         if data.get("format") != FORMAT:
             raise InputError(f"trace format {data.get('format')} is not the known {FORMAT}")
         try:
+            for name, kind in FIELDS.items():
+                if not isinstance(data[name], kind):
+                    raise InputError(f"{name} is not a {kind.__name__}: {data[name]!r}")
+            always = Precision.parse(data["always"])
+            if always.is_skip:
+                raise InputError("what always runs cannot be skipped")
             return cls(
                 network=data["network"],
                 dataset=data["dataset"],
                 workload=Workload.from_dict(data["workload"]),
                 choices=parse_choices(data["choices"]),
-                always=Precision.parse(data["always"]),
+                always=always,
                 accelerator=data["accelerator"],
                 seed=data["seed"],
                 version=data["version"],

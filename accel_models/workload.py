@@ -232,7 +232,9 @@ class Workload:
             layers = tuple(_layer_from_dict(layer) for layer in data["layers"])
             edges = tuple((producer, consumer) for producer, consumer in data["edges"])
             return cls(data["name"], layers, edges)
-        except (KeyError, TypeError) as error:
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"not a workload: {error}") from error
 
     @cached_property

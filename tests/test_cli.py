@@ -281,6 +281,13 @@ def test_bad_input_ends_in_one_sentence(
         "lacks the column": ("validate", toml),
         "there is no trace": ("replay", tmp_path / "absent.parquet"),
         "no Parquet file": ("replay", toml),
+        "--load goes with --arrivals poisson": ("replay", trace, "--load", "0.9"),
+        "1 to 1024 inputs, got 9999": ("replay", trace, "--batching", "max", "--batch", "9999"),
+        "reconfiguration_cycles must be less": (
+            *("replay", trace, "--set"),
+            f"array.reconfiguration_cycles={10**30}",
+        ),
+        "frequency_hz must be greater": ("replay", trace, "--set", "frequency_hz=1e-300"),
         "there is no checkpoint": ("record", tmp_path / "absent.safetensors"),
         "run.json": ("report", tmp_path),
         "no data set": ("train", "--data", "mnist", "--out", out),

@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -245,3 +247,47 @@ def test_the_difference_between_networks_is_named(trace: Path) -> None:
         replay_file(trace, table)
     with pytest.raises(InputError, match="need the whole trace at once"):
         replay_file(trace, TABLE, Policy(batching="sorted", batch=8))
+
+
+@pytest.mark.parametrize("name", ["rows[1].parquet", "rows.parquet"])
+def test_a_part_that_was_cut_off_is_made_anew(trace: Path, tmp_path: Path, name: str) -> None:
+    policy = Policy("modal", arrivals="poisson")
+    replay_file(trace, ALONE, policy, out=tmp_path / "whole.parquet")
+    out = tmp_path / name
+    killed(trace, out, 2)
+    (folder,) = (path for path in tmp_path.iterdir() if path.suffix == ".parts")
+    part = folder / "000001.parquet"
+    part.write_bytes(part.read_bytes()[:500])
+    replay_file(trace, ALONE, policy, out=out)
+    assert out.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+    assert not folder.exists()
+
+
+def test_a_trace_is_not_written_over(trace: Path, refused: Callable[..., str]) -> None:
+    content = trace.read_bytes()
+    with pytest.raises(InputError, match="is the trace itself"):
+        replay_file(trace, ALONE, out=trace)
+    for words in (("--out", trace), ("--batching", "sorted", "--out", trace)):
+        assert "is the trace itself" in refused("replay", trace, *words)
+    assert trace.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda header: [header], "it is no table of fields"),
+        (lambda header: header | {"choices": 5}, "choices is not a list: 5"),
+        (lambda header: header | {"accelerator": 7}, "accelerator is not a str: 7"),
+        (lambda header: header | {"always": "skip"}, "what always runs cannot be skipped"),
+        (lambda header: header | {"workload": {"layers": [1]}}, "not a workload"),
+        (lambda header: {"format": 1}, "the header lacks 'network'"),
+    ],
+)
+def test_a_header_that_makes_no_sense_is_refused(
+    trace: Path, change: Callable[[dict[str, Any]], Any], said: str
+) -> None:
+    table = pq.read_table(trace)
+    header = change(json.loads(table.schema.metadata[b"dfs_hw"]))
+    pq.write_table(table.replace_schema_metadata({b"dfs_hw": json.dumps(header)}), trace)
+    with pytest.raises(InputError, match=f"header that cannot be read: {said}"), TraceFile(trace):
+        pass

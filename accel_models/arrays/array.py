@@ -86,7 +86,7 @@ class Array(Part):
     columns: int = Field(gt=0)
     node_nm: float = Field(gt=0)
     """Process that the array's figures are stated for."""
-    reconfiguration_cycles: int = Field(ge=0)
+    reconfiguration_cycles: int = Field(ge=0, le=2**20)
     """That the array waits when a layer's operands are of other widths than those of the layer
     before. Filling the pipeline is not among them."""
 

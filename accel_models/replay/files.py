@@ -15,15 +15,17 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from accel_models.cost_table import CostTable
 from accel_models.errors import InputError
-from accel_models.files import writable_folder
+from accel_models.files import replaceable, same_file, writable_folder
 from accel_models.replay.joining import TOTALS, Joined
 from accel_models.replay.matching import check_match
 from accel_models.replay.outcome import count_choices, served
@@ -62,6 +64,8 @@ def replay_file(
         InputError, InfeasibleError: as `replay`; also `DamagedRows`, naming the row group.
     """
     wanted = policy or Policy()
+    if out is not None and same_file(path, out):
+        raise InputError(f"{out} is the trace itself: write somewhere else")
     if wanted.batching == "sorted":
         raise InputError("batches sorted by cost need the whole trace at once: use `replay`")
     with TraceFile(path) as file:
@@ -112,7 +116,7 @@ def _folder(file: TraceFile, ready: Plan, out: str | Path | None) -> Iterator[Pa
         with TemporaryDirectory(prefix="dfs-hw-replay-") as passing:
             yield Path(passing)
         return
-    target = Path(out)
+    target = replaceable(out)
     folder = writable_folder(target.parent / f".{target.name}.{_digest(file, ready)}.parts")
     try:
         yield folder
@@ -120,7 +124,7 @@ def _folder(file: TraceFile, ready: Plan, out: str | Path | None) -> Iterator[Pa
         with suppress(OSError):  # what is finished stays for the next time
             folder.rmdir()
         raise
-    for old in target.parent.glob(f".{target.name}.*.parts"):
+    for old in target.parent.glob(f".{escape(target.name)}.*.parts"):
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -132,6 +136,14 @@ def _digest(file: TraceFile, ready: Plan) -> str:
         "policy": ready.policy.to_dict(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _is_whole(part: Path) -> bool:
+    """Whether a part is there; after a crash of the machine it may be there and yet be cut off."""
+    try:
+        return TOTALS.encode() in (pq.read_metadata(part).metadata or {})
+    except (pa.ArrowException, OSError):
+        return False
 
 
 @dataclass(frozen=True)
@@ -151,7 +163,7 @@ class _Task:
         for group in range(len(self.file.groups)):
             part = self.folder / f"{group:06}.parquet"
             try:
-                if not part.exists():
+                if not _is_whole(part):
                     self._replay(group, part)
                 parts.append(part)
             except DamagedRows as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from accel_models.errors import InputError
+from accel_models.files import same_file
 from dfs_hw.cli.app import AsJson, app, print_json
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from accel_models.trace import TraceHeader
 
 BATCH = 16
+LOAD = 0.5
 PLAYED = 100
 
 
@@ -58,7 +60,10 @@ def replay(
         str,
         typer.Option(help="When inputs arrive: none (as asked for), poisson, or recorded."),
     ] = "none",
-    load: Annotated[float, typer.Option(help="Of poisson: share of time that is busy.")] = 0.5,
+    load: Annotated[
+        float | None,
+        typer.Option(help=f"Of poisson: share of time that is busy; default {LOAD:g}."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of poisson.", min=0)] = 0,
     idle_gating: Annotated[
         bool, typer.Option("--idle-gating", help="No leakage while waiting for inputs.")
@@ -84,7 +89,11 @@ def replay(
     ] = None,
     timeline: Annotated[
         int,
-        typer.Option(help="How many of the first inputs are also played event by event.", min=0),
+        typer.Option(
+            help="How many of the first inputs, at most the first row group, are also played event "
+            "by event.",
+            min=0,
+        ),
     ] = PLAYED,
     skip_damaged: Annotated[
         bool, typer.Option("--skip-damaged", help="Leave out what cannot be read of the trace.")
@@ -99,13 +108,15 @@ def replay(
 
     if ablate and (out is not None or skip_damaged):
         raise InputError("--ablate prints a table: it does not go with --out or --skip-damaged")
+    if load is not None and arrivals != "poisson":
+        raise InputError("--load goes with --arrivals poisson")
     options: dict[str, Any] = {
         "prefetch": prefetch,
         "switches": switches,
         "batching": batching,
         "batch": _batch(batching, 0 if ablate and batching == "single" else batch),
         "arrivals": arrivals,
-        "load": load,
+        "load": LOAD if load is None else load,
         "seed": seed,
         "idle_gating": idle_gating,
     }
@@ -185,6 +196,8 @@ def _replayed(ready: _Ready, policy: Policy, out: Path | None, skip_damaged: boo
             )
     if skip_damaged:
         raise InputError("--skip-damaged does not go with batches sorted by cost")
+    if out is not None and same_file(ready.trace, out):
+        raise InputError(f"{out} is the trace itself: write somewhere else")
     outcome = run_replay(GateTrace.read(ready.trace), ready.table, policy)
     if out is not None:
         write_rows(outcome, out)
@@ -231,7 +244,7 @@ def _checked(found: Summary, trace: Path, inputs: int) -> Check | None:
     if inputs == 0 or any(one.group == 0 for one in found.damaged):
         return None
     with TraceFile(trace) as file:
-        first = next(file.parts(0, inputs))
+        first = next(file.parts(0, min(inputs, len(file.groups[0]))))
     return check(first, found.plan)
 
 
