@@ -20,7 +20,7 @@ from replay_reference import (
 from accel_models import InputError, Workload
 from accel_models.pricing import Pricing
 from accel_models.replay import Policy, replay, summarise
-from accel_models.replay.queueing import Poisson, Server
+from accel_models.replay.queueing import Poisson, Queued, Server
 
 some = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 seeds = st.integers(0, 2**32 - 1)
@@ -195,3 +195,25 @@ def test_recorded_arrivals_are_taken_from_the_trace() -> None:
     with pytest.raises(InputError, match="must be finite"):
         late = np.array([0, 1, 2, 3, math.inf])
         replay(trace_of(table, taken, late), table, Policy(arrivals="recorded"))
+
+
+@pytest.mark.parametrize("portion", [1, 7, 64])
+def test_what_inputs_see_does_not_depend_on_when_time_begins(portion: int) -> None:
+    """Since 1970, say: a float64 of so many seconds has a resolution of a quarter microsecond."""
+    random = np.random.default_rng(0)
+    gaps = random.integers(0, 80, 64) * 2.0**-22  # which such a number does hold
+    service = random.uniform(1e-5, 2e-5, 64)
+    found = []
+    for begin in (0.0, 1.7e9):
+        arrivals, server = begin + np.cumsum(gaps), Server()
+        parts = [slice(at, at + portion) for at in range(0, 64, portion)]
+        served = [server.serve(arrivals[part], service[part]) for part in parts]
+        found.append(
+            np.array([np.concatenate(column) for column in zip(*map(seen, served), strict=True)])
+        )
+    assert found[0] == pytest.approx(found[1], abs=1e-12)
+    assert (found[0][1] >= service).all()
+
+
+def seen(queued: Queued) -> tuple[np.ndarray, ...]:
+    return queued.waiting, queued.response, queued.idle

@@ -34,11 +34,12 @@ class Server:
 
     Args:
         batch: inputs that run together.
-        free_at: when it is done with what came so far, in s; None before the first batch.
+        free_at: when it is done with what came so far, as a time and s after it; None before the
+            first batch. In two numbers, as times since 1970 have no digits left for microseconds.
     """
 
     batch: int = 1
-    free_at: float | None = None
+    free_at: tuple[float, float] | None = None
     last_arrival: float = field(default=-np.inf)
 
     def serve(self, arrivals: np.ndarray, service: np.ndarray) -> Queued:
@@ -54,26 +55,28 @@ class Server:
         inputs = len(arrivals)
         if inputs == 0:
             return Queued(*(np.zeros(0) for _ in range(3)))
-        if arrivals[0] < self.last_arrival or (np.diff(arrivals) < 0).any():
-            raise InputError("inputs are not in the order of their arrival times")
         if not np.isfinite(arrivals).all():
             raise InputError("arrival times must be finite numbers of seconds")
+        if arrivals[0] < self.last_arrival or (np.diff(arrivals) < 0).any():
+            raise InputError("inputs are not in the order of their arrival times")
         starts = np.arange(0, inputs, self.batch)
         ends = np.append(starts[1:], inputs) - 1
         ready, takes = arrivals[ends], service[starts]
-        free = ready[0] if self.free_at is None else self.free_at
-        # Relative to the first arrival of the chunk, so that long streams lose no digits.
+        # All times from here on are relative to this one, so that long streams lose no digits.
         base = float(ready[0])
+        since, after = self.free_at or (base, 0.0)
+        free, ready, came = since - base + after, ready - base, arrivals - base
         worked = np.cumsum(takes)
-        earliest = np.maximum(ready - base, free - base) - (worked - takes)
-        done = base + worked + np.maximum.accumulate(earliest)
+        earliest = np.maximum(ready, free) - (worked - takes)
+        done = worked + np.maximum.accumulate(earliest)
         begun = done - takes
         idle = np.maximum(begun - np.append(free, done[:-1]), 0.0)
-        self.free_at, self.last_arrival = float(done[-1]), float(arrivals[-1])
+        self.free_at, self.last_arrival = (base, float(done[-1])), float(arrivals[-1])
         each = np.arange(inputs) // self.batch
+        waiting = np.maximum(begun[each] - came, 0.0)
         return Queued(
-            waiting=np.maximum(begun[each] - arrivals, 0.0),
-            response=done[each] - arrivals,
+            waiting=waiting,
+            response=waiting + takes[each],
             idle=(idle / np.diff(np.append(starts, inputs)))[each],
         )
 
