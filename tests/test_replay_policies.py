@@ -212,3 +212,13 @@ def test_policies_that_a_machine_cannot_follow_are_refused() -> None:
         Policy(prefetch="some")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="load must lie between 0 and 1"):
         Policy(load=1.0)
+    for guess in ((1, 1, 3), (-1, 1, 1)):
+        with pytest.raises(InputError, match="index of one of 3 choices"):
+            replay(trace, serial, Policy("modal", guess=guess))
+    for batch, seed in ((1.5, 0), (1, -1), ("1", 0)):
+        with pytest.raises(InputError, match="batch and seed are whole numbers"):
+            Policy(batching="grouped", batch=batch, seed=seed)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="cannot be sorted beforehand"):
+        Policy(batching="sorted", batch=2, arrivals="poisson")
+    with pytest.raises(InputError, match="no inputs are there to arrive"):
+        replay(trace[:0], serial, Policy(arrivals="poisson"))

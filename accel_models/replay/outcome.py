@@ -216,8 +216,8 @@ def replay(trace: GateTrace, table: CostTable, policy: Policy | None = None) -> 
     outcome = served(trace, wanted)
     if wanted.policy.arrivals == "none":
         return outcome
-    if wanted.policy.batching == "sorted":
-        raise InputError("inputs that arrive by themselves cannot be sorted beforehand")
+    if len(trace) == 0:
+        raise InputError("no inputs are there to arrive")
     return with_arrivals(outcome)
 
 

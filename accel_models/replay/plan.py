@@ -46,6 +46,10 @@ class Plan:
             policy.guess is None or len(policy.guess) != len(table.units)
         ):
             raise InputError(f"prefetch = modal needs a guess for each of {len(table.units)} units")
+        options = range(len(table.choices))
+        stray = [guess for guess in policy.guess or () if guess not in options]
+        if stray:
+            raise InputError(f"a guess is the index of one of {len(options)} choices: {stray[0]}")
 
     @cached_property
     def links(self) -> tuple[Link, ...]:

@@ -65,6 +65,13 @@ class Policy:
                 raise InputError(f"policy: {name} must be one of {known}, got {value!r}")
         if self.guess is not None and self.prefetch != "modal":
             raise InputError("policy: a guess is only for prefetch = modal")
+        if not isinstance(self.batch, int) or not isinstance(self.seed, int) or self.seed < 0:
+            raise InputError(
+                "policy: batch and seed are whole numbers, seed not below 0, "
+                f"got {self.batch!r} and {self.seed!r}"
+            )
+        if self.batching == "sorted" and self.arrivals != "none":
+            raise InputError("policy: inputs that arrive by themselves cannot be sorted beforehand")
         if self.batch < 1 or (self.batching == "single" and self.batch > 1):
             raise InputError(
                 f"policy: batch = {self.batch} does not go with batching = {self.batching}"
