@@ -174,6 +174,7 @@ def _timeline(played: Check) -> None:
         f"{si(played.energy_j, 'J')} and {si(played.latency_s, 's')}; replayed, "
         f"{si(played.replayed_energy_j, 'J')} and {si(played.replayed_latency_s, 's')}: "
         f"off by {played.worst_cycles} cycles at most"
+        + (f": {played.reason}" if played.reason else "")
     )
 
 

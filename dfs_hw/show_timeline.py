@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from accel_models.machine.check import why_apart
 from accel_models.machine.layer_runs import slots
 from accel_models.machine.timeline import Timeline
 from accel_models.replay import Replay
@@ -61,4 +62,8 @@ def timelines(shown: Mapping[str, Timeline], outcome: Replay, rows: Mapping[str,
     gaps = [
         abs(timeline.cycles - int(outcome.cycles[rows[title]])) for title, timeline in shown.items()
     ]
-    line(f"The table-based replay of these inputs is off by {max(gaps)} cycles.")
+    reason = why_apart(outcome.table.accelerator)
+    line(
+        f"The table-based replay of these inputs is off by {max(gaps)} cycles"
+        + (f": {reason}." if reason else ".")
+    )

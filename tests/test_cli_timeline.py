@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from accel_models.trace import TraceFile
+
 TRACE = Path(__file__).parent.parent / "traces" / "digits-resnet14-bitfusion.parquet"
 
 
@@ -32,10 +34,26 @@ def test_inputs_are_shown_as_they_are_replayed(printed: Callable[..., str], tmp_
         (("--inputs", "450"), "cheapest, dearest or numbers from 0 to 449, got '450'"),
         (("--inputs", ","), "--inputs names no input"),
         (("--picture", "t.xyz"), "cannot draw into t.xyz: end its name with .png"),
+        (("--picture", "t.pgf"), "cannot draw into t.pgf: end its name with .png"),
+        (("--perfetto", ""), "cannot write .: it is a folder"),
+        (("--perfetto", "t.png", "--picture", "t.png"), "are different files"),
+        (("--perfetto", TRACE), "the trace, --perfetto and --picture are different files"),
         (("--prefetch", "all"), "prefetch must be one of none, modal, planes, oracle"),
     ],
 )
 def test_what_makes_no_sense_is_answered_in_a_sentence(
-    refused: Callable[..., str], words: tuple[str, ...], sentence: str
+    refused: Callable[..., str], words: tuple[str | Path, ...], sentence: str
 ) -> None:
     assert sentence in refused("timeline", TRACE, *words)
+
+
+def test_a_machine_whose_time_is_a_bound_says_so(printed: Callable[..., str]) -> None:
+    published = ("--accelerator", "bitfusion-published")
+    said = printed("timeline", TRACE, *published)
+    assert "cycles: bitfusion-published takes the larger of two totals" in " ".join(said.split())
+    facts = json.loads(printed("replay", TRACE, *published, "--timeline", "5", "--json"))
+    assert facts["timeline"]["worst_cycles"] > 0 and facts["timeline"]["reason"]
+    own = json.loads(printed("replay", TRACE, "--timeline", "9" * 30, "--json"))["timeline"]
+    with TraceFile(TRACE) as file:
+        first = len(file.groups[0])
+    assert (own["inputs"], own["worst_cycles"], own["reason"]) == (first, 0, "")

@@ -189,5 +189,5 @@ def test_the_picture_has_a_row_for_every_resource(drawn: Timeline) -> None:
 def test_choices_that_do_not_fit_are_refused(drawn: Timeline) -> None:
     with pytest.raises(InputError, match=r"do not fit 2 units and groups of up to 1 inputs"):
         timeline(drawn.table, np.zeros((2, 2)))
-    with pytest.raises(InputError, match="there are only 4 choices"):
+    with pytest.raises(InputError, match="whole numbers from 0 to 3"):
         timeline(drawn.table, np.array([4, 0]))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from accel_models.accelerator import Accelerator
 from accel_models.machine.timeline import Player, Timeline
 from accel_models.replay.outcome import served
 from accel_models.replay.plan import Plan
@@ -20,6 +21,7 @@ class Check:
         inputs: how many.
         played: how many of them, or of their batches, differ: equal ones are played once.
         worst_cycles: the largest difference, of any input.
+        reason: why the tables cannot say the same; "" if they must.
     """
 
     inputs: int
@@ -29,6 +31,7 @@ class Check:
     replayed_energy_j: float
     replayed_latency_s: float
     worst_cycles: int
+    reason: str = ""
 
 
 def check(trace: GateTrace, plan: Plan) -> Check:
@@ -60,4 +63,12 @@ def check(trace: GateTrace, plan: Plan) -> Check:
         replayed_energy_j=float(outcome.energy_j.mean()),
         replayed_latency_s=float(outcome.latency_s.mean()),
         worst_cycles=worst,
+        reason=why_apart(plan.table.accelerator),
     )
+
+
+def why_apart(machine: Accelerator) -> str:
+    """Why a machine's tables do not say what its timeline does; "" if they do."""
+    if machine.fidelity.schedule == "fluid":
+        return f"{machine.name} takes the larger of two totals, less than any order of tiles does"
+    return ""

@@ -35,6 +35,7 @@ COLORS = {
     "reconfigure": "#f2c94c",
 }
 """By kind of event; what is not here is waiting, and left blank."""
+KINDS = ("png", "svg", "pdf")
 LAYER_SHADES = ("#dfe5ea", "#c3ccd5")
 
 
@@ -113,8 +114,8 @@ def write_picture(path: str | Path, timelines: Mapping[str, Timeline]) -> None:
     Raises:
         InputError: if it cannot be written, or is of no known kind.
     """
-    figure, kind = draw(timelines), Path(path).suffix.removeprefix(".")
-    if kind not in figure.canvas.get_supported_filetypes():
+    kind = Path(path).suffix.removeprefix(".").lower()
+    if kind not in KINDS:
         raise InputError(f"cannot draw into {path}: end its name with .png, .svg or .pdf")
     with whole_file(path) as partial:
-        figure.savefig(partial, format=kind)
+        draw(timelines).savefig(partial, format=kind)

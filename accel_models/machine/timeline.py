@@ -262,14 +262,18 @@ class Player:
 
     def play(self, choices: np.ndarray, *, draw: bool = False) -> Timeline:
         """As `timeline` has it."""
-        together = np.atleast_2d(np.asarray(choices, dtype=np.uint8))
-        if together.shape[1] != len(self.table.units) or len(together) > self.table.cycles.shape[2]:
+        given, units = np.atleast_2d(np.asarray(choices)), len(self.table.units)
+        largest = self.table.cycles.shape[2]
+        if given.ndim != 2 or given.shape[1] != units or not 1 <= len(given) <= largest:
             raise InputError(
-                f"choices {list(together.shape)} do not fit {len(self.table.units)} units and "
-                f"groups of up to {self.table.cycles.shape[2]} inputs"
+                f"choices {list(given.shape)} do not fit {units} units and groups of up to "
+                f"{largest} inputs"
             )
-        if together.size and together.max() >= len(self.table.choices):
-            raise InputError(f"there are only {len(self.table.choices)} choices")
+        options = len(self.table.choices)
+        whole = given.size == 0 or given.dtype.kind in "iu"
+        if not whole or given.min(initial=0) < 0 or given.max(initial=0) >= options:
+            raise InputError(f"choices are whole numbers from 0 to {options - 1}")
+        together = given.astype(np.uint8)
         self.plan.require_feasible(np.unique(together).tolist())
         taken = self.plan.executed(together)
         clock = _Clock(self.table, self.policy, draw)

@@ -49,6 +49,7 @@ def timeline(
     if window and perfetto is None:
         raise InputError("--window goes with --perfetto FILE")
     window_s = _window(window) if window else None
+    _check_places(trace, perfetto, picture)
     recorded = GateTrace.read(trace)
     header = recorded.header
     if not (accelerator or header.accelerator):
@@ -96,6 +97,13 @@ def _rows(inputs: str, outcome: Replay) -> dict[str, int]:
     if not rows:
         raise InputError("--inputs names no input")
     return rows
+
+
+def _check_places(*paths: Path | None) -> None:
+    """What is read and what is written are files of their own."""
+    places = [path.resolve() for path in paths if path is not None]
+    if len(set(places)) < len(places):
+        raise InputError("the trace, --perfetto and --picture are different files")
 
 
 def _window(text: str) -> tuple[float, float]:
