@@ -131,7 +131,9 @@ def test_sums_of_two_unsigned_operands_have_no_sign() -> None:
         ({"bits": 1, "weights": [[0, 1]]}, "weights of 1 signed bits are -1 or 1, got 0"),
         ({"machine": "eyeriss"}, "the datapath computes arrays of the families bit_fusion, "),
         ({"lane_rule": "row-stationary"}, "its array does not fill lanes by row-stationary"),
-        ({"accumulator_bits": 0}, "accumulators have at least 1 bit, got 0"),
+        ({"accumulator_bits": 0}, "accumulators have 1 to 64 bits, got 0"),
+        ({"accumulator_bits": 65}, "accumulators have 1 to 64 bits, got 65"),
+        ({"lane_rule": None}, "layer 'two' has no mapping"),
         ({"machine": "unpu", "bits": 1, "weights": [[1, 1]], "signed_weights": False},
          "1-bit weights are signs"),
     ],
@@ -139,7 +141,8 @@ def test_sums_of_two_unsigned_operands_have_no_sign() -> None:
 def test_what_is_refused_and_why(changes: dict[str, Any], message: str) -> None:
     given = {"machine": "bitfusion", "bits": 4, "inputs": [[1], [1]], "weights": [[1, 1]]} | changes
     options = {k: given[k] for k in ("accumulator_bits", "signed_weights") if k in given}
-    mapping = Mapping((1, 1, 1, 2, 1), LOOPS, "output", given.get("lane_rule", "channels"), WHOLE)
+    rule = given.get("lane_rule", "channels")
+    mapping = rule and Mapping((1, 1, 1, 2, 1), LOOPS, "output", rule, WHOLE)
     inputs = np.array(given["inputs"])[None, :, None, :]
     weights = np.array(given["weights"])[:, :, None, None]
     widths = Precision(given["bits"], given["bits"])

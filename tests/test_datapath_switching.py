@@ -7,7 +7,7 @@ import pytest
 from test_datapath import operands
 from test_datapath_bricks import WHOLE
 
-from accel_models import Layer, Precision, Workload, load_accelerator
+from accel_models import InputError, Layer, Precision, Workload, load_accelerator
 from accel_models.accelerator import Accelerator
 from accel_models.machine.datapath import compute
 from accel_models.machine.switching import Bits, Switching, array_energy
@@ -145,3 +145,12 @@ def test_corrected_energy_beside_the_constant(name: str) -> None:
         work = energy.constant_pj - idle
         assert energy.corrected_pj == pytest.approx(idle + work * energy.activity / 0.5)
     assert {source.status for source in energy.assumptions} == {"assumed"}
+
+
+def test_a_reference_of_no_activity_is_refused() -> None:
+    layer, machine = Layer("two", 2, 1), load_accelerator("bitfusion")
+    cost = LayerSimulator(machine, 1, 8).cost(
+        Workload.chain("two", [layer]), layer, Precision(8, 8)
+    )
+    with pytest.raises(InputError, match="an activity above 0, got 0"):
+        array_energy(Switching(Bits(8, 4), Bits(8, 4), Bits(8, 4)), cost, Pricing(machine), 0.0)

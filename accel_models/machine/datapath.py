@@ -19,7 +19,14 @@ from accel_models.arrays.array import Datapath
 from accel_models.compiled import compiled
 from accel_models.errors import InputError
 from accel_models.machine.bricks import Pass, brick_products
-from accel_models.machine.families import Arithmetic, Signs, arithmetic, passes_of, turns
+from accel_models.machine.families import (
+    WIDEST_SUM,
+    Arithmetic,
+    Signs,
+    arithmetic,
+    passes_of,
+    turns,
+)
 from accel_models.machine.operands import checked_inputs, checked_weights, densely_connected
 from accel_models.machine.state import Memory, State, before_all, lanes
 from accel_models.machine.switching import Switching
@@ -66,7 +73,7 @@ def compute(
     layer: Layer,
     machine: Accelerator,
     widths: Precision,
-    mapping: Mapping,
+    mapping: Mapping | None,
     inputs: np.ndarray,
     weights: np.ndarray,
     *,
@@ -84,7 +91,7 @@ def compute(
         layer: the layer; linear layers are convolutions of a 1x1 map.
         machine: the machine.
         widths: at which it computes, such as `LayerCost.precision`.
-        mapping: such as `LayerCost.mapping`.
+        mapping: such as `LayerCost.mapping`; gates on the vector unit have none.
         inputs: integers [batch, channel, row, column], without padding.
         weights: integers [output channel, input channel of its group, kernel row, kernel column].
         signed_inputs: whether inputs have a sign; one signed bit is -1 or 1.
@@ -100,8 +107,10 @@ def compute(
     """
     signs = Signs(signed_inputs, signed_weights)
     word = widened(layer, widths, machine) if accumulator_bits is None else accumulator_bits
-    if word < 1:
-        raise InputError(f"accumulators have at least 1 bit, got {word}")
+    if not 1 <= word <= WIDEST_SUM:
+        raise InputError(f"accumulators have 1 to {WIDEST_SUM} bits, got {word}")
+    if mapping is None:
+        raise InputError(f"layer '{layer.name}' has no mapping: no array computes it")
     data = machine.array.datapath(layer, widths)
     how = arithmetic(machine, layer, widths, signs, word, switching)
     if mapping.lane_rule not in machine.array.lane_rules:

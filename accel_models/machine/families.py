@@ -26,6 +26,9 @@ COMPUTED = {
 }
 """Families whose datapath is here, by the name in a machine's file."""
 
+WIDEST_SUM = 64
+"""Bits that sums are computed with."""
+
 
 class Signs(NamedTuple):
     """Which operands have a sign."""
@@ -139,7 +142,8 @@ def _refuse_unknown(machine: Accelerator, layer: Layer, widths: Precision, signs
             f"{machine.name}: 1-bit weights are signs on this array, so none of them can be 0"
         )
     widest_sum = layer.macs_per_output.bit_length() + widths.weight_bits + widths.activation_bits
-    if widest_sum > 64:
+    if widest_sum > WIDEST_SUM:
         raise InputError(
-            f"layer '{layer.name}': sums of {widest_sum} bits are wider than the 64 computed with"
+            f"layer '{layer.name}': sums of {widest_sum} bits are wider than the {WIDEST_SUM} "
+            "computed with"
         )

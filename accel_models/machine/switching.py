@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from accel_models.errors import InputError
 from accel_models.mapping import ACTIONS
 from accel_models.parts import Source
 from accel_models.pricing import Pricing
@@ -89,7 +90,12 @@ def array_energy(
         cost: the layer's.
         pricing: the machine's.
         reference: activity that the constant stands for.
+
+    Raises:
+        InputError: if the reference is not above 0.
     """
+    if not reference > 0:
+        raise InputError(f"the reference is an activity above 0, got {reference}")
     share = switching.activity / reference
     prices = dict(zip(ACTIONS, pricing.action_pj, strict=True))
     counts = dict(zip(ACTIONS, cost.counts.tolist(), strict=True))
