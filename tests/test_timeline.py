@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from networks import gated_pair
 from replay_reference import CHOICE_SETS, MACHINES, networks, random_choices, table_of, trace_of
 
-from accel_models import CostTable, InputError, Workload, simulate
+from accel_models import CostTable, InputError, Layer, Workload, simulate
 from accel_models.machine.check import check
 from accel_models.machine.layer_runs import slots
 from accel_models.machine.perfetto import write_perfetto
@@ -191,3 +191,18 @@ def test_choices_that_do_not_fit_are_refused(drawn: Timeline) -> None:
         timeline(drawn.table, np.zeros((2, 2)))
     with pytest.raises(InputError, match="whole numbers from 0 to 3"):
         timeline(drawn.table, np.array([4, 0]))
+    for choices in ([-1, 0], [1.5, 0], ["2", "4"]):
+        with pytest.raises(InputError, match="whole numbers from 0 to 3"):
+            timeline(drawn.table, np.array(choices))
+    with pytest.raises(InputError, match="do not fit"):
+        timeline(drawn.table, np.zeros((0, 2), dtype=np.uint8))
+
+
+def test_a_last_batch_that_is_smaller_is_played_too() -> None:
+    """Also of a network without units, in which no batch differs but by its size."""
+    network = Workload.chain("two", [Layer("a", 64, 32), Layer("b", 32, 10)])
+    table = table_of(network, "bitfusion", "2,8", 4)
+    trace = trace_of(table, np.zeros((5, 0)))
+    found = check(trace, Plan(table, Policy(batching="grouped", batch=4)))
+    assert (found.played, found.worst_cycles) == (2, 0)
+    assert found.energy_j == pytest.approx(found.replayed_energy_j, rel=1e-12)

@@ -43,13 +43,13 @@ def check(trace: GateTrace, plan: Plan) -> Check:
     plan = Plan(plan.table, replace(plan.policy, arrivals="none"))
     outcome = served(trace, plan)
     order = np.arange(len(trace)) if outcome.order is None else outcome.order
-    player, known = Player(plan.table, plan.policy), dict[bytes, Timeline]()
+    player, known = Player(plan.table, plan.policy), dict[tuple[int, bytes], Timeline]()
     energy = latency = 0.0
     worst = 0
     for start in range(0, len(trace), plan.policy.batch):
         rows = order[start : start + plan.policy.batch]
         together = trace.choices[rows]
-        key = together.tobytes()
+        key = (len(rows), together.tobytes())  # of a network without units, no bytes at all
         if key not in known:
             known[key] = player.play(together)
         energy += known[key].energy_j
