@@ -97,8 +97,9 @@ class Replay:
 
     @property
     def edp_js(self) -> float:
-        """Mean of energy x latency over inputs, in J s."""
-        return float((self.energy_j * self.latency_s).mean())
+        """Mean of energy x latency over inputs, in J s, without what leaks while the machine waits
+        for inputs."""
+        return self.totals.edp_js / len(self.trace)
 
     @cached_property
     def counts(self) -> np.ndarray:
