@@ -15,7 +15,7 @@ from accel_models.files import same_file
 from dfs_hw.cli.app import AsJson, app, print_json
 
 if TYPE_CHECKING:
-    from accel_models import CostTable
+    from accel_models import Accelerator, CostTable
     from accel_models.machine.check import Check
     from accel_models.replay import Policy, Summary
     from accel_models.trace import TraceHeader
@@ -141,20 +141,27 @@ class _Ready:
 
 
 def _prepared(trace: Path, accelerator: str, changes: list[str], batch: int) -> _Ready:
-    from accel_models import cost_table, load_accelerator
+    from accel_models import cost_table
     from accel_models.trace import TraceFile
 
     with TraceFile(trace) as file:
         header = file.header
-    if not (accelerator or header.accelerator):
-        raise InputError(f"{trace} names no machine: say which with --accelerator")
-    machine = load_accelerator(accelerator or header.accelerator)
+    machine = traced_machine(trace, header, accelerator)
     if changes:
         machine = machine.configured(**dict(map(_change, changes)))
     table = cost_table(
         header.workload, machine, header.choices, always=header.always, max_group=batch
     )
     return _Ready(trace, header, table)
+
+
+def traced_machine(trace: Path, header: TraceHeader, asked: str) -> Accelerator:
+    """The machine that is asked for, or else the one that a trace names."""
+    from accel_models import load_accelerator
+
+    if not (asked or header.accelerator):
+        raise InputError(f"{trace} names no machine: say which with --accelerator")
+    return load_accelerator(asked or header.accelerator)
 
 
 def _change(text: str) -> tuple[str, Any]:

@@ -10,6 +10,7 @@ import typer
 from accel_models.errors import InputError
 from dfs_hw import show
 from dfs_hw.cli.app import AsJson, app, print_json
+from dfs_hw.cli.replaying import traced_machine
 
 if TYPE_CHECKING:  # pyarrow, which `--help` need not wait for
     from accel_models.replay import Replay
@@ -40,7 +41,7 @@ def timeline(
 
     dfs-hw timeline trace.parquet --inputs cheapest,dearest --picture timeline.png
     """
-    from accel_models import cost_table, load_accelerator
+    from accel_models import cost_table
     from accel_models.machine.timeline import Player
     from accel_models.replay import Policy, replay
     from accel_models.trace import GateTrace
@@ -52,9 +53,7 @@ def timeline(
     _check_places(trace, perfetto, picture)
     recorded = GateTrace.read(trace)
     header = recorded.header
-    if not (accelerator or header.accelerator):
-        raise InputError(f"{trace} names no machine: say which with --accelerator")
-    machine = load_accelerator(accelerator or header.accelerator)
+    machine = traced_machine(trace, header, accelerator)
     table = cost_table(header.workload, machine, header.choices, always=header.always)
     outcome = replay(recorded, table, Policy(prefetch=prefetch))  # type: ignore[arg-type]
     rows = _rows(inputs, outcome)
