@@ -20,6 +20,7 @@ from accel_models.simulator import Simulation, simulate
 from accel_models.workload import Layer, Workload
 
 if TYPE_CHECKING:
+    from accel_models.explore import explore
     from accel_models.replay import Policy, Replay
     from accel_models.trace import GateTrace
 
@@ -40,6 +41,7 @@ __all__ = [
     "Workload",
     "best_assignment",
     "cost_table",
+    "explore",
     "list_accelerators",
     "load_accelerator",
     "pareto_assignments",
@@ -58,4 +60,6 @@ _LATER = {
 def __getattr__(name: str) -> Any:
     if name in _LATER:
         return getattr(import_module(_LATER[name]), name)
+    if name == "explore":  # the package, which can be called as the function it is named after
+        return import_module("accel_models.explore")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -212,7 +212,7 @@ class Accelerator(Part):
                 table = table.get(parent, {})
             if field not in table:
                 dotted = path.replace("__", ".")
-                raise InputError(f"{self.name}: there is no field {dotted}{_meant(dotted)}")
+                raise InputError(f"{self.name}: there is no field {dotted}{meant(dotted)}")
             table[field] = value
             data["provenance"][".".join([*parents, field])] = Source("assumed", "set by the caller")
         return checked(data, self.name)
@@ -226,7 +226,7 @@ class Accelerator(Part):
         value: Any = self
         for part in path.split("."):
             if not isinstance(value, Part) or part not in type(value).model_fields:
-                raise InputError(f"{self.name}: there is no field {path}{_meant(path)}")
+                raise InputError(f"{self.name}: there is no field {path}{meant(path)}")
             value = getattr(value, part)
         return value
 
@@ -270,7 +270,7 @@ def checked(data: Mapping[str, Any], where: str) -> Accelerator:
         prefix = ""
         machine = Accelerator.model_validate({**data, "array": built})
     except ValidationError as error:
-        raise InputError(_first_sentence(error, where, prefix)) from error
+        raise InputError(first_sentence(error, where, prefix)) from error
     _check_rules(machine, where)
     _check_departures(machine, where)
     return machine
@@ -307,20 +307,20 @@ def _check_rules(machine: Accelerator, where: str) -> None:
             )
 
 
-def _first_sentence(error: ValidationError, where: str, prefix: str) -> str:
+def first_sentence(error: ValidationError, where: str, prefix: str) -> str:
     first = error.errors()[0]
     path = prefix + ".".join(str(part) for part in first["loc"])
     if first["type"] == "missing":
         return f"{where}: {path} is missing"
     if first["type"] == "extra_forbidden":
-        return f"{where}: {path} is not a known field{_meant(path)}"
+        return f"{where}: {path} is not a known field{meant(path)}"
     if first["type"] == "value_error":
         return f"{where}: {first['msg'].removeprefix('Value error, ')}"
     must = first["msg"].replace("Input should be", "must be")
     return f"{where}: {path} {must}, got {first['input']!r}"
 
 
-def _meant(path: str) -> str:
+def meant(path: str) -> str:
     """The field whose name is closest to the last part of a path, as a question."""
     parts: list[type[Part]] = [Accelerator, *FAMILIES.values()]
     parts += [

@@ -58,6 +58,11 @@ _LOADED = source_digest()
 """Of the model as this process knows it, hence taken on import."""
 
 
+def loaded_digest() -> str:
+    """Hash of the model as this process knows it, whatever its files hold by now."""
+    return _LOADED
+
+
 def table_key(
     workload: Workload,
     machine: Accelerator,

@@ -1,0 +1,213 @@
+"""Where chunks are worked on: here, on all local cores, or on a Dask cluster.
+
+All say the same of the same chunks; they differ in what they wait for.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
+from itertools import islice
+from multiprocessing import get_context, parent_process
+from threading import Thread
+from typing import Any, Protocol, TypeVar
+
+from accel_models.errors import DfsHwError, InputError
+from accel_models.table_cache import loaded_digest
+
+Item = TypeVar("Item")
+Done = Iterator[tuple[int, Any]]
+"""(number of the item, result), as they come."""
+AHEAD = 2
+"""Chunks handed out for each worker, so that none waits for the next."""
+RESTARTS = 3
+"""How often worker processes are started again after one died."""
+TIMEOUT_S = 10
+
+
+class Executor(Protocol):
+    """Somewhere that a function can be called on many items."""
+
+    @property
+    def workers(self) -> int:
+        """How many items are worked on at a time."""
+
+    def each(self, items: Iterable[tuple[int, Item]]) -> Done:
+        """Call the function on numbered items; results come in any order."""
+
+    def close(self) -> None:
+        """Let go of all workers."""
+
+
+class Serial:
+    """This process."""
+
+    workers = 1
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self._function = function
+
+    def each(self, items: Iterable[tuple[int, Item]]) -> Done:
+        for number, item in items:
+            yield number, self._function(item)
+
+    def close(self) -> None:
+        pass
+
+
+class Processes:
+    """Processes of this machine. If one dies, what it was at is done again, and nothing else."""
+
+    def __init__(self, function: Callable[[Any], Any], workers: int) -> None:
+        self.workers = workers
+        self._function = function
+        self._pool = self._started()
+
+    def each(self, items: Iterable[tuple[int, Item]]) -> Done:
+        source, running, restarts = iter(items), {}, 0
+        while True:
+            try:
+                for number, item in islice(source, AHEAD * self.workers - len(running)):
+                    running[self._pool.submit(_call, item)] = (number, item)
+                if not running:
+                    return
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    result = future.result()
+                    yield running.pop(future)[0], result
+            except BrokenProcessPool as error:
+                restarts += 1
+                if restarts > RESTARTS:
+                    raise DfsHwError(
+                        f"worker processes died {restarts} times: is there enough memory?"
+                    ) from error
+                running = self._again(running)
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def _again(self, running: dict[Future[Any], tuple[int, Any]]) -> dict[Future[Any], Any]:
+        lost = list(running.values())
+        self._pool.shutdown(cancel_futures=True)
+        self._pool = self._started()
+        return {self._pool.submit(_call, item): (number, item) for number, item in lost}
+
+    def _started(self) -> ProcessPoolExecutor:
+        # Not forked: a fork of a process with threads, as BLAS has, may wait for ever.
+        return ProcessPoolExecutor(
+            self.workers, get_context("spawn"), initializer=_begin, initargs=(self._function,)
+        )
+
+
+class Dask:
+    """Workers of a Dask cluster. What a lost worker was at is done again by another.
+
+    Args:
+        address: of the scheduler, such as ``tcp://10.0.0.1:8786``.
+
+    Raises:
+        InputError: if Dask is not installed, no scheduler answers, or its workers run another
+            version of the model.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], address: str) -> None:
+        distributed = _distributed()
+        try:
+            self._client = distributed.Client(address, timeout=TIMEOUT_S, set_as_default=False)
+        except (OSError, ValueError) as error:  # a timeout is an OSError
+            raise InputError(f"no Dask scheduler answers at {address}") from error
+        self._distributed = distributed
+        digests = set(self._client.run(loaded_digest).values())
+        if digests - {loaded_digest()}:
+            self._client.close()
+            raise InputError(f"workers of {address} run another version of the model than this")
+        # A task, and no scattered data: what a lost worker held of it can be made again.
+        self._function = self._client.submit(_same, function, pure=False)
+
+    @property
+    def workers(self) -> int:
+        return max(1, sum(self._client.nthreads().values()))
+
+    def each(self, items: Iterable[tuple[int, Item]]) -> Done:
+        source, running = iter(items), {}
+        finished = self._distributed.as_completed()
+        while True:
+            for number, item in islice(source, AHEAD * self.workers - len(running)):
+                future = self._client.submit(_apply, self._function, item, pure=False)
+                running[future.key] = number
+                finished.add(future)
+            if not running:
+                return
+            future = next(finished)
+            try:
+                result = future.result()
+            except self._distributed.scheduler.KilledWorker as error:
+                raise DfsHwError(
+                    "one chunk after another took its worker with it: is there enough memory?"
+                ) from error
+            yield running.pop(future.key), result
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def executor(function: Callable[[Any], Any], workers: int, dask: str = "") -> Executor:
+    """Where a function is to be called.
+
+    Args:
+        workers: processes of this machine; 1 is this one.
+        dask: address of a Dask scheduler, which then takes all of it.
+
+    Raises:
+        InputError: if there is no such scheduler.
+    """
+    if workers < 1:
+        raise InputError(f"workers must be at least 1, got {workers}")
+    if dask:
+        return Dask(function, dask)
+    return Serial(function) if workers == 1 else Processes(function, workers)
+
+
+def _distributed() -> Any:
+    try:
+        return import_module("distributed")
+    except ImportError as error:
+        raise InputError(
+            "a Dask cluster needs the package distributed: pip install 'dfs-hw[cluster]'"
+        ) from error
+
+
+_function: Callable[[Any], Any] | None = None
+"""Of a worker process, sent to it once."""
+
+
+def _begin(function: Callable[[Any], Any]) -> None:
+    """Set up a worker process, which leaves it to its parent to hear Ctrl-C, and dies with it."""
+    global _function
+    _function = function
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _call(item: Any) -> Any:
+    assert _function is not None  # set by `_begin`
+    return _function(item)
+
+
+def _same(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return function
+
+
+def _apply(function: Callable[[Any], Any], item: Any) -> Any:
+    return function(item)

@@ -1,0 +1,253 @@
+"""From a space and its workloads to a chosen machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pyarrow as pa
+from tqdm import tqdm
+
+from accel_models.accelerator import Accelerator
+from accel_models.errors import InfeasibleError, InputError
+from accel_models.explore.evaluate import Evaluator
+from accel_models.explore.executors import Executor, executor
+from accel_models.explore.results import Trials, tabled
+from accel_models.explore.space import Configuration, Dimension, Space
+from accel_models.explore.space_file import parse_space, read_space
+from accel_models.explore.storage import Storage
+from accel_models.explore.study import check_sampler, records, search
+from accel_models.explore.sweep import check_sweep, enter, sweep
+from accel_models.explore.workloads import Demand, Networks, demands_of, demands_of_traces
+from accel_models.pricing import Pricing
+from accel_models.table_cache import loaded_digest
+from accel_models.trace import GateTrace
+
+Traces = Mapping[str, GateTrace] | Sequence[str | Path | GateTrace]
+SWEEP = "sweep"
+TRIALS = 200
+"""Of an adaptive search, unless said."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a space is searched.
+
+    Args:
+        sampler: ``nsga2``, ``tpe``, ``random`` or ``grid`` as Optuna has them, or ``sweep``: every
+            configuration.
+        trials: how many a search makes, those of runs before included.
+        seed: of everything that is drawn.
+        batch: trials that are proposed together, before any of them is learned from.
+        workers: processes of this machine.
+        dask: address of a Dask scheduler, which takes all evaluations.
+        storage: ``""`` for a journal in the output folder, ``memory``, or a database's URL.
+    """
+
+    sampler: str = "nsga2"
+    trials: int = TRIALS
+    seed: int = 0
+    batch: int = 16
+    workers: int = 1
+    dask: str = ""
+    storage: str = ""
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """A finished search.
+
+    Args:
+        study: Optuna's, with every trial.
+    """
+
+    space: Space
+    demands: tuple[Demand, ...]
+    settings: Settings
+    trials: Trials
+    study: optuna.Study
+    folder: Path
+
+    @property
+    def evaluator(self) -> Evaluator:
+        return Evaluator(self.space, self.demands)
+
+    def machine(self, position: int | None = None) -> Accelerator:
+        """The machine of a trial, by default of the chosen one, under a name of its own.
+
+        Raises:
+            InfeasibleError: if no trial keeps to the constraints.
+        """
+        place = self.trials.chosen if position is None else position
+        if place is None:
+            raise InfeasibleError(f"no machine of '{self.space.name}' keeps to the constraints")
+        number = self.trials.table["number"][place].as_py()
+        return named(self.space, self.trials.configuration(place), f"{self.space.name}-{number}")
+
+
+def explore(
+    space: str | Path | Mapping[str, Any] | Space,
+    traces: Traces = (),
+    *,
+    out: str | Path,
+    networks: Networks | None = None,
+    progress: bool = False,
+    **settings: Any,
+) -> Exploration:
+    """Search a space of machines for the best ones under some workloads.
+
+    Interrupted and called again, it goes on and loses no finished trial. For one seed and batch the
+    trials are the same on any number of workers, wherever they are.
+
+    Args:
+        space: a space file's path, its tables, or a space.
+        traces: gate traces to run, beside the workloads that a file names.
+        out: folder for the study, and for a sweep's chunks.
+        networks: builds networks by name, for workloads that name one.
+        progress: show a bar with the time left.
+        settings: fields of `Settings`.
+
+    Raises:
+        InputError: if anything cannot be used as given, before any work is done.
+    """
+    chosen, demands = _read(space, traces, networks)
+    wanted = _checked_settings(settings)
+    size = _check(chosen, demands, wanted)
+    evaluator = Evaluator(chosen, demands)
+    function = evaluator.run if wanted.sampler == SWEEP else evaluator
+    pool = executor(function, wanted.workers, wanted.dask)
+    try:
+        storage = Storage(Path(out), wanted.storage)
+        study = None
+        try:
+            study = storage.study(
+                chosen.name, len(chosen.objectives), _identity(chosen, demands, wanted)
+            )
+            with tqdm(total=size, disable=not progress, unit="machine", desc=chosen.name) as bar:
+                table = _run(chosen, wanted, study, storage, pool, bar.update, Path(out))
+        finally:
+            storage.close(study)
+    finally:
+        pool.close()
+    trials = Trials(chosen, table)
+    return Exploration(chosen, demands, wanted, trials, study, Path(out))
+
+
+def named(space: Space, configuration: Configuration, name: str) -> Accelerator:
+    """The machine of a configuration under a name of its own, its difference told in the title."""
+    base = space.base_of(configuration)
+    changed = ", ".join(f"{path} = {value}" for path, value in space.changes(configuration).items())
+    machine = space.machine(configuration)
+    title = f"{base.title}; {changed}" if changed else base.title
+    return machine.model_copy(update={"name": name, "title": title, "departures": None})
+
+
+def _run(
+    space: Space,
+    settings: Settings,
+    study: optuna.Study,
+    storage: Storage,
+    pool: Executor,
+    advance: Callable[[int], None],
+    out: Path,
+) -> pa.Table:
+    if settings.sampler == SWEEP:
+        table = sweep(space, out / "chunks", pool, advance)
+        enter(space, table, study, storage)
+        return table
+    advance(len(records(space, study)))
+    search(
+        space,
+        study,
+        storage,
+        pool,
+        sampler=settings.sampler,
+        trials=settings.trials,
+        batch=settings.batch,
+        seed=settings.seed,
+        advance=advance,
+    )
+    return tabled(space, records(space, study))
+
+
+def _read(
+    space: str | Path | Mapping[str, Any] | Space, traces: Traces, networks: Networks | None
+) -> tuple[Space, tuple[Demand, ...]]:
+    """The space and its workloads; alternatives of a workload are a dimension like any other."""
+    entries: Iterable[Any] = ()
+    if isinstance(space, Space):
+        chosen = space
+    elif isinstance(space, Mapping):
+        chosen, entries = parse_space(space)
+    else:
+        chosen, entries = read_space(space)
+    demands = (*demands_of(entries, networks), *demands_of_traces(traces))
+    names = [demand.name for demand in demands]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"two workloads are called '{twice}'")
+    if not demands:
+        raise InputError("nothing runs on the machines: give a trace, or workloads in the space")
+    extra: list[Dimension] = [d for demand in demands if (d := demand.dimension) is not None]
+    return replace(chosen, dimensions=(*chosen.dimensions, *extra)), demands
+
+
+def _checked_settings(settings: Mapping[str, Any]) -> Settings:
+    unknown = settings.keys() - Settings.__dataclass_fields__.keys()
+    if unknown:
+        raise InputError(f"explore has no setting '{min(unknown)}'")
+    wanted = Settings(**settings)
+    for name in ("trials", "batch", "workers"):
+        if getattr(wanted, name) < 1:
+            raise InputError(f"{name} must be at least 1, got {getattr(wanted, name)}")
+    if wanted.seed < 0:
+        raise InputError(f"seed must be 0 or more, got {wanted.seed}")
+    return wanted
+
+
+def _check(space: Space, demands: Sequence[Demand], settings: Settings) -> int:
+    """Refuse what cannot be answered; return how many trials there will be."""
+    wanted = {*space.objectives, *(bound.metric for bound in space.bounds)}
+    if "error" in wanted:
+        for demand in demands:
+            if any(run.error is None for run in demand.runs):
+                raise InputError(f"workload '{demand.name}' does not say how accurate it is")
+    if "area" in wanted:
+        for name, base in space.bases.items():
+            if not Pricing(base).area_mm2["array"] > 0:
+                raise InputError(f"nobody knows the area of {name}'s array: leave area out")
+    if settings.sampler == SWEEP:
+        return check_sweep(space)
+    check_sampler(space, settings.sampler)
+    return settings.trials
+
+
+def _identity(space: Space, demands: Sequence[Demand], settings: Settings) -> dict[str, Any]:
+    """What makes two runs parts of one study, as digests by what they are of."""
+    sampler = [settings.sampler, settings.seed, settings.batch]
+    parts = {
+        "space": [
+            {name: base.key_fields for name, base in space.bases.items()},
+            [repr(dimension) for dimension in space.dimensions],
+            space.objectives,
+            [str(bound) for bound in space.bounds],
+        ],
+        "workloads": [
+            [demand.name, demand.weight, [run.identity for run in demand.runs]]
+            for demand in demands
+        ],
+        "sampler, seed or batch": sampler[:1] if settings.sampler == SWEEP else sampler,
+        "version of the model": loaded_digest(),
+    }
+    return {
+        name: hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()[:16]
+        for name, part in parts.items()
+    }
+
+
+__all__ = ["Exploration", "Settings", "Traces", "explore", "named"]

@@ -1,0 +1,242 @@
+"""Where Optuna keeps a study: a journal in the output folder, or any database it can reach."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
+
+from accel_models.errors import InputError
+from accel_models.files import writable_folder
+
+JOURNAL = "study.journal"
+MEMORY = "memory"
+_OWNER = "run"
+QUIET_S = 600.0
+"""After so long without a sign of life, a run on another machine counts as dead."""
+
+
+class Journal(BaseJournalBackend):
+    """A journal file that can hold entries back, to write many at once: each write waits for the
+    disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = JournalFileBackend(str(path))
+        self._written = sum(1 for _ in self._file.read_logs(0))
+        self._held: list[dict[str, Any]] = []
+        self._holding = False
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        if log_number_from < self._written:
+            yield from self._file.read_logs(log_number_from)
+        yield from self._held[max(0, log_number_from - self._written) :]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        self._held += logs
+        if not self._holding:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was held back."""
+        if self._held:
+            self._file.append_logs(self._held)
+            self._written += len(self._held)
+            self._held = []
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write what happens inside at its end, at once."""
+        self._holding = True
+        try:
+            yield
+        finally:
+            self._holding = False
+            self.flush()
+
+
+class Storage:
+    """A study that this run alone adds to.
+
+    Args:
+        folder: of the outputs.
+        url: ``""`` for a journal in the folder, ``memory``, or what SQLAlchemy takes.
+
+    Raises:
+        InputError: if another run has the folder or the study, or the database cannot be used.
+    """
+
+    def __init__(self, folder: Path, url: str = "") -> None:
+        self.folder = writable_folder(folder)
+        self._lock = _locked(folder)
+        self._journal: Journal | None = None
+        self.backend = self._opened(url)
+
+    def study(self, name: str, objectives: int, identity: dict[str, Any]) -> optuna.Study:
+        """The study of that name, a new one if there is none.
+
+        Raises:
+            InputError: if it is another run's, or of another space.
+        """
+        with _database_errors(), quiet():
+            study = optuna.create_study(
+                storage=self.backend,
+                study_name=name,
+                directions=["minimize"] * objectives,
+                load_if_exists=True,
+            )
+            known = study.user_attrs.get("identity")
+            if known is not None:
+                _check_same(known, identity, name, self.folder)
+            _check_free(study.user_attrs.get(_OWNER), name)
+            if known is None:
+                study.set_user_attr("identity", identity)
+            self.sign(study)
+        return study
+
+    def sign(self, study: optuna.Study) -> None:
+        """Say that this run has the study, and is alive."""
+        if self._journal is None and not isinstance(self.backend, InMemoryStorage):
+            owner = {"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
+            with _database_errors():
+                study.set_user_attr(_OWNER, owner)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write to a journal at once what happens inside; databases write as they do."""
+        with _database_errors():
+            if self._journal is None:
+                yield
+            else:
+                with self._journal.together():
+                    yield
+
+    def close(self, study: optuna.Study | None = None) -> None:
+        """Let others have it."""
+        if study is not None and _OWNER in study.user_attrs:
+            with suppress(Exception):  # what is written is written; the sign goes stale by itself
+                study.set_user_attr(_OWNER, None)
+        os.close(self._lock)
+
+    def _opened(self, url: str) -> BaseStorage:
+        if url == MEMORY:
+            return InMemoryStorage()
+        if url:
+            return _database(url)
+        path = self.folder / JOURNAL
+        _mend(path)
+        self._journal = Journal(path)
+        with quiet():
+            return JournalStorage(self._journal)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Optuna from telling of every study and trial."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def _locked(folder: Path) -> int:
+    """Take the folder's lock, which goes with the process that has it."""
+    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.read(handle, 20).decode(errors="replace").strip()
+        os.close(handle)
+        raise InputError(
+            f"{folder} is in use by another run (process {holder or 'unknown'})"
+        ) from error
+    os.truncate(handle, 0)
+    os.write(handle, f"{os.getpid()}\n".encode())
+    return handle
+
+
+def _mend(path: Path) -> None:
+    """Drop what a killed run left: half a line at the end, and Optuna's own lock."""
+    path.with_name(path.name + ".lock").unlink(missing_ok=True)
+    if path.is_file():
+        content = path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(path, whole)
+
+
+def _database(url: str) -> BaseStorage:
+    from optuna.storages import get_storage
+
+    try:
+        with _database_errors(), quiet():
+            return get_storage(url)
+    except ImportError as error:
+        raise InputError(f"the storage {_hidden(url)} needs a package: {error}") from error
+
+
+@contextmanager
+def _database_errors() -> Iterator[None]:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        cause = error.__cause__ or error
+        reason = str(cause).splitlines()[0].rstrip(".")
+        if "locked" in str(error) or "locked" in reason:
+            raise InputError(f"the storage is locked by another run: {reason}") from error
+        raise InputError(f"the storage cannot be used: {reason}") from error
+
+
+def _hidden(url: str) -> str:
+    """A URL without the password in it."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+def _check_same(known: dict[str, Any], wanted: dict[str, Any], name: str, folder: Path) -> None:
+    different = sorted(key for key in wanted if known.get(key) != wanted[key])
+    if different:
+        raise InputError(
+            f"study '{name}' in {folder} was made with another {_listed(different)}: "
+            "choose another folder, or another name"
+        )
+
+
+def _check_free(owner: dict[str, Any] | None, name: str) -> None:
+    if owner is None:
+        return
+    here = owner["host"] == socket.gethostname()
+    alive = _runs(owner["pid"]) if here else time.time() - owner["time"] < QUIET_S
+    if alive and (not here or owner["pid"] != os.getpid()):
+        raise InputError(
+            f"study '{name}' is locked by another run (process {owner['pid']} on {owner['host']})"
+        )
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)

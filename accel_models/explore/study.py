@@ -1,0 +1,235 @@
+"""Adaptive search: Optuna proposes a batch of configurations, workers evaluate it, Optuna learns.
+
+A batch is asked as a whole and told in order, and what the sampler draws for a trial depends on the
+seed and the trial's number alone: so a search is the same on any number of workers, and also if it
+was killed in between. A result is written down as it comes, before the batch is told.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler, GridSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.trial import Trial, TrialState
+
+from accel_models.errors import InputError
+from accel_models.explore.evaluate import Outcome
+from accel_models.explore.executors import Executor
+from accel_models.explore.space import METRICS, Dimension, Space, Value
+from accel_models.explore.storage import Storage, quiet
+
+OUTCOME = "outcome"
+RUNS = "runs"
+"""The constraint that a machine can run the workloads at all."""
+CANNOT_RUN = 10.0
+"""How far a machine that cannot run is said to be off: further than most that run but cost too
+much, so that a search turns to those first."""
+GRID_LIMIT = 20_000
+"""Points that Optuna's grid sampler is given at most: what it does for each grows with all."""
+
+
+class Grid(GridSampler):
+    """Optuna's grid, which at its end would stop `Study.optimize`; asking and telling needs no stop."""
+
+    def after_trial(self, *_: Any) -> None:
+        pass
+
+
+SAMPLERS: Mapping[str, Callable[[Space, int], BaseSampler]] = {
+    "nsga2": lambda space, seed: NSGAIISampler(seed=seed),
+    "tpe": lambda space, seed: TPESampler(seed=seed),
+    "random": lambda space, seed: RandomSampler(seed=seed),
+    "grid": lambda space, seed: Grid({d.name: d.points for d in space.dimensions}, seed=seed),
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished trial."""
+
+    number: int
+    configuration: dict[str, Value]
+    outcome: Outcome
+
+
+def search(
+    space: Space,
+    study: optuna.Study,
+    storage: Storage,
+    executor: Executor,
+    *,
+    sampler: str,
+    trials: int,
+    batch: int,
+    seed: int,
+    advance: Callable[[int], None],
+) -> None:
+    """Bring a study to a number of trials, from wherever it stands.
+
+    Args:
+        executor: evaluates lists of one configuration.
+        advance: is called with the number of trials that were finished.
+    """
+    distributions = {d.name: distribution(d) for d in space.dimensions}
+    known = {_key(record.configuration): record.outcome for record in records(space, study)}
+    if sampler == "grid":
+        trials = min(trials, math.prod(len(d.points) for d in space.dimensions))
+    while True:
+        asked = study.get_trials(deepcopy=False)
+        pending = [trial.number for trial in asked if not trial.state.is_finished()]
+        if len(asked) >= trials and not pending:
+            return
+        started = len(asked) if pending else len(asked) + 1
+        end = min(max(trials, len(asked)), math.ceil(started / batch) * batch)
+        with storage.together(), quiet():
+            for number in range(len(asked), end):
+                study.sampler = SAMPLERS[sampler](space, _seed_of(seed, number))
+                study.ask(distributions)
+            _drop_half_asked(study, distributions)
+        _evaluate(space, study, storage, executor, known)
+        with storage.together(), quiet():
+            finished = _tell(space, study)
+        storage.sign(study)
+        advance(finished)
+
+
+def _evaluate(
+    space: Space,
+    study: optuna.Study,
+    storage: Storage,
+    executor: Executor,
+    known: dict[Any, Outcome],
+) -> None:
+    """Have every trial that was asked evaluated, equal ones once."""
+    waiting: dict[Any, list[Trial]] = {}
+    configurations = {}
+    for trial in _running(study):
+        if OUTCOME in trial.user_attrs:
+            continue
+        configuration = space.relevant(trial.params)
+        key = _key(configuration)
+        if key in known:
+            _note(trial, known[key])
+        else:
+            waiting.setdefault(key, []).append(trial)
+            configurations[key] = configuration
+    numbered = list(enumerate(configurations.items()))
+    items = ((number, [configuration]) for number, (_, configuration) in numbered)
+    for number, (outcome,) in executor.each(items):
+        key = numbered[number][1][0]
+        known[key] = outcome
+        with storage.together():
+            for trial in waiting[key]:
+                _note(trial, outcome)
+
+
+def _tell(space: Space, study: optuna.Study) -> int:
+    """Tell Optuna of all trials that have an outcome, in order."""
+    running = _running(study)
+    for trial in running:
+        outcome = Outcome(*trial.user_attrs[OUTCOME])
+        for name, excess in constraints(space, outcome).items():
+            trial.set_constraint(name, excess)
+        study.tell(trial, values_of(space, outcome))
+    return len(running)
+
+
+def _note(trial: Trial, outcome: Outcome) -> None:
+    trial.set_user_attr(OUTCOME, list(outcome))
+
+
+def _running(study: optuna.Study) -> list[Trial]:
+    """Trials that were asked and not told, as Optuna hands them out, by number."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return [Trial(study, trial._trial_id) for trial in trials]
+
+
+def _drop_half_asked(study: optuna.Study, distributions: Mapping[str, Any]) -> None:
+    """Give up trials that a killed run had not finished asking."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if trial.params.keys() != distributions.keys():
+            study.tell(trial.number, state=TrialState.FAIL)
+
+
+def records(space: Space, study: optuna.Study) -> list[Record]:
+    """Finished trials, by number."""
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return [
+        Record(trial.number, space.relevant(trial.params), Outcome(*trial.user_attrs[OUTCOME]))
+        for trial in done
+    ]
+
+
+def constraints(space: Space, outcome: Outcome) -> dict[str, float]:
+    """How far an outcome misses each constraint, 0 or less if it keeps to it."""
+    found = {RUNS: -1.0 if outcome.is_feasible else CANNOT_RUN}
+    for bound in space.bounds:
+        value = outcome.metrics[METRICS[bound.metric].column]
+        found[bound.metric] = 0.0 if value is None else bound.excess(value)
+    return found
+
+
+def values_of(space: Space, outcome: Outcome) -> list[float]:
+    """What Optuna minimises; infinite where the machine cannot run."""
+    columns = (METRICS[objective].column for objective in space.objectives)
+    values = (outcome.metrics[column] for column in columns)
+    return [math.inf if value is None else value for value in values]
+
+
+def distribution(dimension: Dimension) -> BaseDistribution:
+    """A dimension as Optuna has it."""
+    if dimension.values:
+        return CategoricalDistribution(dimension.values)
+    if dimension.integer:
+        return IntDistribution(int(dimension.low), int(dimension.high), log=dimension.log)
+    return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
+
+
+def check_sampler(space: Space, sampler: str) -> None:
+    """Refuse a sampler that cannot search a space.
+
+    Raises:
+        InputError: if there is none of that name, or it needs an end of configurations.
+    """
+    if sampler not in SAMPLERS:
+        raise InputError(f"unknown sampler '{sampler}': use {', '.join(SAMPLERS)} or sweep")
+    if sampler == "grid":
+        endless = [d.name for d in space.dimensions if not d.is_finite]
+        if endless:
+            raise InputError(f"{endless[0]} has no end of values: give it a step for a grid")
+        size = math.prod(len(d.points) for d in space.dimensions)
+        if size > GRID_LIMIT:
+            raise InputError(
+                f"a grid of {size} points is too large to ask for one by one: take sampler sweep"
+            )
+
+
+def _seed_of(seed: int, number: int) -> int:
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
+def _key(configuration: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
+    return tuple(configuration.items())
+
+
+__all__ = [
+    "SAMPLERS",
+    "Record",
+    "check_sampler",
+    "constraints",
+    "distribution",
+    "records",
+    "search",
+    "values_of",
+]

@@ -1,0 +1,105 @@
+"""Exhaustive sweeps: every configuration of a finite space, chunk by chunk.
+
+A chunk's outcomes are written to a file of their own when they are there, so that a sweep that is
+killed goes on with the chunks it lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pyarrow as pa
+import pyarrow.parquet as pq
+from optuna.trial import create_trial
+
+from accel_models.errors import InputError
+from accel_models.explore.evaluate import Outcome
+from accel_models.explore.executors import Executor
+from accel_models.explore.results import schema_of, tabled
+from accel_models.explore.space import COLUMNS, Space
+from accel_models.explore.storage import Storage, quiet
+from accel_models.explore.study import OUTCOME, Record, constraints, distribution, values_of
+from accel_models.files import whole_file
+
+CHUNK = 128
+"""Configurations that are worked on together."""
+LARGEST = 10**7
+BULK = 5_000
+"""Trials that enter Optuna at once."""
+
+
+def check_sweep(space: Space) -> int:
+    """How many configurations a sweep tries.
+
+    Raises:
+        InputError: if there is no end of them, or too many.
+    """
+    if space.size is None:
+        endless = next(d.name for d in space.dimensions if not d.is_finite)
+        raise InputError(f"{endless} has no end of values: give it a step for a sweep")
+    if space.size > LARGEST:
+        raise InputError(f"a sweep of {space.size} configurations is over {LARGEST}")
+    return space.size
+
+
+def sweep(
+    space: Space, folder: Path, executor: Executor, advance: Callable[[int], None]
+) -> pa.Table:
+    """Every configuration, in order.
+
+    Args:
+        folder: where chunks are kept; what is there already is not done again.
+        executor: evaluates a range of numbers of configurations.
+        advance: is called with how many configurations more are done.
+    """
+    size = check_sweep(space)
+    ranges = [(start, min(start + CHUNK, size)) for start in range(0, size, CHUNK)]
+    missing = []
+    for number, (start, stop) in enumerate(ranges):
+        if _part(folder, number).is_file():
+            advance(stop - start)
+        else:
+            missing.append((number, (start, stop)))
+    for number, outcomes in executor.each(missing):
+        start, stop = ranges[number]
+        rows = [
+            Record(start + place, configuration, outcome)
+            for place, (configuration, outcome) in enumerate(
+                zip(space.configurations(start, stop), outcomes, strict=True)
+            )
+        ]
+        with whole_file(_part(folder, number)) as partial:
+            pq.write_table(tabled(space, rows), partial, compression="zstd")
+        advance(stop - start)
+    parts = [pq.read_table(_part(folder, number)) for number in range(len(ranges))]
+    return pa.concat_tables(parts).cast(schema_of(space))
+
+
+def enter(space: Space, table: pa.Table, study: optuna.Study, storage: Storage) -> None:
+    """Add a sweep's trials to a study, but those that it has already."""
+    distributions = {d.name: distribution(d) for d in space.dimensions}
+    start = len(study.get_trials(deepcopy=False))
+    for at in range(start, table.num_rows, BULK):
+        with storage.together(), quiet():
+            study.add_trials(_trials(space, table.slice(at, BULK), distributions))
+        storage.sign(study)
+
+
+def _trials(space: Space, table: pa.Table, distributions: dict[str, Any]) -> Iterator[Any]:
+    for row in table.to_pylist():
+        outcome = Outcome({column: row[column] for column in COLUMNS}, row["infeasible"] or "")
+        params = {name: row[name] for name in distributions if row[name] is not None}
+        yield create_trial(
+            values=values_of(space, outcome),
+            params=params,
+            distributions={name: distributions[name] for name in params},
+            user_attrs={OUTCOME: list(outcome)},
+            constraints=constraints(space, outcome),
+        )
+
+
+def _part(folder: Path, number: int) -> Path:
+    return folder / f"chunk-{number:06d}.parquet"

@@ -1,0 +1,165 @@
+"""A run as a matrix, so that what all its inputs cost on all machines is one product.
+
+One column for what always runs, one for each choice of each unit, and one for each pair of layers
+between which weights may load early: what is spared there depends on what ran last before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from accel_models.accelerator import Accelerator
+from accel_models.explore.tables import STALL, Tables
+from accel_models.explore.workloads import Run
+from accel_models.pricing import ACTIONS, Pricing
+
+P95 = 95
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A layer that is the first of its unit to run, and what ran last before it."""
+
+    layer: int
+    choice: int
+    last: int
+    last_choice: int
+    gates: tuple[int, ...]
+    """Gates on the vector unit between them, during which DRAM idles too."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The columns of one run.
+
+    Args:
+        matrix: float64 [distinct decision, column]: 1 where an input pays a column, -1 where it is
+            spared one. Products with integers are exact.
+        unit_of_layer: int64 [layer], -1 for layers outside units.
+        pairs: what the last columns are.
+    """
+
+    run: Run
+    matrix: np.ndarray
+    unit_of_layer: np.ndarray
+    pairs: tuple[Pair, ...]
+
+    @cached_property
+    def times(self) -> np.ndarray:
+        """How often all inputs together pay each column, int64 [column]."""
+        total: np.ndarray = self.run.times @ self.matrix.astype(np.int64)
+        return total
+
+    @cached_property
+    def together(self) -> np.ndarray:
+        """How often they pay two columns at once, float64 [column, column]."""
+        both: np.ndarray = (self.matrix * self.run.times[:, None]).T @ self.matrix
+        return both
+
+    def columns(self, tables: Tables) -> tuple[np.ndarray, np.ndarray]:
+        """Cycles int64 [machine, column] and counts int64 [machine, column, action]."""
+        inside, unit = self.unit_of_layer >= 0, self.unit_of_layer
+        machines, _, used, actions = tables.counts.shape
+        units = len(self.run.workload.units)
+        everything = np.concatenate([tables.cycles[..., None], tables.counts], axis=-1)
+        by_unit = np.zeros((units, machines, used, 1 + actions), dtype=np.int64)
+        np.add.at(by_unit, unit[inside], everything[:, inside].swapaxes(0, 1))
+        by_unit = by_unit.swapaxes(0, 1).reshape(machines, units * used, 1 + actions)
+        always = everything[:, ~inside, 0].sum(axis=1, keepdims=True)
+        spared = np.zeros((machines, len(self.pairs), 1 + actions), dtype=np.int64)
+        for number, pair in enumerate(self.pairs):
+            free = tables.tail[:, list(pair.gates), 0].sum(axis=1)
+            if pair.last >= 0:
+                free = free + tables.tail[:, pair.last, pair.last_choice]
+            cycles = np.minimum(free, tables.head[:, pair.layer, pair.choice])
+            spared[:, number, 0] = spared[:, number, 1 + STALL] = cycles
+        columns = np.concatenate([always, by_unit, spared], axis=1)
+        return columns[..., 0], columns[..., 1:]
+
+    def costs(self, machines: Sequence[Accelerator], prices: Sequence[Pricing], tables: Tables) -> np.ndarray:
+        """Mean energy in J, mean and 95th percentile of latency in s, and mean energy x latency in
+        J s: float64 [machine, 4]."""
+        cycles, counts = self.columns(tables)
+        inputs = self.run.inputs
+        total_cycles, total_counts = cycles @ self.times, np.einsum("j,mja->ma", self.times, counts)
+        frequency = np.array([machine.frequency_hz for machine in machines])
+        energy, edp = np.empty(len(machines)), np.empty(len(machines))
+        for number, pricing in enumerate(prices):
+            whole = pricing.energy_pj(total_counts[number], total_cycles[number]).sum()
+            energy[number] = whole * 1e-12 / inputs
+            by_column = pricing.energy_pj(counts[number], cycles[number]).sum(axis=-1)
+            # Not a matrix product, whose rounding depends on how many machines come at once.
+            both = np.einsum("i,ij,j->", by_column, self.together, cycles[number].astype(float))
+            edp[number] = both * 1e-12 / frequency[number] / inputs
+        latency = total_cycles / frequency / inputs
+        return np.stack([energy, latency, self._p95(cycles, frequency), edp], axis=1)
+
+    def _p95(self, cycles: np.ndarray, frequency: np.ndarray) -> np.ndarray:
+        by_row = cycles.astype(np.float64) @ self.matrix.T
+        seconds = by_row / frequency[:, None]
+        return np.percentile(np.repeat(seconds, self.run.times, axis=1), P95, axis=1)
+
+
+def tally(run: Run, gates_on_vector_unit: bool, prefetch: bool) -> Tally:
+    """The columns of a run.
+
+    Args:
+        gates_on_vector_unit: whether DRAM idles while gates decide.
+        prefetch: whether first weights may load early at all.
+    """
+    index = {unit: number for number, unit in enumerate(run.workload.units)}
+    unit_of_layer = np.array([index.get(layer.unit, -1) for layer in run.workload.layers])
+    position = np.zeros(256, dtype=np.int64)
+    position[list(run.used)] = np.arange(len(run.used))
+    columns = position[run.rows]
+    rows = len(run.rows)
+    one_hot = np.zeros((rows, len(index), len(run.used)))
+    np.put_along_axis(one_hot, columns[..., None], 1.0, axis=2)
+    parts = [np.ones((rows, 1)), one_hot.reshape(rows, -1)]
+    pairs: dict[Pair, np.ndarray] = {}
+    if prefetch:
+        pairs = _pairs(run, columns, unit_of_layer, gates_on_vector_unit)
+        parts += [-taken[:, None].astype(np.float64) for taken in pairs.values()]
+    return Tally(run, np.concatenate(parts, axis=1), unit_of_layer, tuple(pairs))
+
+
+def _pairs(
+    run: Run, columns: np.ndarray, unit_of_layer: np.ndarray, gates_on_vector_unit: bool
+) -> dict[Pair, np.ndarray]:
+    """Which decisions lead to which pairs, bool [decision] by pair; as `accel_models.replay` has
+    it."""
+    workload, found = run.workload, {}
+    layers, waits = workload.layers, workload.deciding_units
+    none = np.full(len(columns), -1, dtype=np.int64)
+    last, last_choice, stretch, here = none.copy(), none.copy(), none.copy(), 0
+    gates = [
+        row for row, layer in enumerate(layers)
+        if gates_on_vector_unit and layer.role == "gate" and layer.unit in waits
+    ]
+    for row, (layer, unit) in enumerate(zip(layers, unit_of_layer.tolist(), strict=True)):
+        here += row > 0 and unit != unit_of_layer[row - 1]
+        if row in gates:
+            continue
+        chosen = columns[:, unit] if unit >= 0 else np.zeros_like(last)
+        runs = np.array(
+            [layer.precision(run.choices[choice], run.always) is not None for choice in run.used]
+        )[chosen]
+        if layer.role == "gate" or layer.unit not in waits:
+            fresh = runs & (stretch != here)
+            for key in {*zip(chosen[fresh].tolist(), last[fresh].tolist(), last_choice[fresh].tolist(), strict=True)}:
+                choice, before, choice_before = key
+                taken = fresh & (chosen == choice) & (last == before) & (last_choice == choice_before)
+                between = tuple(gate for gate in gates if before < gate < row)
+                if before >= 0 or between:
+                    found[Pair(row, choice, before, choice_before, between)] = taken
+        last = np.where(runs, row, last)
+        last_choice = np.where(runs, chosen, last_choice)
+        stretch = np.where(runs, here, stretch)
+    return found
+
+
+__all__ = ["ACTIONS", "Pair", "Tally", "tally"]
