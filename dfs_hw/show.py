@@ -11,6 +11,7 @@ from rich.table import Table
 
 from accel_models.pricing import COMPONENTS, Pricing
 from accel_models.simulator import Simulation
+from accel_models.units import si
 
 if TYPE_CHECKING:  # these load pyarrow and torch, which `--help` need not wait for
     from accel_models.published import EyerissComparison
@@ -20,22 +21,11 @@ if TYPE_CHECKING:  # these load pyarrow and torch, which `--help` need not wait 
 
 MISMATCHES_SHOWN = 20
 PIPE_WIDTH = 180
-_PREFIXES = ((1, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f"))
 
 
 def line(text: str, *, bold: bool = False) -> None:
     style = "bold" if bold else None
     Console(markup=False, emoji=False).print(text, style=style, highlight=False, soft_wrap=True)
-
-
-def si(value: float, unit: str) -> str:
-    """``si(4.5e-5, "J")`` is ``45.0 µJ``: three digits and a prefix."""
-    if value == 0:
-        return f"0 {unit}"
-    for scale, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), *_PREFIXES):
-        if abs(value) >= 0.9995 * scale:
-            return f"{value / scale:#.3g}".rstrip(".") + f" {prefix}{unit}"
-    return f"{value:.3g} {unit}"
 
 
 def comparison(facts: Facts) -> None:

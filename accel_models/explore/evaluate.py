@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -23,15 +23,19 @@ ENERGY, LATENCY, P95, EDP, POWER = (
 )
 
 
+Metrics = dict[str, float | None]
+"""By column of `space.METRICS`; None where nobody knows."""
+
+
 class Outcome(NamedTuple):
     """What became of a configuration.
 
     Args:
-        metrics: by column of `space.METRICS`; None where nobody knows, all None if infeasible.
+        metrics: all None if infeasible.
         infeasible: why the machine cannot run the workloads, or "".
     """
 
-    metrics: dict[str, float | None]
+    metrics: Metrics
     infeasible: str = ""
 
     @property
@@ -40,7 +44,7 @@ class Outcome(NamedTuple):
         return not self.infeasible
 
 
-NOTHING: dict[str, float | None] = dict.fromkeys(COLUMNS)
+NOTHING: Metrics = dict.fromkeys(COLUMNS)
 
 
 class _Machine(NamedTuple):
@@ -81,14 +85,14 @@ class Evaluator:
         by_run = {(one.number, place): cost for one, place, cost in self._costs(ready)}
         for one in ready:
             costs = [by_run[one.number, place] for place in range(len(self.demands))]
-            outcomes[one.number] = self._together(one, costs)
+            outcomes[one.number] = self._together(one.pricing, one.runs, costs)
         return [outcome for outcome in outcomes if outcome is not None]
 
     def run(self, numbers: tuple[int, int]) -> list[Outcome]:
         """Outcomes of the space's configurations from one number up to another."""
         return self(list(self.space.configurations(*numbers)))
 
-    def _costs(self, ready: list[_Machine]) -> Any:
+    def _costs(self, ready: list[_Machine]) -> Iterator[tuple[_Machine, int, np.ndarray | str]]:
         """(machine, place of its run, four costs or why there are none) of every run."""
         for place in range(len(self.demands)):
             alike: dict[tuple[int, bool, bool], list[tuple[_Machine, tuple[Kinds, np.ndarray]]]] = {}
@@ -110,19 +114,44 @@ class Evaluator:
                 for (one, _), cost in zip(group, costs, strict=True):
                     yield one, place, cost
 
-    def _together(self, one: _Machine, costs: list[np.ndarray | str]) -> Outcome:
+    def repriced(self, configuration: Configuration) -> Callable[[Pricing], Metrics]:
+        """The metrics of a configuration as a function of its prices: mappings stay as they are.
+
+        Raises:
+            DfsHwError: if the machine cannot run the workloads.
+        """
+        machine = self.space.machine(configuration)
+        runs = tuple(demand.chosen(configuration) for demand in self.demands)
+        fidelity, parts = machine.fidelity, []
+        for run in runs:
+            maker = self._maker(run)
+            tables = maker.tables([machine], [maker.figures(machine)])
+            columns = self._tally(run, fidelity.gates == "vector-unit", fidelity.prefetch)
+            parts.append((columns, tables))
+
+        def metrics(pricing: Pricing) -> Metrics:
+            costs: list[np.ndarray | str] = [
+                columns.costs([machine], [pricing], tables)[0] for columns, tables in parts
+            ]
+            return self._together(pricing, runs, costs).metrics
+
+        return metrics
+
+    def _together(
+        self, pricing: Pricing, runs: Sequence[Run], costs: list[np.ndarray | str]
+    ) -> Outcome:
         for cost in costs:
             if isinstance(cost, str):
                 return Outcome(NOTHING, cost)
         weights = np.array([demand.weight for demand in self.demands])
         weights = weights / weights.sum()
         energy, latency, p95, edp = np.array(costs).T
-        errors = [run.error for run in one.runs]
+        errors = [run.error for run in runs]
         known = [error for error in errors if error is not None]
         values = [math.nan] * len(COLUMNS)
         values[ENERGY], values[LATENCY] = float(weights @ energy), float(weights @ latency)
         values[P95], values[EDP] = float(p95.max()), float(weights @ edp)
-        values[AREA] = _area(one.pricing)
+        values[AREA] = _area(pricing)
         values[POWER] = float((energy / latency).max())
         if len(known) == len(errors):
             values[ERROR] = float(weights @ np.array(known))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -42,7 +43,11 @@ def _entry(value: Any, source: Source) -> str:
         return _plain(value)
     parts = {"value": value, "status": source.status, "source": source.text}
     if source.low is not None and source.high is not None and source.low <= value <= source.high:
-        parts |= {"low": source.low, "high": source.high}
+        whole = isinstance(value, int)  # ends of its range then are, too
+        parts |= {
+            "low": math.ceil(source.low) if whole else source.low,
+            "high": math.floor(source.high) if whole else source.high,
+        }
     return "{ " + ", ".join(f"{name} = {_plain(part)}" for name, part in parts.items()) + " }"
 
 

@@ -1,0 +1,174 @@
+"""Policies trained for some machines, run on others: what it costs not to have one's own.
+
+In the manner of HAQ (Wang et al., CVPR 2019), which shows that a policy for one accelerator is not
+the best for another, but with policies that choose for each input.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from accel_models.accelerator import Accelerator
+from accel_models.errors import InputError
+from accel_models.explore.evaluate import Evaluator
+from accel_models.explore.space import BASE, METRICS, Space, choice
+from accel_models.explore.workloads import Demand, Run
+from accel_models.machine_file import load_accelerator
+from accel_models.trace import GateTrace
+
+REPLAYED = ("energy", "latency", "p95", "edp")
+
+
+@dataclass(frozen=True)
+class CrossTable:
+    """What P policies cost on M machines.
+
+    Args:
+        policies: their names.
+        trained_for: the machine of each, "" if it is none of these.
+        machines: their names.
+        accuracies: of each policy, on the inputs of its trace.
+        costs: by metric of `REPLAYED`, float64 [policy, machine], in J, s and J s; NaN where the
+            machine cannot run what the policy chose.
+        infeasible: why, by (policy, machine) by name.
+    """
+
+    policies: tuple[str, ...]
+    trained_for: tuple[str, ...]
+    machines: tuple[str, ...]
+    accuracies: tuple[float, ...]
+    costs: Mapping[str, np.ndarray]
+    infeasible: Mapping[tuple[str, str], str]
+
+    def loss(self, metric: str = "energy") -> np.ndarray:
+        """How much more a policy costs than the machine's own, in percent; float64 [policy,
+        machine]. Less than 0: it costs less, if perhaps at another accuracy. On a machine that no
+        policy was trained for, the least is the reference.
+
+        Raises:
+            InputError: if the metric is none of `REPLAYED`.
+        """
+        if metric not in self.costs:
+            raise InputError(f"unknown metric '{metric}': use {', '.join(REPLAYED)}")
+        costs = self.costs[metric]
+        own = np.array([self._reference(costs[:, m], name) for m, name in enumerate(self.machines)])
+        return 100 * (costs / own - 1)
+
+    def _reference(self, column: np.ndarray, machine: str) -> float:
+        if machine in self.trained_for:
+            return float(column[self.trained_for.index(machine)])
+        known = column[~np.isnan(column)]
+        return float(known.min()) if len(known) else math.nan
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, as JSON can hold it."""
+        return {
+            "policies": [
+                {"name": name, "trained_for": machine, "accuracy": accuracy}
+                for name, machine, accuracy in zip(
+                    self.policies, self.trained_for, self.accuracies, strict=True
+                )
+            ],
+            "machines": list(self.machines),
+            "costs": {name: _listed(costs) for name, costs in self.costs.items()},
+            "loss_percent": {name: _listed(self.loss(name)) for name in self.costs},
+            "infeasible": [[*place, why] for place, why in self.infeasible.items()],
+        }
+
+
+def cross_table(
+    traces: Mapping[str, GateTrace] | list[str | Path],
+    machines: Mapping[str, str | Path | Accelerator] | None = None,
+    trained_for: Mapping[str, str] | None = None,
+) -> CrossTable:
+    """Run every policy on every machine.
+
+    Args:
+        traces: of policies of one network, by name or as files.
+        machines: by name; by default those that the traces say they were trained for.
+        trained_for: name of the machine of each policy, where its trace does not say it.
+
+    Raises:
+        InputError: if the traces are of different networks, two were trained for one machine, or a
+            machine cannot be loaded.
+    """
+    policies = _policies(traces)
+    homes = {
+        name: (trained_for or {}).get(name, policy.header.accelerator)
+        for name, policy in policies.items()
+    }
+    chosen: dict[str, Accelerator] = {}
+    for name, machine in (machines or {home: home for home in homes.values() if home}).items():
+        loaded = machine if isinstance(machine, Accelerator) else load_accelerator(machine)
+        chosen[name] = loaded
+    _check(policies, homes, chosen)
+    runs = tuple(Run.of_trace(trace, name) for name, trace in policies.items())
+    demand = Demand("policy", 1.0, runs)
+    dimension = demand.dimension
+    costs = {metric: np.full((len(policies), len(chosen)), math.nan) for metric in REPLAYED}
+    infeasible: dict[tuple[str, str], str] = {}
+    for column, (name, machine) in enumerate(chosen.items()):
+        space = Space(name, {name: machine}, tuple([dimension] if dimension else [choice(BASE, [name])]), ("energy",))
+        evaluator = Evaluator(space, (demand,))
+        label = dimension.name if dimension else BASE
+        outcomes = evaluator([{label: policy if dimension else name} for policy in policies])
+        for row, (policy, outcome) in enumerate(zip(policies, outcomes, strict=True)):
+            if not outcome.is_feasible:
+                infeasible[policy, name] = outcome.infeasible
+            for metric in REPLAYED:
+                value = outcome.metrics[METRICS[metric].column]
+                costs[metric][row, column] = math.nan if value is None else value
+    return CrossTable(
+        tuple(policies),
+        tuple(home if home in chosen else "" for home in homes.values()),
+        tuple(chosen),
+        tuple(trace.accuracy for trace in policies.values()),
+        costs,
+        infeasible,
+    )
+
+
+def _policies(traces: Mapping[str, GateTrace] | list[str | Path]) -> dict[str, GateTrace]:
+    if isinstance(traces, Mapping):
+        policies = dict(traces)
+    else:
+        policies = {Path(path).stem: GateTrace.read(path) for path in traces}
+        if len(policies) < len(traces):
+            raise InputError("two of the traces have the same file name")
+    if not policies:
+        raise InputError("a cross table needs traces")
+    return policies
+
+
+def _check(
+    policies: Mapping[str, GateTrace], homes: Mapping[str, str], machines: Mapping[str, Any]
+) -> None:
+    if not machines:
+        raise InputError("the traces name no machine: say on which to run them")
+    networks = {
+        name: trace.header.workload.without_gates() for name, trace in policies.items()
+    }
+    (first, network), *others = networks.items()
+    for name, other in others:
+        if other.key != network.key:
+            raise InputError(
+                f"'{name}' is of another network ('{other.name}') than '{first}' "
+                f"('{network.name}'): policies of one network are compared"
+            )
+    for machine in machines:
+        own = [name for name, home in homes.items() if home == machine]
+        if len(own) > 1:
+            raise InputError(f"{' and '.join(own)} were both trained for {machine}: leave one out")
+
+
+def _listed(values: np.ndarray) -> list[list[float | None]]:
+    return [[None if math.isnan(value) else value for value in row] for row in values.tolist()]
+
+
+__all__ = ["REPLAYED", "CrossTable", "cross_table"]

@@ -1,0 +1,108 @@
+"""What an exploration leaves in its folder."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from accel_models.explore.analysis import Analysis
+from accel_models.explore.exploration import Exploration
+from accel_models.explore.machine_toml import machine_toml
+from accel_models.explore.page.study import write_study_page
+from accel_models.explore.space import Dimension
+from accel_models.files import whole_file
+from accel_models.table_cache import loaded_digest
+
+TRIALS, STUDY, PAGE, CHOSEN = "trials.parquet", "study.json", "study.html", "chosen.toml"
+PACKAGES = ("dfs-hw", "numpy", "numba", "optuna", "pyarrow")
+
+
+def write_outputs(
+    found: Exploration, analysis: Analysis | None = None, about: Mapping[str, Any] | None = None
+) -> Path:
+    """Write all trials as Parquet, the chosen machine as TOML, a page, and a record of it all.
+
+    Args:
+        analysis: what matters; left out of page and record if it was not asked.
+        about: facts about the run to be written beside those of this package, such as a commit.
+
+    Returns:
+        The path of the page.
+    """
+    folder, trials = found.folder, found.trials
+    trials.write(folder / TRIALS)
+    chosen = folder / CHOSEN
+    if trials.chosen is None:
+        chosen.unlink(missing_ok=True)  # of an earlier run with other constraints
+    else:
+        with whole_file(chosen) as partial:
+            partial.write_text(machine_toml(found.machine()), encoding="utf-8")
+    record = study_record(found, analysis, about)
+    with whole_file(folder / STUDY) as partial:
+        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
+        partial.write_text(text + "\n", encoding="utf-8")
+    return write_study_page(folder / PAGE, found, analysis, record)
+
+
+def study_record(
+    found: Exploration, analysis: Analysis | None, about: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What ``study.json`` holds."""
+    space, trials = found.space, found.trials
+    runs = trials.table["infeasible"].is_null().to_pylist()
+    return {
+        "space": {
+            "name": space.name,
+            "bases": {name: base.key_fields for name, base in space.bases.items()},
+            "dimensions": [_dimension(dimension) for dimension in space.dimensions],
+            "objectives": list(space.objectives),
+            "constraints": [str(bound) for bound in space.bounds],
+        },
+        "workloads": [
+            {"name": demand.name, "weight": demand.weight, "runs": [r.identity for r in demand.runs]}
+            for demand in found.demands
+        ],
+        "settings": {**asdict(found.settings), "storage": _public(found.settings.storage)},
+        "trials": {
+            "all": len(trials),
+            "run": sum(runs),
+            "within_constraints": int(trials.kept.sum()),
+            "front": len(trials.front),
+        },
+        "chosen": None if trials.chosen is None else trials.facts(trials.chosen),
+        "front": [trials.facts(int(position)) for position in trials.front],
+        "analysis": None if analysis is None else analysis.to_dict(),
+        "provenance": {**provenance(), **(about or {})},
+    }
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, the model's source and the time."""
+    return {
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
+        "model": loaded_digest()[:16],
+        "platform": platform.platform(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _dimension(dimension: Dimension) -> dict[str, Any]:
+    if dimension.values:
+        return {"name": dimension.name, "values": list(dimension.values)}
+    ends = {"low": dimension.low, "high": dimension.high}
+    return {"name": dimension.name, **ends, "log": dimension.log, "integer": dimension.integer}
+
+
+def _public(url: str) -> str:
+    """A storage's URL without its password."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else url
+
+
+__all__ = ["provenance", "study_record", "write_outputs"]

@@ -1,0 +1,76 @@
+"""The page of a cross table: a heat map for each metric."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from accel_models.explore.cross_table import REPLAYED, CrossTable
+from accel_models.explore.page.study import amount_text
+from accel_models.explore.page.template import render
+from accel_models.explore.space import METRICS
+from accel_models.units import si
+
+FULL_COLOUR = 50.0
+"""Percent of loss at which a cell is as dark as it gets."""
+
+
+def write_cross_page(
+    path: Path, crossed: CrossTable, network: str, about: Mapping[str, Any]
+) -> Path:
+    """Write the page; returns its path."""
+    return render(
+        path,
+        "cross.html.jinja",
+        network=network,
+        machines=crossed.machines,
+        tables=[
+            {"title": METRICS[metric].title, "rows": _rows(crossed, metric)} for metric in REPLAYED
+        ],
+        about=json.dumps(dict(about), indent=1, ensure_ascii=False),
+    )
+
+
+def _rows(crossed: CrossTable, metric: str) -> list[dict[str, Any]]:
+    losses, costs = crossed.loss(metric), crossed.costs[metric]
+    return [
+        {
+            "policy": policy,
+            "home": crossed.trained_for[row],
+            "accuracy": f"{crossed.accuracies[row]:.1%}",
+            "cells": [
+                _cell(
+                    metric,
+                    float(losses[row, column]),
+                    float(costs[row, column]),
+                    crossed.infeasible.get((policy, machine), ""),
+                )
+                for column, machine in enumerate(crossed.machines)
+            ],
+        }
+        for row, policy in enumerate(crossed.policies)
+    ]
+
+
+def _cell(metric: str, loss: float, cost: float, why: str) -> dict[str, str]:
+    if math.isnan(cost):
+        return {"loss": "cannot run", "cost": "", "colour": "#eceff1", "why": why}
+    text = f"{loss:+.1f} %".replace("-", "−") if abs(loss) >= 0.05 else "0 %"
+    amount = si(cost, "J s") if metric == "edp" else amount_text(metric, cost)
+    return {"loss": text, "cost": amount, "colour": colour(loss), "why": ""}
+
+
+def colour(loss: float) -> str:
+    """White at 0, red above, teal below."""
+    if math.isnan(loss):
+        return "#eceff1"
+    share = min(1.0, abs(loss) / FULL_COLOUR) ** 0.6
+    end = (226, 120, 84) if loss > 0 else (96, 170, 160)
+    parts = (round(255 + share * (part - 255)) for part in end)
+    return f"rgb({', '.join(map(str, parts))})"
+
+
+__all__ = ["colour", "write_cross_page"]

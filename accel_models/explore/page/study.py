@@ -1,0 +1,168 @@
+"""The page of an exploration: a front to point at, parallel coordinates to brush, a table to sort."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from accel_models.explore.analysis import Analysis
+from accel_models.explore.exploration import Exploration
+from accel_models.explore.page.template import render
+from accel_models.explore.results import Trials, rounded
+from accel_models.explore.space import BASE, METRICS, Dimension
+from accel_models.units import si
+
+EMBEDDED = 4000
+"""Trials in the page, at most, beside those on the front."""
+REASONS = 12
+
+
+def write_study_page(
+    path: Path, found: Exploration, analysis: Analysis | None, record: Mapping[str, Any]
+) -> Path:
+    """Write the page; returns its path."""
+    space, trials = found.space, found.trials
+    shown = _shown(trials, found.settings.seed)
+    chosen = None if trials.chosen is None else trials.facts(trials.chosen)
+    return render(
+        path,
+        "study.html.jinja",
+        script="study.js",
+        name=space.name,
+        trials=len(trials),
+        embedded=len(shown),
+        bases=[base.title for base in space.bases.values()],
+        workloads=[_workload(found, number) for number in range(len(found.demands))],
+        objectives=space.objectives,
+        titles={name: METRICS[name].title for name in space.objectives},
+        bounds=[str(bound) for bound in space.bounds],
+        sampler=_sampler(found),
+        cards=_cards(found, chosen),
+        chosen=chosen,
+        analysed=analysis is not None,
+        stability=analysis.stability if analysis else None,
+        reasons=_reasons(trials),
+        about=json.dumps(_about(record), indent=1, ensure_ascii=False),
+        data=_data(found, shown, chosen, analysis),
+    )
+
+
+def _data(
+    found: Exploration, shown: np.ndarray, chosen: Any, analysis: Analysis | None
+) -> dict[str, Any]:
+    """What the page's script draws from."""
+    space, trials = found.space, found.trials
+    fields, columns = [], [trials.table["number"].to_pylist()]
+    for dimension in space.dimensions:
+        columns.append(trials.table[dimension.name].to_pylist())
+        fields.append(_field(dimension, len(columns) - 1))
+    for name, metric in METRICS.items():
+        values = [rounded(value) for value in trials.metric(name).tolist()]
+        known = any(value is not None for value in values)
+        if known:
+            columns.append(values)
+            fields.append(
+                {
+                    "name": name,
+                    "short": name,
+                    "title": metric.title,
+                    "unit": metric.unit,
+                    "share": name == "error",
+                    "metric": True,
+                    "known": True,
+                    "axis": name in {*space.objectives, *(b.metric for b in space.bounds)},
+                    "at": len(columns) - 1,
+                }
+            )
+    front = set(trials.front.tolist())
+    runs = trials.table["infeasible"].is_null().to_pylist()
+    columns += [runs, trials.kept.tolist(), [row in front for row in range(len(trials))]]
+    places = {"number": 0, "runs": len(columns) - 3, "kept": len(columns) - 2}
+    return {
+        "fields": fields,
+        "rows": [[column[row] for column in columns] for row in shown.tolist()],
+        "at": {**places, "front": len(columns) - 1},
+        "objectives": list(space.objectives),
+        "chosen": chosen["trial"] if chosen else None,
+        "chosen_metrics": {
+            name: rounded(chosen["metrics"][METRICS[name].column]) if chosen else None
+            for name in space.objectives
+        },
+        "importances": analysis.to_dict()["importances"] if analysis else {},
+        "tornado": [vars(swing) for swing in analysis.tornado] if analysis else [],
+    }
+
+
+def _field(dimension: Dimension, at: int) -> dict[str, Any]:
+    ends = {"values": list(dimension.values)} if dimension.values else {"log": dimension.log}
+    short = dimension.name.rpartition(".")[2]
+    about = {"name": dimension.name, "short": short, "title": dimension.name, "unit": ""}
+    return {**about, **ends, "metric": False, "known": True, "axis": True, "at": at}
+
+
+def _shown(trials: Trials, seed: int) -> np.ndarray:
+    """Positions of what the page holds: the front, and as many others as it can take."""
+    others = np.setdiff1d(np.arange(len(trials)), trials.front)
+    if len(others) > EMBEDDED:
+        others = np.random.default_rng(seed).choice(others, EMBEDDED, replace=False)
+    return np.sort(np.concatenate([trials.front, others]))
+
+
+def _cards(found: Exploration, chosen: Mapping[str, Any] | None) -> list[dict[str, str]]:
+    trials = found.trials
+    cards = []
+    for name in found.space.objectives if chosen else ():
+        metric = METRICS[name]
+        assert chosen is not None
+        amount = amount_text(name, chosen["metrics"][metric.column])
+        best = amount_text(name, float(trials.objectives[trials.kept][:, found.space.objectives.index(name)].min()))
+        cards.append({"value": amount, "text": f"{metric.title}, chosen machine; least: {best}"})
+    runs = int(np.sum(trials.table["infeasible"].is_null().to_numpy(zero_copy_only=False)))
+    told = f"machines tried: {runs} run, {int(trials.kept.sum())} keep to the constraints"
+    cards.append({"value": f"{len(trials):,}", "text": told})
+    cards.append({"value": str(len(trials.front)), "text": "machines that no other beats"})
+    return cards
+
+
+def amount_text(name: str, value: float) -> str:
+    """A metric's value as people read it."""
+    if name == "error":
+        return f"{value:.1%}"
+    unit = METRICS[name].unit
+    return si(value, unit) if unit in ("J", "s", "W") else f"{value:.4g} {unit}"
+
+
+def _workload(found: Exploration, number: int) -> str:
+    demand = found.demands[number]
+    inputs = demand.runs[0].inputs
+    what = f"{inputs:,} inputs" if demand.runs[0].trace is not None else "fixed precision"
+    several = f", {len(demand.runs)} alternatives" if len(demand.runs) > 1 else ""
+    weight = f", weight {demand.weight:g}" if len(found.demands) > 1 else ""
+    return f"{demand.name} ({what}{several}{weight})"
+
+
+def _sampler(found: Exploration) -> str:
+    settings = found.settings
+    if settings.sampler == "sweep":
+        return "Every machine of the space was tried."
+    return f"Proposed by Optuna ({settings.sampler}, seed {settings.seed})."
+
+
+def _reasons(trials: Trials) -> list[tuple[str, int]]:
+    """Why machines cannot run, most frequent first."""
+    told = [reason for reason in trials.table["infeasible"].to_pylist() if reason]
+    counted = Counter(told).most_common()
+    rest = sum(count for _, count in counted[REASONS:])
+    return counted[:REASONS] + ([("other reasons", rest)] if rest else [])
+
+
+def _about(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: record[key] for key in ("settings", "workloads", "provenance")}
+
+
+__all__ = ["BASE", "amount_text", "write_study_page"]
