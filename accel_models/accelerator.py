@@ -12,6 +12,7 @@ from accel_models.arrays import FAMILIES
 from accel_models.arrays.array import Array, LaneRule
 from accel_models.errors import InputError
 from accel_models.parts import Part, Source
+from accel_models.precision import MAX_BITS, Precision
 
 Objective = Literal["latency", "energy", "edp", "latency-then-energy"]
 MOST = 1e9
@@ -184,6 +185,9 @@ class Accelerator(Part):
     paper: str
     frequency_hz: float = Field(ge=1, le=1e12)
     accumulator_bits: int = Field(ge=8, le=64)
+    widths: tuple[int, ...] = Field(default=(), strict=False)
+    """Operand widths that its control offers: operands of another run at the next wider one. None
+    named: any that the array can do."""
     array: SerializeAsAny[Array]
     buffers: Buffers
     dram: Dram
@@ -216,6 +220,19 @@ class Accelerator(Part):
             table[field] = value
             data["provenance"][".".join([*parents, field])] = Source("assumed", "set by the caller")
         return checked(data, self.name)
+
+    def offered(self, precision: Precision) -> Precision:
+        """The widths that operands run at: their own, or the next wider that the machine offers. An
+        operand wider than all it offers keeps its width."""
+        if not self.widths or precision.is_skip:
+            return precision
+        weights, inputs = (
+            min((width for width in self.widths if width >= bits), default=bits)
+            for bits in (precision.weight_bits, precision.activation_bits)
+        )
+        if (weights, inputs) == (precision.weight_bits, precision.activation_bits):
+            return precision
+        return Precision(weights, inputs)
 
     def field(self, path: str) -> Any:
         """The value at a dotted path, such as ``dram.pj_per_bit``.
@@ -287,6 +304,9 @@ def _check_departures(machine: Accelerator, where: str) -> None:
 
 def _check_rules(machine: Accelerator, where: str) -> None:
     array = machine.array
+    for bits in machine.widths:
+        if not 1 <= bits <= MAX_BITS:
+            raise InputError(f"{where}: widths must be 1 to {MAX_BITS} bits, got {bits}")
     for name in ("lane_rules", "image_lane_rules"):
         for rule in getattr(machine.mapping, name):
             if rule not in array.lane_rules:

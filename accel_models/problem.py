@@ -49,9 +49,14 @@ def problem(
     `widths` are those it computes at; by default as `operands` has it.
 
     Raises:
-        InfeasibleError: if the array cannot multiply operands of these widths.
+        InfeasibleError: if the machine cannot multiply operands of these widths.
     """
-    widths = widths or operands(layer, precision)
+    precision = machine.offered(precision)
+    widths = machine.offered(widths or operands(layer, precision))
+    if machine.widths and max(widths.weight_bits, widths.activation_bits) > max(machine.widths):
+        raise InfeasibleError(
+            f"{widths}-bit operands are wider than the {max(machine.widths)} bits that it offers"
+        )
     fidelity, buffers = machine.fidelity, machine.buffers
     data = machine.array.datapath(layer, widths)
     if machine.frequency_hz > machine.array.fastest_clock_hz(widths):

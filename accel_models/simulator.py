@@ -313,7 +313,7 @@ def layer_simulator(
     for the widest, so that the cost of a unit does not depend on what others choose. `alive` are
     the inputs whose tensors exist at a time, if they are more than the `batch` that runs together.
     """
-    widest = max(precision.activation_bits for precision in precisions)
+    widest = max(machine.offered(precision).activation_bits for precision in precisions)
     stream = max(machine.storage.stream_bits, widest)
     resident = (
         plan(workload, machine, widest, stream, alive or batch) if machine.storage.resident else {}

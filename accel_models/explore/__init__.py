@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 from accel_models.errors import InputError
 
 if TYPE_CHECKING:
-    from accel_models.explore.cross_table import CrossTable, cross_table
     from accel_models.explore.exploration import Exploration, Settings, explore
+    from accel_models.explore.policies import CrossTable, cross_table
     from accel_models.explore.space import Space
     from accel_models.explore.space_file import parse_space, read_space
 
 _HOME = {
-    "CrossTable": "cross_table",
-    "cross_table": "cross_table",
+    "CrossTable": "policies",
+    "cross_table": "policies",
     "Exploration": "exploration",
     "Settings": "exploration",
     "explore": "exploration",

@@ -95,7 +95,9 @@ class Evaluator:
     def _costs(self, ready: list[_Machine]) -> Iterator[tuple[_Machine, int, np.ndarray | str]]:
         """(machine, place of its run, four costs or why there are none) of every run."""
         for place in range(len(self.demands)):
-            alike: dict[tuple[int, bool, bool], list[tuple[_Machine, tuple[Kinds, np.ndarray]]]] = {}
+            alike: dict[
+                tuple[int, bool, bool], list[tuple[_Machine, tuple[Kinds, np.ndarray]]]
+            ] = {}
             for one in ready:
                 run, fidelity = one.runs[place], one.machine.fidelity
                 try:

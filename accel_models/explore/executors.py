@@ -68,7 +68,8 @@ class Processes:
         self._pool = self._started()
 
     def each(self, items: Iterable[tuple[int, Item]]) -> Done:
-        source, running, restarts = iter(items), {}, 0
+        source, restarts = iter(items), 0
+        running: dict[Future[Any], tuple[int, Any]] = {}
         while True:
             try:
                 for number, item in islice(source, AHEAD * self.workers - len(running)):
@@ -133,7 +134,8 @@ class Dask:
         return max(1, sum(self._client.nthreads().values()))
 
     def each(self, items: Iterable[tuple[int, Item]]) -> Done:
-        source, running = iter(items), {}
+        source = iter(items)
+        running: dict[str, int] = {}
         finished = self._distributed.as_completed()
         while True:
             for number, item in islice(source, AHEAD * self.workers - len(running)):

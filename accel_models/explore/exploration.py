@@ -89,6 +89,24 @@ class Exploration:
         number = self.trials.table["number"][place].as_py()
         return named(self.space, self.trials.configuration(place), f"{self.space.name}-{number}")
 
+    def write(
+        self, about: Mapping[str, Any] | None = None, *, analyse: bool = True
+    ) -> dict[str, Any]:
+        """Leave ``study.html``, ``trials.parquet``, ``study.json`` and ``chosen.toml`` in the
+        folder.
+
+        Args:
+            about: facts on how this came about, to go beside versions and settings.
+            analyse: also work out what matters (`accel_models.explore.sensitivity`).
+
+        Returns:
+            What ``study.json`` holds.
+        """
+        from accel_models.explore.analysis import analyse as all_that_matters
+        from accel_models.explore.outputs import write_outputs
+
+        return write_outputs(self, all_that_matters(self) if analyse else None, about)
+
 
 def explore(
     space: str | Path | Mapping[str, Any] | Space,

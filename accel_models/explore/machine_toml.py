@@ -27,7 +27,9 @@ def machine_toml(machine: Accelerator) -> str:
     return "\n".join(_table(data, "", machine.provenance)) + "\n"
 
 
-def _table(table: Mapping[str, Any], prefix: str, provenance: Mapping[str, Source]) -> Iterator[str]:
+def _table(
+    table: Mapping[str, Any], prefix: str, provenance: Mapping[str, Source]
+) -> Iterator[str]:
     inner = {key: value for key, value in table.items() if isinstance(value, Mapping)}
     for key, value in table.items():
         if key not in inner and value is not None:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from accel_models.explore.analysis import Analysis
@@ -25,7 +24,7 @@ PACKAGES = ("dfs-hw", "numpy", "numba", "optuna", "pyarrow")
 
 def write_outputs(
     found: Exploration, analysis: Analysis | None = None, about: Mapping[str, Any] | None = None
-) -> Path:
+) -> dict[str, Any]:
     """Write all trials as Parquet, the chosen machine as TOML, a page, and a record of it all.
 
     Args:
@@ -33,7 +32,7 @@ def write_outputs(
         about: facts about the run to be written beside those of this package, such as a commit.
 
     Returns:
-        The path of the page.
+        What ``study.json`` holds.
     """
     folder, trials = found.folder, found.trials
     trials.write(folder / TRIALS)
@@ -47,7 +46,8 @@ def write_outputs(
     with whole_file(folder / STUDY) as partial:
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
         partial.write_text(text + "\n", encoding="utf-8")
-    return write_study_page(folder / PAGE, found, analysis, record)
+    write_study_page(folder / PAGE, found, analysis, record)
+    return record
 
 
 def study_record(
@@ -65,7 +65,11 @@ def study_record(
             "constraints": [str(bound) for bound in space.bounds],
         },
         "workloads": [
-            {"name": demand.name, "weight": demand.weight, "runs": [r.identity for r in demand.runs]}
+            {
+                "name": demand.name,
+                "weight": demand.weight,
+                "runs": [r.identity for r in demand.runs],
+            }
             for demand in found.demands
         ],
         "settings": {**asdict(found.settings), "storage": _public(found.settings.storage)},

@@ -74,9 +74,7 @@ class Trials:
     def configuration(self, position: int) -> dict[str, Value]:
         """The configuration of a trial."""
         row = self.table.slice(position, 1).to_pylist()[0]
-        return {
-            name: row[name] for name in self.space.by_name if row[name] is not None
-        }
+        return {name: row[name] for name in self.space.by_name if row[name] is not None}
 
     def facts(self, position: int) -> dict[str, Any]:
         """A trial, as JSON can hold it."""
@@ -112,7 +110,9 @@ def tabled(space: Space, rows: Sequence[Record]) -> pa.Table:
 def schema_of(space: Space) -> pa.Schema:
     """Columns of the trials of a space."""
     fields = [("number", pa.int64())]
-    fields += [(d.name, _type_of(d.points if d.values else (d.low,), d.integer)) for d in space.dimensions]
+    fields += [
+        (d.name, _type_of(d.points if d.values else (d.low,), d.integer)) for d in space.dimensions
+    ]
     fields += [(column, pa.float64()) for column in COLUMNS]
     return pa.schema([*fields, ("infeasible", pa.string()), ("kept", pa.bool_())])
 

@@ -217,7 +217,9 @@ def stability(found: Exploration, draws: int = DRAWS, seed: int = 0) -> Stabilit
     moved = [
         place
         for place in range(nominal.shape[1])
-        if not np.array_equal(drawn[:, :, place], np.broadcast_to(nominal[:, place], drawn.shape[:2]))
+        if not np.array_equal(
+            drawn[:, :, place], np.broadcast_to(nominal[:, place], drawn.shape[:2])
+        )
     ]
     names = {place: found.space.objectives[place] for place in moved}
     front = {place for place, row in enumerate(rows) if row in set(trials.front.tolist())}
@@ -236,7 +238,8 @@ def _candidates(trials: Trials) -> list[int]:
     """The front and, while there is room, the fronts behind it."""
     left = np.flatnonzero(trials.kept & ~np.isnan(trials.objectives).any(axis=1))
     values, first = np.unique(trials.objectives[left], axis=0, return_index=True)
-    left, chosen = left[first], []
+    left = left[first]
+    chosen: list[int] = []
     while len(left) and len(chosen) < CANDIDATES:
         front = undominated(values)
         chosen += left[front].tolist()

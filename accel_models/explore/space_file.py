@@ -60,12 +60,12 @@ class WorkloadEntry(Part):
     """One workload: gate traces, or a network at a fixed precision."""
 
     name: str = ""
-    trace: str | list[str] = []
+    trace: str | list[str] = Field(default_factory=list)
     layers: str = ""
     """A CSV of layers."""
     network: str = ""
     """A network that whoever reads the file can build by name."""
-    precision: str | int | list[str | int] = []
+    precision: str | int | list[str | int] = Field(default_factory=list)
     """Of `layers` or `network`; several are alternatives."""
     accuracy: float | None = Field(default=None, ge=0, le=1)
     """Of a network at a fixed precision, where it is known."""
@@ -130,9 +130,7 @@ def _space(file: SpaceFile, where: str, folder: Path, name: str) -> Space:
     if len(bases) < len(names):
         raise InputError(f"{where}: base names a machine twice")
     dimensions = [choice(BASE, bases)] if len(bases) > 1 else []
-    dimensions += [
-        _dimension(path, entry, bases, where) for path, entry in _flat(file.fields, "")
-    ]
+    dimensions += [_dimension(path, entry, bases, where) for path, entry in _flat(file.fields, "")]
     dimensions += [_option(*option, bases, where) for option in file.options.items()]
     _check_apart(dimensions, where)
     objectives = _objectives(file.objectives, where)
@@ -141,7 +139,7 @@ def _space(file: SpaceFile, where: str, folder: Path, name: str) -> Space:
 
 
 def _flat(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    """(dotted path, entry) of everything that varies; tables nest as they do in a machine's file."""
+    """(dotted path, entry) of everything that varies; tables nest as in a machine's file."""
     for key, entry in table.items():
         if isinstance(entry, Mapping) and not _RANGE & entry.keys():
             yield from _flat(entry, f"{prefix}{key}.")
@@ -171,8 +169,10 @@ def _kind_of(path: str, bases: Mapping[str, Accelerator], where: str) -> TypeAda
             if isinstance(machine.field(path), Part):
                 raise InputError(f"{where}: fields.{path} is a section: name its fields")
             info = type(part).model_fields[name]
-            kind: Any = Annotated[(info.annotation, *info.metadata)] if info.metadata else None
-            return TypeAdapter(kind or info.annotation, config=ConfigDict(strict=True))
+            kind: Any = info.annotation
+            if info.metadata:
+                kind = Annotated[(kind, *info.metadata)]
+            return TypeAdapter(kind, config=ConfigDict(strict=True))
     raise InputError(f"{where}: fields.{path} is no field of {', '.join(bases)}{meant(path)}")
 
 
@@ -231,7 +231,9 @@ def _spelled_out(low: Any, high: Any, entry: Mapping[str, Any], name: str) -> li
             return values
         values.append(value)
         count += 1
-    raise InputError(f"{name} has over {MOST_VALUES} steps: leave the step out, or take a larger one")
+    raise InputError(
+        f"{name} has over {MOST_VALUES} steps: leave the step out, or take a larger one"
+    )
 
 
 def _option(

@@ -40,7 +40,7 @@ GRID_LIMIT = 20_000
 
 
 class Grid(GridSampler):
-    """Optuna's grid, which at its end would stop `Study.optimize`; asking and telling needs no stop."""
+    """Optuna's grid, which at its end would stop `Study.optimize`: nothing to stop here."""
 
     def after_trial(self, *_: Any) -> None:
         pass

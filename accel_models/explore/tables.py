@@ -80,14 +80,18 @@ class TableMaker:
             figures[row, 3:] = cost.counts
         return kinds, figures
 
-    def tables(self, machines: Sequence[Accelerator], made: Sequence[tuple[Kinds, np.ndarray]]) -> Tables:
+    def tables(
+        self, machines: Sequence[Accelerator], made: Sequence[tuple[Kinds, np.ndarray]]
+    ) -> Tables:
         """The figures of several machines, each layer's in its place."""
         placed = np.stack([figures[kinds.place] for kinds, figures in made])
         tables = Tables(placed[..., 0], placed[..., 3:], placed[..., 1], placed[..., 2])
         for number, (machine, (kinds, _)) in enumerate(zip(machines, made, strict=True)):
             if machine.fidelity.prefetch:
                 before, after, choice = kinds.spares
-                spared = np.minimum(tables.tail[number, before, choice], tables.head[number, after, choice])
+                spared = np.minimum(
+                    tables.tail[number, before, choice], tables.head[number, after, choice]
+                )
                 tables.cycles[number, after, choice] -= spared
                 tables.counts[number, after, choice, STALL] -= spared
         return tables

@@ -80,7 +80,9 @@ class Tally:
         columns = np.concatenate([always, by_unit, spared], axis=1)
         return columns[..., 0], columns[..., 1:]
 
-    def costs(self, machines: Sequence[Accelerator], prices: Sequence[Pricing], tables: Tables) -> np.ndarray:
+    def costs(
+        self, machines: Sequence[Accelerator], prices: Sequence[Pricing], tables: Tables
+    ) -> np.ndarray:
         """Mean energy in J, mean and 95th percentile of latency in s, and mean energy x latency in
         J s: float64 [machine, 4]."""
         cycles, counts = self.columns(tables)
@@ -137,7 +139,8 @@ def _pairs(
     none = np.full(len(columns), -1, dtype=np.int64)
     last, last_choice, stretch, here = none.copy(), none.copy(), none.copy(), 0
     gates = [
-        row for row, layer in enumerate(layers)
+        row
+        for row, layer in enumerate(layers)
         if gates_on_vector_unit and layer.role == "gate" and layer.unit in waits
     ]
     for row, (layer, unit) in enumerate(zip(layers, unit_of_layer.tolist(), strict=True)):
@@ -150,11 +153,11 @@ def _pairs(
         )[chosen]
         if layer.role == "gate" or layer.unit not in waits:
             fresh = runs & (stretch != here)
-            for key in {*zip(chosen[fresh].tolist(), last[fresh].tolist(), last_choice[fresh].tolist(), strict=True)}:
-                choice, before, choice_before = key
-                taken = fresh & (chosen == choice) & (last == before) & (last_choice == choice_before)
+            state = np.stack([chosen, last, last_choice], axis=1)
+            for choice, before, choice_before in np.unique(state[fresh], axis=0).tolist():
                 between = tuple(gate for gate in gates if before < gate < row)
                 if before >= 0 or between:
+                    taken = fresh & (state == (choice, before, choice_before)).all(axis=1)
                     found[Pair(row, choice, before, choice_before, between)] = taken
         last = np.where(runs, row, last)
         last_choice = np.where(runs, chosen, last_choice)

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from accel_models.explore.cross_table import REPLAYED, CrossTable
 from accel_models.explore.page.study import amount_text
 from accel_models.explore.page.template import render
+from accel_models.explore.policies import REPLAYED, CrossTable
 from accel_models.explore.space import METRICS
 from accel_models.units import si
 
@@ -18,14 +18,12 @@ FULL_COLOUR = 50.0
 """Percent of loss at which a cell is as dark as it gets."""
 
 
-def write_cross_page(
-    path: Path, crossed: CrossTable, network: str, about: Mapping[str, Any]
-) -> Path:
+def write_cross_page(path: Path, crossed: CrossTable, about: Mapping[str, Any]) -> Path:
     """Write the page; returns its path."""
     return render(
         path,
         "cross.html.jinja",
-        network=network,
+        network=crossed.network,
         machines=crossed.machines,
         tables=[
             {"title": METRICS[metric].title, "rows": _rows(crossed, metric)} for metric in REPLAYED

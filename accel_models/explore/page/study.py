@@ -1,4 +1,4 @@
-"""The page of an exploration: a front to point at, parallel coordinates to brush, a table to sort."""
+"""The page of an exploration: a front to point at, coordinates to brush, a table to sort."""
 
 from __future__ import annotations
 
@@ -120,7 +120,9 @@ def _cards(found: Exploration, chosen: Mapping[str, Any] | None) -> list[dict[st
         metric = METRICS[name]
         assert chosen is not None
         amount = amount_text(name, chosen["metrics"][metric.column])
-        best = amount_text(name, float(trials.objectives[trials.kept][:, found.space.objectives.index(name)].min()))
+        best = amount_text(
+            name, float(trials.objectives[trials.kept][:, found.space.objectives.index(name)].min())
+        )
         cards.append({"value": amount, "text": f"{metric.title}, chosen machine; least: {best}"})
     runs = int(np.sum(trials.table["infeasible"].is_null().to_numpy(zero_copy_only=False)))
     told = f"machines tried: {runs} run, {int(trials.kept.sum())} keep to the constraints"

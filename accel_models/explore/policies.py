@@ -6,8 +6,9 @@ the best for another, but with policies that choose for each input.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ import numpy as np
 from accel_models.accelerator import Accelerator
 from accel_models.errors import InputError
 from accel_models.explore.evaluate import Evaluator
-from accel_models.explore.space import BASE, METRICS, Space, choice
+from accel_models.explore.space import BASE, METRICS, Space
 from accel_models.explore.workloads import Demand, Run
+from accel_models.files import whole_file, writable_folder
 from accel_models.machine_file import load_accelerator
 from accel_models.trace import GateTrace
 
@@ -30,6 +32,7 @@ class CrossTable:
     """What P policies cost on M machines.
 
     Args:
+        network: what all of them are policies of.
         policies: their names.
         trained_for: the machine of each, "" if it is none of these.
         machines: their names.
@@ -39,6 +42,7 @@ class CrossTable:
         infeasible: why, by (policy, machine) by name.
     """
 
+    network: str
     policies: tuple[str, ...]
     trained_for: tuple[str, ...]
     machines: tuple[str, ...]
@@ -66,9 +70,24 @@ class CrossTable:
         known = column[~np.isnan(column)]
         return float(known.min()) if len(known) else math.nan
 
+    def write(self, folder: str | Path, about: Mapping[str, Any] | None = None) -> None:
+        """Leave ``cross.json`` and a heat map, ``cross.html``, in a folder.
+
+        Args:
+            about: facts on how this came about.
+        """
+        from accel_models.explore.page.cross import write_cross_page
+
+        folder = writable_folder(folder)
+        record = {**self.to_dict(), "provenance": dict(about or {})}
+        with whole_file(folder / "cross.json") as partial:
+            partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        write_cross_page(folder / "cross.html", self, about or {})
+
     def to_dict(self) -> dict[str, Any]:
         """All of it, as JSON can hold it."""
         return {
+            "network": self.network,
             "policies": [
                 {"name": name, "trained_for": machine, "accuracy": accuracy}
                 for name, machine, accuracy in zip(
@@ -83,7 +102,7 @@ class CrossTable:
 
 
 def cross_table(
-    traces: Mapping[str, GateTrace] | list[str | Path],
+    traces: Mapping[str, GateTrace] | Sequence[str | Path],
     machines: Mapping[str, str | Path | Accelerator] | None = None,
     trained_for: Mapping[str, str] | None = None,
 ) -> CrossTable:
@@ -114,10 +133,9 @@ def cross_table(
     costs = {metric: np.full((len(policies), len(chosen)), math.nan) for metric in REPLAYED}
     infeasible: dict[tuple[str, str], str] = {}
     for column, (name, machine) in enumerate(chosen.items()):
-        space = Space(name, {name: machine}, tuple([dimension] if dimension else [choice(BASE, [name])]), ("energy",))
-        evaluator = Evaluator(space, (demand,))
+        space = Space(name, {name: machine}, (dimension,) if dimension else (), ("energy",))
         label = dimension.name if dimension else BASE
-        outcomes = evaluator([{label: policy if dimension else name} for policy in policies])
+        outcomes = Evaluator(space, (demand,))([{label: policy} for policy in policies])
         for row, (policy, outcome) in enumerate(zip(policies, outcomes, strict=True)):
             if not outcome.is_feasible:
                 infeasible[policy, name] = outcome.infeasible
@@ -125,6 +143,7 @@ def cross_table(
                 value = outcome.metrics[METRICS[metric].column]
                 costs[metric][row, column] = math.nan if value is None else value
     return CrossTable(
+        runs[0].network.name,
         tuple(policies),
         tuple(home if home in chosen else "" for home in homes.values()),
         tuple(chosen),
@@ -134,7 +153,7 @@ def cross_table(
     )
 
 
-def _policies(traces: Mapping[str, GateTrace] | list[str | Path]) -> dict[str, GateTrace]:
+def _policies(traces: Mapping[str, GateTrace] | Sequence[str | Path]) -> dict[str, GateTrace]:
     if isinstance(traces, Mapping):
         policies = dict(traces)
     else:
@@ -151,9 +170,7 @@ def _check(
 ) -> None:
     if not machines:
         raise InputError("the traces name no machine: say on which to run them")
-    networks = {
-        name: trace.header.workload.without_gates() for name, trace in policies.items()
-    }
+    networks = {name: trace.header.workload.without_gates() for name, trace in policies.items()}
     (first, network), *others = networks.items()
     for name, other in others:
         if other.key != network.key:

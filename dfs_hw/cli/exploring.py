@@ -1,0 +1,123 @@
+"""Commands that look for machines: explore, cross and codesign."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from accel_models.errors import InputError
+from dfs_hw import show
+from dfs_hw.cli.app import AsJson, app, print_json
+
+IMAGE_SIDE = 32
+CHOICES = "skip,2,4,8"
+
+SpaceFile = Annotated[Path, typer.Argument(metavar="SPACE.toml", help="What may change, and why.")]
+Sampler = Annotated[
+    str, typer.Option(help="nsga2, tpe, random or grid by Optuna; sweep: every machine.")
+]
+Trials = Annotated[
+    int, typer.Option(help="Machines to try, those of earlier runs included; a sweep tries all.")
+]
+Seed = Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)]
+Batch = Annotated[int, typer.Option(help="Machines proposed at a time.", min=1)]
+Workers = Annotated[
+    int, typer.Option(help="Processes here; 0: one for each core.", min=0, show_default="all cores")
+]
+Dask = Annotated[
+    str, typer.Option(metavar="tcp://HOST:8786", help="Scheduler of a Dask cluster to work on.")
+]
+Storage = Annotated[
+    str, typer.Option(metavar="URL", help="Database for Optuna; default: a file in OUT.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
+
+
+@app.command()
+def explore(
+    space: SpaceFile,
+    trace: Annotated[
+        list[Path] | None,
+        typer.Option(help="A gate trace to run, beside the space's workloads; repeat for more."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the study.")] = Path("out/explore"),
+    sampler: Sampler = "nsga2",
+    trials: Trials = 200,
+    seed: Seed = 0,
+    batch: Batch = 16,
+    workers: Workers = 0,
+    dask: Dask = "",
+    storage: Storage = "",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Search machines for the best ones under recorded traces, and say what matters.
+
+    OUT gets study.html, trials.parquet, study.json and chosen.toml. The same command goes on where
+    it was stopped.
+    """
+    from accel_models.explore import explore as run_exploration
+    from dfs_hw.provenance import provenance
+    from dfs_hw.show_explore import exploration
+
+    found = run_exploration(
+        space,
+        trace or (),
+        out=out,
+        networks=_network,
+        progress=not quiet,
+        sampler=sampler,
+        trials=trials,
+        seed=seed,
+        batch=batch,
+        workers=workers or os.cpu_count() or 1,
+        dask=dask,
+        storage=storage,
+    )
+    record = found.write(provenance())
+    if as_json:
+        print_json(record)
+        return
+    exploration(found, record)
+
+
+@app.command()
+def cross(
+    traces: Annotated[list[Path], typer.Argument(help="Gate traces of one network's policies.")],
+    machine: Annotated[
+        list[str] | None,
+        typer.Option(help="Machine to run on; repeat. Default: those of the traces."),
+    ] = None,
+    metric: Annotated[str, typer.Option(help="energy, latency, p95 or edp.")] = "energy",
+    out: Annotated[Path | None, typer.Option(help="Folder for cross.html and cross.json.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Policies trained for some machines, run on others: what it costs not to have one's own."""
+    from accel_models.explore import cross_table
+    from dfs_hw.provenance import provenance
+    from dfs_hw.show_explore import crossed
+
+    table = cross_table(traces, {name: name for name in machine or ()} or None)
+    table.loss(metric)
+    if out is not None:
+        table.write(out, provenance())
+    if as_json:
+        print_json(table.to_dict())
+        return
+    crossed(table, metric)
+    if out is not None:
+        show.line(f"As a heat map: {out / 'cross.html'}")
+
+
+def _network(name: str) -> Any:
+    """Layers of a network by name, for 32 x 32 colour images in 10 classes."""
+    from dfs_hw.networks import build_network
+    from dfs_hw.workload import workload_of
+
+    if name.endswith(".csv"):
+        raise InputError(f"'{name}' is a file of layers: name it as layers, not as a network")
+    built = build_network(name, CHOICES, classes=10, in_channels=3)
+    return workload_of(built, (IMAGE_SIDE, IMAGE_SIDE)).without_gates()

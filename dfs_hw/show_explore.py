@@ -1,0 +1,80 @@
+"""What an exploration found, as tables on the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from dfs_hw.show import line, new_table, terminal
+
+if TYPE_CHECKING:  # Optuna, which `--help` need not wait for
+    from accel_models.explore import CrossTable, Exploration
+
+SHOWN = 12
+
+
+def exploration(found: Exploration, record: Mapping[str, Any]) -> None:
+    """The front, what matters, and where the rest is."""
+    from accel_models.explore.page.study import amount_text
+    from accel_models.explore.space import METRICS
+
+    space, trials = found.space, record["trials"]
+    line(
+        f"{trials['all']} machines tried: {trials['run']} run the workloads, "
+        f"{trials['within_constraints']} keep to the constraints, {trials['front']} on the front."
+    )
+    if record["chosen"] is None:
+        line("No machine keeps to the constraints; study.html says what they miss.")
+        return
+    table = new_table("machine", *space.objectives, *(d.name for d in space.dimensions))
+    for member in record["front"][:SHOWN]:
+        metrics, configuration = member["metrics"], member["configuration"]
+        chosen = member["trial"] == record["chosen"]["trial"]
+        table.add_row(
+            f"{member['trial']}{' *' if chosen else ''}",
+            *(amount_text(name, metrics[METRICS[name].column]) for name in space.objectives),
+            *(str(configuration.get(d.name, "")) for d in space.dimensions),
+            style="bold" if chosen else "",
+        )
+    terminal().print(table)
+    if len(record["front"]) > SHOWN:
+        line(f"... and {len(record['front']) - SHOWN} more on the front.")
+    line("* nearest to being best in every objective, in ratios")
+    if record["analysis"] is not None:
+        _analysis(record["analysis"])
+    line(
+        f"Next: open {found.folder / 'study.html'}; the chosen machine: {found.folder}/chosen.toml"
+    )
+
+
+def _analysis(analysis: Mapping[str, Any]) -> None:
+    for objective, importance in analysis["importances"].items():
+        shares = sorted(importance["variance"].items(), key=lambda one: -one[1])[:3]
+        if shares:
+            told = ", ".join(f"{name} {share:.0%}" for name, share in shares)
+            line(f"What moves {objective}: {told}")
+    stable = analysis["stability"]
+    if stable is not None:
+        pairs = ", ".join(f"{name} {kept:.1f} %" for name, kept in stable["pairs_kept"].items())
+        line(
+            f"Over the ranges of {len(stable['constants'])} uncertain constants, "
+            f"{stable['front_kept']:.1f} % of the front stays on it; pairs in order: {pairs}"
+        )
+
+
+def crossed(table: CrossTable, metric: str) -> None:
+    """How much more each policy costs on each machine than the machine's own."""
+    shown = new_table("policy", "trained for", "accuracy", *table.machines)
+    for row, policy in enumerate(table.policies):
+        losses = table.loss(metric)[row].tolist()
+        shown.add_row(
+            policy,
+            table.trained_for[row] or "-",
+            f"{table.accuracies[row]:.1%}",
+            *("cannot run" if math.isnan(loss) else f"{loss:+.1f} %" for loss in losses),
+        )
+    line(f"{metric}, beside the machine's own policy:")
+    terminal().print(shown)
+    for (policy, machine), why in table.infeasible.items():
+        line(f"{policy} on {machine}: {why}")
