@@ -10,6 +10,7 @@ from dfs_hw.show import line, new_table, terminal
 
 if TYPE_CHECKING:  # Optuna, which `--help` need not wait for
     from accel_models.explore import CrossTable, Exploration
+    from dfs_hw.codesign import Codesign
 
 SHOWN = 12
 
@@ -78,3 +79,28 @@ def crossed(table: CrossTable, metric: str) -> None:
     terminal().print(shown)
     for (policy, machine), why in table.infeasible.items():
         line(f"{policy} on {machine}: {why}")
+
+
+def codesigned(outcome: Codesign) -> None:
+    """Start, each alone and both, on test inputs."""
+    from accel_models.explore.page.study import amount_text
+
+    table = new_table(
+        "", outcome.objective, "less than\nat the start", "accuracy", "price", "machine"
+    )
+    reports = (outcome.start, outcome.machine_alone, outcome.knob_alone, outcome.both)
+    for report in reports:
+        table.add_row(
+            report.name,
+            amount_text(outcome.objective, report.cost),
+            f"{report.gain_percent:.1f} %",
+            ", ".join(f"{accuracy:.1%}" for accuracy in report.accuracies.values()),
+            ", ".join(f"{price:g}" for price in report.prices.values()),
+            ", ".join(f"{name} {value}" for name, value in report.configuration.items())
+            or report.machine,
+        )
+    terminal().print(table)
+    line(
+        f"Test inputs; every choice was made on validation inputs, at {outcome.floor:.1%} or more. "
+        f"Both cost {outcome.gain_over_alone_percent:.1f} % less than the better of each alone."
+    )

@@ -26,7 +26,7 @@ AHEAD = 2
 """Chunks handed out for each worker, so that none waits for the next."""
 RESTARTS = 3
 """How often worker processes are started again after one died."""
-TIMEOUT_S = 10
+TIMEOUT_S = 5
 
 
 class Executor(Protocol):
@@ -72,7 +72,7 @@ class Processes:
         running: dict[Future[Any], tuple[int, Any]] = {}
         while True:
             try:
-                for number, item in islice(source, AHEAD * self.workers - len(running)):
+                for number, item in islice(source, max(0, AHEAD * self.workers - len(running))):
                     running[self._pool.submit(_call, item)] = (number, item)
                 if not running:
                     return
@@ -136,9 +136,9 @@ class Dask:
     def each(self, items: Iterable[tuple[int, Item]]) -> Done:
         source = iter(items)
         running: dict[str, int] = {}
-        finished = self._distributed.as_completed()
+        finished = self._distributed.as_completed(loop=self._client.loop)
         while True:
-            for number, item in islice(source, AHEAD * self.workers - len(running)):
+            for number, item in islice(source, max(0, AHEAD * self.workers - len(running))):
                 future = self._client.submit(_apply, self._function, item, pure=False)
                 running[future.key] = number
                 finished.add(future)

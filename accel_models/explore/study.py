@@ -94,7 +94,7 @@ def search(
         end = min(max(trials, len(asked)), math.ceil(started / batch) * batch)
         with storage.together(), quiet():
             for number in range(len(asked), end):
-                study.sampler = SAMPLERS[sampler](space, _seed_of(seed, number))
+                study.sampler = SAMPLERS[sampler](space, _seed_of(sampler, seed, number))
                 study.ask(distributions)
             _drop_half_asked(study, distributions)
         _evaluate(space, study, storage, executor, known)
@@ -215,7 +215,10 @@ def check_sampler(space: Space, sampler: str) -> None:
             )
 
 
-def _seed_of(seed: int, number: int) -> int:
+def _seed_of(sampler: str, seed: int, number: int) -> int:
+    """What a trial is drawn with. A grid's points are numbered by its seed, so that stays."""
+    if sampler == "grid":
+        return seed
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 

@@ -53,8 +53,8 @@ class Run:
 
     @cached_property
     def used(self) -> tuple[int, ...]:
-        """Choices that occur."""
-        return tuple(np.unique(self.rows).tolist())
+        """Choices that occur; the first stands for all where nothing is decided."""
+        return tuple(np.unique(self.rows).tolist()) or (0,)
 
     @cached_property
     def network(self) -> Workload:

@@ -112,6 +112,57 @@ def cross(
         show.line(f"As a heat map: {out / 'cross.html'}")
 
 
+@app.command()
+def codesign(
+    space: SpaceFile,
+    checkpoints: Annotated[
+        list[Path], typer.Argument(help="Networks with a knob: train with --set knob=true.")
+    ],
+    floor: Annotated[float, typer.Option(help="Accuracy on validation inputs to be kept.")],
+    prices: Annotated[
+        str, typer.Option(help="Of cost, 0 to 1, at which the gates can be set.")
+    ] = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1",
+    out: Annotated[Path, typer.Option(help="Folder for all of it.")] = Path("out/codesign"),
+    sampler: Sampler = "nsga2",
+    trials: Trials = 200,
+    seed: Seed = 0,
+    batch: Batch = 16,
+    workers: Workers = 0,
+    dask: Dask = "",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Choose a machine and set the gates' knob for each other, under one floor on accuracy.
+
+    Says what both gain over each alone. The same command goes on where it was stopped.
+    """
+    from dataclasses import asdict
+
+    from dfs_hw.cli.comparing import _numbers
+    from dfs_hw.codesign import codesign as run_codesign
+    from dfs_hw.show_explore import codesigned
+
+    outcome = run_codesign(
+        space,
+        checkpoints,
+        floor=floor,
+        out=out,
+        prices=_numbers("prices", prices, float),
+        progress=not quiet,
+        sampler=sampler,
+        trials=trials,
+        seed=seed,
+        batch=batch,
+        workers=workers or os.cpu_count() or 1,
+        dask=dask,
+    )
+    if as_json:
+        print_json(asdict(outcome))
+        return
+    codesigned(outcome)
+    show.line(f"The machine, as a file: {out / 'chosen.toml'}")
+
+
 def _network(name: str) -> Any:
     """Layers of a network by name, for 32 x 32 colour images in 10 classes."""
     from dfs_hw.networks import build_network

@@ -1,0 +1,320 @@
+"""Machine and gates chosen for each other: alternately, under one floor on accuracy.
+
+A network with a knob does less at a higher price of cost; a machine may reward it or not. Another
+price changes what later gates see, so its decisions are recorded anew by inference, for every
+network, price and machine, and kept under the price and the key of the machine's cost table.
+Everything is decided on validation inputs; what is reported was recorded on test inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from accel_models.accelerator import Accelerator
+from accel_models.errors import DfsHwError, InfeasibleError, InputError
+from accel_models.explore import Exploration, Settings, Space, explore, read_space
+from accel_models.explore.evaluate import Evaluator
+from accel_models.explore.machine_toml import machine_toml
+from accel_models.explore.space import METRICS
+from accel_models.explore.workloads import demands_of_traces
+from accel_models.files import whole_file, writable_folder
+from accel_models.trace import GateTrace
+from dfs_hw.experiment import write_json
+from dfs_hw.knob_traces import Network, Recorder
+from dfs_hw.provenance import provenance
+
+PRICES = tuple(round(0.1 * step, 1) for step in range(11))
+ROUNDS = 8
+"""Of choosing a machine and retuning the gates, at most; it ends before if neither changes."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """A machine, and the price of cost of each network on it.
+
+    Args:
+        configuration: of the machine, by dimension of the space; empty for the space's base.
+        cost: what the objective says on validation inputs.
+        accuracies: of each network on validation inputs.
+    """
+
+    machine: Accelerator
+    configuration: Mapping[str, Any]
+    prices: Mapping[str, float]
+    cost: float
+    accuracies: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A design on test inputs."""
+
+    name: str
+    machine: str
+    configuration: Mapping[str, Any]
+    prices: Mapping[str, float]
+    cost: float
+    accuracies: Mapping[str, float]
+    gain_percent: float
+    """By how much less it costs than what one started from."""
+
+
+@dataclass(frozen=True)
+class Codesign:
+    """What came of it: the start, each alone, and both.
+
+    Args:
+        gain_over_alone_percent: by how much less both cost than the better of each alone.
+        rounds: what was chosen, in order, from either side.
+    """
+
+    objective: str
+    floor: float
+    start: Report
+    machine_alone: Report
+    knob_alone: Report
+    both: Report
+    gain_over_alone_percent: float
+    rounds: tuple[dict[str, Any], ...]
+
+
+@dataclass
+class Search:
+    """The two moves, and what they share."""
+
+    space: Space
+    networks: Sequence[Network]
+    floor: float
+    out: Path
+    settings: Settings
+    prices: Sequence[float]
+    progress: bool = False
+    rounds: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def objective(self) -> str:
+        return self.space.objectives[0]
+
+    @property
+    def recorder(self) -> Recorder:
+        return Recorder(self.out / "traces")
+
+    def traces(
+        self, prices: Mapping[str, float], machine: Accelerator, split: str
+    ) -> dict[str, GateTrace]:
+        return {
+            network.name: self.recorder.trace(network, prices[network.name], machine, split)
+            for network in self.networks
+        }
+
+    def cost(self, traces: Mapping[str, GateTrace], machine: Accelerator) -> float:
+        """The objective on one machine.
+
+        Raises:
+            InfeasibleError: if it cannot run the traces.
+        """
+        fixed = Space(machine.name, {machine.name: machine}, (), (self.objective,))
+        (outcome,) = Evaluator(fixed, demands_of_traces(traces))([{}])
+        value = outcome.metrics[METRICS[self.objective].column]
+        if value is None:
+            raise InfeasibleError(outcome.infeasible or f"{machine.name} has no {self.objective}")
+        return value
+
+    def start(self) -> Design:
+        """The base machine, every network at the price it was trained to, or at the nearest lower
+        one that keeps to the floor."""
+        machine = next(iter(self.space.bases.values()))
+        prices = {}
+        for network in self.networks:
+            own = network.price
+            tried = [own, *sorted((p for p in self.prices if p < own), reverse=True)]
+            prices[network.name] = self._first_good(network, machine, tried)
+        return self.design(machine, {}, prices)
+
+    def choose_machine(self, design: Design) -> Design:
+        """The best machine for the gates as they are set."""
+        traces = self.traces(design.prices, design.machine, "validation")
+        mark = "-".join(f"{price:g}" for price in design.prices.values())
+        found: Exploration = explore(
+            self.space,
+            traces,
+            out=self.out / f"machines-at-{mark}",
+            progress=self.progress,
+            **asdict(self.settings),
+        )
+        place = found.trials.chosen
+        machine = found.machine(place)
+        assert place is not None  # `machine` has seen to it
+        return self.better(design, machine, found.trials.configuration(place), design.prices)
+
+    def tune(self, design: Design) -> Design:
+        """The prices at which the networks cost least on the machine as it is."""
+        prices = {
+            network.name: self._cheapest(network, design.machine) for network in self.networks
+        }
+        return self.better(design, design.machine, design.configuration, prices)
+
+    def better(
+        self,
+        design: Design,
+        machine: Accelerator,
+        configuration: Mapping[str, Any],
+        prices: Mapping[str, float],
+    ) -> Design:
+        """The changed design, or the one there was if that costs no less."""
+        changed = self.design(machine, configuration, prices)
+        kept = changed if changed.cost < design.cost else design
+        self.rounds.append(
+            {"machine": dict(kept.configuration), "prices": dict(kept.prices), "cost": kept.cost}
+        )
+        return kept
+
+    def design(
+        self, machine: Accelerator, configuration: Mapping[str, Any], prices: Mapping[str, float]
+    ) -> Design:
+        traces = self.traces(prices, machine, "validation")
+        accuracies = {name: trace.accuracy for name, trace in traces.items()}
+        return Design(machine, configuration, prices, self.cost(traces, machine), accuracies)
+
+    def settled(self, design: Design, moves: Sequence[Callable[[Design], Design]]) -> Design:
+        """Moves in turn until none changes anything."""
+        for number in range(ROUNDS * len(moves)):
+            moved = moves[number % len(moves)](design)
+            if moved is design and number:
+                return design
+            design = moved
+        return design
+
+    def _first_good(self, network: Network, machine: Accelerator, prices: Sequence[float]) -> float:
+        best = 0.0
+        for price in prices:
+            accuracy = self.recorder.trace(network, price, machine, "validation").accuracy
+            if accuracy >= self.floor:
+                return price
+            best = max(best, accuracy)
+        raise self._below(network, best)
+
+    def _cheapest(self, network: Network, machine: Accelerator) -> float:
+        own = network.price
+        traces = {
+            price: self.recorder.trace(network, price, machine, "validation")
+            for price in sorted({*self.prices, own})
+        }
+        good = {p: t for p, t in traces.items() if t.accuracy >= self.floor}
+        if not good:
+            raise self._below(network, max(trace.accuracy for trace in traces.values()))
+        return min(good, key=lambda price: (self.cost({network.name: good[price]}, machine), price))
+
+    def _below(self, network: Network, best: float) -> DfsHwError:
+        return InfeasibleError(
+            f"no price keeps '{network.name}' at an accuracy of {self.floor:.1%}: "
+            f"the best on validation inputs is {best:.1%}"
+        )
+
+
+def codesign(
+    space: str | Path | Space,
+    checkpoints: Sequence[str | Path],
+    *,
+    floor: float,
+    out: str | Path,
+    prices: Sequence[float] = PRICES,
+    progress: bool = False,
+    **settings: Any,
+) -> Codesign:
+    """Choose machine and knobs for each other, from either side, and keep the better outcome.
+
+    Interrupted and called again, it goes on from recorded traces and finished trials.
+
+    Args:
+        space: machines to choose from, with one objective; workloads that it names are left out.
+        checkpoints: networks with a knob.
+        floor: accuracy on validation inputs that every network keeps.
+        out: folder for traces, studies and the outcome.
+        prices: of cost, 0 to 1, to choose from; each network's own is tried as well.
+        settings: as of `accel_models.explore.explore`.
+
+    Raises:
+        InputError: if anything cannot be used as given, before any work is done.
+        InfeasibleError: if no price keeps to the floor, or no machine to the constraints.
+    """
+    chosen = space if isinstance(space, Space) else read_space(space)[0]
+    if len(chosen.objectives) != 1:
+        raise InputError(f"co-design wants one objective, '{chosen.name}' has several")
+    if not 0 < floor < 1:
+        raise InputError(f"the floor on accuracy lies between 0 and 1, got {floor}")
+    if not prices or not all(0 <= price <= 1 for price in prices):
+        raise InputError(f"prices of cost lie between 0 and 1, got {', '.join(map(str, prices))}")
+    if not checkpoints:
+        raise InputError("co-design wants a network with a knob")
+    networks = [Network.load(Path(path), name) for path, name in _named(checkpoints)]
+    folder = writable_folder(out)
+    search = Search(chosen, networks, floor, folder, Settings(**settings), prices, progress)
+    outcome = _alternate(search)
+    with whole_file(folder / "chosen.toml") as partial:
+        partial.write_text(machine_toml(_final(search, outcome)), encoding="utf-8")
+    write_json(folder / "codesign.json", {**asdict(outcome), **provenance()})
+    return outcome
+
+
+def _alternate(search: Search) -> Codesign:
+    start = search.start()
+    machine_alone, knob_alone = search.choose_machine(start), search.tune(start)
+    moves = [search.tune, search.choose_machine]
+    from_machine = search.settled(machine_alone, moves)
+    from_knob = search.settled(knob_alone, moves[::-1])
+    both = min(from_machine, from_knob, key=lambda design: design.cost)
+    first = _report(search, "start", start, None)
+    alone = [
+        _report(search, name, design, first.cost)
+        for name, design in (("machine alone", machine_alone), ("knob alone", knob_alone))
+    ]
+    together = _report(search, "both", both, first.cost)
+    least = min(report.cost for report in alone)
+    return Codesign(
+        search.objective,
+        search.floor,
+        first,
+        alone[0],
+        alone[1],
+        together,
+        100 * (1 - together.cost / least),
+        tuple(search.rounds),
+    )
+
+
+def _report(search: Search, name: str, design: Design, start: float | None) -> Report:
+    traces = search.traces(design.prices, design.machine, "test")
+    cost = search.cost(traces, design.machine)
+    return Report(
+        name,
+        design.machine.name,
+        dict(design.configuration),
+        dict(design.prices),
+        cost,
+        {network: trace.accuracy for network, trace in traces.items()},
+        0.0 if start is None else 100 * (1 - cost / start),
+    )
+
+
+def _final(search: Search, outcome: Codesign) -> Accelerator:
+    base = next(iter(search.space.bases.values()))
+    if not outcome.both.configuration:
+        return base
+    machine = search.space.machine(outcome.both.configuration)
+    return machine.model_copy(update={"name": f"{search.space.name}-codesign", "departures": None})
+
+
+def _named(checkpoints: Sequence[str | Path]) -> list[tuple[Path, str]]:
+    """Checkpoints by the name of their folder, which tells runs apart."""
+    paths = [Path(path) for path in checkpoints]
+    names = [path.parent.name or path.stem for path in paths]
+    if len(set(names)) < len(names):
+        names = [f"{name}-{number}" for number, name in enumerate(names, start=1)]
+    return list(zip(paths, names, strict=True))
+
+
+__all__ = ["Codesign", "Report", "codesign"]

@@ -1,0 +1,69 @@
+"""Networks with a knob, and what they decide at each price: recorded when asked for, then kept."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from accel_models.accelerator import Accelerator
+from accel_models.errors import InputError
+from accel_models.precision import highest
+from accel_models.table_cache import table_key
+from accel_models.trace import GateTrace
+from dfs_hw.checkpoint import Checkpoint, load_checkpoint
+from dfs_hw.data import Dataset, Splits, load_dataset
+from dfs_hw.experiment import trace_header
+from dfs_hw.record import record
+from dfs_hw.training.config import TrainConfig
+from dfs_hw.workload import workload_of
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained network with a knob, and what it is looked at with."""
+
+    name: str
+    digest: str
+    checkpoint: Checkpoint
+    config: TrainConfig
+    splits: Splits
+
+    @property
+    def price(self) -> float:
+        """Of cost, at which training left it."""
+        return self.checkpoint.price or 0.0
+
+    @classmethod
+    def load(cls, path: Path, name: str) -> Network:
+        """Read a checkpoint of joint training.
+
+        Raises:
+            InputError: if it is none, or its network has no knob.
+        """
+        checkpoint = load_checkpoint(path)
+        if checkpoint.facts.get("kind") != "joint" or checkpoint.price is None:
+            raise InputError(f"{path} holds no network with a knob: train one with --set knob=true")
+        config = TrainConfig.from_dict(checkpoint.facts["config"])
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        return cls(name, digest, checkpoint, config, load_dataset(config.data, config.seed))
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """Traces by network, price and machine: recorded when first asked for, then kept."""
+
+    folder: Path
+
+    def trace(self, network: Network, price: float, machine: Accelerator, split: str) -> GateTrace:
+        """What a network decides at a price of cost, for the inputs of a split."""
+        dataset: Dataset = getattr(network.splits, split)
+        dynamic = network.checkpoint.network
+        workload = workload_of(dynamic, dataset.image_size)
+        always = highest(dynamic.choices)
+        key = table_key(workload, machine, dynamic.choices, always, 1)
+        path = self.folder / f"{network.digest}-{split}-{price:g}-{key}.parquet"
+        if not path.is_file():
+            header = trace_header(network.config, workload, dynamic.choices, split)
+            record(dynamic, dataset, path, header, price=price)
+        return GateTrace.read(path)

@@ -1,0 +1,187 @@
+"""Many machines at once cost what each costs by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from exploring import SPACE, branching, trace_of, up_front
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import gated_pair
+
+from accel_models import (
+    DfsHwError,
+    InfeasibleError,
+    Layer,
+    Workload,
+    cost_table,
+    list_accelerators,
+    load_accelerator,
+    simulate,
+)
+from accel_models.explore.evaluate import Evaluator, Outcome
+from accel_models.explore.space import Space
+from accel_models.explore.space_file import parse_space
+from accel_models.explore.workloads import Demand, Run, demands_of_traces
+from accel_models.pricing import Pricing
+from accel_models.replay import replay
+from accel_models.trace import GateTrace
+
+WORKLOADS = {
+    "gated": gated_pair(),
+    "static": gated_pair().without_gates(),
+    "up front": up_front(),
+    "branching": branching(),
+    "branching, static": branching().without_gates(),
+}
+
+
+def evaluator(trace: GateTrace, **tables: Any) -> Evaluator:
+    return Evaluator(parse_space({**SPACE, **tables})[0], demands_of_traces([trace]))
+
+
+def expected(evaluated: Evaluator, trace: GateTrace, configuration: Any) -> dict[str, float]:
+    """The same by a table and a replay of its own."""
+    machine = evaluated.space.machine(configuration)
+    header = trace.header
+    table = cost_table(header.workload, machine, header.choices, always=header.always, cache=False)
+    outcome = replay(trace, table)
+    return {
+        "energy_j": float(outcome.energy_j.mean()),
+        "latency_s": float(outcome.latency_s.mean()),
+        "p95_s": float(np.percentile(outcome.latency_s, 95)),
+        "edp_js": outcome.edp_js,
+        "area_mm2": sum(Pricing(machine).area_mm2.values()),
+        "power_w": float(outcome.energy_j.mean() / outcome.latency_s.mean()),
+        "error": 1 - trace.accuracy,
+    }
+
+
+def compare(evaluated: Evaluator, trace: GateTrace, configuration: Any, outcome: Outcome) -> None:
+    """The same costs, or the same reason why there are none."""
+    try:
+        wanted = expected(evaluated, trace, configuration)
+    except DfsHwError as error:
+        assert outcome.infeasible == str(error)
+        assert set(outcome.metrics.values()) == {None}
+        return
+    assert not outcome.infeasible
+    if not Pricing(evaluated.space.machine(configuration)).area_mm2["array"]:  # nobody knows it
+        assert outcome.metrics["area_mm2"] is None
+        del wanted["area_mm2"]
+    assert outcome.metrics["p95_s"] == wanted["p95_s"]  # integers, divided once
+    for name, value in wanted.items():
+        assert outcome.metrics[name] == pytest.approx(value, rel=1e-12), name
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    workload=st.sampled_from(sorted(WORKLOADS)),
+    seed=st.integers(0, 99),
+    inputs=st.integers(1, 60),
+    fields=st.fixed_dictionaries(
+        {
+            "storage.weights": st.sampled_from(["full", "planes", "copies"]),
+            "storage.resident": st.booleans(),
+            "fidelity.prefetch": st.booleans(),
+            "fidelity.gates": st.sampled_from(["vector-unit", "array"]),
+            "mapping.objective": st.sampled_from(["edp", "latency", "latency-then-energy"]),
+        }
+    ),
+)
+def test_a_chunk_costs_what_tables_and_replays_say(
+    workload: str, seed: int, inputs: int, fields: dict[str, Any]
+) -> None:
+    trace = trace_of(WORKLOADS[workload], inputs, seed)
+    own = {path: [value] for path, value in fields.items()}
+    several = evaluator(trace, fields={**SPACE["fields"], **own})
+    assert several.space.size == 36
+    numbers = np.random.default_rng(seed).choice(36, 5, replace=False).tolist()
+    configurations = [several.space.configuration(number) for number in numbers]
+    outcomes = several(configurations)
+    for configuration, outcome in zip(configurations, outcomes, strict=True):
+        compare(several, trace, configuration, outcome)
+
+
+@pytest.mark.parametrize("name", list_accelerators())
+def test_every_family_costs_what_tables_and_replays_say(name: str) -> None:
+    """In one chunk with another machine of the library."""
+    trace = trace_of(branching())
+    fields = {"storage": {"weights": ["full", "copies"]}}
+    other = "bitblade" if name != "bitblade" else "stripes"
+    mixed = evaluator(trace, base=[name, other], fields=fields, objectives=["energy"])
+    configurations = list(mixed.space.configurations(0, 4))
+    for configuration, outcome in zip(configurations, mixed(configurations), strict=True):
+        compare(mixed, trace, configuration, outcome)
+
+
+def test_what_comes_in_one_chunk_does_not_matter() -> None:
+    one = evaluator(trace_of())
+    together = one.run((0, 36))
+    apart = [outcome for number in range(36) for outcome in one.run((number, number + 1))]
+    assert together == apart
+
+
+@pytest.mark.parametrize("bits", ["2", "4/8"])
+def test_a_fixed_precision_costs_what_simulate_says(bits: str) -> None:
+    machine = load_accelerator("bitfusion")
+    space = Space("one", {machine.name: machine}, (), ("energy",))
+    demand = Demand("pair", 1.0, (Run.fixed(gated_pair(), bits, accuracy=0.75),))
+    (outcome,) = Evaluator(space, (demand,))([{}])
+    whole = simulate(gated_pair().without_gates(), machine, bits)
+    assert outcome.metrics["latency_s"] == whole.latency_s == outcome.metrics["p95_s"]
+    assert outcome.metrics["energy_j"] == pytest.approx(whole.energy_j, rel=1e-14)
+    assert outcome.metrics["error"] == 0.25
+
+
+def test_several_workloads_are_weighted_and_the_worst_tail_counts() -> None:
+    traces = [trace_of(gated_pair(), seed=1), trace_of(branching(), seed=2)]
+    space = parse_space(SPACE)[0]
+    parts = [
+        Evaluator(space, demands_of_traces([trace]))([space.configuration(0)]) for trace in traces
+    ]
+    demands = tuple(
+        Demand(str(weight), weight, demands_of_traces([trace])[0].runs)
+        for weight, trace in zip((1.0, 3.0), traces, strict=True)
+    )
+    (both,) = Evaluator(space, demands)([space.configuration(0)])
+    first, second = (part[0].metrics for part in parts)
+    for name in ("energy_j", "latency_s", "edp_js", "error"):
+        mean = (first[name] + 3 * second[name]) / 4
+        assert both.metrics[name] == pytest.approx(mean, rel=1e-12)
+    for name in ("p95_s", "power_w"):
+        assert both.metrics[name] == max(first[name], second[name])
+
+
+def test_a_machine_on_which_nothing_fits_says_why_beside_others_that_run() -> None:
+    fields = {"array": {"rows": [4], "columns": [8]}, "buffers": {"weight_bytes": [4096, 16384]}}
+    conv = Layer("wide", 8, 8, (47, 47), (32, 32), padding=(23, 23))
+    trace = trace_of(Workload.chain("wide", [conv]))
+    tight = evaluator(trace, fields=fields)
+    small, large = tight.run((0, 2))
+    assert small.infeasible.startswith("layer 'wide' at 8 bits on bitfusion: no tiling fits")
+    assert "weight buffer" in small.infeasible
+    compare(tight, trace, tight.space.configuration(0), small)
+    compare(tight, trace, tight.space.configuration(1), large)
+    assert not large.infeasible
+
+
+def test_operands_run_at_the_next_width_that_is_offered() -> None:
+    machine, pair = load_accelerator("bitfusion"), gated_pair().without_gates()
+    only = machine.configured(widths=[4, 8])
+    for bits, runs_at in ((1, 4), (3, 4), (4, 4), (5, 8), (8, 8)):
+        rounded, plain = simulate(pair, only, bits), simulate(pair, machine, runs_at)
+        assert rounded.cycles == plain.cycles
+        assert np.array_equal(rounded.counts, plain.counts)
+    assert simulate(pair, only, "3/7").cycles == simulate(pair, machine, "4/8").cycles
+    with pytest.raises(InfeasibleError, match="wider than the 8 bits that it offers"):
+        simulate(pair, only, 9)
+
+
+def test_offering_fewer_widths_never_helps_a_trace() -> None:
+    widths = evaluator(trace_of(), fields={"widths": [[2, 4, 8], [4, 8], [8]]})
+    energies = [outcome.metrics["energy_j"] for outcome in widths.run((0, 3))]
+    assert energies == sorted(energies)
+    assert len(set(energies)) == 3

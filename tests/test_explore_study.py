@@ -1,0 +1,154 @@
+"""Searches: the same wherever they run, never lost, and right about what is best."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import explored
+import numpy as np
+import optuna
+import pytest
+from exploring import SPACE, trace_of
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from accel_models.explore import Exploration, explore
+from accel_models.explore.results import undominated
+from accel_models.explore.storage import JOURNAL
+
+HERE = Path(__file__).parent
+SAMPLERS = ("nsga2", "tpe", "random", "grid", "sweep")
+
+
+@pytest.fixture(scope="module")
+def searches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exploration]:
+    """One search by each sampler, in this process."""
+    return {
+        sampler: explored.run(tmp_path_factory.mktemp(sampler), sampler) for sampler in SAMPLERS
+    }
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_two_processes_find_what_one_does(
+    searches: dict[str, Exploration], tmp_path: Path, sampler: str
+) -> None:
+    two = explored.run(tmp_path, sampler, workers=2)
+    assert two.trials.table.equals(searches[sampler].trials.table)
+
+
+@pytest.mark.parametrize("sampler", ["nsga2", "sweep"])
+def test_a_killed_search_goes_on_to_the_same_trials(
+    searches: dict[str, Exploration], tmp_path: Path, sampler: str
+) -> None:
+    """Killed as soon as something is on disk, several times."""
+    command = [sys.executable, "explored.py", str(tmp_path), sampler]
+    finished = 0
+    for kills in range(1, 4):
+        process = subprocess.Popen(command, cwd=HERE)
+        while process.poll() is None and _written(tmp_path) < kills:
+            time.sleep(0.002)
+        process.kill()
+        process.wait()
+        before, finished = finished, _written(tmp_path)
+        assert finished >= before
+    again = explored.run(tmp_path, sampler)
+    assert again.trials.table.equals(searches[sampler].trials.table)
+
+
+def _written(folder: Path) -> int:
+    """Trials with an outcome in a journal, or chunks of a sweep."""
+    journal = folder / JOURNAL
+    told = journal.read_bytes().count(b'"outcome"') if journal.is_file() else 0
+    return told + len(list(folder.glob("chunks/chunk-*.parquet")))
+
+
+def test_a_finished_search_takes_up_from_where_it_stands(
+    searches: dict[str, Exploration], tmp_path: Path
+) -> None:
+    first = explored.run(tmp_path, "nsga2", trials=10)
+    more = explored.run(tmp_path, "nsga2", trials=explored.TRIALS)
+    assert more.trials.table.slice(0, 10).equals(first.trials.table)
+    assert more.trials.table.equals(searches["nsga2"].trials.table)
+
+
+def test_memory_and_sqlite_hold_the_same_trials_as_a_journal(
+    searches: dict[str, Exploration], tmp_path: Path
+) -> None:
+    for storage in ("memory", f"sqlite:///{tmp_path / 'study.db'}"):
+        other = explored.run(tmp_path / "out", "nsga2", storage=storage, trials=10)
+        assert other.trials.table.equals(searches["nsga2"].trials.table.slice(0, 10))
+
+
+@pytest.mark.parametrize("sampler", ["grid", "sweep"])
+def test_every_machine_is_tried_once(searches: dict[str, Exploration], sampler: str) -> None:
+    found = searches[sampler] if sampler == "sweep" else None
+    if found is None:
+        found = explored.run(Path(searches["grid"].folder), "grid", trials=1000)
+    tried = [tuple(found.trials.configuration(row).items()) for row in range(len(found.trials))]
+    assert len(set(tried)) == len(tried) == found.space.size == 36
+
+
+def test_optuna_has_every_trial_of_a_sweep_with_its_constraints(
+    searches: dict[str, Exploration],
+) -> None:
+    found = searches["sweep"]
+    trials = found.study.get_trials(deepcopy=False)
+    runs = found.trials.table["infeasible"].is_null().to_pylist()
+    assert len(trials) == 36
+    assert 0 < sum(runs) < 36
+    for row, trial in enumerate(trials):
+        assert trial.params == found.trials.configuration(row)
+        assert (trial.constraints["runs"] <= 0) == runs[row]
+        wanted = found.trials.objectives[row].tolist() if runs[row] else [math.inf] * 3
+        assert trial.values == wanted
+    best = {tuple(trial.values) for trial in found.study.best_trials}
+    assert best == set(map(tuple, found.trials.objectives[found.trials.front].tolist()))
+
+
+def test_infeasible_machines_are_kept_with_their_reason(searches: dict[str, Exploration]) -> None:
+    for found in searches.values():
+        for row in found.trials.table.to_pylist():
+            if row["infeasible"] is None:
+                assert row["energy_j"] > 0
+                assert row["kept"]
+            else:
+                assert row["energy_j"] is None
+                assert not row["kept"]
+                assert "no CACTI figures" in row["infeasible"]
+    assert any(searches["random"].trials.table["infeasible"].is_valid().to_pylist())
+
+
+def test_machines_that_cost_too_much_are_told_from_those_that_cannot_run(tmp_path: Path) -> None:
+    sweep = {"sampler": "sweep", "out": tmp_path}
+    found = explore({**SPACE, "constraints": {"area": 1.0}}, [trace_of()], **sweep)
+    runs = np.array(found.trials.table["infeasible"].is_null().to_pylist())
+    small = found.trials.metric("area") <= 1.0
+    assert np.array_equal(found.trials.kept, runs & small)
+    assert 0 < small.sum() < runs.sum()
+    assert set(found.trials.front) <= set(np.flatnonzero(small))
+    for row, trial in enumerate(found.study.get_trials(deepcopy=False)):
+        if runs[row]:
+            assert (trial.constraints["area"] <= 0) == small[row]
+
+
+@given(arrays(float, st.tuples(st.integers(1, 40), st.integers(1, 4)), elements=st.integers(0, 5)))
+def test_the_front_is_what_brute_force_says(values: np.ndarray) -> None:
+    distinct = np.unique(values, axis=0)
+    beaten = [
+        any((other <= row).all() and (other < row).any() for other in distinct) for row in distinct
+    ]
+    found = undominated(distinct)
+    assert sorted(found.tolist()) == np.flatnonzero(~np.array(beaten)).tolist()
+
+
+def test_nsga2_learns_to_keep_away_from_what_cannot_run(tmp_path: Path) -> None:
+    """Beyond the first generation, which is drawn at random."""
+    found = explored.run(tmp_path, "nsga2", trials=150, storage="memory")
+    runs = np.array(found.trials.table["infeasible"].is_null().to_pylist())
+    assert runs[100:].mean() > runs[:50].mean()
+    assert isinstance(found.study, optuna.Study)
