@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from accel_models.accelerator import Accelerator
 from accel_models.arrays.array import LANE_RULES
@@ -57,7 +57,7 @@ def problem(
         raise InfeasibleError(
             f"{widths}-bit operands are wider than the {max(machine.widths)} bits that it offers"
         )
-    fidelity, buffers = machine.fidelity, machine.buffers
+    fidelity = machine.fidelity
     data = machine.array.datapath(layer, widths)
     if machine.frequency_hz > machine.array.fastest_clock_hz(widths):
         raise InfeasibleError(
@@ -111,12 +111,7 @@ def problem(
         operations_per_mac=data.operations_per_mac,
         vector_lanes=machine.array.vector_lanes,
         lane_rules=sum(1 << LANE_RULES.index(rule) for rule in rules),
-        dram_bits_per_cycle=float(machine.dram_bits_per_cycle),
-        dram_latency=math.ceil(machine.dram.latency_ns * 1e-9 * machine.frequency_hz),
-        burst_bits=8 * machine.dram.burst_bytes,
-        weight_half=4 * buffers.weight_bytes,
-        input_half=4 * (buffers.input_bytes - tensors.reserved_bytes),
-        output_half=4 * buffers.output_bytes,
+        **memory(machine, tensors.reserved_bytes),
         square_powers=machine.mapping.tiles == "pow2-square",
         whole_tiles=fidelity.edges == "whole-tiles",
         align_weights=fidelity.weight_alignment,
@@ -129,6 +124,19 @@ def problem(
         published_array_side=fidelity.array_side == "published",
         fluid=fidelity.schedule == "fluid",
     )
+
+
+def memory(machine: Accelerator, reserved_bytes: int) -> dict[str, Any]:
+    """All of a problem that says how large the buffers are and how fast the DRAM."""
+    buffers = machine.buffers
+    return {
+        "dram_bits_per_cycle": float(machine.dram_bits_per_cycle),
+        "dram_latency": math.ceil(machine.dram.latency_ns * 1e-9 * machine.frequency_hz),
+        "burst_bits": 8 * machine.dram.burst_bytes,
+        "weight_half": 4 * buffers.weight_bytes,
+        "input_half": 4 * (buffers.input_bytes - reserved_bytes),
+        "output_half": 4 * buffers.output_bytes,
+    }
 
 
 def accumulator_bits(layer: Layer, widths: Precision, machine: Accelerator) -> int:

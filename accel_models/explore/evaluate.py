@@ -101,7 +101,7 @@ class Evaluator:
             for one in ready:
                 run, fidelity = one.runs[place], one.machine.fidelity
                 try:
-                    made = self._maker(run).figures(one.machine)
+                    made = self._maker(run).figures(one.machine, one.pricing)
                 except DfsHwError as error:
                     yield one, place, str(error)
                     continue
@@ -123,19 +123,20 @@ class Evaluator:
             DfsHwError: if the machine cannot run the workloads.
         """
         machine = self.space.machine(configuration)
+        pricing = Pricing(machine)
         runs = tuple(demand.chosen(configuration) for demand in self.demands)
         fidelity, parts = machine.fidelity, []
         for run in runs:
             maker = self._maker(run)
-            tables = maker.tables([machine], [maker.figures(machine)])
+            tables = maker.tables([machine], [maker.figures(machine, pricing)])
             columns = self._tally(run, fidelity.gates == "vector-unit", fidelity.prefetch)
             parts.append((columns, tables))
 
-        def metrics(pricing: Pricing) -> Metrics:
+        def metrics(drawn: Pricing) -> Metrics:
             costs: list[np.ndarray | str] = [
-                columns.costs([machine], [pricing], tables)[0] for columns, tables in parts
+                columns.costs([machine], [drawn], tables)[0] for columns, tables in parts
             ]
-            return self._together(pricing, runs, costs).metrics
+            return self._together(drawn, runs, costs).metrics
 
         return metrics
 

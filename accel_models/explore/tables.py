@@ -1,7 +1,8 @@
 """Cost tables of one network on many machines at once.
 
-Every distinct layer is mapped as `accel_models.cost_table` has it, once for each machine; what is
-left, putting the figures of layers in their places, is done for all machines together.
+Every distinct layer is mapped as `accel_models.cost_table` has it, once for each machine. Its
+mapping problem is worked out once for all machines that differ in memory and prices alone, and the
+figures of layers are put in their places for all machines together.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ import numpy as np
 
 from accel_models.accelerator import Accelerator
 from accel_models.boundaries import is_known
-from accel_models.errors import DfsHwError
+from accel_models.errors import InfeasibleError
 from accel_models.explore.workloads import Run
-from accel_models.pricing import ACTIONS
-from accel_models.simulator import LayerSimulator, layer_simulator
+from accel_models.mapping import Priced, Problem, price
+from accel_models.precision import Precision
+from accel_models.pricing import ACTIONS, Pricing
+from accel_models.problem import memory
+from accel_models.residency import NOTHING_RESIDENT
+from accel_models.simulator import LayerSimulator, best_mapping, layer_simulator
 from accel_models.workload import Layer
 
 STALL = ACTIONS.index("array_stall_cycles")
@@ -41,16 +46,20 @@ class Tables(NamedTuple):
 
 @dataclass(frozen=True)
 class Kinds:
-    """Which layers of a run cost alike, and where.
+    """Which layers of a run cost alike, and where, on machines that may differ in the sizes of
+    their buffers, their DRAM and their prices.
 
     Args:
         members: a layer of each kind, and the precision it runs at.
+        tasks: the mapping problem of each kind but for its memory, and the bytes reserved
+            meanwhile; for gates on the vector unit, which has no memory, what they cost.
         place: int64 [layer, used choice], the kind; one beyond the last where nothing runs.
         spares: (before, after, choice) of layers of one unit of which the second's first weights
             load while the first computes; int64 [3, pair].
     """
 
-    members: tuple[tuple[Layer, Any], ...]
+    members: tuple[tuple[Layer, Precision], ...]
+    tasks: tuple[tuple[Problem, int] | Priced, ...]
     place: np.ndarray
     spares: np.ndarray
 
@@ -62,7 +71,7 @@ class TableMaker:
     run: Run
     _known: dict[Any, Kinds] = field(default_factory=dict)
 
-    def figures(self, machine: Accelerator) -> tuple[Kinds, np.ndarray]:
+    def figures(self, machine: Accelerator, pricing: Pricing) -> tuple[Kinds, np.ndarray]:
         """Cost of each kind of layer on a machine: int64 [kind + 1, 3 + action], first cycles, head
         and tail; the last row is of nothing.
 
@@ -70,15 +79,40 @@ class TableMaker:
             InfeasibleError: if a layer cannot run at a choice that occurs.
             InputError: if the machine's tables have no figures for one of its parts.
         """
-        run = self.run
-        simulator = layer_simulator(run.workload, machine, [run.always, *run.choices], 1)
-        kinds = self._kinds(simulator)
+        kinds = self._kinds(machine)
         figures = np.zeros((len(kinds.members) + 1, 3 + len(ACTIONS)), dtype=np.int64)
-        for row, (layer, precision) in enumerate(kinds.members):
-            cost = simulator.cost(run.workload, layer, precision)
-            figures[row, :3] = cost.cycles, cost.head_cycles, cost.tail_cycles
-            figures[row, 3:] = cost.counts
+        memories: dict[int, dict[str, Any]] = {}
+        found: dict[Problem, Priced] = {}
+        for row, ((layer, precision), part) in enumerate(
+            zip(kinds.members, kinds.tasks, strict=True)
+        ):
+            if isinstance(part, Priced):
+                priced = part
+            else:
+                template, reserved = part
+                if reserved not in memories:
+                    memories[reserved] = memory(machine, reserved)
+                task = template._replace(**memories[reserved])
+                if task not in found:
+                    found[task] = self._priced(task, machine, pricing, layer, precision)
+                priced = found[task]
+            figures[row, :3] = priced.cycles, priced.head_cycles, priced.tail_cycles
+            figures[row, 3:] = priced.counts
         return kinds, figures
+
+    def _priced(
+        self,
+        task: Problem,
+        machine: Accelerator,
+        pricing: Pricing,
+        layer: Layer,
+        precision: Precision,
+    ) -> Priced:
+        try:
+            return price(task, best_mapping(task, machine, pricing))
+        except InfeasibleError:
+            self._simulator(machine).cost(self.run.workload, layer, precision)  # says it in full
+            raise
 
     def tables(
         self, machines: Sequence[Accelerator], made: Sequence[tuple[Kinds, np.ndarray]]
@@ -96,16 +130,33 @@ class TableMaker:
                 tables.counts[number, after, choice, STALL] -= spared
         return tables
 
-    def _kinds(self, simulator: LayerSimulator) -> Kinds:
-        fidelity = simulator.machine.fidelity
-        key = (fidelity.gates, tuple(sorted(simulator.resident.items())))
+    def _simulator(self, machine: Accelerator) -> LayerSimulator:
+        run = self.run
+        return layer_simulator(run.workload, machine, [run.always, *run.choices], 1)
+
+    def _kinds(self, machine: Accelerator) -> Kinds:
+        """Kinds on a machine, worked out once for all that differ in memory and prices alone.
+
+        What stays on chip depends on the buffers, so with that every machine is looked at.
+        """
+        resident = machine.buffers if machine.storage.resident else None
+        key = (
+            machine.array,
+            machine.storage,
+            machine.fidelity,
+            machine.mapping,
+            machine.accumulator_bits,
+            machine.widths,
+            machine.frequency_hz,
+            resident,
+        )
         if key not in self._known:
-            self._known[key] = self._sorted_out(simulator)
+            self._known[key] = self._sorted_out(self._simulator(machine))
         return self._known[key]
 
     def _sorted_out(self, simulator: LayerSimulator) -> Kinds:
         run, workload = self.run, self.run.workload
-        members: dict[Any, tuple[int, Layer, Any]] = {}
+        members: dict[Any, tuple[int, Layer, Precision]] = {}
         place = np.zeros((len(workload.layers), len(run.used)), dtype=np.int64)
         for row, layer in enumerate(workload.layers):
             alike = simulator.alike(workload, layer)
@@ -115,9 +166,24 @@ class TableMaker:
                     place[row, column] = -1
                     continue
                 member = (len(members), layer, precision)
-                place[row, column] = members.setdefault((alike, precision), member)[0]
+                key = (alike, precision, simulator.decides_on_vector_unit(layer))
+                place[row, column] = members.setdefault(key, member)[0]
         ordered = tuple((layer, precision) for _, layer, precision in members.values())
-        return Kinds(ordered, place, self._spares(place))
+        tasks = tuple(self._task(simulator, *member) for member in ordered)
+        return Kinds(ordered, tasks, place, self._spares(place))
+
+    def _task(
+        self, simulator: LayerSimulator, layer: Layer, precision: Precision
+    ) -> tuple[Problem, int] | Priced:
+        if simulator.decides_on_vector_unit(layer):
+            cost = simulator.cost(self.run.workload, layer, precision)
+            return Priced(cost.cycles, cost.counts, cost.head_cycles, cost.tail_cycles)
+        reserved = simulator.resident.get(layer.name, NOTHING_RESIDENT).reserved_bytes
+        try:
+            return simulator.problem(self.run.workload, layer, precision), reserved
+        except InfeasibleError:
+            simulator.cost(self.run.workload, layer, precision)  # says it in full
+            raise
 
     def _spares(self, place: np.ndarray) -> np.ndarray:
         workload, pairs = self.run.workload, []
@@ -134,4 +200,4 @@ class TableMaker:
         return np.array(pairs, dtype=np.int64).reshape(-1, 3).T
 
 
-__all__ = ["STALL", "DfsHwError", "Kinds", "TableMaker", "Tables"]
+__all__ = ["STALL", "Kinds", "TableMaker", "Tables"]
