@@ -26,7 +26,7 @@ from accel_models.explore.space import Space
 from accel_models.explore.space_file import parse_space
 from accel_models.explore.workloads import Demand, Run, demands_of_traces
 from accel_models.pricing import Pricing
-from accel_models.replay import replay
+from accel_models.replay import Policy, replay
 from accel_models.trace import GateTrace
 
 WORKLOADS = {
@@ -46,8 +46,16 @@ def expected(evaluated: Evaluator, trace: GateTrace, configuration: Any) -> dict
     """The same by a table and a replay of its own."""
     machine = evaluated.space.machine(configuration)
     header = trace.header
-    table = cost_table(header.workload, machine, header.choices, always=header.always, cache=False)
-    outcome = replay(trace, table)
+    policy = Policy(**evaluated.space.policy(configuration))
+    table = cost_table(
+        header.workload,
+        machine,
+        header.choices,
+        always=header.always,
+        max_group=policy.batch,
+        cache=False,
+    )
+    outcome = replay(trace, table, policy)
     return {
         "energy_j": float(outcome.energy_j.mean()),
         "latency_s": float(outcome.latency_s.mean()),
@@ -88,6 +96,8 @@ def compare(evaluated: Evaluator, trace: GateTrace, configuration: Any, outcome:
             "fidelity.prefetch": st.booleans(),
             "fidelity.gates": st.sampled_from(["vector-unit", "array"]),
             "mapping.objective": st.sampled_from(["edp", "latency", "latency-then-energy"]),
+            "widths": st.sampled_from([(), (4, 8), (1, 2, 8)]),
+            "policy.switches": st.booleans(),
         }
     ),
 )
@@ -95,7 +105,7 @@ def test_a_chunk_costs_what_tables_and_replays_say(
     workload: str, seed: int, inputs: int, fields: dict[str, Any]
 ) -> None:
     trace = trace_of(WORKLOADS[workload], inputs, seed)
-    own = {path: [value] for path, value in fields.items()}
+    own = {path: [list(v) if isinstance(v, tuple) else v] for path, v in fields.items()}
     several = evaluator(trace, fields={**SPACE["fields"], **own})
     assert several.space.size == 36
     numbers = np.random.default_rng(seed).choice(36, 5, replace=False).tolist()
@@ -117,6 +127,25 @@ def test_every_family_costs_what_tables_and_replays_say(name: str) -> None:
         compare(mixed, trace, configuration, outcome)
 
 
+def test_every_policy_costs_what_replays_say() -> None:
+    """Those that are no sum over decisions beside one that is, some of which cannot be."""
+    policy = {
+        "prefetch": ["none", "modal", "planes", "oracle"],
+        "batching": ["single", "grouped"],
+        "batch": [1, 3],
+    }
+    storage = {"weights": ["planes", "copies"]}
+    trace = trace_of(branching())
+    several = evaluator(trace, fields={"policy": policy, "storage": storage})
+    assert several.space.size == 32
+    outcomes = several.run((0, 32))
+    configurations = several.space.configurations(0, 32)
+    for configuration, outcome in zip(configurations, outcomes, strict=True):
+        compare(several, trace, configuration, outcome)
+    reasons = {outcome.infeasible.partition(":")[0] for outcome in outcomes}
+    assert reasons == {"", "policy", "prefetch = planes"}
+
+
 def test_what_comes_in_one_chunk_does_not_matter() -> None:
     one = evaluator(trace_of())
     together = one.run((0, 36))
@@ -126,7 +155,8 @@ def test_what_comes_in_one_chunk_does_not_matter() -> None:
 
 @pytest.mark.parametrize("bits", ["2", "4/8"])
 def test_a_fixed_precision_costs_what_simulate_says(bits: str) -> None:
-    machine = load_accelerator("bitfusion")
+    """And changes of width, which `simulate` leaves out."""
+    machine = load_accelerator("bitfusion").configured(array__reconfiguration_cycles=0)
     space = Space("one", {machine.name: machine}, (), ("energy",))
     demand = Demand("pair", 1.0, (Run.fixed(gated_pair(), bits, accuracy=0.75),))
     (outcome,) = Evaluator(space, (demand,))([{}])

@@ -33,7 +33,7 @@ def searches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exploration]
     }
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe", "sweep"])
 def test_two_processes_find_what_one_does(
     searches: dict[str, Exploration], tmp_path: Path, sampler: str
 ) -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from accel_models.accelerator import Accelerator
+from accel_models.cost_table import CostTable, cost_table
 from accel_models.errors import DfsHwError
 from accel_models.explore.space import COLUMNS, METRICS, Configuration, Space
 from accel_models.explore.tables import Kinds, TableMaker
-from accel_models.explore.tally import Tally, tally
+from accel_models.explore.tally import P95 as P95_OF_LATENCY
+from accel_models.explore.tally import Tally, tally, tally_key
 from accel_models.explore.workloads import Demand, Run
 from accel_models.pricing import Pricing
+from accel_models.replay import Policy, replay
 
 AREA, ERROR = COLUMNS.index("area_mm2"), COLUMNS.index("error")
 ENERGY, LATENCY, P95, EDP, POWER = (
@@ -54,6 +57,7 @@ class _Machine(NamedTuple):
     machine: Accelerator
     pricing: Pricing
     runs: tuple[Run, ...]
+    policy: Policy
 
 
 @dataclass
@@ -79,7 +83,8 @@ class Evaluator:
             try:
                 machine = self.space.machine(configuration)
                 runs = tuple(demand.chosen(configuration) for demand in self.demands)
-                ready.append(_Machine(number, machine, Pricing(machine), runs))
+                policy = Policy(**self.space.policy(configuration))
+                ready.append(_Machine(number, machine, Pricing(machine), runs, policy))
             except DfsHwError as error:
                 outcomes[number] = Outcome(NOTHING, str(error))
         by_run = {(one.number, place): cost for one, place, cost in self._costs(ready)}
@@ -95,24 +100,25 @@ class Evaluator:
     def _costs(self, ready: list[_Machine]) -> Iterator[tuple[_Machine, int, np.ndarray | str]]:
         """(machine, place of its run, four costs or why there are none) of every run."""
         for place in range(len(self.demands)):
-            alike: dict[
-                tuple[int, bool, bool], list[tuple[_Machine, tuple[Kinds, np.ndarray]]]
-            ] = {}
+            alike: dict[Any, list[tuple[_Machine, tuple[Kinds, np.ndarray]]]] = {}
             for one in ready:
-                run, fidelity = one.runs[place], one.machine.fidelity
+                run = one.runs[place]
                 try:
-                    made = self._maker(run).figures(one.machine, one.pricing)
+                    if is_separable(one.policy):
+                        made = self._maker(run).figures(one.machine, one.pricing)
+                        key = tally_key(run, one.machine, one.policy.switches)
+                        alike.setdefault(key, []).append((one, made))
+                    else:
+                        table = table_of(run, one.machine, one.policy)
+                        yield one, place, replayed(run, table, one.policy)
                 except DfsHwError as error:
                     yield one, place, str(error)
-                    continue
-                key = (id(run), fidelity.gates == "vector-unit", fidelity.prefetch)
-                alike.setdefault(key, []).append((one, made))
-            for (_, on_vector_unit, prefetch), group in alike.items():
+            for group in alike.values():
                 machines = [one.machine for one, _ in group]
-                run = group[0][0].runs[place]
+                first, run = group[0][0], group[0][0].runs[place]
                 tables = self._maker(run).tables(machines, [made for _, made in group])
-                prices = [one.pricing for one, _ in group]
-                costs = self._tally(run, on_vector_unit, prefetch).costs(machines, prices, tables)
+                columns = self._tally(run, first.machine, first.policy.switches)
+                costs = columns.costs(machines, [one.pricing for one, _ in group], tables)
                 for (one, _), cost in zip(group, costs, strict=True):
                     yield one, place, cost
 
@@ -123,25 +129,28 @@ class Evaluator:
             DfsHwError: if the machine cannot run the workloads.
         """
         machine = self.space.machine(configuration)
-        pricing = Pricing(machine)
+        policy = Policy(**self.space.policy(configuration))
         runs = tuple(demand.chosen(configuration) for demand in self.demands)
-        fidelity, parts = machine.fidelity, []
-        for run in runs:
-            maker = self._maker(run)
-            tables = maker.tables([machine], [maker.figures(machine, pricing)])
-            columns = self._tally(run, fidelity.gates == "vector-unit", fidelity.prefetch)
-            parts.append((columns, tables))
+        parts = [self._repriced(run, machine, policy) for run in runs]
 
         def metrics(drawn: Pricing) -> Metrics:
-            costs: list[np.ndarray | str] = [
-                columns.costs([machine], [drawn], tables)[0] for columns, tables in parts
-            ]
-            return self._together(drawn, runs, costs).metrics
+            return self._together(drawn, runs, [part(drawn) for part in parts]).metrics
 
         return metrics
 
+    def _repriced(
+        self, run: Run, machine: Accelerator, policy: Policy
+    ) -> Callable[[Pricing], np.ndarray]:
+        if not is_separable(policy):
+            table = table_of(run, machine, policy)
+            return lambda drawn: replayed(run, replace(table, accelerator=drawn.machine), policy)
+        maker = self._maker(run)
+        tables = maker.tables([machine], [maker.figures(machine, Pricing(machine))])
+        columns = self._tally(run, machine, policy.switches)
+        return lambda drawn: columns.costs([machine], [drawn], tables)[0]
+
     def _together(
-        self, pricing: Pricing, runs: Sequence[Run], costs: list[np.ndarray | str]
+        self, pricing: Pricing, runs: Sequence[Run], costs: Sequence[np.ndarray | str]
     ) -> Outcome:
         for cost in costs:
             if isinstance(cost, str):
@@ -164,11 +173,36 @@ class Evaluator:
     def _maker(self, run: Run) -> TableMaker:
         return self._makers.setdefault(id(run), TableMaker(run))
 
-    def _tally(self, run: Run, gates_on_vector_unit: bool, prefetch: bool) -> Tally:
-        key = (id(run), gates_on_vector_unit, prefetch)
+    def _tally(self, run: Run, machine: Accelerator, switches: bool) -> Tally:
+        key = tally_key(run, machine, switches)
         if key not in self._tallies:
-            self._tallies[key] = tally(run, gates_on_vector_unit, prefetch)
+            self._tallies[key] = tally(run, machine, switches)
         return self._tallies[key]
+
+
+def is_separable(policy: Policy) -> bool:
+    """Whether what an input costs under a policy is a sum over what it chose and pairs of that."""
+    return policy.prefetch == "none" and policy.batching == "single"
+
+
+def table_of(run: Run, machine: Accelerator, policy: Policy) -> CostTable:
+    """The table that a policy needs."""
+    return cost_table(
+        run.workload,
+        machine,
+        run.choices,
+        always=run.always,
+        max_group=policy.batch,
+        cache=False,
+    )
+
+
+def replayed(run: Run, table: CostTable, policy: Policy) -> np.ndarray:
+    """The four costs of `Tally.costs`, input by input."""
+    outcome = replay(run.trace, table, policy)
+    energy, latency = outcome.energy_j, outcome.latency_s
+    tail = np.percentile(latency, P95_OF_LATENCY)
+    return np.array([energy.mean(), latency.mean(), tail, outcome.edp_js])
 
 
 def _area(pricing: Pricing) -> float:

@@ -31,7 +31,7 @@ import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -41,6 +41,7 @@ from accel_models.errors import InputError
 from accel_models.explore.space import (
     BASE,
     METRICS,
+    POLICY,
     Bound,
     Dimension,
     Space,
@@ -50,8 +51,11 @@ from accel_models.explore.space import (
 )
 from accel_models.machine_file import load_accelerator
 from accel_models.parts import Part
+from accel_models.replay import Policy
 
 _RANGE = frozenset({"low", "high", "step", "factor", "log"})
+VARIED = ("prefetch", "switches", "batching", "batch")
+"""Of the replay's policy, what a space can vary, as fields of ``policy``."""
 MOST_VALUES = 10_000
 """Of one dimension that is spelled out as steps."""
 
@@ -162,6 +166,11 @@ def _dimension(path: str, entry: Any, bases: Mapping[str, Accelerator], where: s
 
 def _kind_of(path: str, bases: Mapping[str, Accelerator], where: str) -> TypeAdapter[Any]:
     """The type of a field, with its limits, as the first base that has it declares it."""
+    if path.startswith(POLICY):
+        name = path.removeprefix(POLICY)
+        if name not in VARIED:
+            raise InputError(f"{where}: fields.{path}: what varies is {', '.join(VARIED)}")
+        return TypeAdapter(get_type_hints(Policy)[name], config=ConfigDict(strict=True))
     for machine in bases.values():
         if has_field(machine, path):
             *parents, name = path.split(".")

@@ -1,12 +1,13 @@
 """A run as a matrix, so that what all its inputs cost on all machines is one product.
 
-One column for what always runs, one for each choice of each unit, and one for each pair of layers
-between which weights may load early: what is spared there depends on what ran last before.
+One column for what always runs, one for each choice of each unit, one for changes of operand
+widths, and one for each pair of layers between which weights may load early: what is spared there
+depends on what ran last before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +16,8 @@ import numpy as np
 from accel_models.accelerator import Accelerator
 from accel_models.explore.tables import STALL, Tables
 from accel_models.explore.workloads import Run
-from accel_models.pricing import ACTIONS, Pricing
+from accel_models.pricing import Pricing
+from accel_models.problem import operands
 
 P95 = 95
 
@@ -37,16 +39,18 @@ class Tally:
     """The columns of one run.
 
     Args:
-        matrix: float64 [distinct decision, column]: 1 where an input pays a column, -1 where it is
-            spared one. Products with integers are exact.
+        matrix: float64 [distinct decision, column]: how often an input pays a column, -1 where it
+            is spared one. Products with integers are exact.
         unit_of_layer: int64 [layer], -1 for layers outside units.
         pairs: what the last columns are.
+        switches: whether changes of operand widths take time.
     """
 
     run: Run
     matrix: np.ndarray
     unit_of_layer: np.ndarray
     pairs: tuple[Pair, ...]
+    switches: bool
 
     @cached_property
     def times(self) -> np.ndarray:
@@ -60,8 +64,15 @@ class Tally:
         both: np.ndarray = (self.matrix * self.run.times[:, None]).T @ self.matrix
         return both
 
-    def columns(self, tables: Tables) -> tuple[np.ndarray, np.ndarray]:
-        """Cycles int64 [machine, column] and counts int64 [machine, column, action]."""
+    def columns(self, tables: Tables, switching: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What each column takes.
+
+        Args:
+            switching: int64 [machine], cycles for which the array waits as widths change.
+
+        Returns:
+            Cycles int64 [machine, column] and counts int64 [machine, column, action].
+        """
         inside, unit = self.unit_of_layer >= 0, self.unit_of_layer
         machines, _, used, actions = tables.counts.shape
         units = len(self.run.workload.units)
@@ -70,14 +81,15 @@ class Tally:
         np.add.at(by_unit, unit[inside], everything[:, inside].swapaxes(0, 1))
         by_unit = by_unit.swapaxes(0, 1).reshape(machines, units * used, 1 + actions)
         always = everything[:, ~inside, 0].sum(axis=1, keepdims=True)
-        spared = np.zeros((machines, len(self.pairs), 1 + actions), dtype=np.int64)
-        for number, pair in enumerate(self.pairs):
+        waits = np.zeros((machines, 1 + len(self.pairs), 1 + actions), dtype=np.int64)
+        waits[:, 0, 0] = waits[:, 0, 1 + STALL] = switching
+        for number, pair in enumerate(self.pairs, start=1):
             free = tables.tail[:, list(pair.gates), 0].sum(axis=1)
             if pair.last >= 0:
                 free = free + tables.tail[:, pair.last, pair.last_choice]
             cycles = np.minimum(free, tables.head[:, pair.layer, pair.choice])
-            spared[:, number, 0] = spared[:, number, 1 + STALL] = cycles
-        columns = np.concatenate([always, by_unit, spared], axis=1)
+            waits[:, number, 0] = waits[:, number, 1 + STALL] = cycles
+        columns = np.concatenate([always, by_unit, waits], axis=1)
         return columns[..., 0], columns[..., 1:]
 
     def costs(
@@ -85,7 +97,8 @@ class Tally:
     ) -> np.ndarray:
         """Mean energy in J, mean and 95th percentile of latency in s, and mean energy x latency in
         J s: float64 [machine, 4]."""
-        cycles, counts = self.columns(tables)
+        switching = [m.array.reconfiguration_cycles if self.switches else 0 for m in machines]
+        cycles, counts = self.columns(tables, np.array(switching, dtype=np.int64))
         inputs = self.run.inputs
         total_cycles, total_counts = cycles @ self.times, np.einsum("j,mja->ma", self.times, counts)
         frequency = np.array([machine.frequency_hz for machine in machines])
@@ -106,13 +119,15 @@ class Tally:
         return np.percentile(np.repeat(seconds, self.run.times, axis=1), P95, axis=1)
 
 
-def tally(run: Run, gates_on_vector_unit: bool, prefetch: bool) -> Tally:
-    """The columns of a run.
+def tally_key(run: Run, machine: Accelerator, switches: bool) -> Hashable:
+    """All that a tally depends on."""
+    fidelity = machine.fidelity
+    return id(run), fidelity.gates, fidelity.prefetch, machine.widths, switches
 
-    Args:
-        gates_on_vector_unit: whether DRAM idles while gates decide.
-        prefetch: whether first weights may load early at all.
-    """
+
+def tally(run: Run, machine: Accelerator, switches: bool) -> Tally:
+    """The columns of a run on all machines of one `tally_key`."""
+    on_vector_unit = machine.fidelity.gates == "vector-unit"
     index = {unit: number for number, unit in enumerate(run.workload.units)}
     unit_of_layer = np.array([index.get(layer.unit, -1) for layer in run.workload.layers])
     position = np.zeros(256, dtype=np.int64)
@@ -121,12 +136,38 @@ def tally(run: Run, gates_on_vector_unit: bool, prefetch: bool) -> Tally:
     rows = len(run.rows)
     one_hot = np.zeros((rows, len(index), len(run.used)))
     np.put_along_axis(one_hot, columns[..., None], 1.0, axis=2)
-    parts = [np.ones((rows, 1)), one_hot.reshape(rows, -1)]
+    turns = _turns(run, columns, unit_of_layer, machine)
+    parts = [np.ones((rows, 1)), one_hot.reshape(rows, -1), turns[:, None].astype(np.float64)]
     pairs: dict[Pair, np.ndarray] = {}
-    if prefetch:
-        pairs = _pairs(run, columns, unit_of_layer, gates_on_vector_unit)
+    if machine.fidelity.prefetch:
+        pairs = _pairs(run, columns, unit_of_layer, on_vector_unit)
         parts += [-taken[:, None].astype(np.float64) for taken in pairs.values()]
-    return Tally(run, np.concatenate(parts, axis=1), unit_of_layer, tuple(pairs))
+    return Tally(run, np.concatenate(parts, axis=1), unit_of_layer, tuple(pairs), switches)
+
+
+def _turns(
+    run: Run, columns: np.ndarray, unit_of_layer: np.ndarray, machine: Accelerator
+) -> np.ndarray:
+    """How often the array changes operand widths from one layer that runs to the next, int64
+    [decision]. Gates on the vector unit leave it alone."""
+    numbers: dict[tuple[int, int], int] = {}
+    turns, last = (np.full(len(columns), start, dtype=np.int64) for start in (0, -1))
+    for layer, unit in zip(run.workload.layers, unit_of_layer.tolist(), strict=True):
+        if layer.role == "gate" and machine.fidelity.gates == "vector-unit":
+            continue
+        widths = []
+        for choice in run.used:
+            precision = layer.precision(run.choices[choice], run.always)
+            if precision is None:
+                widths.append(-1)
+                continue
+            at = machine.offered(operands(layer, precision))
+            pair = (at.weight_bits, at.activation_bits)
+            widths.append(numbers.setdefault(pair, len(numbers)))
+        here = np.array(widths)[columns[:, unit] if unit >= 0 else np.zeros_like(last)]
+        turns += (here >= 0) & (last >= 0) & (here != last)
+        last = np.where(here >= 0, here, last)
+    return turns
 
 
 def _pairs(
@@ -165,4 +206,4 @@ def _pairs(
     return found
 
 
-__all__ = ["ACTIONS", "Pair", "Tally", "tally"]
+__all__ = ["Pair", "Tally", "tally", "tally_key"]

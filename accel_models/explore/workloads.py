@@ -16,7 +16,7 @@ from accel_models.explore.space import TRACE, Configuration, Dimension
 from accel_models.explore.space_file import WorkloadEntry, listed
 from accel_models.layer_csv import read_layers
 from accel_models.precision import Precision
-from accel_models.trace import GateTrace
+from accel_models.trace import GateTrace, TraceHeader
 from accel_models.workload import Workload
 
 Networks = Callable[[str], Workload]
@@ -35,7 +35,8 @@ class Run:
         rows: uint8 [R, unit], the distinct decisions.
         times: int64 [R], how many inputs took each.
         error: share of inputs classified wrongly; None where it is not known.
-        trace: where it was recorded; None of a network at a fixed precision.
+        trace: all inputs; of a network at a fixed precision, one.
+        recorded: whether it is one.
     """
 
     label: str
@@ -45,7 +46,8 @@ class Run:
     rows: np.ndarray
     times: np.ndarray
     error: float | None
-    trace: GateTrace | None = None
+    trace: GateTrace
+    recorded: bool = True
 
     @cached_property
     def inputs(self) -> int:
@@ -106,8 +108,11 @@ class Run:
         bare = workload.without_gates()
         rows = np.zeros((1, len(bare.units)), dtype=np.uint8)
         error = None if accuracy is None else 1 - accuracy
+        header = TraceHeader(bare.name, "none", bare, (one,), one, "", 0, "")
+        nothing, once = np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.int64)
+        trace = GateTrace(header, nothing, nothing, nothing, rows)
         label = f"{workload.name}@{one}"
-        return cls(label, bare, (one,), one, rows, np.ones(1, dtype=np.int64), error)
+        return cls(label, bare, (one,), one, rows, once, error, trace, recorded=False)
 
 
 @dataclass(frozen=True)

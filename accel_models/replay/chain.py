@@ -161,7 +161,7 @@ def layer_widths(table: CostTable) -> np.ndarray:
         layer = table.workload.layers[row]
         precision = layer.precision(table.choices[column], table.always)
         assert precision is not None  # it runs
-        at = operands(layer, precision)
+        at = table.accelerator.offered(operands(layer, precision))
         widths = (at.weight_bits, at.activation_bits)
         found[row, column] = numbers.setdefault(widths, len(numbers))
     return found

@@ -142,7 +142,7 @@ def amount_text(name: str, value: float) -> str:
 def _workload(found: Exploration, number: int) -> str:
     demand = found.demands[number]
     inputs = demand.runs[0].inputs
-    what = f"{inputs:,} inputs" if demand.runs[0].trace is not None else "fixed precision"
+    what = f"{inputs:,} inputs" if demand.runs[0].recorded else "fixed precision"
     several = f", {len(demand.runs)} alternatives" if len(demand.runs) > 1 else ""
     weight = f", weight {demand.weight:g}" if len(found.demands) > 1 else ""
     return f"{demand.name} ({what}{several}{weight})"
