@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -259,3 +261,11 @@ def test_a_space_is_a_plain_value() -> None:
     assert space.size == 1
     assert space.configuration(0) == {}
     assert space.machine({}) == machine
+
+
+def test_the_space_in_the_documents_is_one() -> None:
+    text = (EXAMPLES[0].parent.parent / "explore.md").read_text()
+    tables = tomllib.loads(re.search(r"```toml\n(.*?)```", text, re.DOTALL)[1])
+    space, entries = parse_space(tables)
+    assert {"policy.prefetch", "technology", "widths"} <= space.by_name.keys()
+    assert [bool(entry.trace) for entry in entries] == [True, False]
