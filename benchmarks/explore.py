@@ -252,21 +252,23 @@ def rivals(python: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--machines", type=int, default=10_000)
+    parser.add_argument("--only", default="", help="one part: sweeping, scaling, grouped, ...")
     parser.add_argument("--rivals", default="", help="a Python that has ZigZag and SCALE-Sim")
     given = parser.parse_args()
     trace = resnet38_trace()
     evaluator = Evaluator(parse_space(SPACE)[0], demands_of_traces([trace]))
     evaluator.run((0, 1))
-    steps: list[Callable[[], None]] = [
-        lambda: sweeping(evaluator, given.machines),
-        lambda: scaling(evaluator, min(SCALED_MACHINES, given.machines)),
-        lambda: grouped(evaluator, trace),
-        lambda: overheads(evaluator),
-        lambda: entering(evaluator),
-        lambda: whole_command(trace, given.machines),
-    ]
-    for step in steps:
-        step()
+    steps: dict[str, Callable[[], None]] = {
+        "sweeping": lambda: sweeping(evaluator, given.machines),
+        "scaling": lambda: scaling(evaluator, min(SCALED_MACHINES, given.machines)),
+        "grouped": lambda: grouped(evaluator, trace),
+        "overheads": lambda: overheads(evaluator),
+        "entering": lambda: entering(evaluator),
+        "whole": lambda: whole_command(trace, given.machines),
+    }
+    for name, step in steps.items():
+        if given.only in ("", name):
+            step()
     if given.rivals:
         rivals(given.rivals)
 

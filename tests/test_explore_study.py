@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from accel_models import InputError
 from accel_models.explore import Exploration, explore
 from accel_models.explore.results import undominated
 from accel_models.explore.storage import JOURNAL
@@ -144,6 +147,23 @@ def test_the_front_is_what_brute_force_says(values: np.ndarray) -> None:
     ]
     found = undominated(distinct)
     assert sorted(found.tolist()) == np.flatnonzero(~np.array(beaten)).tolist()
+
+
+def test_a_study_that_another_run_writes_to_is_refused(tmp_path: Path) -> None:
+    """In a database, where folders do not tell; unless that run is gone."""
+    url = f"sqlite:///{tmp_path / 'team.db'}"
+    explored.run(tmp_path / "mine", "nsga2", storage=url, trials=5)
+    study = optuna.load_study(study_name="small", storage=url)
+    assert study.user_attrs["run"] is None
+    here = {"host": socket.gethostname(), "time": time.time()}
+    study.set_user_attr("run", {**here, "pid": os.getppid()})
+    with pytest.raises(InputError, match="study 'small' is locked by another run"):
+        explored.run(tmp_path / "theirs", "nsga2", storage=url, trials=5)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    study.set_user_attr("run", {**here, "pid": ended.pid})
+    found = explored.run(tmp_path / "theirs", "nsga2", storage=url, trials=5)
+    assert len(found.trials) == 5
 
 
 def test_nsga2_learns_to_keep_away_from_what_cannot_run(tmp_path: Path) -> None:

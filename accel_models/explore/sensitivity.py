@@ -266,8 +266,8 @@ def _uncertain(
     members = [
         (layer, precision)
         for layer in run.workload.layers
-        for choice in run.choices
-        if (precision := layer.precision(choice, run.always)) is not None
+        for choice in run.used
+        if (precision := layer.precision(run.choices[choice], run.always)) is not None
     ]
     here = layer_simulator(run.workload, machine, precisions, 1)
 

@@ -79,7 +79,11 @@ class Storage:
         self.folder = writable_folder(folder)
         self._lock = _locked(folder)
         self._journal: Journal | None = None
-        self.backend = self._opened(url)
+        try:
+            self.backend = self._opened(url)
+        except BaseException:
+            os.close(self._lock)
+            raise
 
     def study(self, name: str, objectives: int, identity: dict[str, Any]) -> optuna.Study:
         """The study of that name, a new one if there is none.
