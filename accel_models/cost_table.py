@@ -77,11 +77,15 @@ class CostTable:
         """BitOps for one input, int64 [layer, choice]."""
         return np.array(
             [
-                [bitops(layer, layer.precision(choice, self.always)) for choice in self.choices]
+                [bitops(layer, self._runs_at(layer, choice)) for choice in self.choices]
                 for layer in self.workload.layers
             ],
             dtype=np.int64,
         )
+
+    def _runs_at(self, layer: Layer, choice: Precision) -> Precision | None:
+        precision = layer.precision(choice, self.always)
+        return precision and self.accelerator.offered(precision)
 
     def costs(self, metric: Metric) -> tuple[float, np.ndarray]:
         """Cost of one input running alone: of what always runs, and of each unit at each choice.

@@ -151,6 +151,7 @@ class LayerSimulator:
         Raises:
             InfeasibleError: naming the layer, the machine and what does not fit.
         """
+        precision = self.machine.offered(precision)
         key = (self.alike(workload, layer), precision)
         if key not in self._known:
             if self.decides_on_vector_unit(layer):
@@ -176,7 +177,7 @@ class LayerSimulator:
         priced = price(task, found)
         return LayerCost(
             layer=layer,
-            precision=operands(layer, precision),
+            precision=self.machine.offered(operands(layer, precision)),
             cycles=priced.cycles,
             compute_cycles=found.compute_cycles,
             counts=priced.counts,

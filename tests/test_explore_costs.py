@@ -25,6 +25,7 @@ from accel_models.explore.evaluate import Evaluator, Outcome
 from accel_models.explore.space import Space
 from accel_models.explore.space_file import parse_space
 from accel_models.explore.workloads import Demand, Run, demands_of_traces
+from accel_models.machine.timeline import Player
 from accel_models.pricing import Pricing
 from accel_models.replay import Policy, replay
 from accel_models.trace import GateTrace
@@ -204,10 +205,28 @@ def test_operands_run_at_the_next_width_that_is_offered() -> None:
     for bits, runs_at in ((1, 4), (3, 4), (4, 4), (5, 8), (8, 8)):
         rounded, plain = simulate(pair, only, bits), simulate(pair, machine, runs_at)
         assert rounded.cycles == plain.cycles
+        assert rounded.bitops == plain.bitops
         assert np.array_equal(rounded.counts, plain.counts)
     assert simulate(pair, only, "3/7").cycles == simulate(pair, machine, "4/8").cycles
     with pytest.raises(InfeasibleError, match="wider than the 8 bits that it offers"):
         simulate(pair, only, 9)
+
+
+def test_table_timeline_and_simulation_agree_on_widths_that_are_offered() -> None:
+    machine, trace = load_accelerator("bitfusion").configured(widths=[4, 8]), trace_of(branching())
+    table = cost_table(trace.header.workload, machine, trace.header.choices, cache=False)
+    outcome = replay(trace, table)
+    player = Player(table, Policy())
+    for row in range(8):
+        assert player.play(trace.choices[row : row + 1]).cycles == outcome.cycles[row]
+    bare = trace_of(branching().without_gates())
+    static = cost_table(bare.header.workload, machine, bare.header.choices, cache=False)
+    for index, choice in enumerate(static.choices):
+        whole = simulate(bare.header.workload, machine, choice, always=8)
+        same = GateTrace(
+            bare.header, *[np.zeros(1, dtype=np.int64)] * 3, np.full((1, 2), index, dtype=np.uint8)
+        )
+        assert replay(same, static).bitops.tolist() == [whole.bitops]
 
 
 def test_offering_fewer_widths_never_helps_a_trace() -> None:

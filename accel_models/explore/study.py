@@ -46,8 +46,21 @@ class Grid(GridSampler):
         pass
 
 
+class Nsga2(NSGAIISampler):
+    """Optuna's NSGA-II, which would look through all trials for the dimensions they share: here
+    every trial has all."""
+
+    def __init__(self, space: Space, seed: int) -> None:
+        super().__init__(seed=seed)
+        every = {d.name: distribution(d) for d in space.dimensions}
+        self._shared = {name: values for name, values in every.items() if not values.single()}
+
+    def infer_relative_search_space(self, *_: Any) -> dict[str, BaseDistribution]:
+        return self._shared
+
+
 SAMPLERS: Mapping[str, Callable[[Space, int], BaseSampler]] = {
-    "nsga2": lambda space, seed: NSGAIISampler(seed=seed),
+    "nsga2": lambda space, seed: Nsga2(space, seed),
     "tpe": lambda space, seed: TPESampler(seed=seed),
     "random": lambda space, seed: RandomSampler(seed=seed),
     "grid": lambda space, seed: Grid({d.name: d.points for d in space.dimensions}, seed=seed),
