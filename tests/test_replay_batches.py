@@ -38,6 +38,15 @@ def test_a_batch_of_one_is_an_input_alone(network: Workload, choices: str, seed:
         assert batch.energy_j == pytest.approx(alone.energy_j, rel=1e-12)
 
 
+def test_a_machine_will_do_where_there_is_no_table() -> None:
+    table = table_of(three_units(), "bitfusion", "skip,2,4,8", 3)
+    trace = trace_of(table, random_choices(table, 8, 0))
+    policy = Policy("oracle", batching="grouped", batch=3)
+    found, expected = (replay(trace, on, policy) for on in (table.accelerator, table))
+    assert found.cycles.tolist() == expected.cycles.tolist()
+    assert found.energy_j.tolist() == expected.energy_j.tolist()
+
+
 @some
 @given(networks(), st.sampled_from(["bitfusion", "resident"]), st.sampled_from(CHOICE_SETS), seeds)
 def test_inputs_that_agree_cost_the_tables_group(

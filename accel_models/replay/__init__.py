@@ -1,7 +1,7 @@
 """A recorded trace run through a machine: energy and latency of every input, and where they went.
 
 >>> from accel_models.replay import Policy, replay                     # doctest: +SKIP
->>> outcome = replay(trace, table, Policy(prefetch="modal"))           # doctest: +SKIP
+>>> outcome = replay(trace, machine, Policy(prefetch="modal"))         # doctest: +SKIP
 >>> outcome.energy_j.mean(), outcome.latency_s.max()                   # doctest: +SKIP
 """
 

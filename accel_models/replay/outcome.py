@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from accel_models.cost_table import CostTable
+from accel_models.accelerator import Accelerator
+from accel_models.cost_table import CostTable, cost_table
 from accel_models.errors import InputError
 from accel_models.replay.fusion import kernel
 from accel_models.replay.matching import check_match
@@ -193,13 +194,15 @@ class Replay:
         return values.astype(np.int64) if self.policy.batch == 1 else values
 
 
-def replay(trace: GateTrace, table: CostTable, policy: Policy | None = None) -> Replay:
+def replay(
+    trace: GateTrace, machine: Accelerator | CostTable, policy: Policy | None = None
+) -> Replay:
     """Look up what every input of a trace costs.
 
     Args:
         trace: the choices of N inputs.
-        table: costs of the same network and choice set, on any machine; for batches, of groups as
-            large as a batch.
+        machine: any; or its cost table of the same network and choice set, if there is one already:
+            for batches, of groups as large as a batch.
         policy: what is charged beside the work itself; by default ``Policy()``.
 
     Raises:
@@ -207,8 +210,15 @@ def replay(trace: GateTrace, table: CostTable, policy: Policy | None = None) -> 
             asks for what the machine or the trace does not have.
         InfeasibleError: if the machine cannot run a choice that occurs in the trace.
     """
-    check_match(trace.header, table)
-    policy = policy or Policy()
+    header, policy = trace.header, policy or Policy()
+    if isinstance(machine, CostTable):
+        table = machine
+        check_match(header, table)
+    else:
+        groups = policy.batch
+        table = cost_table(
+            header.workload, machine, header.choices, always=header.always, max_group=groups
+        )
     counts = None
     if table.infeasible or policy.prefetch == "modal":
         counts = count_choices(trace.choices, len(table.choices))
