@@ -12,7 +12,7 @@ from accel_models.compiled import compiled
 from accel_models.cost_table import CostTable
 from accel_models.mapping import ACTIONS, COMPILED, STATIONARY, Problem, _kernel, places, steps
 from accel_models.precision import Precision
-from accel_models.simulator import LayerCost, LayerSimulator, best_mapping, layer_simulator
+from accel_models.simulator import LayerCost, LayerSimulator, layer_simulator
 from accel_models.workload import Layer
 
 BUFFERS = [number for number, action in enumerate(ACTIONS) if "buffer" in action]
@@ -83,14 +83,13 @@ class LayerRuns:
         if cost.mapping is None:
             return _gate(cost, simulator.batch)
         task = simulator.problem(workload, layer, precision)
-        found = best_mapping(task, simulator.machine, simulator.pricing)
         walked, code = steps(task, cost.mapping), slots()
         total = walked.sum(axis=0)
         cycles, idle, _, _ = code.play(task, walked, 0, code.room_for_events(0))
-        counts = found.counts.copy()
-        if found.mapping.lane_rule != "row-stationary":
-            stays = STATIONARY.index(found.mapping.stationary)
-            bits = buffers().buffer_bits(task, stays, *places(found.mapping))
+        counts = cost.counts.copy()
+        if cost.mapping.lane_rule != "row-stationary":
+            stays = STATIONARY.index(cost.mapping.stationary)
+            bits = buffers().buffer_bits(task, stays, *places(cost.mapping))
             counts[BUFFERS] = bits[BUFFERS]
         moved = {
             "weights": total[code.WEIGHTS],
@@ -101,7 +100,7 @@ class LayerRuns:
         }
         counts[WRITTEN] = total[code.STORED] + total[code.RESTORED]
         counts[READ] = sum(moved.values()) - counts[WRITTEN]
-        counts[STALL] = cycles - found.compute_cycles
+        counts[STALL] = cycles - cost.compute_cycles
         return LayerRun(
             layer=layer,
             precision=cost.precision,
