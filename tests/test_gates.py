@@ -1,4 +1,4 @@
-"""Decisions from logits, and the gates that give them."""
+"""Gates of every family: what they look at, their knob, and where they start."""
 
 from __future__ import annotations
 
@@ -7,167 +7,21 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy import stats
+from gating import CHANNELS, features_of, generator, logits_of
 from torch import Tensor, nn
 
 from accel_models.errors import InputError
 from accel_models.precision import FULL, Precision
-from dfs_hw.gates import (
-    ESTIMATORS,
-    GATES,
-    Gate,
-    RecurrentGate,
-    decide,
-    gumbel_noise,
-    make_gate,
-    noise_is_on,
-)
+from dfs_hw.gates import GATES, Gate, decide, make_gate
 from dfs_hw.gates.gate import State
 from dfs_hw.gates.projection import Projection
-from dfs_hw.gates.recurrent import lstm_step
 from dfs_hw.quantize.layers import QuantizedLinear
 from dfs_hw.quantize.observer import Observer
-
-ALL = torch.ones(3, dtype=torch.bool)
-CHANNELS = (3, 3, 5)
-"""Of the three units that most gates here decide about."""
-
-RESNET38 = (*(16,) * 6, *(32,) * 6, *(64,) * 5)
-"""Channels of what the 17 gated blocks read: the outputs of all blocks but the last."""
-RELEASED_CHOICES = 7
-
-Rows = list[list[float]]
-rows_of_logits: st.SearchStrategy[Rows] = st.lists(
-    st.lists(st.integers(-6, 6).map(lambda i: i / 2), min_size=4, max_size=4),
-    min_size=1,
-    max_size=6,
-)
-offers = st.lists(st.booleans(), min_size=4, max_size=4).filter(any)
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-# --- Decisions
-
-
-@given(rows_of_logits, offers, st.sampled_from(ESTIMATORS), st.booleans())
-def test_a_decision_is_exactly_one_hot_and_takes_the_first_largest_logit_offered(
-    rows: Rows, offered: list[bool], estimator: str, draws: bool
-) -> None:
-    logits = torch.tensor(rows, requires_grad=True)
-    noise = gumbel_noise(logits.shape, generator()) if draws and estimator == "gumbel" else None
-    gates = decide(logits, torch.tensor(offered), estimator=estimator, noise=noise)
-    scores = (logits if noise is None else logits + noise).tolist()
-    for gate, row in zip(gates.tolist(), scores, strict=True):
-        best = max(score for score, can in zip(row, offered, strict=True) if can)
-        first = next(k for k in range(4) if offered[k] and row[k] == best)
-        assert gate == [float(k == first) for k in range(4)]
-
-
-@given(rows_of_logits, offers, st.sampled_from([0.5, 1.0, 3.0]), st.sampled_from(ESTIMATORS))
-def test_the_gradient_is_that_of_the_probabilities_of_what_is_offered(
-    rows: Rows, offered: list[bool], temperature: float, estimator: str
-) -> None:
-    """By hand: d(p . worth)/d(logit k) = p_k (worth_k - p . worth) / temperature."""
-    logits = torch.tensor(rows, dtype=torch.double, requires_grad=True)
-    worth = torch.tensor([3.0, -5.0, 11.0, 2.0], dtype=torch.double)
-    noise = gumbel_noise(logits.shape, generator()).double() if estimator == "gumbel" else None
-    gates = decide(
-        logits, torch.tensor(offered), estimator=estimator, temperature=temperature, noise=noise
-    )
-    (gates * worth).sum().backward()
-    assert logits.grad is not None
-    softness = temperature if estimator == "gumbel" else 1.0
-    scores = (logits.detach() if noise is None else logits.detach() + noise) / softness
-    for grad, row in zip(logits.grad.tolist(), scores.tolist(), strict=True):
-        weights = [math.exp(s) * can for s, can in zip(row, offered, strict=True)]
-        p = [weight / sum(weights) for weight in weights]
-        mean = sum(a * b for a, b in zip(p, worth.tolist(), strict=True))
-        wanted = [a * (b - mean) / softness for a, b in zip(p, worth.tolist(), strict=True)]
-        assert grad == pytest.approx(wanted, abs=1e-12)
-        assert all(g == 0 for g, can in zip(grad, offered, strict=True) if not can)
-
-
-def test_units_with_different_offers_can_be_decided_at_once() -> None:
-    offered = torch.tensor([[True, True], [False, True]])
-    logits = torch.tensor([[2.0, 1.0], [2.0, 1.0]]).expand(5, 2, 2)
-    assert (decide(logits, offered).argmax(-1) == torch.tensor([0, 1])).all()
-
-
-def test_the_released_fault_makes_every_choice_that_ties() -> None:
-    logits = torch.tensor([[1.0, 1.0, 0.0], [0.0, 2.0, 1.0]], requires_grad=True)
-    both = decide(logits, ALL, ties_run_both=True)
-    assert both.tolist() == [[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]]
-    assert decide(logits, ALL)[0].tolist() == [1.0, 0.0, 0.0]
-    worth = torch.tensor([1.0, 2.0, 4.0])
-    (faulty,) = torch.autograd.grad((both * worth).sum(), logits)
-    (sound,) = torch.autograd.grad((decide(logits, ALL) * worth).sum(), logits)
-    assert torch.equal(faulty, sound)
-    only = decide(torch.zeros(1, 3), torch.tensor([False, True, True]), ties_run_both=True)
-    assert only.tolist() == [[0.0, 1.0, 1.0]]
-
-
-def test_noise_makes_a_decision_a_draw_from_the_softmax() -> None:
-    """The Gumbel-max trick, by a chi-squared test."""
-    logits = torch.tensor([1.0, 0.0, -1.0]).expand(20_000, 3)
-    noise = gumbel_noise(logits.shape, generator())
-    counts = decide(logits, ALL, estimator="gumbel", temperature=0.3, noise=noise).sum(0)
-    expected = logits[0].double().softmax(0) * len(logits)
-    assert stats.chisquare(counts.double().numpy(), expected.numpy()).pvalue > 0.01
-
-
-def test_noise_has_the_distribution_of_gumbel_and_repeats_with_its_seed() -> None:
-    noise = gumbel_noise((100, 100), generator(1))
-    assert noise.dtype == torch.float32
-    assert stats.kstest(noise.flatten().double().numpy(), stats.gumbel_r.cdf).pvalue > 0.01
-    assert torch.equal(noise, gumbel_noise((100, 100), generator(1)))
-    assert not torch.equal(noise, gumbel_noise((100, 100), generator(2)))
-
-
-@pytest.mark.parametrize("temperature", [0.01, 1.0, 100.0])
-def test_without_noise_the_temperature_does_not_change_the_choice(temperature: float) -> None:
-    logits = torch.randn(50, 3, generator=generator())
-    gates = decide(logits, ALL, estimator="gumbel", temperature=temperature)
-    assert torch.equal(gates.argmax(-1), logits.argmax(-1))
-
-
-def test_noise_is_off_when_it_is_in_the_code_of_dynconv() -> None:
-    """There, by default, 350 epochs counted from 0, without noise where epoch > 0.8 * 350."""
-    assert [epoch for epoch in range(350) if not noise_is_on(epoch / 350)] == list(range(281, 350))
-    assert noise_is_on(0)
-    assert not noise_is_on(1)
-    with pytest.raises(InputError, match=r"0 to 1, got 1\.5"):
-        noise_is_on(1.5)
-
-
-def test_decisions_that_cannot_be_made_as_asked_are_refused() -> None:
-    logits = torch.zeros(2, 3)
-    with pytest.raises(InputError, match=r"'reinforce'.*straight-through, gumbel"):
-        decide(logits, ALL, estimator="reinforce")
-    with pytest.raises(InputError, match=r"above 0, got 0\.0"):
-        decide(logits, ALL, estimator="gumbel", temperature=0.0)
-    with pytest.raises(InputError, match="takes no noise"):
-        decide(logits, ALL, noise=logits)
-    with pytest.raises(InputError, match=r"\[2, 3\].*not \[3\]"):
-        decide(logits, ALL, estimator="gumbel", noise=torch.zeros(3))
-
-
-# --- Gates of every family
 
 
 @pytest.fixture(params=GATES)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-def features_of(inputs: int, seed: int = 0) -> list[Tensor]:
-    """What each of the units of `CHANNELS` reads."""
-    drawn = generator(seed)
-    return [torch.rand(inputs, width, 4, 4, generator=drawn) * 3 for width in CHANNELS]
 
 
 def fresh(name: str, precision: Precision = FULL, *, knob: bool = False, seed: int = 0) -> Gate:
@@ -183,15 +37,6 @@ def settled(gate: Gate, price: Tensor | None = None) -> Gate:
         if isinstance(module, Observer):
             module.absorb(module.pending, module.pending[:, 0].clamp_max(1))
     return gate.eval()
-
-
-def logits_of(gate: Gate, features: list[Tensor], price: Tensor | None = None) -> Tensor:
-    """[N, units, K]."""
-    state, logits = gate.begin(features[0], price), []
-    for unit, x in enumerate(features):
-        made, state = gate(unit, x, state)
-        logits.append(made)
-    return torch.stack(logits, 1)
 
 
 def split(gate: Gate, features: list[Tensor], size: int, price: Tensor | None = None) -> Tensor:
@@ -219,18 +64,6 @@ def test_logits_of_an_input_do_not_depend_on_the_batch(name: str, bits: int, kno
     assert len(whole.flatten(1).unique(dim=0)) > 1
     for size in (1, 5):
         assert torch.equal(split(gate, features, size, price), whole)
-
-
-@pytest.mark.parametrize("hidden", [1, 10, 20, 32])
-def test_one_step_of_the_lstm_does_not_depend_on_the_batch(hidden: int) -> None:
-    """Not even by the rounding of its functions, whose vector code differs from the scalar one."""
-    sums, cell = torch.randn(33, 4 * hidden), torch.randn(33, hidden)
-    whole = lstm_step(sums, cell)
-    for size in (1, 7):
-        parts = zip(sums.split(size), cell.split(size), strict=True)
-        hidden_parts, cell_parts = zip(*(lstm_step(*part) for part in parts), strict=True)
-        assert torch.equal(torch.cat(hidden_parts), whole[0])
-        assert torch.equal(torch.cat(cell_parts), whole[1])
 
 
 def test_the_layers_that_run_for_a_decision_are_those_listed_in_that_order(name: str) -> None:
@@ -299,83 +132,6 @@ def two_layers(gate: Gate, unit: int, features: Tensor) -> Tensor:
     first, second = (layer for _, layer in gate.layers(unit))
     hidden = features.mean((2, 3)) @ first.weight.T + first.bias
     return hidden.clamp_min(0) @ second.weight.T + second.bias
-
-
-# --- The gate of DFS
-
-
-def released_modules() -> tuple[nn.ModuleList, nn.LSTM, nn.Linear]:
-    """What the released code of DFS makes its gates of, for ResNet-38."""
-    embed = nn.ModuleList(nn.Conv2d(width, 10, 1) for width in (*RESNET38, 64))
-    return embed, nn.LSTM(10, 10), nn.Linear(10, RELEASED_CHOICES)
-
-
-def parameters(*modules: nn.Module) -> int:
-    return sum(parameter.numel() for module in modules for parameter in module.parameters())
-
-
-@torch.no_grad()
-def test_in_floating_point_the_recurrent_gate_computes_what_the_released_one_does() -> None:
-    torch.manual_seed(0)
-    embed, lstm, head = (module.double() for module in released_modules())
-    gate = RecurrentGate(RESNET38, RELEASED_CHOICES, FULL).double()
-    for ours, theirs in zip(gate.embed, embed, strict=False):  # theirs has one more
-        copy_into(ours.linear, theirs.weight.flatten(1), theirs.bias)
-    copy_into(
-        gate.cell,
-        torch.cat([lstm.weight_ih_l0, lstm.weight_hh_l0], 1),
-        lstm.bias_ih_l0 + lstm.bias_hh_l0,
-    )
-    copy_into(gate.head, head.weight, head.bias)
-
-    features = [torch.rand(5, width, 8, 8, dtype=torch.double) * 3 for width in RESNET38]
-    embedded = [conv(nn.AvgPool2d(8)(x)) for conv, x in zip(embed, features, strict=False)]
-    hidden, _ = lstm(torch.stack(embedded).flatten(2))
-    wanted = head(hidden).transpose(0, 1)
-    assert (wanted.std(0).amax(-1) > 1e-3).all()  # the inputs matter, in every decision
-    assert torch.allclose(logits_of(gate, features), wanted, rtol=0, atol=1e-13)
-
-
-def copy_into(layer: QuantizedLinear, weight: Tensor, bias: Tensor) -> None:
-    assert layer.bias is not None
-    layer.weight.copy_(weight)
-    layer.bias.copy_(bias)
-
-
-def test_parameters_are_those_counted_in_the_release_but_for_what_does_nothing() -> None:
-    """Counted by running the release: 957 for LSTM and head, 7,857 for all gates of ResNet-38."""
-    embed, lstm, head = released_modules()
-    assert (parameters(lstm), parameters(head)) == (880, 77)
-    assert parameters(embed, lstm, head) == 7857
-    of_the_last_block, second_bias = 64 * 10 + 10, 4 * 10
-    gate = RecurrentGate(RESNET38, RELEASED_CHOICES, FULL)
-    assert parameters(gate) == 7857 - of_the_last_block - second_bias
-
-
-def macs(gate: Gate, unit: int) -> int:
-    return sum(layer.weight.numel() for _, layer in gate.layers(unit))
-
-
-def test_a_recurrent_decision_takes_the_multiplications_published_for_dfs() -> None:
-    gate = make_gate("lstm", RESNET38, RELEASED_CHOICES, FULL)
-    assert {macs(gate, unit) for unit in range(17)} == {1030, 1190, 1510}
-
-
-def test_a_feedforward_decision_takes_fewer_multiplications_but_the_gate_more_weights() -> None:
-    recurrent, feedforward = (
-        make_gate(name, (16, 126, 127), 7, FULL) for name in ("lstm", "feedforward")
-    )
-    assert macs(feedforward, 0) == 16 * (16 + 7)
-    assert macs(feedforward, 1) < macs(recurrent, 1)
-    assert macs(feedforward, 2) > macs(recurrent, 2)  # C + K = 134
-    weights = [parameters(make_gate(name, RESNET38, 7, FULL)) for name in ("lstm", "feedforward")]
-    assert weights[0] < weights[1]
-
-
-def test_sizes_of_the_recurrent_gate_can_be_set() -> None:
-    gate = RecurrentGate(CHANNELS, 4, FULL, embedding=6, hidden=5)
-    assert [tuple(layer.weight.shape) for _, layer in gate.layers(2)] == [(6, 5), (20, 11), (4, 5)]
-    assert logits_of(gate, features_of(2)).shape == (2, 3, 4)
 
 
 # --- The knob
