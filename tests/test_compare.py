@@ -1,5 +1,4 @@
-"""Comparisons: what is charged is what the machine says, everyone has the same budget, and the
-sentences say what the figures do."""
+"""A comparison, run: charged as the machine says, one budget for all, written as it was found."""
 
 import csv
 import json
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import typer
+from comparing import AS_WORDS, CONFIG, STUDY
 from PIL import Image
 from torch.nn.functional import cross_entropy
 
@@ -24,7 +23,6 @@ from accel_models.replay import replay
 from accel_models.trace import GateTrace
 from dfs_hw.baselines.benches import Benches
 from dfs_hw.baselines.compare import compare, ready
-from dfs_hw.baselines.contenders import Contender, line_up
 from dfs_hw.baselines.findings import Findings
 from dfs_hw.baselines.kept import kept
 from dfs_hw.baselines.measurement import (
@@ -34,43 +32,16 @@ from dfs_hw.baselines.measurement import (
     FROZEN_PAYING,
     SHUFFLED,
     Record,
-    correlation,
-    deciding_units,
     losses,
     measure,
 )
 from dfs_hw.baselines.picture import draw
 from dfs_hw.baselines.static_search import StaticSearch
-from dfs_hw.baselines.study import FAMILIES, Study
-from dfs_hw.baselines.tabulation import Spread, best_static, rises, rows_of, verdict_on
+from dfs_hw.baselines.study import FAMILIES
 from dfs_hw.cli import main
-from dfs_hw.cli.app import app
 from dfs_hw.training.bench import Bench
 from dfs_hw.training.config import TrainConfig
 from dfs_hw.training.stages import train_supernet
-
-CONFIG = TrainConfig(
-    network="resnet8",
-    widths=(4, 8, 8),
-    choices="skip,2,8",
-    budget="0.95",
-    backbone_epochs=1,
-    supernet_epochs=1,
-    joint_epochs=1,
-)
-STUDY = Study(
-    CONFIG,
-    seeds=(0, 1),
-    families=("static", "best-static", "dfs", "knob"),
-    points=(),
-    prices=(0.0, 0.5, 1.0),
-    shuffles=2,
-)
-AS_WORDS = [
-    *("compare", "--network", "resnet8", "--choices", "skip,2,8", "--budget", "0.95"),
-    *("--set", "widths=4,8,8", "--set", "supernet_epochs=1", "--epochs", "1", "--seeds", "0,1"),
-    *("--contenders", ",".join(STUDY.families), "--points", "", "--shuffles", "2", "--quiet"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -390,70 +361,6 @@ def test_what_was_made_from_something_else_is_made_again(tmp_path: Path) -> None
     assert kept(path, {"seed": (1, 3)}, make) == {"figures": [1.5, 2]}
 
 
-def test_dfq_takes_what_the_machine_supports_and_says_so() -> None:
-    study = replace(STUDY, families=("dfq",), seeds=(0,), dfq_choices="4/3,4,4/20")
-    (dfq,) = line_up(study).contenders
-    assert dfq.config.choices == "4/3,4"
-    assert "(4/3,4)" in dfq.title
-    with pytest.raises(InputError, match="bitfusion runs fewer than two of 4,20"):
-        line_up(replace(study, dfq_choices="4,20"))
-
-
-def test_who_cannot_reach_the_budget_is_trained_for_the_middle_of_what_it_can() -> None:
-    study = replace(STUDY, families=("dfq",), seeds=(0,), dfq_choices="4/3,4")
-    field = line_up(study)
-    (dfq,) = field.contenders
-    bench = Bench.of(dfq.config, progress=False)
-    middle = (bench.cost.floor + bench.cost.ceiling) / 2
-    assert bench.budget.fraction == pytest.approx(middle, rel=1e-5)
-    spent = bench.budget.fraction * bench.cost.reference
-    assert dfq.target == pytest.approx(spent / field.budget, rel=1e-5)
-    assert f"for {dfq.target:.2f} x budget" in dfq.title
-
-
-def test_who_differs_from_nobody_and_points_out_of_reach_are_left_out_by_name() -> None:
-    config = replace(CONFIG, choices="skip,8")
-    study = Study(config, (0,), ("dfs", "skipnet", "knob"), points=(0.1,))
-    field = line_up(study)
-    assert [one.name for one in field.contenders] == ["dfs", "knob"]
-    assert field.left_out.keys() == {"skipnet", "dfs-x0.1"}
-    assert "those of DFS" in field.left_out["skipnet"]
-    assert "can be reached" in field.left_out["dfs-x0.1"]
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"seeds": ()}, "seeds of a comparison"),
-        ({"seeds": (1, 1)}, "different whole numbers"),
-        ({"families": ("haq",)}, "no contender is called 'haq'.*dfs"),
-        ({"points": (0.0,)}, "above 0"),
-        ({"prices": (1.5,)}, "between 0 and 1"),
-        ({"shuffles": 0}, "at least 1"),
-        ({"config": replace(CONFIG, metric="edp")}, "energy, latency, bitops .* not in edp"),
-    ],
-)
-def test_what_cannot_be_compared_is_refused(change: dict[str, Any], said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        replace(STUDY, **change)
-
-
-def test_a_block_decides_if_one_more_choice_has_more_than_a_twentieth() -> None:
-    choices = np.zeros((100, 4), dtype=np.uint8)
-    choices[:5, 1] = 2  # just 5 %
-    choices[:6, 2] = 2  # more
-    choices[:5, 3], choices[5:10, 3] = 1, 2  # 10 % are off, but no choice has more than 5 %
-    assert deciding_units(choices, 3) == 1
-    assert deciding_units(choices[:, :1], 1) == 0
-
-
-def test_correlation_is_of_ranks() -> None:
-    energy = np.array([1.0, 2.0, 3.0, 4.0])
-    assert correlation(energy, np.exp(energy)) == pytest.approx(1)
-    assert correlation(energy, np.array([4.0, 3.0, 1.0, 2.0])) == pytest.approx(-0.8)
-    assert correlation(np.ones(4), energy) is None
-
-
 def test_difficulty_without_severity_is_the_loss_at_the_highest_precision(
     benches: dict[int, Benches],
 ) -> None:
@@ -465,136 +372,3 @@ def test_difficulty_without_severity_is_the_loss_at_the_highest_precision(
         logits = network.eval()(test.normalized(test.pixels), network.uniform(8)).logits
     wanted = -logits.double().log_softmax(1)[torch.arange(7), test.labels]
     np.testing.assert_allclose(losses(network, test), wanted.numpy(), rtol=1e-12)
-
-
-def record(contender: str, seed: int, accuracy: float, **more: Any) -> Record:
-    figures = {"bitops": 1.0, "energy_j": 1.0, "latency_s": 1.0, "share": 1.0, "target": 1.0}
-    return Record(contender, seed, more.pop("variant", AS_TRAINED), accuracy, **figures | more)
-
-
-def contender(name: str, family: str, **more: Any) -> Contender:
-    return Contender(name, family, name.upper(), CONFIG, **more)
-
-
-def test_a_spread_is_that_of_a_sample() -> None:
-    spread = Spread.of([1.0, 2.0, 3.0])
-    assert (spread.mean, spread.deviation) == (2.0, 1.0)
-    assert spread.error == pytest.approx(3**-0.5)
-    # Student's t for 2 degrees of freedom is 4.303 at 97.5 %: 2 is within 4.303 / sqrt(3) = 2.48.
-    assert spread.side == 0
-    assert Spread.of([2.0, 2.5, 3.0]).side == 1  # 4.303 / 2 / sqrt(3) = 1.24 < 2.5
-    assert Spread.of([-2.0, -2.5, -3.0]).side == -1
-    assert (Spread.of([5.0]).error, Spread.of([5.0]).side) == (None, 0)
-
-
-def test_the_best_static_network_is_that_of_validation_within_the_budget() -> None:
-    field = [contender(name, "static") for name in "abc"] + [contender("d", "dfs")]
-    records = [
-        record("a", 0, 0.9, validation_accuracy=0.7, share=0.5),
-        record("b", 0, 0.5, validation_accuracy=0.8, share=1.0199),
-        record("b", 1, 0.5, validation_accuracy=0.8, share=1.0),
-        record("c", 0, 0.9, validation_accuracy=0.9, share=1.021),
-        record("d", 0, 0.9, validation_accuracy=0.95, share=0.5),
-    ]
-    best = best_static(records, field)
-    assert best is not None
-    assert best.name == "b"
-    cheap = best_static(records, field, target=0.6)
-    assert cheap is not None
-    assert cheap.name == "a"
-    assert best_static(records, field, target=0.4) is None
-
-
-def judged(own: list[float], fixed: list[float], dealt: list[float], **more: Any) -> str:
-    """The sentence on a contender of so many seeds, given its and the others' accuracies."""
-    field = [contender("s", "static"), contender("d", "dfs")]
-    records = [
-        one
-        for seed, (a, b, c) in enumerate(zip(own, fixed, dealt, strict=True))
-        for one in (
-            record("d", seed, a, **more),
-            record("s", seed, b, validation_accuracy=b),
-            record("d", seed, c, variant=SHUFFLED, **more),
-        )
-    ]
-    return verdict_on(field[1], records, field, "energy").sentence
-
-
-def test_the_verdict_says_what_the_figures_say() -> None:
-    better, worse = [0.90, 0.91, 0.92], [0.80, 0.81, 0.82]
-    said = judged(better, worse, [0.85, 0.86, 0.87])
-    assert said.startswith("D earned its keep: at 100% of the energy budget it is 10.00 ± 0.00")
-    assert "more accurate than the best static network (S), and 5.00 ± 0.00 points more" in said
-    assert "chance" not in said
-    said = judged(worse, better, [0.75, 0.76, 0.77])
-    assert said.startswith("D did NOT earn its keep")
-    assert "10.00 ± 0.00 points less accurate than the best static network" in said
-    assert judged(better, worse, better).startswith("D did NOT earn")  # inputs do not matter
-    said = judged([0.9, 0.8, 0.85], [0.8, 0.85, 0.8], worse)
-    assert said.startswith("Whether D earned its keep cannot be told")
-    assert "The difference to the best static network and to shuffled decisions may be" in said
-    assert "One seed says nothing" in judged([0.9], [0.8], [0.8])
-    said = judged(better, worse, worse, share=1.1)
-    assert said.startswith("Whether D earned its keep cannot be told: at 110% of the energy budget")
-    assert "not at matched cost" in said
-
-
-def test_a_verdict_needs_a_static_network_within_the_budget() -> None:
-    field = [contender("s", "static"), contender("d", "dfs")]
-    records = [record("d", 0, 0.9), record("s", 0, 0.8, share=1.1, validation_accuracy=0.8)]
-    records.append(record("d", 0, 0.8, variant=SHUFFLED))
-    verdict = verdict_on(field[1], records, field, "energy")
-    assert (verdict.earned, verdict.against_static) == (None, None)
-    assert "no static network of this comparison is within its budget" in verdict.sentence
-
-
-def test_a_knob_that_spends_more_at_a_higher_price_is_found_out() -> None:
-    curve = [(0.5, 2.0), (0.0, 3.0), (1.0, 2.5)]
-    records = [
-        record("k", 4, 0.9, variant=AT_PRICE, price=price, energy_j=energy)
-        for price, energy in curve
-    ]
-    (rise,) = rises(records)
-    assert (rise.seed, rise.price, rise.next_price) == (4, 0.5, 1.0)
-    assert (rise.energy_j, rise.next_energy_j) == (2.0, 2.5)
-    assert len(rows_of(records)) == 3
-    assert not rises([record("k", 0, 0.9, price=0.3), *records[:2]])
-
-
-def test_the_command_asks_for_what_a_study_does_by_default() -> None:
-    (command,) = (c for c in app.registered_commands if c.callback.__name__ == "compare")  # type: ignore[union-attr]
-    options = {
-        p.name: p.default
-        for p in typer.main.get_command_from_info(
-            command, pretty_exceptions_short=False, rich_markup_mode=None
-        ).params
-    }
-    usual = Study(CONFIG, (0, 1, 2))
-    assert options["contenders"].split(",") == list(usual.families)
-    assert options["dfq"] == usual.dfq_choices
-    assert tuple(map(float, options["points"].split(","))) == usual.points
-    assert tuple(map(float, options["prices"].split(","))) == usual.prices
-    assert options["shuffles"] == usual.shuffles
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("--seeds", "0,x"), "--seeds takes numbers with commas between them, got '0,x'"),
-        (("--contenders", "haq"), "no contender is called 'haq'"),
-        (("--metric", "paper"), "not in paper"),
-    ],
-)
-def test_the_command_refuses_with_a_sentence(
-    words: tuple[str, ...],
-    said: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["dfs-hw", "compare", *words, "--out", str(tmp_path / "o")])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    assert stop.value.code == 2
-    assert said in capsys.readouterr().err
-    assert not (tmp_path / "o").exists()

@@ -1,0 +1,104 @@
+"""Who takes part in a comparison, and what cannot be compared."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from comparing import CONFIG, STUDY
+
+from accel_models import InputError
+from dfs_hw.baselines.contenders import line_up
+from dfs_hw.baselines.study import Study
+from dfs_hw.cli import main
+from dfs_hw.cli.app import app
+from dfs_hw.training.bench import Bench
+
+
+def test_dfq_takes_what_the_machine_supports_and_says_so() -> None:
+    study = replace(STUDY, families=("dfq",), seeds=(0,), dfq_choices="4/3,4,4/20")
+    (dfq,) = line_up(study).contenders
+    assert dfq.config.choices == "4/3,4"
+    assert "(4/3,4)" in dfq.title
+    with pytest.raises(InputError, match="bitfusion runs fewer than two of 4,20"):
+        line_up(replace(study, dfq_choices="4,20"))
+
+
+def test_who_cannot_reach_the_budget_is_trained_for_the_middle_of_what_it_can() -> None:
+    study = replace(STUDY, families=("dfq",), seeds=(0,), dfq_choices="4/3,4")
+    field = line_up(study)
+    (dfq,) = field.contenders
+    bench = Bench.of(dfq.config, progress=False)
+    middle = (bench.cost.floor + bench.cost.ceiling) / 2
+    assert bench.budget.fraction == pytest.approx(middle, rel=1e-5)
+    spent = bench.budget.fraction * bench.cost.reference
+    assert dfq.target == pytest.approx(spent / field.budget, rel=1e-5)
+    assert f"for {dfq.target:.2f} x budget" in dfq.title
+
+
+def test_who_differs_from_nobody_and_points_out_of_reach_are_left_out_by_name() -> None:
+    config = replace(CONFIG, choices="skip,8")
+    study = Study(config, (0,), ("dfs", "skipnet", "knob"), points=(0.1,))
+    field = line_up(study)
+    assert [one.name for one in field.contenders] == ["dfs", "knob"]
+    assert field.left_out.keys() == {"skipnet", "dfs-x0.1"}
+    assert "those of DFS" in field.left_out["skipnet"]
+    assert "can be reached" in field.left_out["dfs-x0.1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seeds": ()}, "seeds of a comparison"),
+        ({"seeds": (1, 1)}, "different whole numbers"),
+        ({"families": ("haq",)}, "no contender is called 'haq'.*dfs"),
+        ({"points": (0.0,)}, "above 0"),
+        ({"prices": (1.5,)}, "between 0 and 1"),
+        ({"shuffles": 0}, "at least 1"),
+        ({"config": replace(CONFIG, metric="edp")}, "energy, latency, bitops .* not in edp"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        replace(STUDY, **change)
+
+
+def test_the_command_asks_for_what_a_study_does_by_default() -> None:
+    (command,) = (c for c in app.registered_commands if c.callback.__name__ == "compare")  # type: ignore[union-attr]
+    options = {
+        p.name: p.default
+        for p in typer.main.get_command_from_info(
+            command, pretty_exceptions_short=False, rich_markup_mode=None
+        ).params
+    }
+    usual = Study(CONFIG, (0, 1, 2))
+    assert options["contenders"].split(",") == list(usual.families)
+    assert options["dfq"] == usual.dfq_choices
+    assert tuple(map(float, options["points"].split(","))) == usual.points
+    assert tuple(map(float, options["prices"].split(","))) == usual.prices
+    assert options["shuffles"] == usual.shuffles
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--seeds", "0,x"), "--seeds takes numbers with commas between them, got '0,x'"),
+        (("--contenders", "haq"), "no contender is called 'haq'"),
+        (("--metric", "paper"), "not in paper"),
+    ],
+)
+def test_the_command_refuses_with_a_sentence(
+    words: tuple[str, ...],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["dfs-hw", "compare", *words, "--out", str(tmp_path / "o")])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
