@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -10,12 +11,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from dfs_hw.networks import DynamicNetwork
+from dfs_hw.networks import DynamicNetwork, make_dynamic
 from dfs_hw.quantize import QuantizedLinear
 
 SIDE = 32
 CLASSES = 5
 IMAGE = (3, SIDE, SIDE)
+SMALL = (3, 12, 12)
+"""Enough for the plain model."""
+
+
+def images(count: int = 3, image: tuple[int, int, int] = IMAGE, seed: int = 4) -> Tensor:
+    return torch.randn(count, *image, generator=torch.Generator().manual_seed(seed))
 
 
 def basic_resnet(**settings: object) -> nn.Module:
@@ -84,6 +91,11 @@ class Plain(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         x = self.fourth(self.third(self.second(self.first(self.stem(images)))))
         return self.head(functional.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+def plain(choices: str = "skip,4,full", **changes: Any) -> DynamicNetwork:
+    """The plain model made dynamic."""
+    return make_dynamic(Plain(), choices, image=SMALL, blocks=PlainBlock, **changes)
 
 
 MODELS: dict[str, tuple[Callable[[], nn.Module], type[nn.Module] | None]] = {
