@@ -137,6 +137,18 @@ def test_an_ablation_switches_one_effect_at_a_time(
     assert alone["energy_j"] == effects["switching is free"]["energy_j"]
 
 
+def test_the_seed_of_an_ablation_is_that_of_its_random_arrivals(
+    trace: Path, printed: Callable[..., str]
+) -> None:
+    words = ("replay", trace, "--accelerator", "bitfusion", "--ablate", "--json")
+    plain, other = (
+        {effect.pop("name"): effect for effect in json.loads(printed(*words, *seed))["effects"]}
+        for seed in ((), ("--seed", "3"))
+    )
+    moved = {name for name, effect in plain.items() if effect != other[name]}
+    assert moved == {name for name in plain if name.startswith("random arrivals")} != set()
+
+
 def test_damage_is_named_and_left_out_if_asked(
     trace: Path, printed: Callable[..., str], refused: Callable[..., str]
 ) -> None:
@@ -282,6 +294,11 @@ def test_bad_input_ends_in_one_sentence(
         "there is no trace": ("replay", tmp_path / "absent.parquet"),
         "no Parquet file": ("replay", toml),
         "--load goes with --arrivals poisson": ("replay", trace, "--load", "0.9"),
+        "--seed goes with --arrivals poisson": ("replay", trace, "--seed", "0"),
+        "or with an --ablate that tries it": (
+            *("replay", trace, "--ablate", "--batching", "sorted", "--seed", "3"),
+        ),
+        "--idle-gating goes with --arrivals": ("replay", trace, "--idle-gating", "--ablate"),
         "1 to 1024 inputs, got 9999": ("replay", trace, "--batching", "max", "--batch", "9999"),
         "reconfiguration_cycles must be less": (
             *("replay", trace, "--set"),

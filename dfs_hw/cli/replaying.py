@@ -64,9 +64,9 @@ def replay(
         float | None,
         typer.Option(help=f"Of poisson: share of time that is busy; default {LOAD:g}."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of poisson.", min=0)] = 0,
+    seed: Annotated[int | None, typer.Option(help="Of poisson; default 0.", min=0)] = None,
     idle_gating: Annotated[
-        bool, typer.Option("--idle-gating", help="No leakage while waiting for inputs.")
+        bool, typer.Option("--idle-gating", help="No leakage while waiting for arrivals.")
     ] = False,
     changes: Annotated[
         list[str] | None,
@@ -110,6 +110,11 @@ def replay(
         raise InputError("--ablate prints a table: it does not go with --out or --skip-damaged")
     if load is not None and arrivals != "poisson":
         raise InputError("--load goes with --arrivals poisson")
+    if idle_gating and arrivals == "none":
+        raise InputError("--idle-gating goes with --arrivals poisson or --arrivals recorded")
+    drawn = arrivals == "poisson" or (ablate and arrivals == "none" and batching != "sorted")
+    if seed is not None and not drawn:
+        raise InputError("--seed goes with --arrivals poisson, or with an --ablate that tries it")
     options: dict[str, Any] = {
         "prefetch": prefetch,
         "switches": switches,
@@ -117,7 +122,7 @@ def replay(
         "batch": _batch(batching, 0 if ablate and batching == "single" else batch),
         "arrivals": arrivals,
         "load": LOAD if load is None else load,
-        "seed": seed,
+        "seed": seed or 0,
         "idle_gating": idle_gating,
     }
     ready = _prepared(trace, accelerator, changes or [], options["batch"])
