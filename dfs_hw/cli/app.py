@@ -23,10 +23,10 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Machine = Annotated[
-    str, typer.Option(help="A machine of `dfs-hw accelerators`, or a path to your own .toml.")
-]
+MACHINE = "A machine of `dfs-hw accelerators`, or a path to your own .toml."
+Machine = Annotated[str, typer.Option(help=MACHINE)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 
 DEFAULTS = TrainConfig()
 STOPPED = (130, 143)

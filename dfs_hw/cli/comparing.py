@@ -10,7 +10,7 @@ import typer
 
 from accel_models.errors import InputError
 from dfs_hw import show
-from dfs_hw.cli.app import DEFAULTS, app
+from dfs_hw.cli.app import DEFAULTS, MACHINE, Quiet, app
 from dfs_hw.cli.training import (
     Budget,
     Choices,
@@ -20,11 +20,15 @@ from dfs_hw.cli.training import (
     Metric,
     Network,
     Out,
-    Quiet,
     Settings,
     Style,
     _config,
 )
+
+Prices = Annotated[
+    str, typer.Option(help="Of cost, 0 to 1, at which a network with a knob is looked at.")
+]
+PRICES = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1"
 
 Number = TypeVar("Number", int, float)
 
@@ -37,12 +41,7 @@ def compare(
     choices: Choices = None,
     machine: Annotated[
         str | None,
-        typer.Option(
-            "--machine",
-            "--accelerator",
-            help="A machine of `dfs-hw accelerators`, or a path to your own .toml.",
-            show_default=DEFAULTS.accelerator,
-        ),
+        typer.Option("--machine", "--accelerator", help=MACHINE, show_default=DEFAULTS.accelerator),
     ] = None,
     metric: Metric = None,
     budget: Budget = None,
@@ -59,9 +58,7 @@ def compare(
     points: Annotated[
         str, typer.Option(help="Multiples of the budget to train DFS for beside the knob's curve.")
     ] = "0.75,1.5",
-    prices: Annotated[
-        str, typer.Option(help="Of cost, 0 to 1, at which the network with a knob is looked at.")
-    ] = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1",
+    prices: Prices = PRICES,
     shuffles: Annotated[
         int, typer.Option(help="How often decisions are dealt to other inputs.", min=1)
     ] = 5,
@@ -93,11 +90,11 @@ def compare(
 
     wanted = Study(
         config,
-        tuple(_numbers("seeds", seeds, int)),
+        tuple(numbers("seeds", seeds, int)),
         tuple(_parts(contenders)),
         dfq,
-        tuple(_numbers("points", points, float)),
-        tuple(_numbers("prices", prices, float)),
+        tuple(numbers("points", points, float)),
+        tuple(numbers("prices", prices, float)),
         shuffles,
     )
     findings = run_comparison(wanted, out, device=device, progress=not quiet)
@@ -109,7 +106,8 @@ def _parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _numbers(name: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
+def numbers(name: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
+    """What an option of this name takes: numbers with commas between them."""
     try:
         return [kind(part) for part in _parts(text)]
     except ValueError as error:

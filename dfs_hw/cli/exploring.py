@@ -10,7 +10,8 @@ import typer
 
 from accel_models.errors import InputError
 from dfs_hw import show
-from dfs_hw.cli.app import AsJson, app, print_json
+from dfs_hw.cli.app import AsJson, Quiet, app, print_json
+from dfs_hw.cli.comparing import PRICES, Prices, numbers
 
 IMAGE_SIDE = 32
 CHOICES = "skip,2,4,8"
@@ -33,7 +34,6 @@ Dask = Annotated[
 Storage = Annotated[
     str, typer.Option(metavar="URL", help="Database for Optuna; default: a file in OUT.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
 
 @app.command()
@@ -119,9 +119,7 @@ def codesign(
         list[Path], typer.Argument(help="Networks with a knob: train with --set knob=true.")
     ],
     floor: Annotated[float, typer.Option(help="Accuracy on validation inputs to be kept.")],
-    prices: Annotated[
-        str, typer.Option(help="Of cost, 0 to 1, at which the gates can be set.")
-    ] = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1",
+    prices: Prices = PRICES,
     out: Annotated[Path, typer.Option(help="Folder for all of it.")] = Path("out/codesign"),
     sampler: Sampler = "nsga2",
     trials: Trials = 200,
@@ -138,7 +136,6 @@ def codesign(
     """
     from dataclasses import asdict
 
-    from dfs_hw.cli.comparing import _numbers
     from dfs_hw.codesign import codesign as run_codesign
     from dfs_hw.show_explore import codesigned
 
@@ -147,7 +144,7 @@ def codesign(
         checkpoints,
         floor=floor,
         out=out,
-        prices=_numbers("prices", prices, float),
+        prices=numbers("prices", prices, float),
         progress=not quiet,
         sampler=sampler,
         trials=trials,

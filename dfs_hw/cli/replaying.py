@@ -24,20 +24,24 @@ BATCH = 16
 LOAD = 0.5
 PLAYED = 100
 
+Trace = Annotated[Path, typer.Argument(help="A gate trace.")]
+TracedMachine = Annotated[
+    str, typer.Option(help="Machine to run on; default: the one it was trained for.")
+]
+Prefetch = Annotated[
+    str,
+    typer.Option(
+        help="What loads while a gate decides: none, modal (the most frequent choice), planes "
+        "(from the top), or oracle (a bound)."
+    ),
+]
+
 
 @app.command()
 def replay(
-    trace: Annotated[Path, typer.Argument(help="A gate trace.")],
-    accelerator: Annotated[
-        str, typer.Option(help="Machine to replay on; default: the one it was trained for.")
-    ] = "",
-    prefetch: Annotated[
-        str,
-        typer.Option(
-            help="What loads while a gate decides: none, modal (the most frequent choice), planes "
-            "(from the top), or oracle (a bound)."
-        ),
-    ] = "none",
+    trace: Trace,
+    accelerator: TracedMachine = "",
+    prefetch: Prefetch = "none",
     guess: Annotated[
         str,
         typer.Option(help="What modal fetches: a choice for each unit, separated by commas."),

@@ -10,7 +10,7 @@ import typer
 from accel_models.errors import InputError
 from dfs_hw import show
 from dfs_hw.cli.app import AsJson, app, print_json
-from dfs_hw.cli.replaying import traced_machine
+from dfs_hw.cli.replaying import Prefetch, Trace, TracedMachine, traced_machine
 
 if TYPE_CHECKING:  # pyarrow, which `--help` need not wait for
     from accel_models.replay import Replay
@@ -18,16 +18,12 @@ if TYPE_CHECKING:  # pyarrow, which `--help` need not wait for
 
 @app.command()
 def timeline(
-    trace: Annotated[Path, typer.Argument(help="A gate trace.")],
-    accelerator: Annotated[
-        str, typer.Option(help="Machine to run on; default: the one it was trained for.")
-    ] = "",
+    trace: Trace,
+    accelerator: TracedMachine = "",
     inputs: Annotated[
         str, typer.Option(help="cheapest, dearest, or numbers of the trace's inputs.")
     ] = "cheapest,dearest",
-    prefetch: Annotated[
-        str, typer.Option(help="While a gate decides: none, modal, planes or oracle.")
-    ] = "none",
+    prefetch: Prefetch = "none",
     perfetto: Annotated[
         Path | None, typer.Option(help="Write all events for ui.perfetto.dev.")
     ] = None,

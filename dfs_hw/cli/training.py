@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dfs_hw import show
-from dfs_hw.cli.app import DEFAULTS, app
+from dfs_hw.cli.app import DEFAULTS, MACHINE, Quiet, app
 from dfs_hw.training.config import TrainConfig, read_setting, recipe
 
 if TYPE_CHECKING:  # torch, which `--help` need not wait for
@@ -36,13 +36,7 @@ Choices = Annotated[
         show_default=DEFAULTS.choices,
     ),
 ]
-Machine = Annotated[
-    str | None,
-    typer.Option(
-        help="A machine of `dfs-hw accelerators`, or a path to your own .toml.",
-        show_default=DEFAULTS.accelerator,
-    ),
-]
+Machine = Annotated[str | None, typer.Option(help=MACHINE, show_default=DEFAULTS.accelerator)]
 Metric = Annotated[
     str | None,
     typer.Option(
@@ -81,7 +75,6 @@ Logs = Annotated[
     Path | None, typer.Option("--tensorboard", help="Folder for curves; none by default.")
 ]
 Out = Annotated[Path, typer.Option(help="Folder for everything the command writes.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 
 
 @app.command()
