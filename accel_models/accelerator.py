@@ -329,7 +329,7 @@ def _check_rules(machine: Accelerator, where: str) -> None:
 
 def first_sentence(error: ValidationError, where: str, prefix: str) -> str:
     first = error.errors()[0]
-    path = prefix + ".".join(str(part) for part in first["loc"])
+    path = prefix + ".".join(str(part) for part in first["loc"] if part not in _OF_A_UNION)
     if first["type"] == "missing":
         return f"{where}: {path} is missing"
     if first["type"] == "extra_forbidden":
@@ -337,7 +337,12 @@ def first_sentence(error: ValidationError, where: str, prefix: str) -> str:
     if first["type"] == "value_error":
         return f"{where}: {first['msg'].removeprefix('Value error, ')}"
     must = first["msg"].replace("Input should be", "must be")
+    must = must.replace("a valid tuple", "a list").replace("a valid dictionary", "a table")
     return f"{where}: {path} {must}, got {first['input']!r}"
+
+
+_OF_A_UNION = frozenset({"str", "int", "float"})
+"""What Pydantic puts into the place of an error to say which of several types it tried."""
 
 
 def meant(path: str) -> str:

@@ -146,6 +146,14 @@ REFUSED = [
     (wrong(fields={"array": {"rows": {"low": 9, "high": 8}}}), "is an empty range"),
     (wrong(fields={"array": {"rows": {"low": 8}}}), "is a range of low and high"),
     (wrong(fields={"array": {"rows": {"low": 8, "high": 9, "step": 0}}}), "a step above 0"),
+    (wrong(fields={"array": {"rows": {"low": 8, "high": 9, "step": 2}}}), "nothing up to 9"),
+    (wrong(fields={"array": {"rows": {"low": 8, "high": 9, "step": 0.5}}}), "a whole number"),
+    (
+        wrong(fields={"array": {"rows": {"low": 8, "high": 16, "step": 2, "log": True}}}),
+        "is given step and log: leave one out",
+    ),
+    (wrong(fields={"array": {"rows": [2**60]}}), "at most 2"),
+    (wrong(fields={"array": {"family": ["loom"]}}), "by naming several bases"),
     (wrong(fields={"array": {"rows": [0]}}), "must be greater than 0, got 0"),
     (wrong(fields={"array": {"rows": [8.5]}}), "must be a valid integer"),
     (wrong(fields={"array": {"rows": [8, 8]}}), "names a value twice"),
@@ -155,6 +163,12 @@ REFUSED = [
     (wrong(fields={"dram": {"preset": ["lpddr5"]}}), "unknown DRAM preset"),
     (wrong(fields={"dram": {"preset": ["lpddr4"], "pj_per_bit": [4.0]}}), "set by both"),
     (wrong(options={"t": {"a": {"array.rows": 4}}}), "array.rows is set by both"),
+    (wrong(options={"kept": {"a": {"frequency_hz": 4e8}}}), "'kept' means something else"),
+    (wrong(options={"policy.x": {"a": {"frequency_hz": 4e8}}}), "'policy.x' means something"),
+    (
+        wrong(options={"array.rows": {"a": {"frequency_hz": 4e8}}}),
+        "two things that vary are called array.rows",
+    ),
     (wrong(fields={}), "nothing varies"),
     (wrong(base="bitfusian"), "unknown accelerator 'bitfusian'"),
     (wrong(base=["bitfusion", "bitfusion"]), "base names a machine twice"),
@@ -162,6 +176,9 @@ REFUSED = [
     (wrong(objectives=[]), "objectives"),
     (wrong(constraints={"area": {"low": 3, "high": 2}}), "contradictory constraint"),
     (wrong(constraints={"power": 0}), "contradictory constraint"),
+    (wrong(constraints={"power": {"low": 0, "high": 1}}), "power.low must be above 0"),
+    (wrong(objectives="energy"), "objectives must be a list, got 'energy'"),
+    (wrong(base=3), "space: base must be a valid string, got 3"),
     (wrong(constraints={"size": 2}), "unknown constraint 'size'"),
     (wrong(constraints={"area": "small"}), "is a number it may not exceed"),
     (wrong(constrains={"area": 2}), "constrains is not a known field"),
@@ -203,6 +220,26 @@ def test_what_has_no_end_cannot_be_tried_throughout(tmp_path: Path, sampler: str
     fields = {"dram": {"gb_per_s": {"low": 1, "high": 9}}}
     with pytest.raises(InputError, match=r"dram\.gb_per_s has no end of values"):
         explore(wrong(fields=fields), [trace_of()], out=tmp_path / "out", sampler=sampler)
+
+
+def test_a_long_range_is_counted_and_not_spelled_out(tmp_path: Path) -> None:
+    fields = {"buffers": {"weight_bytes": {"low": 1, "high": 2**40}}}
+    assert parse_space(wrong(fields=fields))[0].size == 2**40
+    with pytest.raises(InputError, match="a sweep of 1099511627776 configurations is over"):
+        explore(wrong(fields=fields), [trace_of()], out=tmp_path / "out", sampler="sweep")
+
+
+def test_an_option_sets_fields_of_machine_and_policy_together() -> None:
+    """Groups want a batch, so that the two change as one."""
+    grouped = {"policy.batching": "grouped", "policy": {"batch": 4}, "array.rows": 8}
+    options = {"inputs": {"alone": {}, "grouped": grouped}}
+    space, _ = parse_space({**SPACE, "fields": {}, "options": options})
+    alone, together = space.configurations(0, 2)
+    assert (space.changes(alone), space.policy(alone)) == ({}, {})
+    assert space.changes(together) == {"array.rows": 8}
+    assert space.policy(together) == {"batching": "grouped", "batch": 4}
+    with pytest.raises(InputError, match=r"policy\.batch is set by both policy\.batch and inputs"):
+        parse_space({**SPACE, "fields": {"policy": {"batch": [1, 2]}}, "options": options})
 
 
 def test_workloads_that_cannot_run_are_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ where it exists, and left out of the configurations of the others.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -78,11 +78,11 @@ class Dimension:
         return bool(self.values) or self.integer
 
     @cached_property
-    def points(self) -> tuple[Value, ...]:
+    def points(self) -> Sequence[Value]:
         """Every value of a finite dimension, in order."""
         if self.values:
             return self.values
-        return tuple(range(int(self.low), int(self.high) + 1))
+        return range(int(self.low), int(self.high) + 1)  # not spelled out: it may be long
 
     @property
     def paths(self) -> frozenset[str]:
@@ -181,19 +181,30 @@ class Space:
 
     def changes(self, configuration: Configuration) -> dict[str, Any]:
         """Machine fields that a configuration sets, by dotted path."""
-        changes: dict[str, Any] = {}
-        for name, value in self.relevant(configuration).items():
-            if name != BASE and not is_outside(name):
-                changes |= self.by_name[name].setting(value)
-        return changes
+        settings = self._settings(configuration)
+        return {path: value for path, value in settings.items() if not is_outside(path)}
 
     def policy(self, configuration: Configuration) -> dict[str, Any]:
         """Fields of the replay policy that a configuration sets."""
+        settings = self._settings(configuration) if self._varies_policy else {}
         return {
-            name.removeprefix(POLICY): value
-            for name, value in configuration.items()
-            if name.startswith(POLICY)
+            path.removeprefix(POLICY): value
+            for path, value in settings.items()
+            if path.startswith(POLICY)
         }
+
+    @cached_property
+    def _varies_policy(self) -> bool:
+        paths = (path for dimension in self.dimensions for path in dimension.paths)
+        return any(path.startswith(POLICY) for path in paths)
+
+    def _settings(self, configuration: Configuration) -> dict[str, Any]:
+        """All fields that a configuration sets, of machine and policy, by dotted path."""
+        settings: dict[str, Any] = {}
+        for name, value in self.relevant(configuration).items():
+            if name != BASE:
+                settings |= self.by_name[name].setting(value)
+        return settings
 
     def machine(self, configuration: Configuration) -> Accelerator:
         """The machine of a configuration.

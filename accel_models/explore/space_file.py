@@ -40,6 +40,7 @@ from accel_models.dram import dram_preset
 from accel_models.errors import InputError
 from accel_models.explore.space import (
     BASE,
+    COLUMNS,
     METRICS,
     POLICY,
     Bound,
@@ -48,6 +49,7 @@ from accel_models.explore.space import (
     choice,
     expanded,
     has_field,
+    is_outside,
 )
 from accel_models.machine_file import load_accelerator
 from accel_models.parts import Part
@@ -56,6 +58,10 @@ from accel_models.replay import Policy
 _RANGE = frozenset({"low", "high", "step", "factor", "log"})
 VARIED = ("prefetch", "switches", "batching", "batch")
 """Of the replay's policy, what a space can vary, as fields of ``policy``."""
+_TAKEN = frozenset({BASE, "number", *COLUMNS, "infeasible", "kept", "pareto"})
+"""Names of columns of a study's trials, which an option cannot have."""
+LARGEST_WHOLE = 2**53
+"""That a field can have: beyond it, not every whole number is a float."""
 MOST_VALUES = 10_000
 """Of one dimension that is spelled out as steps."""
 
@@ -196,6 +202,8 @@ def _value(name: str, value: Any, kind: TypeAdapter[Any], where: str) -> Any:
             return dram_preset(value).name
         except InputError as error:
             raise InputError(f"{where}: {name}: {error}") from error
+    if name == "fields.array.family":
+        raise InputError(f"{where}: {name}: families are searched by naming several bases")
     try:
         checked = kind.validate_python(value)
     except ValidationError as error:
@@ -203,6 +211,8 @@ def _value(name: str, value: Any, kind: TypeAdapter[Any], where: str) -> Any:
         raise InputError(f"{where}: {name} {must}, got {value!r}") from error
     if isinstance(checked, float) and not math.isfinite(checked):
         raise InputError(f"{where}: {name} must be finite, got {value!r}")
+    if isinstance(checked, int) and abs(checked) > LARGEST_WHOLE:
+        raise InputError(f"{where}: {name} must be at most 2**53, got {value}")
     return checked
 
 
@@ -219,6 +229,7 @@ def _range(path: str, entry: Mapping[str, Any], kind: TypeAdapter[Any], where: s
         raise InputError(f"{where}: {name} has no order: name a set of values")
     if low >= high:
         raise InputError(f"{where}: {name} is an empty range: low = {low}, high = {high}")
+    _check_steps(low, high, entry, f"{where}: {name}")
     if "step" in entry or "factor" in entry:
         values = _spelled_out(low, high, entry, f"{where}: {name}")
         return choice(path, [_value(name, value, kind, where) for value in values])
@@ -229,10 +240,24 @@ def _range(path: str, entry: Mapping[str, Any], kind: TypeAdapter[Any], where: s
     return Dimension(path, low=low, high=high, integer=whole, log=log)
 
 
+def _check_steps(low: Any, high: Any, entry: Mapping[str, Any], name: str) -> None:
+    """Refuse steps that lead nowhere, to no whole number, or two ways of taking them."""
+    given = [key for key in ("step", "factor", "log") if key in entry]
+    if len(given) > 1:
+        raise InputError(f"{name} is given {' and '.join(given)}: leave one out")
+    if not given or given == ["log"]:
+        return
+    key, size = given[0], entry[given[0]]
+    if not _is_number(size) or size <= (0 if key == "step" else 1):
+        raise InputError(f"{name} needs a step above 0 or a factor above 1, got {key} = {size!r}")
+    if isinstance(low, int) and not isinstance(size, int):
+        raise InputError(f"{name}.{key} must be a whole number like what it leads to, got {size}")
+    if (low + size if key == "step" else low * size) > high * (1 + 1e-12):
+        raise InputError(f"{name}.{key} = {size} leads from {low} to nothing up to {high}")
+
+
 def _spelled_out(low: Any, high: Any, entry: Mapping[str, Any], name: str) -> list[Any]:
     step, factor = entry.get("step", 0), entry.get("factor", 1)
-    if not _is_number(step) or not _is_number(factor) or (step > 0) == (factor > 1):
-        raise InputError(f"{name} needs a step above 0 or a factor above 1, one of them")
     values, count = [low], 1
     while len(values) <= MOST_VALUES:
         value = low + count * step if step > 0 else low * factor**count
@@ -251,7 +276,9 @@ def _option(
     bases: Mapping[str, Accelerator],
     where: str,
 ) -> Dimension:
-    """Fields that change together."""
+    """Fields that change together, under a name of their own."""
+    if name in _TAKEN or is_outside(name):
+        raise InputError(f"{where}: options.{name}: '{name}' means something else, call it another")
     changes = []
     for label, table in settings.items():
         change: dict[str, Any] = {}
@@ -265,11 +292,14 @@ def _option(
 
 
 def _check_apart(dimensions: list[Dimension], where: str) -> None:
-    """Refuse two dimensions that set the same field, and a space in which nothing varies."""
+    """Refuse two dimensions of one name or that set one field, and a space in which nothing varies."""
     if not dimensions:
         raise InputError(f"{where}: nothing varies: name fields, options or several bases")
     seen: dict[str, str] = {}
+    names = [dimension.name for dimension in dimensions]
     for dimension in dimensions:
+        if names.count(dimension.name) > 1:
+            raise InputError(f"{where}: two things that vary are called {dimension.name}")
         for path in sorted(dimension.paths):
             if path in seen:
                 raise InputError(
@@ -299,6 +329,8 @@ def _bound(metric: str, entry: Any, where: str) -> Bound:
             f"high, got {entry!r}"
         )
     bound = Bound(metric, **{side: float(value) for side, value in sides.items()})
+    if bound.low <= 0 and "low" in sides:
+        raise InputError(f"{where}: constraints.{metric}.low must be above 0, got {sides['low']}")
     if not (bound.high > 0 and bound.high >= bound.low):
         raise InputError(f"{where}: contradictory constraint: nothing has {bound}")
     return bound
