@@ -341,7 +341,7 @@ def first_sentence(error: ValidationError, where: str, prefix: str) -> str:
     return f"{where}: {path} {must}, got {first['input']!r}"
 
 
-_OF_A_UNION = frozenset({"str", "int", "float"})
+_OF_A_UNION = frozenset({"str", "int", "float", "constrained-float"})
 """What Pydantic puts into the place of an error to say which of several types it tried."""
 
 

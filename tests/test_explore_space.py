@@ -256,11 +256,19 @@ def test_workloads_that_cannot_run_are_refused(tmp_path: Path) -> None:
         ({"trace": str(pair), "network": "resnet20"}, "is of network 'pair', not 'resnet20'"),
         ({"trace": str(pair), "precision": 8}, "its trace says at what precision"),
         ({"network": "resnet20", "precision": 8}, "nobody here can build network 'resnet20'"),
-        ({"weight": 2}, "names nothing"),
+        ({"trace": str(pair), "accuracy": 0.5}, "its trace says how accurate it is"),
+        ({"weight": 2}, "workload '1' names nothing"),
         ({"layers": "none.csv", "precision": 8}, "none.csv"),
+        ({"layers": _layers(tmp_path), "precision": [8, "8"]}, "names a precision twice"),
+        (
+            {"layers": _layers(tmp_path), "precision": [8, 4], "accuracy": 0.5},
+            "has 2 precisions and 1 accuracies",
+        ),
     ):
         with pytest.raises(InputError, match=sentence):
             explore(wrong(workloads=[entry]), **out)
+    with pytest.raises(InputError, match="two workloads are called 'x'"):
+        explore(wrong(workloads=[{"name": "x", "trace": str(pair)}] * 2), **out)
     unknown = {"name": "x", "layers": _layers(tmp_path), "precision": 8}
     with pytest.raises(InputError, match="does not say how accurate it is"):
         explore(wrong(workloads=[unknown], objectives=["energy", "error"]), **out)
@@ -290,6 +298,18 @@ def test_alternatives_are_searched_beside_the_machine(tmp_path: Path) -> None:
         rows = [row for row, own in enumerate(labels) if own == label]
         energy = found.trials.metric("energy")[rows]
         assert json.dumps(energy.tolist()) == json.dumps(alone.trials.metric("energy").tolist())
+
+
+def test_each_precision_has_an_accuracy_of_its_own(tmp_path: Path) -> None:
+    entry = {"name": "x", "layers": _layers(tmp_path), "precision": [8, 4], "accuracy": [0.9, 0.7]}
+    tables = wrong(workloads=[entry], objectives=["energy", "error"])
+    found = explore(tables, out=tmp_path / "out", sampler="sweep")
+    rows = found.trials.table.to_pylist()
+    told = {(row["trace.x"], row["error"]) for row in rows if row["infeasible"] is None}
+    assert {(label, round(error, 9)) for label, error in told} == {
+        ("layers@8", 0.1),
+        ("layers@4", 0.3),
+    }
 
 
 def test_a_space_is_a_plain_value() -> None:

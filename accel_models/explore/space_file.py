@@ -66,6 +66,9 @@ MOST_VALUES = 10_000
 """Of one dimension that is spelled out as steps."""
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
 class WorkloadEntry(Part):
     """One workload: gate traces, or a network at a fixed precision."""
 
@@ -77,8 +80,8 @@ class WorkloadEntry(Part):
     """A network that whoever reads the file can build by name."""
     precision: str | int | list[str | int] = Field(default_factory=list)
     """Of `layers` or `network`; several are alternatives."""
-    accuracy: float | None = Field(default=None, ge=0, le=1)
-    """Of a network at a fixed precision, where it is known."""
+    accuracy: Share | list[Share] = Field(default_factory=list)
+    """Of a network at each fixed precision, where it is known."""
     weight: float = Field(default=1.0, gt=0)
 
 
@@ -292,7 +295,7 @@ def _option(
 
 
 def _check_apart(dimensions: list[Dimension], where: str) -> None:
-    """Refuse two dimensions of one name or that set one field, and a space in which nothing varies."""
+    """Refuse dimensions of one name or that set one field, and a space in which nothing varies."""
     if not dimensions:
         raise InputError(f"{where}: nothing varies: name fields, options or several bases")
     seen: dict[str, str] = {}
@@ -342,7 +345,7 @@ def _is_number(value: Any) -> bool:
 
 def _anchored(entry: WorkloadEntry, folder: Path) -> WorkloadEntry:
     """The same, its paths relative to the folder of the file that names them."""
-    traces = listed(entry.trace)
+    traces = [trace for trace in listed(entry.trace) if trace]
     layers = str(folder / entry.layers) if entry.layers else ""
     return entry.model_copy(
         update={"trace": [str(folder / trace) for trace in traces], "layers": layers}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -147,7 +147,15 @@ def demands_of(
     Raises:
         InputError: if one names nothing or two things, or cannot be read.
     """
-    return _named_apart(_demand(entry, networks) for entry in entries)
+    listing = list(entries)
+    given = [entry.name for entry in listing if entry.name]
+    if len(set(given)) < len(given):
+        twice = next(name for name in given if given.count(name) > 1)
+        raise InputError(f"two workloads are called '{twice}'")
+    return _named_apart(
+        _demand(entry, f"workload '{entry.name or number}'", networks)
+        for number, entry in enumerate(listing, start=1)
+    )
 
 
 def demands_of_traces(
@@ -171,13 +179,13 @@ def _traced(trace: str | Path | GateTrace) -> Demand:
     return Demand(name, 1.0, (Run.of_trace(GateTrace.read(trace), name),))
 
 
-def _demand(entry: WorkloadEntry, networks: Networks | None) -> Demand:
+def _demand(entry: WorkloadEntry, called: str, networks: Networks | None) -> Demand:
     kinds = [kind for kind in ("trace", "layers", "network") if getattr(entry, kind)]
     if kinds[:1] == ["trace"] and "layers" not in kinds:
-        return _traces(entry)
+        return _traces(entry, called)
     if len(kinds) != 1:
         raise InputError(
-            f"workload '{entry.name}' names {' and '.join(kinds) or 'nothing'}: "
+            f"{called} names {' and '.join(kinds) or 'nothing'}: "
             "give it a trace, layers or a network"
         )
     if entry.layers:
@@ -186,20 +194,31 @@ def _demand(entry: WorkloadEntry, networks: Networks | None) -> Demand:
         workload = networks(entry.network)
     else:
         raise InputError(f"nobody here can build network '{entry.network}' by name: give layers")
-    alternatives = listed(entry.precision)
-    if not alternatives:
-        raise InputError(f"workload '{workload.name}' needs a precision")
-    runs = tuple(Run.fixed(workload, one, entry.accuracy) for one in alternatives)
+    precisions = listed(entry.precision)
+    if not precisions:
+        raise InputError(f"{called} needs a precision")
+    known = listed(entry.accuracy)
+    if known and len(known) != len(precisions):
+        raise InputError(
+            f"{called} has {len(precisions)} precisions and {len(known)} accuracies: "
+            "give one for each, or none"
+        )
+    accuracies = known or [None] * len(precisions)
+    runs = tuple(map(partial(Run.fixed, workload), precisions, accuracies))
+    if len({run.label for run in runs}) < len(runs):
+        raise InputError(f"{called} names a precision twice")
     return Demand(entry.name or workload.name, entry.weight, runs)
 
 
-def _traces(entry: WorkloadEntry) -> Demand:
-    if entry.precision:
-        raise InputError(f"workload '{entry.name}': its trace says at what precision it ran")
+def _traces(entry: WorkloadEntry, called: str) -> Demand:
+    if listed(entry.precision):
+        raise InputError(f"{called}: its trace says at what precision it ran")
+    if listed(entry.accuracy):
+        raise InputError(f"{called}: its trace says how accurate it is")
     paths = listed(entry.trace)
     runs = tuple(Run.of_trace(GateTrace.read(path), Path(path).stem) for path in paths)
     if len({run.label for run in runs}) < len(runs):
-        raise InputError(f"workload '{entry.name}' names two traces of one file name")
+        raise InputError(f"{called} names two traces of one file name")
     _check_network(entry, paths, runs)
     return Demand(entry.name or runs[0].label, entry.weight, runs)
 
