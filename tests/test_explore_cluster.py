@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import explored
 import pytest
 from distributed import Client, LocalCluster
 
+UNREACHABLE = """
+import sys
+from pathlib import Path
+import explored
 from accel_models import InputError
+try:
+    explored.run(Path(sys.argv[1]), "nsga2", dask=sys.argv[2])
+except InputError as error:
+    print(error)
+"""
+"""In a process of its own: a client that never connected would complain at its end."""
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +75,19 @@ def test_a_worker_killed_at_work_costs_only_what_it_was_at(
 
 
 def test_a_scheduler_that_does_not_answer_is_named_before_any_work(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
-        explored.run(tmp_path / "out", "nsga2", dask="tcp://127.0.0.1:9")
+    """Nobody there, no such place, no such protocol, and a page such as the cluster's dashboard."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as page:
+        threading.Thread(target=page.serve_forever, daemon=True).start()
+        other = f"tcp://127.0.0.1:{page.server_port}"
+        for address in ("tcp://127.0.0.1:9", "nowhere", "pigeon://127.0.0.1:9", other):
+            done = subprocess.run(
+                [sys.executable, "-c", UNREACHABLE, str(tmp_path / "out"), address],
+                cwd=Path(__file__).parent,
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            assert done.stdout.strip() == f"no Dask scheduler answers at {address}"
+            assert "Error" not in done.stderr
+        page.shutdown()
     assert not (tmp_path / "out").exists()

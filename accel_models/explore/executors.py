@@ -5,6 +5,7 @@ All say the same of the same chunks; they differ in what they wait for.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
@@ -118,8 +119,10 @@ class Dask:
     def __init__(self, function: Callable[[Any], Any], address: str) -> None:
         distributed = _distributed()
         try:
+            asyncio.run(_reached(distributed, address))
             self._client = distributed.Client(address, timeout=TIMEOUT_S, set_as_default=False)
-        except (OSError, ValueError) as error:  # a timeout is an OSError
+        # A timeout is an OSError; another service's answer reads like a message of exabytes.
+        except (OSError, ValueError, MemoryError) as error:
             raise InputError(f"no Dask scheduler answers at {address}") from error
         self._distributed = distributed
         digests = set(self._client.run(loaded_digest).values())
@@ -181,6 +184,14 @@ def _distributed() -> Any:
         raise InputError(
             "a Dask cluster needs the package distributed: pip install 'dfs-hw[cluster]'"
         ) from error
+
+
+async def _reached(distributed: Any, address: str) -> None:
+    """Connect and hang up: a client that cannot connect would complain again as it is deleted, and
+    wait for ever for the greeting of another service."""
+    connecting = distributed.core.connect(address, timeout=TIMEOUT_S)
+    connection = await asyncio.wait_for(connecting, TIMEOUT_S)
+    await connection.close()
 
 
 _function: Callable[[Any], Any] | None = None
