@@ -149,6 +149,33 @@ def test_the_front_is_what_brute_force_says(values: np.ndarray) -> None:
     assert sorted(found.tolist()) == np.flatnonzero(~np.array(beaten)).tolist()
 
 
+@pytest.mark.parametrize("storage", ["", "memory", "sqlite"])
+def test_a_folder_is_left_to_one_study(tmp_path: Path, storage: str) -> None:
+    """Whatever keeps its trials: a sweep's chunks, and the outputs, lie in the folder."""
+    url = f"sqlite:///{tmp_path / 'team.db'}" if storage == "sqlite" else storage
+    wanted = {"sampler": "sweep", "storage": url, "out": tmp_path / "out"}
+    first = explore(SPACE, [trace_of()], **wanted)
+    for other, what in (
+        ({**SPACE, "base": "stripes"}, "space"),
+        ({**SPACE, "base": "stripes", "name": "other"}, "name, space"),
+    ):
+        with pytest.raises(InputError, match=f"out was made with another {what}: choose another"):
+            explore(other, [trace_of()], **wanted)
+    with pytest.raises(InputError, match="out was made with another workloads: choose another"):
+        explore(SPACE, [trace_of(seed=1)], **wanted)
+    assert explore(SPACE, [trace_of()], **wanted).trials.table.equals(first.trials.table)
+
+
+@pytest.mark.parametrize("url", ["redis://localhost", "postgresql+nodriver://me:secret@nowhere/db"])
+def test_a_storage_that_cannot_be_had_is_named_without_its_password(
+    tmp_path: Path, url: str
+) -> None:
+    with pytest.raises(InputError, match="the storage") as error:
+        explored.run(tmp_path / "out", "nsga2", storage=url)
+    assert "secret" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
 def test_a_study_that_another_run_writes_to_is_refused(tmp_path: Path) -> None:
     """In a database, where folders do not tell; unless that run is gone."""
     url = f"sqlite:///{tmp_path / 'team.db'}"

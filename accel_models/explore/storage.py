@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import socket
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,12 @@ from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 
 from accel_models.errors import InputError
-from accel_models.files import writable_folder
+from accel_models.files import whole_file, writable_folder
 
 JOURNAL = "study.journal"
+IDENTITY = "identity.json"
+"""Of the study that has the folder, digests by what they are of: another's chunks, journal and
+outputs would be taken for its own."""
 MEMORY = "memory"
 _OWNER = "run"
 QUIET_S = 600.0
@@ -89,8 +93,12 @@ class Storage:
         """The study of that name, a new one if there is none.
 
         Raises:
-            InputError: if it is another run's, or of another space.
+            InputError: if it is another run's, it or the folder is of another space.
         """
+        own, mark = {"name": name, **identity}, self.folder / IDENTITY
+        if mark.is_file():
+            kept = json.loads(mark.read_text(encoding="utf-8"))
+            _check_same(kept, own, str(self.folder), "choose another folder")
         with _database_errors(), quiet():
             study = optuna.create_study(
                 storage=self.backend,
@@ -100,11 +108,13 @@ class Storage:
             )
             known = study.user_attrs.get("identity")
             if known is not None:
-                _check_same(known, identity, name, self.folder)
+                _check_same(known, identity, f"study '{name}'", "give the space another name")
             _check_free(study.user_attrs.get(_OWNER), name)
             if known is None:
                 study.set_user_attr("identity", identity)
             self.sign(study)
+        with whole_file(mark) as partial:
+            partial.write_text(json.dumps(own, indent=2) + "\n", encoding="utf-8")
         return study
 
     def sign(self, study: optuna.Study) -> None:
@@ -188,8 +198,11 @@ def _database(url: str) -> BaseStorage:
     try:
         with _database_errors(), quiet():
             return get_storage(url)
+    except ValueError as error:
+        raise InputError(f"the storage {_hidden(url)} cannot be used: {error}") from error
     except ImportError as error:
-        raise InputError(f"the storage {_hidden(url)} needs a package: {error}") from error
+        missing = getattr(error.__cause__, "name", None) or error
+        raise InputError(f"the storage {_hidden(url)} needs a package: {missing}") from error
 
 
 @contextmanager
@@ -212,13 +225,10 @@ def _hidden(url: str) -> str:
     return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
-def _check_same(known: dict[str, Any], wanted: dict[str, Any], name: str, folder: Path) -> None:
+def _check_same(known: dict[str, Any], wanted: dict[str, Any], what: str, remedy: str) -> None:
     different = sorted(key for key in wanted if known.get(key) != wanted[key])
     if different:
-        raise InputError(
-            f"study '{name}' in {folder} was made with another {_listed(different)}: "
-            "choose another folder, or another name"
-        )
+        raise InputError(f"{what} was made with another {', '.join(different)}: {remedy}")
 
 
 def _check_free(owner: dict[str, Any] | None, name: str) -> None:
@@ -240,7 +250,3 @@ def _runs(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)
