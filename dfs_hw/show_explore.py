@@ -77,6 +77,8 @@ def crossed(table: CrossTable, metric: str) -> None:
         )
     line(f"{metric}, beside the machine's own policy:")
     terminal().print(shown)
+    if table.without_own:
+        line(f"No policy is {' or '.join(table.without_own)}'s own: beside the cheapest there.")
     for (policy, machine), why in table.infeasible.items():
         line(f"{policy} on {machine}: {why}")
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -228,6 +229,28 @@ def test_a_machine_that_cannot_run_a_policy_has_no_loss() -> None:
     assert "wider than the 4 bits" in crossed.infeasible["a", "narrow"]
 
 
+def test_a_machine_that_cannot_run_its_own_policy_compares_the_others() -> None:
+    """One that skips everything or runs at 2 bits does, one with 16 bits does not."""
+    narrow = load_accelerator("bitfusion").configured(widths=[2, 4, 8])
+    bare = trace_of(accelerator="")
+    workload, header = bare.header.workload, bare.header
+    wide = replace(header, accelerator="narrow", choices=parse_choices("skip,2,4/8,16"))
+    own = replace(bare, header=wide)
+    skips = [replace(bare, choices=0 * bare.choices + choice) for choice in (0, 1)]
+    traces = {"own": own, "none": skips[0], "two bits": skips[1]}
+    crossed = cross_table(traces, {"narrow": narrow})
+    assert "16" in crossed.infeasible["own", "narrow"]
+    assert crossed.without_own == ("narrow",)
+    energy = [
+        replay(
+            trace, cost_table(workload, narrow, header.choices, always=header.always)
+        ).energy_j.mean()
+        for trace in skips
+    ]
+    wanted = [math.nan, 0.0, 100 * (energy[1] / energy[0] - 1)]
+    np.testing.assert_allclose(crossed.loss("energy")[:, 0], wanted, rtol=1e-9, atol=1e-9)
+
+
 def test_policies_that_cannot_be_compared_are_refused() -> None:
     pair = trace_of(accelerator="loom-1b")
     with pytest.raises(InputError, match="of another network"):
@@ -236,5 +259,7 @@ def test_policies_that_cannot_be_compared_are_refused() -> None:
         cross_table({"a": pair, "b": pair})
     with pytest.raises(InputError, match="name no machine"):
         cross_table({"a": trace_of(accelerator="")})
+    with pytest.raises(InputError, match="'a' was trained for 'mine', which cannot be loaded"):
+        cross_table({"a": trace_of(accelerator="mine")})
     with pytest.raises(InputError, match="unknown metric 'joules'"):
         cross_table({"a": pair}).loss("joules")

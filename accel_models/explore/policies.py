@@ -52,8 +52,8 @@ class CrossTable:
 
     def loss(self, metric: str = "energy") -> np.ndarray:
         """How much more a policy costs than the machine's own, in percent; float64 [policy,
-        machine]. Less than 0: it costs less, if perhaps at another accuracy. On a machine that no
-        policy was trained for, the least is the reference.
+        machine]. Less than 0: it costs less, if perhaps at another accuracy. On a machine in
+        `without_own`, the least is the reference.
 
         Raises:
             InputError: if the metric is none of `REPLAYED`.
@@ -64,9 +64,22 @@ class CrossTable:
         own = np.array([self._reference(costs[:, m], name) for m, name in enumerate(self.machines)])
         return 100 * (costs / own - 1)
 
+    @property
+    def without_own(self) -> tuple[str, ...]:
+        """Machines that no policy was trained for, or that cannot run the one that was."""
+        return tuple(name for name in self.machines if self._own(name) is None)
+
+    def _own(self, machine: str) -> int | None:
+        """Position of the policy that was trained for a machine, and runs on it."""
+        for row, (policy, home) in enumerate(zip(self.policies, self.trained_for, strict=True)):
+            if home == machine and (policy, machine) not in self.infeasible:
+                return row
+        return None
+
     def _reference(self, column: np.ndarray, machine: str) -> float:
-        if machine in self.trained_for:
-            return float(column[self.trained_for.index(machine)])
+        own = self._own(machine)
+        if own is not None:
+            return float(column[own])
         known = column[~np.isnan(column)]
         return float(known.min()) if len(known) else math.nan
 
@@ -123,9 +136,12 @@ def cross_table(
         for name, policy in policies.items()
     }
     chosen: dict[str, Accelerator] = {}
-    for name, machine in (machines or {home: home for home in homes.values() if home}).items():
+    for name, machine in (machines or {}).items():
         loaded = machine if isinstance(machine, Accelerator) else load_accelerator(machine)
         chosen[name] = loaded
+    for name, home in homes.items():
+        if not machines and home and home not in chosen:
+            chosen[home] = _home(name, home)
     _check(policies, homes, chosen)
     runs = tuple(Run.of_trace(trace, name) for name, trace in policies.items())
     demand = Demand("policy", 1.0, runs)
@@ -163,6 +179,17 @@ def _policies(traces: Mapping[str, GateTrace] | Sequence[str | Path]) -> dict[st
     if not policies:
         raise InputError("a cross table needs traces")
     return policies
+
+
+def _home(policy: str, machine: str) -> Accelerator:
+    """The machine that a policy says it was trained for."""
+    try:
+        return load_accelerator(machine)
+    except InputError as error:
+        raise InputError(
+            f"'{policy}' was trained for '{machine}', which cannot be loaded: say on which "
+            f"machines to run it ({error})"
+        ) from error
 
 
 def _check(

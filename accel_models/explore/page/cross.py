@@ -25,6 +25,7 @@ def write_cross_page(path: Path, crossed: CrossTable, about: Mapping[str, Any]) 
         "cross.html.jinja",
         network=crossed.network,
         machines=crossed.machines,
+        without_own=crossed.without_own,
         tables=[
             {"title": METRICS[metric].title, "rows": _rows(crossed, metric)} for metric in REPLAYED
         ],
