@@ -9,7 +9,7 @@ Everything is decided on validation inputs; what is reported was recorded on tes
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,12 @@ from accel_models.accelerator import Accelerator
 from accel_models.errors import DfsHwError, InfeasibleError, InputError
 from accel_models.explore import Exploration, Settings, Space, explore, read_space
 from accel_models.explore.evaluate import Evaluator
+from accel_models.explore.exploration import SWEEP, checked_settings
 from accel_models.explore.machine_toml import machine_toml
+from accel_models.explore.results import keeps
 from accel_models.explore.space import METRICS
+from accel_models.explore.study import check_sampler
+from accel_models.explore.sweep import check_sweep
 from accel_models.explore.workloads import demands_of_traces
 from accel_models.files import whole_file, writable_folder
 from accel_models.trace import GateTrace
@@ -38,19 +42,29 @@ class Design:
     Args:
         configuration: of the machine, by dimension of the space; empty for the space's base.
         cost: what the objective says on validation inputs.
-        accuracies: of each network on validation inputs.
+        kept: whether it keeps to the space's constraints on validation inputs.
     """
 
     machine: Accelerator
     configuration: Mapping[str, Any]
     prices: Mapping[str, float]
     cost: float
-    accuracies: Mapping[str, float]
+    kept: bool
+
+    def is_better_than(self, other: Design) -> bool:
+        """Whether it costs less; one that keeps to the constraints is better than one that does
+        not, as the base machine may not."""
+        return (not self.kept, self.cost) < (not other.kept, other.cost)
 
 
 @dataclass(frozen=True)
 class Report:
-    """A design on test inputs."""
+    """A design on test inputs.
+
+    Args:
+        gain_percent: by how much less it costs than what one started from.
+        kept: whether it keeps to the space's constraints, on validation inputs.
+    """
 
     name: str
     machine: str
@@ -59,7 +73,7 @@ class Report:
     cost: float
     accuracies: Mapping[str, float]
     gain_percent: float
-    """By how much less it costs than what one started from."""
+    kept: bool
 
 
 @dataclass(frozen=True)
@@ -67,7 +81,8 @@ class Codesign:
     """What came of it: the start, each alone, and both.
 
     Args:
-        gain_over_alone_percent: by how much less both cost than the better of each alone.
+        gain_over_alone_percent: by how much less both cost than the better of each alone, of those
+            that keep to the constraints.
         rounds: what was chosen, in order, from either side.
     """
 
@@ -110,34 +125,41 @@ class Search:
             for network in self.networks
         }
 
-    def cost(self, traces: Mapping[str, GateTrace], machine: Accelerator) -> float:
-        """The objective on one machine.
+    def outcome(
+        self,
+        traces: Mapping[str, GateTrace],
+        machine: Accelerator,
+        configuration: Mapping[str, Any],
+    ) -> tuple[float, bool]:
+        """The objective on one machine, and whether the machine keeps to the constraints.
 
         Raises:
             InfeasibleError: if it cannot run the traces.
         """
-        fixed = Space(machine.name, {machine.name: machine}, (), (self.objective,))
-        (outcome,) = Evaluator(fixed, demands_of_traces(traces))([{}])
+        base = {machine.name: machine}
+        space = self.space if configuration else replace(self.space, bases=base, dimensions=())
+        (outcome,) = Evaluator(space, demands_of_traces(traces))([configuration])
         value = outcome.metrics[METRICS[self.objective].column]
         if value is None:
             raise InfeasibleError(outcome.infeasible or f"{machine.name} has no {self.objective}")
-        return value
+        return value, keeps(space, outcome)
 
     def start(self) -> Design:
-        """The base machine, every network at the price it was trained to, or at the nearest lower
-        one that keeps to the floor."""
+        """The base machine, every network at the price it was trained to, or at the first other
+        one that keeps to the floor: lower ones from there down, then higher ones."""
         machine = next(iter(self.space.bases.values()))
         prices = {}
         for network in self.networks:
             own = network.price
             tried = [own, *sorted((p for p in self.prices if p < own), reverse=True)]
+            tried += sorted(p for p in self.prices if p > own)
             prices[network.name] = self._first_good(network, machine, tried)
         return self.design(machine, {}, prices)
 
     def choose_machine(self, design: Design) -> Design:
         """The best machine for the gates as they are set."""
         traces = self.traces(design.prices, design.machine, "validation")
-        mark = "-".join(f"{price:g}" for price in design.prices.values())
+        mark = "-".join(f"{price:.12g}" for price in design.prices.values())
         found: Exploration = explore(
             self.space,
             traces,
@@ -152,9 +174,7 @@ class Search:
 
     def tune(self, design: Design) -> Design:
         """The prices at which the networks cost least on the machine as it is."""
-        prices = {
-            network.name: self._cheapest(network, design.machine) for network in self.networks
-        }
+        prices = {network.name: self._cheapest(network, design) for network in self.networks}
         return self.better(design, design.machine, design.configuration, prices)
 
     def better(
@@ -164,9 +184,9 @@ class Search:
         configuration: Mapping[str, Any],
         prices: Mapping[str, float],
     ) -> Design:
-        """The changed design, or the one there was if that costs no less."""
+        """The changed design, or the one there was if that is no better."""
         changed = self.design(machine, configuration, prices)
-        kept = changed if changed.cost < design.cost else design
+        kept = changed if changed.is_better_than(design) else design
         self.rounds.append(
             {"machine": dict(kept.configuration), "prices": dict(kept.prices), "cost": kept.cost}
         )
@@ -176,8 +196,7 @@ class Search:
         self, machine: Accelerator, configuration: Mapping[str, Any], prices: Mapping[str, float]
     ) -> Design:
         traces = self.traces(prices, machine, "validation")
-        accuracies = {name: trace.accuracy for name, trace in traces.items()}
-        return Design(machine, configuration, prices, self.cost(traces, machine), accuracies)
+        return Design(machine, configuration, prices, *self.outcome(traces, machine, configuration))
 
     def settled(self, design: Design, moves: Sequence[Callable[[Design], Design]]) -> Design:
         """Moves in turn until none changes anything."""
@@ -197,16 +216,22 @@ class Search:
             best = max(best, accuracy)
         raise self._below(network, best)
 
-    def _cheapest(self, network: Network, machine: Accelerator) -> float:
-        own = network.price
+    def _cheapest(self, network: Network, design: Design) -> float:
+        """The price at which one network by itself does best on a machine."""
         traces = {
-            price: self.recorder.trace(network, price, machine, "validation")
-            for price in sorted({*self.prices, own})
+            price: self.recorder.trace(network, price, design.machine, "validation")
+            for price in sorted({*self.prices, network.price})
         }
         good = {p: t for p, t in traces.items() if t.accuracy >= self.floor}
         if not good:
             raise self._below(network, max(trace.accuracy for trace in traces.values()))
-        return min(good, key=lambda price: (self.cost({network.name: good[price]}, machine), price))
+
+        def worth(price: float) -> tuple[bool, float, float]:
+            alone = {network.name: good[price]}
+            cost, kept = self.outcome(alone, design.machine, design.configuration)
+            return not kept, cost, price
+
+        return min(good, key=worth)
 
     def _below(self, network: Network, best: float) -> DfsHwError:
         return InfeasibleError(
@@ -250,9 +275,14 @@ def codesign(
         raise InputError(f"prices of cost lie between 0 and 1, got {', '.join(map(str, prices))}")
     if not checkpoints:
         raise InputError("co-design wants a network with a knob")
+    wanted = checked_settings(settings)
+    if wanted.sampler == SWEEP:
+        check_sweep(chosen)
+    else:
+        check_sampler(chosen, wanted.sampler)
     networks = [Network.load(Path(path), name) for path, name in _named(checkpoints)]
     folder = writable_folder(out)
-    search = Search(chosen, networks, floor, folder, Settings(**settings), prices, progress)
+    search = Search(chosen, networks, floor, folder, wanted, prices, progress)
     outcome = _alternate(search)
     with whole_file(folder / "chosen.toml") as partial:
         partial.write_text(machine_toml(_final(search, outcome)), encoding="utf-8")
@@ -266,14 +296,14 @@ def _alternate(search: Search) -> Codesign:
     moves = [search.tune, search.choose_machine]
     from_machine = search.settled(machine_alone, moves)
     from_knob = search.settled(knob_alone, moves[::-1])
-    both = min(from_machine, from_knob, key=lambda design: design.cost)
+    both = from_knob if from_knob.is_better_than(from_machine) else from_machine
     first = _report(search, "start", start, None)
     alone = [
         _report(search, name, design, first.cost)
         for name, design in (("machine alone", machine_alone), ("knob alone", knob_alone))
     ]
     together = _report(search, "both", both, first.cost)
-    least = min(report.cost for report in alone)
+    least = min(report.cost for report in [r for r in alone if r.kept] or alone)
     return Codesign(
         search.objective,
         search.floor,
@@ -288,7 +318,7 @@ def _alternate(search: Search) -> Codesign:
 
 def _report(search: Search, name: str, design: Design, start: float | None) -> Report:
     traces = search.traces(design.prices, design.machine, "test")
-    cost = search.cost(traces, design.machine)
+    cost, _ = search.outcome(traces, design.machine, design.configuration)
     return Report(
         name,
         design.machine.name,
@@ -297,6 +327,7 @@ def _report(search: Search, name: str, design: Design, start: float | None) -> R
         cost,
         {network: trace.accuracy for network, trace in traces.items()},
         0.0 if start is None else 100 * (1 - cost / start),
+        design.kept,
     )
 
 

@@ -62,7 +62,7 @@ class Recorder:
         workload = workload_of(dynamic, dataset.image_size)
         always = highest(dynamic.choices)
         key = table_key(workload, machine, dynamic.choices, always, 1)
-        path = self.folder / f"{network.digest}-{split}-{price:g}-{key}.parquet"
+        path = self.folder / f"{network.digest}-{split}-{price:.12g}-{key}.parquet"
         if not path.is_file():
             header = trace_header(network.config, workload, dynamic.choices, split)
             record(dynamic, dataset, path, header, price=price)

@@ -102,7 +102,12 @@ def codesigned(outcome: Codesign) -> None:
             or report.machine,
         )
     terminal().print(table)
+    missing = [report.name for report in reports if not report.kept]
+    if missing:
+        line(f"Misses a constraint of the space: {', '.join(missing)}")
+    gain = outcome.gain_over_alone_percent
     line(
         f"Test inputs; every choice was made on validation inputs, at {outcome.floor:.1%} or more. "
-        f"Both cost {outcome.gain_over_alone_percent:.1f} % less than the better of each alone."
+        f"Both cost {abs(gain):.1f} % {'less' if gain >= 0 else 'more'} than the better of each "
+        "alone."
     )

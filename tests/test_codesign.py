@@ -11,10 +11,11 @@ import torch
 
 from accel_models import InfeasibleError, InputError, cost_table, load_accelerator, parse_choices
 from accel_models.explore import parse_space
-from accel_models.replay import replay
+from accel_models.pricing import Pricing
+from accel_models.replay import Policy, replay
 from accel_models.trace import GateTrace
 from dfs_hw import codesign as module
-from dfs_hw.checkpoint import save_checkpoint
+from dfs_hw.checkpoint import load_checkpoint, save_checkpoint
 from dfs_hw.codesign import Codesign, codesign
 from dfs_hw.data import load_dataset
 from dfs_hw.networks import Design, build_network
@@ -133,6 +134,51 @@ def test_traces_are_kept_by_price_and_table(outcome: tuple[Codesign, Path]) -> N
     assert len({name[3] for name in names}) >= 2
 
 
+def test_the_machine_keeps_to_constraints_that_a_faster_base_misses(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    space, _ = parse_space({**TABLES, "objectives": ["latency"], "constraints": {"area": 1.5}})
+    found = codesign(space, [checkpoint], floor=FLOOR, out=tmp_path, prices=(0.4,), sampler="sweep")
+    areas = [
+        sum(Pricing(machine).area_mm2.values())
+        for machine in (load_accelerator("bitfusion"), load_accelerator(tmp_path / "chosen.toml"))
+    ]
+    assert areas[0] > 1.5 >= areas[1]
+    assert found.both.cost > found.start.cost  # or the base would not be tempting
+    assert [report.kept for report in (found.start, found.knob_alone)] == [False, False]
+    assert [report.kept for report in (found.machine_alone, found.both)] == [True, True]
+    gain = 100 * (1 - found.both.cost / found.machine_alone.cost)
+    assert found.gain_over_alone_percent == pytest.approx(gain)
+
+
+def test_a_replay_policy_that_is_searched_counts(checkpoint: Path, tmp_path: Path) -> None:
+    """Fetching weights ahead saves time, so the design has it, and costs what replay says."""
+    fields = {"array": {"rows": [16]}, "policy": {"prefetch": ["none", "modal"]}}
+    space, _ = parse_space({**TABLES, "objectives": ["latency"], "fields": fields})
+    found = codesign(space, [checkpoint], floor=FLOOR, out=tmp_path, prices=(0.4,), sampler="sweep")
+    assert found.both.configuration["policy.prefetch"] == "modal"
+    trace = GateTrace.read(next(tmp_path.glob("traces/*-test-0.4-*.parquet")))
+    machine = load_accelerator(tmp_path / "chosen.toml")
+    table = cost_table(trace.header.workload, machine, trace.header.choices)
+    ahead = replay(trace, table, Policy(prefetch="modal"))
+    assert found.both.cost == pytest.approx(float(ahead.latency_s.mean()), rel=1e-12)
+
+
+def test_a_floor_that_only_a_higher_price_keeps_is_kept(checkpoint: Path, tmp_path: Path) -> None:
+    """A network that has not learned may be right more often where it does less."""
+    trained = load_checkpoint(checkpoint)
+    path = save_checkpoint(
+        tmp_path / "lowest" / "network.safetensors", trained.network, {**trained.facts, "price": 0}
+    )
+    space, _ = parse_space(TABLES)
+    wanted = {"out": tmp_path, "prices": (0.0, 0.4), "sampler": "sweep"}
+    assert list(codesign(space, [path], floor=FLOOR, **wanted).start.prices.values()) == [0.0]
+    low, high = (validation(tmp_path, price).accuracy for price in (0.0, 0.4))
+    assert low < high
+    higher = codesign(space, [path], floor=high, **wanted)
+    assert list(higher.start.prices.values()) == [0.4]
+
+
 def test_a_floor_that_nothing_keeps_is_said(checkpoint: Path, tmp_path: Path) -> None:
     space, _ = parse_space(TABLES)
     with pytest.raises(InfeasibleError, match=r"no price keeps '.*' at an accuracy of 99\.0%"):
@@ -151,6 +197,8 @@ def test_what_cannot_be_codesigned_is_refused(checkpoint: Path, tmp_path: Path) 
         ((space, [checkpoint]), {"floor": 1.5}, "floor on accuracy lies between"),
         ((space, [checkpoint]), {"floor": 0.5, "prices": (2.0,)}, "prices of cost lie between"),
         ((space, []), {"floor": 0.5}, "wants a network with a knob"),
+        ((space, [checkpoint]), {"floor": 0.5, "sampler": "nsga3"}, "unknown sampler 'nsga3'"),
+        ((space, [checkpoint]), {"floor": 0.5, "trials": 0}, "trials must be at least 1"),
         ((space, [plain]), {"floor": 0.5}, "holds no network with a knob"),
     ):
         with pytest.raises(InputError, match=sentence):

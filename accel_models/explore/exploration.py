@@ -134,7 +134,7 @@ def explore(
         InputError: if anything cannot be used as given, before any work is done.
     """
     chosen, demands = _read(space, traces, networks)
-    wanted = _checked_settings(settings)
+    wanted = checked_settings(settings)
     size = _check(chosen, demands, wanted)
     evaluator = Evaluator(chosen, demands)
     function = evaluator.run if wanted.sampler == SWEEP else evaluator
@@ -215,7 +215,8 @@ def _read(
     return replace(chosen, dimensions=(*chosen.dimensions, *extra)), demands
 
 
-def _checked_settings(settings: Mapping[str, Any]) -> Settings:
+def checked_settings(settings: Mapping[str, Any]) -> Settings:
+    """Settings of an exploration; raises `InputError` if one is unknown or out of its range."""
     unknown = settings.keys() - Settings.__dataclass_fields__.keys()
     if unknown:
         raise InputError(f"explore has no setting '{min(unknown)}'")
