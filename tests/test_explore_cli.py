@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,31 @@ def test_a_wrong_space_and_a_wrong_cluster_end_in_one_sentence(space: Path, tmp_
         assert line.startswith("dfs-hw: ")
         assert sentence in line
     assert not out.exists()
+
+
+def test_ctrl_c_ends_in_one_sentence_also_while_compiled_code_runs(tmp_path: Path) -> None:
+    """One process: most of its time is the mapping search's."""
+    space, out = Path(__file__).parent.parent / "docs/spaces/bitfusion-shapes.toml", tmp_path / "o"
+    process = subprocess.Popen(
+        [sys.executable, "-c", SWEEP, str(space), str(out)], stderr=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not list(out.glob("chunks/*.parquet")):
+        time.sleep(0.01)
+    time.sleep(0.3)  # it has left what writes the first chunk
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert errors.strip() == "dfs-hw: interrupted; the same command goes on from here"
+
+
+SWEEP = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a shell put behind
+from dfs_hw.cli import main
+words = ["explore", sys.argv[1], "--sampler", "sweep", "--workers", "1", "--quiet"]
+sys.argv = ["dfs-hw", *words, "--out", sys.argv[2]]
+main()
+"""
 
 
 def test_a_folder_in_use_is_refused(space: Path, tmp_path: Path) -> None:

@@ -161,6 +161,8 @@ def quiet() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            # A killed run may have noted constraints of a trial and not told of it.
+            warnings.filterwarnings("ignore", "The constraint value is ignored", UserWarning)
             yield
     finally:
         optuna.logging.set_verbosity(before)

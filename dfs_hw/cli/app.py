@@ -31,6 +31,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 DEFAULTS = TrainConfig()
 STOPPED = (130, 143)
 """Exit status after Ctrl-C and after SIGTERM, as shells have them."""
+INTERRUPTED = "dfs-hw: interrupted; the same command goes on from here"
 
 
 def _version(wanted: bool) -> None:
@@ -55,10 +56,23 @@ def main() -> None:
     except DfsHwError as error:
         print(f"dfs-hw: {error}", file=sys.stderr)
         sys.exit(2)
+    except SystemError as error:
+        if not _came_of_ctrl_c(error):
+            raise
+        print(INTERRUPTED, file=sys.stderr)
+        sys.exit(STOPPED[0])
     except SystemExit as stop:
         if stop.code in STOPPED:
-            print("dfs-hw: interrupted; the same command goes on from here", file=sys.stderr)
+            print(INTERRUPTED, file=sys.stderr)
         raise
+
+
+def _came_of_ctrl_c(error: BaseException | None) -> bool:
+    """Whether an error is what Python makes of Ctrl-C while code compiled by Numba runs, which
+    returns a result nonetheless."""
+    while isinstance(error, SystemError):
+        error = error.__cause__
+    return isinstance(error, KeyboardInterrupt)
 
 
 def print_json(content: Any) -> None:
