@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from dfs_hw.show import line, new_table, terminal
 
@@ -26,7 +29,7 @@ def exploration(found: Exploration, record: Mapping[str, Any]) -> None:
         f"{trials['within_constraints']} keep to the constraints, {trials['front']} on the front."
     )
     if record["chosen"] is None:
-        line("No machine keeps to the constraints; study.html says what they miss.")
+        _nothing_chosen(found)
         return
     table = new_table("machine", *space.objectives, *(d.name for d in space.dimensions))
     for member in record["front"][:SHOWN]:
@@ -47,6 +50,29 @@ def exploration(found: Exploration, record: Mapping[str, Any]) -> None:
     line(
         f"Next: open {found.folder / 'study.html'}; the chosen machine: {found.folder}/chosen.toml"
     )
+    policy = space.policy(record["chosen"]["configuration"])
+    if policy:  # is no part of a machine
+        told = ", ".join(f"{name} = {value}" for name, value in policy.items())
+        line(f"Its figures are for replay with {told}.")
+
+
+def _nothing_chosen(found: Exploration) -> None:
+    """Which constraints are too tight, or why nothing runs at all."""
+    from accel_models.explore.page.study import amount_text
+
+    trials = found.trials
+    reasons = Counter(trials.table["infeasible"].to_pylist())
+    running = reasons.pop(None, 0)
+    if not running:
+        reason, times = reasons.most_common(1)[0]
+        line(f"None can run the workloads; {times} for this reason: {reason}")
+        return
+    for bound in found.space.bounds:
+        values = trials.metric(bound.metric)
+        values = values[~np.isnan(values)]
+        missed = sum(bound.excess(value) > 0 for value in values.tolist())
+        least, most = (amount_text(bound.metric, float(end)) for end in (min(values), max(values)))
+        line(f"{bound}: {missed} of {running} that run miss it; they have {least} to {most}.")
 
 
 def _analysis(analysis: Mapping[str, Any]) -> None:

@@ -70,6 +70,33 @@ def test_a_wrong_space_and_a_wrong_cluster_end_in_one_sentence(space: Path, tmp_
     assert not out.exists()
 
 
+def test_what_leaves_nothing_to_choose_is_told(space: Path, tmp_path: Path) -> None:
+    """A constraint and by how much it is missed, or why nothing runs."""
+    plain = space.read_text()
+    for number, (tables, sentence) in enumerate(
+        (
+            (
+                "[constraints]\narea = 0.001",
+                "area at most 0.001 mm²: 4 of 4 that run miss it; they",
+            ),
+            ("[options.all]\nsmall = { widths = [1] }", "None can run the workloads; 4 for this"),
+        )
+    ):
+        space.write_text(plain + tables + "\n")
+        words = ("--sampler", "sweep", "--workers", 1, "--quiet")
+        done = dfs_hw("explore", space, *words, "--out", tmp_path / f"out{number}")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert sentence in done.stdout
+
+
+def test_a_policy_that_was_searched_is_told_beside_the_machine(space: Path, tmp_path: Path) -> None:
+    """The machine's file cannot hold it."""
+    space.write_text(space.read_text() + '[fields.policy]\nprefetch = ["modal"]\n')
+    words = ("--sampler", "sweep", "--workers", 1, "--quiet")
+    done = dfs_hw("explore", space, *words, "--out", tmp_path / "out")
+    assert "Its figures are for replay with prefetch = modal." in done.stdout
+
+
 def test_ctrl_c_ends_in_one_sentence_also_while_compiled_code_runs(tmp_path: Path) -> None:
     """One process: most of its time is the mapping search's."""
     space, out = Path(__file__).parent.parent / "docs/spaces/bitfusion-shapes.toml", tmp_path / "o"

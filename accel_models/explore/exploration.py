@@ -159,7 +159,8 @@ def explore(
 def named(space: Space, configuration: Configuration, name: str) -> Accelerator:
     """The machine of a configuration under a name of its own, its difference told in the title."""
     base = space.base_of(configuration)
-    changed = ", ".join(f"{path} = {value}" for path, value in space.changes(configuration).items())
+    changes = space.changes(configuration).items()
+    changed = ", ".join(f"{path} = {value}" for path, value in changes if value is not None)
     machine = space.machine(configuration)
     title = f"{base.title}; {changed}" if changed else base.title
     return machine.model_copy(update={"name": name, "title": title, "departures": None})
