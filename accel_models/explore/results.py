@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -153,8 +153,3 @@ def _type_of(values: Sequence[Value], integer: bool) -> pa.DataType:
 def rounded(value: float | None) -> float | None:
     """What a page needs of a number."""
     return None if value is None or math.isnan(value) else float(f"{value:.6g}")
-
-
-def by_name(row: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
-    """Some cells of a row."""
-    return [row[name] for name in names]

@@ -25,8 +25,6 @@ TRACE = "trace."
 """Dimensions whose names begin so choose between alternative traces of one workload."""
 POLICY = "policy."
 """Dimensions whose names begin so are fields of `accel_models.replay.Policy`."""
-LARGEST = 10**7
-"""Configurations of a sweep, at most."""
 
 
 class Metric(NamedTuple):

@@ -86,7 +86,7 @@ def compare(
     )
     from dfs_hw.baselines.compare import compare as run_comparison
     from dfs_hw.baselines.study import Study
-    from dfs_hw.show_study import study as show_study
+    from dfs_hw.show_findings import comparison
 
     wanted = Study(
         config,
@@ -98,7 +98,7 @@ def compare(
         shuffles,
     )
     findings = run_comparison(wanted, out, device=device, progress=not quiet)
-    show_study(findings)
+    comparison(findings)
     show.line(f"As Markdown, CSV, JSON and a picture: {out / 'compare.md'}")
 
 

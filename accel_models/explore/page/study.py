@@ -14,7 +14,7 @@ from accel_models.explore.analysis import Analysis
 from accel_models.explore.exploration import Exploration
 from accel_models.explore.page.template import render
 from accel_models.explore.results import Trials, rounded
-from accel_models.explore.space import BASE, METRICS, Dimension
+from accel_models.explore.space import METRICS, Dimension
 from accel_models.units import si
 
 EMBEDDED = 4000
@@ -167,4 +167,4 @@ def _about(record: Mapping[str, Any]) -> dict[str, Any]:
     return {key: record[key] for key in ("settings", "workloads", "provenance")}
 
 
-__all__ = ["BASE", "amount_text", "write_study_page"]
+__all__ = ["amount_text", "write_study_page"]

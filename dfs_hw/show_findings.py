@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # torch, which `--help` need not wait for
     from dfs_hw.baselines.findings import Findings
 
 
-def study(findings: Findings) -> None:
+def comparison(findings: Findings) -> None:
     """Every contender with its ablations below it, the knob's curve, and the verdicts."""
     from dfs_hw.baselines.findings import CURVE_HEADER, HEADER
 
