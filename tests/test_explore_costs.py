@@ -23,6 +23,7 @@ from accel_models import (
 )
 from accel_models.explore.evaluate import Evaluator, Outcome
 from accel_models.explore.space import Space
+from accel_models.explore.space import choice as dimension
 from accel_models.explore.space_file import parse_space
 from accel_models.explore.workloads import Demand, Run, demands_of_traces
 from accel_models.machine.timeline import Player
@@ -152,6 +153,18 @@ def test_what_comes_in_one_chunk_does_not_matter() -> None:
     together = one.run((0, 36))
     apart = [outcome for number in range(36) for outcome in one.run((number, number + 1))]
     assert together == apart
+
+
+def test_a_fixed_precision_in_batches_costs_what_simulate_says_of_whole_ones() -> None:
+    """Weights are read once for the batch, also where one input stands for all."""
+    machine = load_accelerator("bitfusion").configured(array__reconfiguration_cycles=0)
+    dimensions = (dimension("policy.batching", ["grouped"]), dimension("policy.batch", [4]))
+    space = Space("one", {machine.name: machine}, dimensions, ("energy",))
+    demand = Demand("pair", 1.0, (Run.fixed(gated_pair(), 8),))
+    (outcome,) = Evaluator(space, (demand,))([space.configuration(0)])
+    whole = simulate(gated_pair().without_gates(), machine, 8, batch=4)
+    assert outcome.metrics["energy_j"] == pytest.approx(whole.energy_j / 4, rel=1e-9)
+    assert outcome.metrics["latency_s"] == pytest.approx(whole.latency_s, rel=1e-9)
 
 
 @pytest.mark.parametrize("bits", ["2", "4/8"])

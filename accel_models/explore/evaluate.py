@@ -19,6 +19,7 @@ from accel_models.explore.tally import Tally, tally, tally_key
 from accel_models.explore.workloads import Demand, Run
 from accel_models.pricing import Pricing
 from accel_models.replay import Policy, replay
+from accel_models.trace import GateTrace
 
 AREA, ERROR = COLUMNS.index("area_mm2"), COLUMNS.index("error")
 ENERGY, LATENCY, P95, EDP, POWER = (
@@ -198,11 +199,25 @@ def table_of(run: Run, machine: Accelerator, policy: Policy) -> CostTable:
 
 
 def replayed(run: Run, table: CostTable, policy: Policy) -> np.ndarray:
-    """The four costs of `Tally.costs`, input by input."""
-    outcome = replay(run.trace, table, policy)
+    """The four costs of `Tally.costs`, input by input. A network at a fixed precision fills its
+    batch: what it does is the same for every input."""
+    trace = run.trace if run.recorded else _repeated(run.trace, policy.batch)
+    outcome = replay(trace, table, policy)
     energy, latency = outcome.energy_j, outcome.latency_s
     tail = np.percentile(latency, P95_OF_LATENCY)
     return np.array([energy.mean(), latency.mean(), tail, outcome.edp_js])
+
+
+def _repeated(trace: GateTrace, times: int) -> GateTrace:
+    """The one input of a trace so many times."""
+    numbers = np.arange(times)
+    return replace(
+        trace,
+        input_ids=numbers,
+        labels=np.zeros_like(numbers),
+        predictions=np.zeros_like(numbers),
+        choices=np.repeat(trace.choices, times, axis=0),
+    )
 
 
 def _area(pricing: Pricing) -> float:
