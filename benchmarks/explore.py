@@ -189,10 +189,11 @@ def entering(evaluator: Evaluator) -> None:
     table = tabled(space, records)
     for name in ("memory", "journal"):
         with tempfile.TemporaryDirectory() as folder:
-            storage = Storage(Path(folder), "memory" if name == "memory" else "")
+            url = "memory" if name == "memory" else ""
+            storage = Storage(Path(folder), url, outline=True)
             study = storage.study("entering", len(space.objectives), {})
             with timed(f"add_trials in bulk, {name}", ENTERED, "trials"):
-                enter(space, table, study, storage)
+                enter(space, table, study, storage, lambda _: None)
             storage.close(study)
 
 

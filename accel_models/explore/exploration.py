@@ -6,8 +6,9 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import optuna
 import pyarrow as pa
@@ -63,15 +64,21 @@ class Exploration:
     """A finished search.
 
     Args:
-        study: Optuna's, with every trial.
+        opened: gives Optuna's study, with every trial.
     """
 
     space: Space
     demands: tuple[Demand, ...]
     settings: Settings
     trials: Trials
-    study: optuna.Study
+    opened: Callable[[], optuna.Study]
     folder: Path
+
+    @cached_property
+    def study(self) -> optuna.Study:
+        """Optuna's study, with every trial; a sweep's is read from its journal when it is asked
+        for."""
+        return self.opened()
 
     @property
     def evaluator(self) -> Evaluator:
@@ -140,20 +147,19 @@ def explore(
     function = evaluator.run if wanted.sampler == SWEEP else evaluator
     pool = executor(function, wanted.workers, wanted.dask)
     try:
-        storage = Storage(Path(out), wanted.storage)
+        storage = Storage(Path(out), wanted.storage, outline=wanted.sampler == SWEEP)
         study = None
         try:
             study = storage.study(
                 chosen.name, len(chosen.objectives), _identity(chosen, demands, wanted)
             )
-            with tqdm(total=size, disable=not progress, unit="machine", desc=chosen.name) as bar:
-                table = _run(chosen, wanted, study, storage, pool, bar.update, Path(out))
+            table = _run(chosen, wanted, study, storage, pool, Path(out), _bars(size, progress))
         finally:
             storage.close(study)
     finally:
         pool.close()
     trials = Trials(chosen, table)
-    return Exploration(chosen, demands, wanted, trials, study, Path(out))
+    return Exploration(chosen, demands, wanted, trials, partial(storage.whole, study), Path(out))
 
 
 def named(space: Space, configuration: Configuration, name: str) -> Accelerator:
@@ -172,26 +178,34 @@ def _run(
     study: optuna.Study,
     storage: Storage,
     pool: Executor,
-    advance: Callable[[int], None],
     out: Path,
+    bar: Callable[[str, str], tqdm[Never]],
 ) -> pa.Table:
     if settings.sampler == SWEEP:
-        table = sweep(space, out / "chunks", pool, advance)
-        enter(space, table, study, storage)
+        with bar(space.name, "machine") as done:
+            table = sweep(space, out / "chunks", pool, done.update)
+        with bar("into Optuna", "trial") as done:
+            enter(space, table, study, storage, done.update)
         return table
-    advance(len(records(space, study)))
-    search(
-        space,
-        study,
-        storage,
-        pool,
-        sampler=settings.sampler,
-        trials=settings.trials,
-        batch=settings.batch,
-        seed=settings.seed,
-        advance=advance,
-    )
+    with bar(space.name, "machine") as done:
+        done.update(len(records(space, study)))
+        search(
+            space,
+            study,
+            storage,
+            pool,
+            sampler=settings.sampler,
+            trials=settings.trials,
+            batch=settings.batch,
+            seed=settings.seed,
+            advance=done.update,
+        )
     return tabled(space, records(space, study))
+
+
+def _bars(size: int, shown: bool) -> Callable[[str, str], tqdm[Never]]:
+    """Makes bars of so many things, by what is done and a thing's name."""
+    return lambda label, unit: tqdm(total=size, disable=not shown, unit=unit, desc=label)
 
 
 def _read(

@@ -60,6 +60,7 @@ class Dimension:
         low, high: ends of a range, both included.
         integer: whether a range is one of whole numbers.
         log: whether a range is searched by orders of magnitude.
+        step: what lies between one of `values` and the next, or 0 if they are a set.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Dimension:
     high: float = 0.0
     integer: bool = False
     log: bool = False
+    step: float = 0.0
 
     @property
     def is_finite(self) -> bool:
@@ -81,6 +83,13 @@ class Dimension:
         if self.values:
             return self.values
         return range(int(self.low), int(self.high) + 1)  # not spelled out: it may be long
+
+    def nearest(self, value: Value) -> Value:
+        """The point that a value stands for: a step taken in other arithmetic may miss it by the
+        last digit."""
+        if not self.step:
+            return value
+        return self.values[round((float(value) - float(self.values[0])) / self.step)]
 
     @property
     def paths(self) -> frozenset[str]:
@@ -269,13 +278,13 @@ def has_field(machine: Accelerator, path: str) -> bool:
     return value is not None or not path.startswith("buffers.")
 
 
-def choice(name: str, values: Iterable[Any]) -> Dimension:
+def choice(name: str, values: Iterable[Any], step: float = 0.0) -> Dimension:
     """A dimension that sets one field to one of some values; lists are named by their parts."""
     raw = [tuple(value) if isinstance(value, list) else value for value in values]
     labels = tuple(
         ",".join(map(str, value)) if isinstance(value, tuple) else value for value in raw
     )
-    return Dimension(name, labels, tuple(expanded(name, value) for value in raw))
+    return Dimension(name, labels, tuple(expanded(name, value) for value in raw), step=step)
 
 
 def expanded(name: str, value: Any) -> dict[str, Any]:

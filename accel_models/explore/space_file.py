@@ -30,6 +30,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -235,7 +236,8 @@ def _range(path: str, entry: Mapping[str, Any], kind: TypeAdapter[Any], where: s
     _check_steps(low, high, entry, f"{where}: {name}")
     if "step" in entry or "factor" in entry:
         values = _spelled_out(low, high, entry, f"{where}: {name}")
-        return choice(path, [_value(name, value, kind, where) for value in values])
+        checked = [_value(name, value, kind, where) for value in values]
+        return choice(path, checked, entry.get("step", 0))
     log = entry.get("log", False)
     if not isinstance(log, bool) or (log and low <= 0):
         raise InputError(f"{where}: {name}.log must be true or false, and low above 0 if true")
@@ -263,7 +265,7 @@ def _spelled_out(low: Any, high: Any, entry: Mapping[str, Any], name: str) -> li
     step, factor = entry.get("step", 0), entry.get("factor", 1)
     values, count = [low], 1
     while len(values) <= MOST_VALUES:
-        value = low + count * step if step > 0 else low * factor**count
+        value = _after(low, count, step) if step > 0 else low * factor**count
         if value > high * (1 + 1e-12):
             return values
         values.append(value)
@@ -271,6 +273,13 @@ def _spelled_out(low: Any, high: Any, entry: Mapping[str, Any], name: str) -> li
     raise InputError(
         f"{name} has over {MOST_VALUES} steps: leave the step out, or take a larger one"
     )
+
+
+def _after(low: float, count: int, step: float) -> float:
+    """So many steps up, in decimals as they are written: 0.3, not 0.1 + 2 * 0.1."""
+    if isinstance(low, int) and isinstance(step, int):
+        return low + count * step
+    return float(Decimal(str(low)) + count * Decimal(str(step)))
 
 
 def _option(

@@ -8,14 +8,17 @@ import os
 import socket
 import time
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
+from optuna.storages.journal._storage import JournalOperation
 
 from accel_models.errors import InputError
 from accel_models.files import whole_file, writable_folder
@@ -36,7 +39,8 @@ class Journal(BaseJournalBackend):
 
     def __init__(self, path: Path) -> None:
         self._file = JournalFileBackend(str(path))
-        self._written = sum(1 for _ in self._file.read_logs(0))
+        with path.open("rb") as lines:
+            self._written = sum(1 for _ in lines)
         self._held: list[dict[str, Any]] = []
         self._holding = False
 
@@ -68,23 +72,57 @@ class Journal(BaseJournalBackend):
             self.flush()
 
 
+class Outline(BaseJournalBackend):
+    """A journal without the trials that it has, for whoever only adds some: Optuna holds in memory
+    all that it reads.
+
+    Args:
+        trials: how many the journal had, by the study's number.
+    """
+
+    def __init__(self, journal: Journal, logs: Iterable[dict[str, Any]] | None = None) -> None:
+        self.trials: Counter[int] = Counter()
+        self._journal = journal
+        self._logs = list(self._read() if logs is None else logs)
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        yield from self._logs[log_number_from:]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        self._journal.append_logs(logs)
+        self._logs += logs
+
+    def copy(self) -> Outline:
+        """Another of the same journal: what is added to it is not added here."""
+        return Outline(self._journal, self._logs)
+
+    def _read(self) -> Iterator[dict[str, Any]]:
+        for log in self._journal.read_logs(0):
+            if log["op_code"] == JournalOperation.CREATE_TRIAL:
+                self.trials[log["study_id"]] += 1
+            elif "trial_id" not in log:
+                yield log
+
+
 class Storage:
     """A study that this run alone adds to.
 
     Args:
         folder: of the outputs.
         url: ``""`` for a journal in the folder, ``memory``, or what SQLAlchemy takes.
+        outline: leave the trials of a journal on disk, as a run can that learns from none.
 
     Raises:
         InputError: if another run has the folder or the study, or the database cannot be used.
     """
 
-    def __init__(self, folder: Path, url: str = "") -> None:
+    def __init__(self, folder: Path, url: str = "", *, outline: bool = False) -> None:
         self.folder = writable_folder(folder)
         self._lock = _locked(folder)
         self._journal: Journal | None = None
+        self._outline: Outline | None = None
         try:
-            self.backend = self._opened(url)
+            self.backend = self._opened(url, outline)
         except BaseException:
             os.close(self._lock)
             raise
@@ -134,6 +172,30 @@ class Storage:
                 with self._journal.together():
                     yield
 
+    def entered(self, study: optuna.Study) -> int:
+        """How many trials a study had when it was opened."""
+        if self._outline is not None:
+            return self._outline.trials[study._study_id]
+        return len(study.get_trials(deepcopy=False))
+
+    @contextmanager
+    def entry(self, study: optuna.Study) -> Iterator[optuna.Study]:
+        """A study to add trials to, at once. With an outline they are then in the journal alone."""
+        with self.together(), quiet():
+            if self._outline is None:
+                yield study
+            else:
+                backend = JournalStorage(self._outline.copy())
+                yield optuna.load_study(study_name=study.study_name, storage=backend)
+
+    def whole(self, study: optuna.Study) -> optuna.Study:
+        """A study with all of its trials."""
+        if self._outline is None:
+            return study
+        with quiet():
+            backend = JournalStorage(Journal(self.folder / JOURNAL))
+            return optuna.load_study(study_name=study.study_name, storage=backend)
+
     def close(self, study: optuna.Study | None = None) -> None:
         """Let others have it."""
         if study is not None and _OWNER in study.user_attrs:
@@ -141,7 +203,7 @@ class Storage:
                 study.set_user_attr(_OWNER, None)
         os.close(self._lock)
 
-    def _opened(self, url: str) -> BaseStorage:
+    def _opened(self, url: str, outline: bool) -> BaseStorage:
         if url == MEMORY:
             return InMemoryStorage()
         if url:
@@ -149,8 +211,9 @@ class Storage:
         path = self.folder / JOURNAL
         _mend(path)
         self._journal = Journal(path)
+        self._outline = Outline(self._journal) if outline else None
         with quiet():
-            return JournalStorage(self._journal)
+            return JournalStorage(self._outline or self._journal)
 
 
 @contextmanager
@@ -187,10 +250,10 @@ def _locked(folder: Path) -> int:
 def _mend(path: Path) -> None:
     """Drop what a killed run left: half a line at the end, and Optuna's own lock."""
     path.with_name(path.name + ".lock").unlink(missing_ok=True)
-    if path.is_file():
-        content = path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
+    if path.is_file() and path.stat().st_size:
+        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            size, whole = len(content), content.rfind(b"\n") + 1
+        if whole < size:
             os.truncate(path, whole)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.samplers import BaseSampler, GridSampler, NSGAIISampler, RandomSampler, TPESampler
-from optuna.trial import Trial, TrialState
+from optuna.trial import BaseTrial, Trial, TrialState
 
 from accel_models.errors import InputError
 from accel_models.explore.evaluate import Outcome
@@ -35,6 +36,8 @@ RUNS = "runs"
 CANNOT_RUN = 10.0
 """How far a machine that cannot run is said to be off: further than most that run but cost too
 much, so that a search turns to those first."""
+STEP_ERROR = 1e-8
+"""By how much of a step Optuna lets a value miss it."""
 GRID_LIMIT = 20_000
 """Points that Optuna's grid sampler is given at most: what it does for each grows with all."""
 
@@ -130,7 +133,7 @@ def _evaluate(
     for trial in _running(study):
         if OUTCOME in trial.user_attrs:
             continue
-        configuration = space.relevant(trial.params)
+        configuration = _configuration(space, trial)
         key = _key(configuration)
         if key in known:
             _note(trial, known[key])
@@ -179,7 +182,7 @@ def records(space: Space, study: optuna.Study) -> list[Record]:
     """Finished trials, by number."""
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return [
-        Record(trial.number, space.relevant(trial.params), Outcome(*trial.user_attrs[OUTCOME]))
+        Record(trial.number, _configuration(space, trial), Outcome(*trial.user_attrs[OUTCOME]))
         for trial in done
     ]
 
@@ -201,12 +204,26 @@ def values_of(space: Space, outcome: Outcome) -> list[float]:
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:
-    """A dimension as Optuna has it."""
+    """A dimension as Optuna has it, and repeats it in every trial: so no list of steps."""
+    if dimension.step and _has_exact_steps(dimension):
+        low, high = dimension.values[0], dimension.values[-1]
+        if isinstance(low, int) and isinstance(dimension.step, int):
+            return IntDistribution(low, int(high), step=dimension.step)
+        return FloatDistribution(float(low), float(high), step=dimension.step)
     if dimension.values:
         return CategoricalDistribution(dimension.values)
     if dimension.integer:
         return IntDistribution(int(dimension.low), int(dimension.high), log=dimension.log)
     return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
+
+
+def _has_exact_steps(dimension: Dimension) -> bool:
+    """Whether Optuna would take every value for a step: it divides the ends as decimals, and allows
+    for 1e-8 of a step in between."""
+    low, high = (Decimal(str(end)) for end in (dimension.values[0], dimension.values[-1]))
+    steps = (np.array(dimension.values, dtype=np.float64) - float(low)) / dimension.step
+    whole = (high - low) % Decimal(str(dimension.step)) == 0
+    return whole and bool((np.abs(steps - np.arange(len(steps))) < STEP_ERROR).all())
 
 
 def check_sampler(space: Space, sampler: str) -> None:
@@ -233,6 +250,12 @@ def _seed_of(sampler: str, seed: int, number: int) -> int:
     if sampler == "grid":
         return seed
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
+def _configuration(space: Space, trial: BaseTrial) -> dict[str, Value]:
+    """What a trial tries: what applies, at the points that Optuna's steps stand for."""
+    params = space.relevant(trial.params)
+    return {name: space.by_name[name].nearest(value) for name, value in params.items()}
 
 
 def _key(configuration: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:

@@ -20,7 +20,7 @@ from accel_models.explore.evaluate import Outcome
 from accel_models.explore.executors import Executor
 from accel_models.explore.results import schema_of, tabled
 from accel_models.explore.space import COLUMNS, Space
-from accel_models.explore.storage import Storage, quiet
+from accel_models.explore.storage import Storage
 from accel_models.explore.study import OUTCOME, Record, constraints, distribution, values_of
 from accel_models.files import whole_file
 
@@ -78,14 +78,27 @@ def sweep(
     return pa.concat_tables(parts).cast(schema_of(space))
 
 
-def enter(space: Space, table: pa.Table, study: optuna.Study, storage: Storage) -> None:
-    """Add a sweep's trials to a study, but those that it has already."""
+def enter(
+    space: Space,
+    table: pa.Table,
+    study: optuna.Study,
+    storage: Storage,
+    advance: Callable[[int], None],
+) -> None:
+    """Add a sweep's trials to a study in order, but those that it has already.
+
+    Args:
+        advance: is called with how many trials more are in the study.
+    """
     distributions = {d.name: distribution(d) for d in space.dimensions}
-    start = len(study.get_trials(deepcopy=False))
+    start = storage.entered(study)
+    advance(start)
     for at in range(start, table.num_rows, BULK):
-        with storage.together(), quiet():
-            study.add_trials(_trials(space, table.slice(at, BULK), distributions))
+        rows = table.slice(at, BULK)
+        with storage.entry(study) as entry:
+            entry.add_trials(_trials(space, rows, distributions))
         storage.sign(study)
+        advance(rows.num_rows)
 
 
 def _trials(space: Space, table: pa.Table, distributions: dict[str, Any]) -> Iterator[Any]:
