@@ -97,6 +97,9 @@ def provenance() -> dict[str, Any]:
 
 
 def _dimension(dimension: Dimension) -> dict[str, Any]:
+    if dimension.step:
+        ends = {"low": dimension.values[0], "high": dimension.values[-1]}
+        return {"name": dimension.name, **ends, "step": dimension.step}
     if dimension.values:
         return {"name": dimension.name, "values": list(dimension.values)}
     ends = {"low": dimension.low, "high": dimension.high}

@@ -91,7 +91,7 @@ class Dimension:
             return value
         return self.values[round((float(value) - float(self.values[0])) / self.step)]
 
-    @property
+    @cached_property
     def paths(self) -> frozenset[str]:
         """Fields that some value sets."""
         if self.values:

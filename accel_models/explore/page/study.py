@@ -18,7 +18,7 @@ from accel_models.explore.space import METRICS, Dimension
 from accel_models.units import si
 
 EMBEDDED = 4000
-"""Trials in the page, at most, beside those on the front."""
+"""Trials of the front in the page, at most, and as many others."""
 REASONS = 12
 
 
@@ -36,6 +36,8 @@ def write_study_page(
         name=space.name,
         trials=len(trials),
         embedded=len(shown),
+        front=len(trials.front),
+        front_embedded=int(np.isin(shown, trials.front).sum()),
         bases=[base.title for base in space.bases.values()],
         workloads=[_workload(found, number) for number in range(len(found.demands))],
         objectives=space.objectives,
@@ -57,15 +59,15 @@ def _data(
 ) -> dict[str, Any]:
     """What the page's script draws from."""
     space, trials = found.space, found.trials
-    fields, columns = [], [trials.table["number"].to_pylist()]
+    table = trials.table.take(shown)
+    fields, columns = [], [table["number"].to_pylist()]
     for dimension in space.dimensions:
-        columns.append(trials.table[dimension.name].to_pylist())
+        columns.append(table[dimension.name].to_pylist())
         fields.append(_field(dimension, len(columns) - 1))
     for name, metric in METRICS.items():
-        values = [rounded(value) for value in trials.metric(name).tolist()]
-        known = any(value is not None for value in values)
-        if known:
-            columns.append(values)
+        values = trials.metric(name)
+        if not np.isnan(values).all():
+            columns.append([rounded(value) for value in values[shown].tolist()])
             fields.append(
                 {
                     "name": name,
@@ -79,13 +81,12 @@ def _data(
                     "at": len(columns) - 1,
                 }
             )
-    front = set(trials.front.tolist())
-    runs = trials.table["infeasible"].is_null().to_pylist()
-    columns += [runs, trials.kept.tolist(), [row in front for row in range(len(trials))]]
+    columns += [table["infeasible"].is_null().to_pylist(), table["kept"].to_pylist()]
+    columns.append(np.isin(shown, trials.front).tolist())
     places = {"number": 0, "runs": len(columns) - 3, "kept": len(columns) - 2}
     return {
         "fields": fields,
-        "rows": [[column[row] for column in columns] for row in shown.tolist()],
+        "rows": list(zip(*columns, strict=True)),
         "at": {**places, "front": len(columns) - 1},
         "objectives": list(space.objectives),
         "chosen": chosen["trial"] if chosen else None,
@@ -106,11 +107,18 @@ def _field(dimension: Dimension, at: int) -> dict[str, Any]:
 
 
 def _shown(trials: Trials, seed: int) -> np.ndarray:
-    """Positions of what the page holds: the front, and as many others as it can take."""
-    others = np.setdiff1d(np.arange(len(trials)), trials.front)
-    if len(others) > EMBEDDED:
-        others = np.random.default_rng(seed).choice(others, EMBEDDED, replace=False)
-    return np.sort(np.concatenate([trials.front, others]))
+    """Positions of what the page holds: as many on the front, and as many others, as it can take,
+    the chosen machine and the best in each objective among them."""
+    rng, front = np.random.default_rng(seed), trials.front
+    least = front[trials.objectives[front].argmin(axis=0)] if len(front) else front
+    named = np.unique([*least, *([] if trials.chosen is None else [trials.chosen])]).astype(int)
+    others = np.setdiff1d(np.arange(len(trials)), front)
+    sampled = [_sample(rng, np.setdiff1d(front, named)), _sample(rng, others)]
+    return np.sort(np.concatenate([named, *sampled]))
+
+
+def _sample(rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
+    return rng.choice(rows, EMBEDDED, replace=False) if len(rows) > EMBEDDED else rows
 
 
 def _cards(found: Exploration, chosen: Mapping[str, Any] | None) -> list[dict[str, str]]:
