@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -48,7 +49,7 @@ def entered(space: Space, folder: Path) -> optuna.Study:
     return storage.whole(study)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25, deadline=None)
 @given(
     low=st.integers(1, 10**7),
     step=st.integers(1, 10**4),
@@ -104,6 +105,18 @@ def test_a_trial_takes_no_more_bytes_with_more_steps(tmp_path: Path) -> None:
     assert sizes[1] - sizes[0] < 20  # some more digits
 
 
+@pytest.mark.parametrize("sampler", ["nsga2", "grid"])
+def test_nor_does_one_that_is_asked_for(tmp_path: Path, sampler: str) -> None:
+    sizes = []
+    for steps in (10, 400):
+        bandwidth = {"dram": {"gb_per_s": {"low": 8.0, "high": 8.0 + steps / 8, "step": 0.125}}}
+        tables = {"base": "bitfusion", "objectives": ["energy"], "fields": {**ROWS, **bandwidth}}
+        folder = tmp_path / str(steps)
+        explore(tables, [trace_of()], out=folder, sampler=sampler, trials=6)
+        sizes.append(max(len(line) for line in (folder / JOURNAL).read_bytes().splitlines()))
+    assert sizes[1] - sizes[0] < 20
+
+
 @pytest.mark.parametrize("sampler", ["nsga2", "tpe", "random", "grid"])
 def test_a_search_draws_points_alone(tmp_path: Path, sampler: str) -> None:
     """To the last digit in the results, of which Optuna's own arithmetic may miss it."""
@@ -141,6 +154,16 @@ def test_an_entry_that_was_killed_goes_on_and_neither_loses_nor_doubles_a_trial(
     assert len(whole) == space.size == 34
     names = {json.loads(line).get("study_name") for line in journal.read_bytes().splitlines()}
     assert names == {None, space.name}
+
+
+def test_entering_shows_how_far_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tables = {"base": "bitfusion", "objectives": ["energy"], "fields": ROWS}
+    run = {"out": tmp_path, "sampler": "sweep", "progress": True}
+    explore(tables, [trace_of()], **run)
+    assert re.search(r"into Optuna: 100%.* 2/2 ", capsys.readouterr().err)
+    again = explore(tables, [trace_of()], **run)
+    assert re.search(r"into Optuna: 100%.* 2/2 ", capsys.readouterr().err)
+    assert len(again.study.trials) == 2
 
 
 def facts(study: optuna.Study) -> list[Any]:

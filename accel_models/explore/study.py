@@ -22,7 +22,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.samplers import BaseSampler, GridSampler, NSGAIISampler, RandomSampler, TPESampler
-from optuna.trial import BaseTrial, Trial, TrialState
+from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 
 from accel_models.errors import InputError
 from accel_models.explore.evaluate import Outcome
@@ -43,7 +43,12 @@ GRID_LIMIT = 20_000
 
 
 class Grid(GridSampler):
-    """Optuna's grid, which at its end would stop `Study.optimize`: nothing to stop here."""
+    """Optuna's grid, which would note all of itself in every trial, and at its end would stop
+    `Study.optimize`: nothing to stop here."""
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        if "grid_id" not in trial.system_attrs:
+            study._storage.set_trial_system_attr(trial._trial_id, "grid_id", trial.number)
 
     def after_trial(self, *_: Any) -> None:
         pass
