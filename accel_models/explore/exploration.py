@@ -23,7 +23,7 @@ from accel_models.explore.space import Configuration, Dimension, Space
 from accel_models.explore.space_file import parse_space, read_space
 from accel_models.explore.storage import Storage
 from accel_models.explore.study import check_sampler, records, search
-from accel_models.explore.sweep import check_sweep, enter, sweep
+from accel_models.explore.sweep import check_sweep, enter, sweep, swept
 from accel_models.explore.workloads import Demand, Networks, demands_of, demands_of_traces
 from accel_models.pricing import Pricing
 from accel_models.table_cache import loaded_digest
@@ -179,16 +179,16 @@ def _run(
     storage: Storage,
     pool: Executor,
     out: Path,
-    bar: Callable[[str, str], tqdm[Never]],
+    bar: Callable[[str, str, int], tqdm[Never]],
 ) -> pa.Table:
     if settings.sampler == SWEEP:
-        with bar(space.name, "machine") as done:
-            table = sweep(space, out / "chunks", pool, done.update)
-        with bar("into Optuna", "trial") as done:
+        chunks = out / "chunks"
+        with bar(space.name, "machine", swept(space, chunks)) as done:
+            table = sweep(space, chunks, pool, done.update)
+        with bar("into Optuna", "trial", storage.entered(study)) as done:
             enter(space, table, study, storage, done.update)
         return table
-    with bar(space.name, "machine") as done:
-        done.update(len(records(space, study)))
+    with bar(space.name, "machine", len(records(space, study))) as done:
         search(
             space,
             study,
@@ -203,9 +203,12 @@ def _run(
     return tabled(space, records(space, study))
 
 
-def _bars(size: int, shown: bool) -> Callable[[str, str], tqdm[Never]]:
-    """Makes bars of so many things, by what is done and a thing's name."""
-    return lambda label, unit: tqdm(total=size, disable=not shown, unit=unit, desc=label)
+def _bars(size: int, shown: bool) -> Callable[[str, str, int], tqdm[Never]]:
+    """Makes bars of so many things: by what is done, a thing's name and how many were done before,
+    which say nothing of the time left."""
+    return lambda label, unit, before: tqdm(
+        total=size, disable=not shown, unit=unit, desc=label, initial=before
+    )
 
 
 def _read(

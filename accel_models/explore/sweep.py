@@ -55,14 +55,8 @@ def sweep(
         executor: evaluates a range of numbers of configurations.
         advance: is called with how many configurations more are done.
     """
-    size = check_sweep(space)
-    ranges = [(start, min(start + CHUNK, size)) for start in range(0, size, CHUNK)]
-    missing = []
-    for number, (start, stop) in enumerate(ranges):
-        if _part(folder, number).is_file():
-            advance(stop - start)
-        else:
-            missing.append((number, (start, stop)))
+    ranges = _ranges(space)
+    missing = [one for one in enumerate(ranges) if not _part(folder, one[0]).is_file()]
     for number, outcomes in executor.each(missing):
         start, stop = ranges[number]
         rows = [
@@ -78,6 +72,12 @@ def sweep(
     return pa.concat_tables(parts).cast(schema_of(space))
 
 
+def swept(space: Space, folder: Path) -> int:
+    """How many configurations have an outcome in a folder of chunks."""
+    ranges = enumerate(_ranges(space))
+    return sum(stop - start for n, (start, stop) in ranges if _part(folder, n).is_file())
+
+
 def enter(
     space: Space,
     table: pa.Table,
@@ -91,9 +91,7 @@ def enter(
         advance: is called with how many trials more are in the study.
     """
     distributions = {d.name: distribution(d) for d in space.dimensions}
-    start = storage.entered(study)
-    advance(start)
-    for at in range(start, table.num_rows, BULK):
+    for at in range(storage.entered(study), table.num_rows, BULK):
         rows = table.slice(at, BULK)
         with storage.entry(study) as entry:
             entry.add_trials(_trials(space, rows, distributions))
@@ -112,6 +110,12 @@ def _trials(space: Space, table: pa.Table, distributions: dict[str, Any]) -> Ite
             user_attrs={OUTCOME: list(outcome)},
             constraints=constraints(space, outcome),
         )
+
+
+def _ranges(space: Space) -> list[tuple[int, int]]:
+    """Numbers of the first configuration of each chunk and of the first after it."""
+    size = check_sweep(space)
+    return [(start, min(start + CHUNK, size)) for start in range(0, size, CHUNK)]
 
 
 def _part(folder: Path, number: int) -> Path:
