@@ -102,6 +102,30 @@ def test_the_page_needs_nothing_else_and_holds_every_machine(
         assert reason in page.replace("&#39;", "'")
 
 
+def test_the_page_of_a_long_front_holds_the_ends_of_it_and_the_chosen_machine(
+    found: Exploration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("accel_models.explore.page.study.EMBEDDED", 0)
+    own = replace(found, folder=tmp_path)
+    record = own.write(analyse=False)
+    page = (tmp_path / "study.html").read_text()
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL).group(1))
+    rows = {row[data["at"]["number"]]: row for row in data["rows"]}
+    front = [number for number, row in rows.items() if row[data["at"]["front"]]]
+    best = {
+        min(record["front"], key=lambda member: member["metrics"][column])["trial"]
+        for column in ("energy_j", "p95_s", "area_mm2")
+    }
+    assert {*best, record["chosen"]["trial"]} == set(front) == set(rows)
+    assert len(front) < record["trials"]["front"]
+    assert "a sample of the front and one of the rest" in page
+    at = {field["name"]: field["at"] for field in data["fields"]}
+    for number, row in rows.items():
+        energy = found.trials.metric("energy")[number]
+        assert row[at["energy"]] == pytest.approx(energy, rel=1e-5)
+        assert row[at["array.rows"]] == found.trials.configuration(number)["array.rows"]
+
+
 def test_text_from_outside_stays_text(tmp_path: Path) -> None:
     tables = {**SPACE, "name": "</script><b>bold</b>", "fields": {"array": {"rows": [4, 8]}}}
     own = explore(tables, [trace_of()], out=tmp_path, sampler="sweep")

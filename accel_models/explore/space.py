@@ -87,7 +87,7 @@ class Dimension:
     def nearest(self, value: Value) -> Value:
         """The point that a value stands for: a step taken in other arithmetic may miss it by the
         last digit."""
-        if not self.step:
+        if not self.step or value in self._by_value:
             return value
         return self.values[round((float(value) - float(self.values[0])) / self.step)]
 
