@@ -38,13 +38,36 @@ def test_inputs_are_shown_as_they_are_replayed(printed: Callable[..., str], tmp_
         (("--perfetto", ""), "cannot write .: it is a folder"),
         (("--perfetto", "t.png", "--picture", "t.png"), "are different files"),
         (("--perfetto", TRACE), "the trace, --perfetto and --picture are different files"),
-        (("--prefetch", "all"), "prefetch must be one of none, modal, planes, oracle"),
     ],
 )
 def test_what_makes_no_sense_is_answered_in_a_sentence(
     refused: Callable[..., str], words: tuple[str | Path, ...], sentence: str
 ) -> None:
     assert sentence in refused("timeline", TRACE, *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("timeline", "--prefetch", "all"), "prefetch must be one of none, modal, planes, oracle"),
+        (("replay", "--prefetch", "all"), "prefetch must be one of none, modal, planes, oracle"),
+        (("replay", "--guess", "8,8"), "a guess is only for prefetch = modal"),
+        (("replay", "--prefetch", "modal", "--guess", "7"), "which the trace has no choice of"),
+        (("replay", "--arrivals", "poisson", "--load", "2"), "load must lie between 0 and 1"),
+    ],
+)
+def test_a_wrong_policy_is_refused_before_anything_is_computed(
+    refused: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    words: tuple[str, ...],
+    sentence: str,
+) -> None:
+    """A cost table that was computed would be in the cache."""
+    monkeypatch.setenv("DFS_HW_CACHE", str(tmp_path))
+    command, *options = words
+    assert sentence in refused(command, TRACE, *options)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_machine_whose_time_is_a_bound_says_so(printed: Callable[..., str]) -> None:

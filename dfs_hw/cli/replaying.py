@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +16,7 @@ from accel_models.files import same_file
 from dfs_hw.cli.app import AsJson, app, print_json
 
 if TYPE_CHECKING:
-    from accel_models import Accelerator, CostTable
+    from accel_models import Accelerator, CostTable, Precision
     from accel_models.machine.check import Check
     from accel_models.replay import Policy, Summary
     from accel_models.trace import TraceHeader
@@ -109,6 +110,7 @@ def replay(
     dfs-hw replay traces/digits-resnet14-bitfusion.parquet --ablate
     """
     from accel_models.replay import Policy
+    from accel_models.trace import TraceFile
 
     if ablate and (out is not None or skip_damaged):
         raise InputError("--ablate prints a table: it does not go with --out or --skip-damaged")
@@ -129,8 +131,10 @@ def replay(
         "seed": seed or 0,
         "idle_gating": idle_gating,
     }
-    ready = _prepared(trace, accelerator, changes or [], options["batch"])
-    policy = Policy(**options, guess=_guess(guess, ready.table))
+    with TraceFile(trace) as file:
+        header = file.header
+    policy = Policy(**options, guess=_guess(guess, header.choices))
+    ready = _prepared(trace, header, accelerator, changes or [], policy.batch)
     if ablate:
         _ablate(ready, policy, batch or BATCH, as_json)
         return
@@ -149,12 +153,11 @@ class _Ready:
     table: CostTable
 
 
-def _prepared(trace: Path, accelerator: str, changes: list[str], batch: int) -> _Ready:
+def _prepared(
+    trace: Path, header: TraceHeader, accelerator: str, changes: list[str], batch: int
+) -> _Ready:
     from accel_models import cost_table
-    from accel_models.trace import TraceFile
 
-    with TraceFile(trace) as file:
-        header = file.header
     machine = traced_machine(trace, header, accelerator)
     if changes:
         machine = machine.configured(**dict(map(_change, changes)))
@@ -183,16 +186,16 @@ def _change(text: str) -> tuple[str, Any]:
         return path.strip().replace(".", "__"), value.strip()
 
 
-def _guess(text: str, table: CostTable) -> tuple[int, ...] | None:
+def _guess(text: str, choices: Sequence[Precision]) -> tuple[int, ...] | None:
     from accel_models import Precision
 
     if not text:
         return None
     wanted = [Precision.parse(word) for word in text.split(",")]
-    unknown = [str(choice) for choice in wanted if choice not in table.choices]
+    unknown = [str(choice) for choice in wanted if choice not in choices]
     if unknown:
         raise InputError(f"--guess names {unknown[0]}, which the trace has no choice of")
-    return tuple(table.choices.index(choice) for choice in wanted)
+    return tuple(choices.index(choice) for choice in wanted)
 
 
 def _replayed(ready: _Ready, policy: Policy, out: Path | None, skip_damaged: bool) -> Summary:

@@ -47,11 +47,12 @@ def timeline(
         raise InputError("--window goes with --perfetto FILE")
     window_s = _window(window) if window else None
     _check_places(trace, perfetto, picture)
+    policy = Policy(prefetch=prefetch)  # type: ignore[arg-type]
     recorded = GateTrace.read(trace)
     header = recorded.header
     machine = traced_machine(trace, header, accelerator)
     table = cost_table(header.workload, machine, header.choices, always=header.always)
-    outcome = replay(recorded, table, Policy(prefetch=prefetch))  # type: ignore[arg-type]
+    outcome = replay(recorded, table, policy)
     rows = _rows(inputs, outcome)
     player = Player(table, outcome.policy)
     shown = {title: player.play(recorded.choices[row], draw=True) for title, row in rows.items()}
