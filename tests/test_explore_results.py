@@ -21,9 +21,13 @@ from accel_models import (
     cost_table,
     load_accelerator,
 )
-from accel_models.explore import Exploration, cross_table, explore
+from accel_models.explore import Exploration, cross_table, explore, parse_space
 from accel_models.explore.analysis import Analysis, analyse
+from accel_models.explore.evaluate import Outcome
+from accel_models.explore.results import Trials, tabled
 from accel_models.explore.sensitivity import _pairs_kept, stability
+from accel_models.explore.space import COLUMNS
+from accel_models.explore.study import Record
 from accel_models.precision import parse_choices
 from accel_models.pricing import Pricing
 from accel_models.replay import replay
@@ -66,6 +70,30 @@ def test_the_chosen_machine_is_on_the_front_and_nearest_to_its_best(found: Explo
     values = trials.objectives[trials.front]
     far = (np.log(values / values.min(axis=0)) ** 2).sum(axis=1)
     assert trials.chosen == trials.front[far.argmin()]
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-12, 1e9])
+@pytest.mark.parametrize(
+    ("amounts", "chosen"),
+    [
+        # 0 is ahead of 1 by less than 80 is behind 10, but by more than 11 is behind 10.
+        ([(0, 80), (1, 10), (2, 9), (40, 8)], 1),
+        ([(0, 11), (1, 10), (2, 9)], 0),
+        ([(0, 0)], 0),
+    ],
+)
+def test_an_objective_that_is_0_is_far_ahead_of_others_but_not_endlessly(
+    amounts: list[tuple[float, float]], chosen: int, unit: float
+) -> None:
+    tables = {**SPACE, "objectives": ["energy", "p95"]}
+    space, _ = parse_space(tables)
+    rows = []
+    for number, (energy, time) in enumerate(amounts):
+        metrics = {**dict.fromkeys(COLUMNS), "energy_j": energy * unit, "p95_s": float(time)}
+        rows.append(Record(number, space.configuration(number), Outcome(metrics)))
+    trials = Trials(space, tabled(space, rows))
+    assert sorted(trials.front) == list(range(len(amounts)))
+    assert trials.chosen == chosen
 
 
 def test_the_record_and_the_table_say_the_same(found: Exploration, record: dict) -> None:

@@ -63,12 +63,15 @@ class Trials:
     @cached_property
     def chosen(self) -> int | None:
         """Position of the member of the front that is nearest to being best in everything, in
-        ratios; None if nothing keeps to the constraints."""
+        ratios; None if nothing keeps to the constraints. Nothing has a ratio to 0, which counts as
+        half of the least amount that is more."""
         if not len(self.front):
             return None
         values = self.objectives[self.front]
-        floor = np.maximum(values.min(axis=0), 1e-300)
-        far = np.log(np.maximum(values, 1e-300) / floor)
+        least = np.min(values, axis=0, where=values > 0, initial=np.inf)
+        stand_in = np.where(np.isfinite(least), least / 2, 1.0)  # any will do where all are 0
+        values = np.where(values > 0, values, stand_in)
+        far = np.log(values / values.min(axis=0))
         return int(self.front[np.argmin((far**2).sum(axis=1))])
 
     def configuration(self, position: int) -> dict[str, Value]:
