@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import explored
 import numpy as np
@@ -191,6 +192,34 @@ def test_a_study_that_another_run_writes_to_is_refused(tmp_path: Path) -> None:
     study.set_user_attr("run", {**here, "pid": ended.pid})
     found = explored.run(tmp_path / "theirs", "nsga2", storage=url, trials=5)
     assert len(found.trials) == 5
+
+
+@pytest.mark.parametrize("place", ["new", "there", "new/and/deeper"])
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"seed": 4}, "was made with another sampler, seed or batch: give the space another name"),
+        ({"storage": "sqlite:////nowhere/team.db"}, "the storage cannot be used"),
+        ({"storage": "pigeon://team"}, "cannot be used"),
+    ],
+)
+def test_a_study_that_is_refused_leaves_nothing(
+    team: str, tmp_path: Path, place: str, changes: dict[str, Any], sentence: str
+) -> None:
+    """In a database: what it is found to be another's by is not in the folder."""
+    (tmp_path / "there").mkdir()
+    with pytest.raises(InputError, match=sentence):
+        explored.run(tmp_path / place, "random", **{"storage": team, "trials": 2, **changes})
+    assert list(tmp_path.rglob("*")) == [tmp_path / "there"]
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database with a study in it."""
+    folder = tmp_path_factory.mktemp("team")
+    url = f"sqlite:///{folder / 'team.db'}"
+    explored.run(folder / "mine", "random", storage=url, trials=2)
+    return url
 
 
 def test_nsga2_learns_to_keep_away_from_what_cannot_run(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from accel_models.errors import InputError
 from accel_models.files import whole_file, writable_folder
 
 JOURNAL = "study.journal"
+LOCK = ".lock"
 IDENTITY = "identity.json"
 """Of the study that has the folder, digests by what they are of: another's chunks, journal and
 outputs would be taken for its own."""
@@ -117,6 +118,8 @@ class Storage:
     """
 
     def __init__(self, folder: Path, url: str = "", *, outline: bool = False) -> None:
+        places = (folder / LOCK, folder, *folder.parents)
+        self._made = [place for place in places if not os.path.exists(place)]
         self.folder = writable_folder(folder)
         self._lock = _locked(folder)
         self._journal: Journal | None = None
@@ -124,6 +127,7 @@ class Storage:
         try:
             self.backend = self._opened(url, outline)
         except BaseException:
+            self._leave_nothing()
             os.close(self._lock)
             raise
 
@@ -131,8 +135,16 @@ class Storage:
         """The study of that name, a new one if there is none.
 
         Raises:
-            InputError: if it is another run's, it or the folder is of another space.
+            InputError: if it is another run's, it or the folder is of another space; a folder that
+                was made for it is gone again.
         """
+        try:
+            return self._study(name, objectives, identity)
+        except InputError:
+            self._leave_nothing()
+            raise
+
+    def _study(self, name: str, objectives: int, identity: dict[str, Any]) -> optuna.Study:
         own, mark = {"name": name, **identity}, self.folder / IDENTITY
         if mark.is_file():
             kept = json.loads(mark.read_text(encoding="utf-8"))
@@ -203,6 +215,12 @@ class Storage:
                 study.set_user_attr(_OWNER, None)
         os.close(self._lock)
 
+    def _leave_nothing(self) -> None:
+        """Remove the lock and the folders that were not there, if they hold nothing else."""
+        for place in self._made:
+            with suppress(OSError):
+                place.rmdir() if place.is_dir() else place.unlink()
+
     def _opened(self, url: str, outline: bool) -> BaseStorage:
         if url == MEMORY:
             return InMemoryStorage()
@@ -233,9 +251,12 @@ def quiet() -> Iterator[None]:
 
 def _locked(folder: Path) -> int:
     """Take the folder's lock, which goes with the process that has it."""
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Its last holder may have removed it since it was opened: such a one keeps nobody out.
+        if not os.path.samestat(os.fstat(handle), os.stat(folder / LOCK)):
+            raise BlockingIOError
     except OSError as error:
         holder = os.read(handle, 20).decode(errors="replace").strip()
         os.close(handle)
