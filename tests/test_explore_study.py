@@ -64,6 +64,35 @@ def test_a_killed_search_goes_on_to_the_same_trials(
     assert again.trials.table.equals(searches[sampler].trials.table)
 
 
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe", "random", "grid"])
+@pytest.mark.parametrize("place", ["", "sqlite:///{folder}/study.db"])
+def test_a_search_stopped_while_it_asks_goes_on_to_the_same_trials(
+    searches: dict[str, Exploration],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sampler: str,
+    place: str,
+) -> None:
+    """Twice: before the first dimension of trial 12, and then within trial 27."""
+    suggest, storage = optuna.Trial._suggest, place.format(folder=tmp_path)
+    for number, dimension in ((12, "array.rows"), (27, "buffers.weight_bytes")):
+
+        def stopped(
+            trial: optuna.Trial, name: str, values: Any, at: Any = (number, dimension)
+        ) -> Any:
+            if (trial.number, name) == at:
+                raise KeyboardInterrupt
+            return suggest(trial, name, values)
+
+        monkeypatch.setattr(optuna.Trial, "_suggest", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            explored.run(tmp_path, sampler, storage=storage)
+    monkeypatch.undo()
+    again = explored.run(tmp_path, sampler, storage=storage)
+    assert again.trials.table.equals(searches[sampler].trials.table)
+    assert len(again.study.trials) == explored.TRIALS
+
+
 def _written(folder: Path) -> int:
     """Trials with an outcome in a journal, or chunks of a sweep."""
     journal = folder / JOURNAL

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,7 @@ def search(
         advance: is called with the number of trials that were finished.
     """
     distributions = {d.name: distribution(d) for d in space.dimensions}
+    sampler_of = partial(_sampler_of, space, sampler, seed)
     known = {_key(record.configuration): record.outcome for record in records(space, study)}
     if sampler == "grid":
         trials = min(trials, math.prod(len(d.points) for d in space.dimensions))
@@ -114,10 +116,10 @@ def search(
         started = len(asked) if pending else len(asked) + 1
         end = min(max(trials, len(asked)), math.ceil(started / batch) * batch)
         with storage.together(), quiet():
+            _ask_to_the_end(study, distributions, sampler_of)
             for number in range(len(asked), end):
-                study.sampler = SAMPLERS[sampler](space, _seed_of(sampler, seed, number))
+                study.sampler = sampler_of(number)
                 study.ask(distributions)
-            _drop_half_asked(study, distributions)
         _evaluate(space, study, storage, executor, known)
         with storage.together(), quiet():
             finished = _tell(space, study)
@@ -176,11 +178,22 @@ def _running(study: optuna.Study) -> list[Trial]:
     return [Trial(study, trial._trial_id) for trial in trials]
 
 
-def _drop_half_asked(study: optuna.Study, distributions: Mapping[str, Any]) -> None:
-    """Give up trials that a killed run had not finished asking."""
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if trial.params.keys() != distributions.keys():
-            study.tell(trial.number, state=TrialState.FAIL)
+def _ask_to_the_end(
+    study: optuna.Study,
+    distributions: Mapping[str, BaseDistribution],
+    sampler_of: Callable[[int], BaseSampler],
+) -> None:
+    """Finish asking for trials that a killed run was at, as it would have."""
+    for half in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if half.params.keys() == distributions.keys():
+            continue
+        study.sampler = sampler_of(half.number)
+        trial = Trial(study, half._trial_id)
+        for name, values in distributions.items():
+            if name in half.params and not values.single() and name not in trial.relative_params:
+                # Drawn again and forgotten: what is drawn next depends on how often it was before.
+                study.sampler.sample_independent(study, half, name, values)
+            trial._suggest(name, values)
 
 
 def records(space: Space, study: optuna.Study) -> list[Record]:
@@ -250,11 +263,11 @@ def check_sampler(space: Space, sampler: str) -> None:
             )
 
 
-def _seed_of(sampler: str, seed: int, number: int) -> int:
-    """What a trial is drawn with. A grid's points are numbered by its seed, so that stays."""
-    if sampler == "grid":
-        return seed
-    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+def _sampler_of(space: Space, sampler: str, seed: int, number: int) -> BaseSampler:
+    """What draws a trial. A grid's points are numbered by its seed, so that stays."""
+    if sampler != "grid":
+        seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    return SAMPLERS[sampler](space, seed)
 
 
 def _configuration(space: Space, trial: BaseTrial) -> dict[str, Value]:
