@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 import json
 import math
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -171,6 +173,23 @@ def test_nothing_within_the_constraints_is_said_and_leaves_no_machine(tmp_path: 
     assert "No machine keeps to the constraints" in (tmp_path / "study.html").read_text()
     with pytest.raises(InfeasibleError, match="no machine of 'small' keeps to the constraints"):
         none.machine()
+
+
+def test_where_nothing_runs_the_page_says_so_and_why_and_draws_nothing(tmp_path: Path) -> None:
+    options = {"all": {"small": {"widths": [1]}, "least": {"widths": [1, 2]}}}
+    tables = {**SPACE, "fields": {"array": {"rows": [4, 8]}}, "options": options}
+    none = explore(tables, [trace_of()], out=tmp_path, sampler="sweep")
+    record = none.write()
+    assert (record["trials"]["all"], record["trials"]["within_constraints"]) == (4, 0)
+    page = html.unescape((tmp_path / "study.html").read_text())
+    assert "None of the machines can run the workloads" in page
+    assert "0 run, 0 keep to the constraints" in page
+    reasons = Counter(none.trials.table["infeasible"].to_pylist())
+    told = re.findall(r"<tr><td[^>]*>([^<]+)</td><td>(\d+)</td></tr>", page)
+    assert {reason: int(count) for reason, count in told} == reasons
+    assert sum(reasons.values()) == 4
+    assert "<script" not in page
+    assert "The front" not in page
 
 
 def test_importance_is_where_the_variance_is(analysis: Analysis) -> None:

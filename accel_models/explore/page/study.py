@@ -35,6 +35,7 @@ def write_study_page(
         script="study.js",
         name=space.name,
         trials=len(trials),
+        runs=_runs(trials),
         embedded=len(shown),
         front=len(trials.front),
         front_embedded=int(np.isin(shown, trials.front).sum()),
@@ -132,8 +133,7 @@ def _cards(found: Exploration, chosen: Mapping[str, Any] | None) -> list[dict[st
             name, float(trials.objectives[trials.kept][:, found.space.objectives.index(name)].min())
         )
         cards.append({"value": amount, "text": f"{metric.title}, chosen machine; least: {best}"})
-    runs = int(np.sum(trials.table["infeasible"].is_null().to_numpy(zero_copy_only=False)))
-    told = f"machines tried: {runs} run, {int(trials.kept.sum())} keep to the constraints"
+    told = f"machines tried: {_runs(trials)} run, {int(trials.kept.sum())} keep to the constraints"
     cards.append({"value": f"{len(trials):,}", "text": told})
     cards.append({"value": str(len(trials.front)), "text": "machines that no other beats"})
     return cards
@@ -161,6 +161,11 @@ def _sampler(found: Exploration) -> str:
     if settings.sampler == "sweep":
         return "Every machine of the space was tried."
     return f"Proposed by Optuna ({settings.sampler}, seed {settings.seed})."
+
+
+def _runs(trials: Trials) -> int:
+    """How many machines can run the workloads; the page's script draws what some cost."""
+    return int(trials.table["infeasible"].null_count)
 
 
 def _reasons(trials: Trials) -> list[tuple[str, int]]:
