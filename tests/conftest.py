@@ -1,4 +1,5 @@
-"""Tests keep their cost tables to themselves, and hear Ctrl-C; commands are run in this process."""
+"""Tests keep their cost tables to themselves, hear Ctrl-C and take their time; commands are run in
+this process."""
 
 import os
 import signal
@@ -8,8 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from dfs_hw.cli import main
+
+# By default an example may take 200 ms: a claim about how busy the machine is, not about the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:

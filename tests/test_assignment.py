@@ -146,7 +146,7 @@ TYING = st.integers(0, 2).map(float)
 def test_it_is_the_best_that_trying_them_all_finds(case: str, metric: Metric) -> None:
     costs = sorted({cost[metric] for cost in simulated(case).values()})
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(st.one_of(losses_for(case, REALS), losses_for(case, TYING)), st.data())
     def holds(losses: np.ndarray, data: st.DataObject) -> None:
         just_missed = st.sampled_from(costs[1:]).map(lambda cost: np.nextafter(cost, 0))
@@ -163,7 +163,7 @@ def test_it_is_the_best_that_trying_them_all_finds(case: str, metric: Metric) ->
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("case", CASES)
 def test_the_front_is_that_of_all_assignments(case: str, metric: Metric) -> None:
-    @settings(max_examples=10, deadline=None)
+    @settings(max_examples=10)
     @given(st.one_of(losses_for(case, REALS), losses_for(case, TYING)))
     def holds(losses: np.ndarray) -> None:
         points = sorted(
@@ -258,7 +258,7 @@ def test_for_many_units_the_bounds_drop_nothing_that_is_best(metric: Metric) -> 
 
 
 @given(losses_for("bitfusion", REALS))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_more_budget_never_costs_accuracy(losses: np.ndarray) -> None:
     table, shares = table_of("bitfusion"), np.linspace(0.4, 1, 7)
     reference = table.reference("energy")

@@ -125,7 +125,7 @@ def agrees(
     prices=st.lists(st.floats(0.01, 20), min_size=12, max_size=12),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_random_layers_under_the_mapping_that_the_search_finds(
     name: str,
     data: st.DataObject,
@@ -164,7 +164,7 @@ def test_random_layers_under_the_mapping_that_the_search_finds(
     image=st.booleans(),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_whole_tiles_and_dense_groups_of_the_published_machine(
     data: st.DataObject, layer: Layer, widths: Precision, batch: int, image: bool, seed: int
 ) -> None:
@@ -211,7 +211,7 @@ def steps_of(
     widths=st.builds(Precision, st.integers(1, 16), st.integers(1, 16)),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_random_mappings(
     name: str, data: st.DataObject, layer: Layer, widths: Precision, seed: int
 ) -> None:

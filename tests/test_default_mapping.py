@@ -12,7 +12,7 @@ from accel_models.mapping import EDP, ENERGY, LATENCY, compute_cycles, pareto, s
 OBJECTIVES = {"latency": LATENCY, "energy": ENERGY, "edp": EDP}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(layers, widths, machines, st.sampled_from(sorted(OBJECTIVES)))
 def test_finds_the_optimum_of_brute_force(
     layer: reference.ReferenceLayer,
@@ -45,7 +45,7 @@ def test_finds_the_optimum_of_brute_force(
     assert (found.cycles, found.compute_cycles, found.counts.tolist()) in figures
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(layers, widths, machines)
 def test_the_pareto_set_is_that_of_brute_force(
     layer: reference.ReferenceLayer,
@@ -65,7 +65,7 @@ def test_the_pareto_set_is_that_of_brute_force(
     assert [pj for _, pj in points[::-1]] == pytest.approx([pj for _, pj in expected], rel=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(layers, widths, machines)
 def test_compute_cycles_are_those_of_the_untiled_layer(
     layer: reference.ReferenceLayer,

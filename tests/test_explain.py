@@ -86,7 +86,7 @@ def simulated(machine: Accelerator, network: Workload, bits: Precision, batch: i
 
 
 @pytest.mark.parametrize("name", list_accelerators())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(network=networks(), bits=widths, batch=st.integers(1, 3), resident=st.booleans())
 def test_parts_add_up_and_nothing_beats_the_roofline(
     name: str, network: Workload, bits: Precision, batch: int, resident: bool
@@ -112,7 +112,7 @@ def test_parts_add_up_and_nothing_beats_the_roofline(
 
 
 @pytest.mark.parametrize("name", list_accelerators())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(network=networks(), bits=widths, batch=st.integers(1, 3))
 def test_doing_without_something_never_costs_and_all_of_it_costs_everything(
     name: str, network: Workload, bits: Precision, batch: int
@@ -162,7 +162,7 @@ def walked(found: Explanation) -> tuple[dict[str, int], list[tuple[str, ...]]]:
     return loads, exchanged[1:]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(network=networks(), bits=widths, batch=st.integers(1, 3), room=st.sampled_from([1, 8, 64]))
 def test_blocks_are_loaded_as_often_as_a_walk_through_the_loops_does(
     network: Workload, bits: Precision, batch: int, room: int
@@ -204,7 +204,7 @@ def advances(found: Explanation) -> list[tuple[bool, ...]]:
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(network=networks(), bits=widths, batch=st.integers(1, 3))
 def test_loops_cover_the_layer(network: Workload, bits: Precision, batch: int) -> None:
     run = simulated(load_accelerator("bitfusion"), network, bits, batch)
@@ -307,7 +307,7 @@ def test_an_unknown_layer_is_named_beside_some_that_exist() -> None:
 # ---- the Pareto set
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(network=networks(), bits=widths, objective=st.sampled_from(["latency", "energy", "edp"]))
 def test_pareto_set_runs_from_frugal_to_fast_through_the_chosen_mapping(
     network: Workload, bits: Precision, objective: str

@@ -86,7 +86,7 @@ def compare(evaluated: Evaluator, trace: GateTrace, configuration: Any, outcome:
         assert outcome.metrics[name] == pytest.approx(value, rel=1e-12), name
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     workload=st.sampled_from(sorted(WORKLOADS)),
     seed=st.integers(0, 99),

@@ -49,7 +49,7 @@ def entered(space: Space, folder: Path) -> optuna.Study:
     return storage.whole(study)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     low=st.integers(1, 10**7),
     step=st.integers(1, 10**4),

@@ -136,7 +136,7 @@ def layers(draw: st.DrawFn) -> Layer:
 
 @pytest.mark.parametrize("name", MACHINES)
 @given(layer=layers(), weight_bits=st.integers(1, 16), activation_bits=st.integers(1, 16))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_datapath_is_the_closed_form(
     name: str, layer: Layer, weight_bits: int, activation_bits: int
 ) -> None:
@@ -159,7 +159,7 @@ def test_output_stationary_folds(layer: Layer) -> None:
 
 @pytest.mark.parametrize("name", MACHINES)
 @given(layer=layers())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_no_machine_is_faster_at_wider_operands_or_busier_than_it_can_be(
     name: str, layer: Layer
 ) -> None:

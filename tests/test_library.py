@@ -127,7 +127,7 @@ def run(name: str, network: Workload, data: st.DataObject) -> Simulation:
 
 
 every_machine = pytest.mark.parametrize("name", MACHINES)
-some = settings(max_examples=20, deadline=None)
+some = settings(max_examples=20)
 
 
 # ---- conservation
@@ -262,7 +262,7 @@ def objective(cost: Found | Priced, pricing: Pricing) -> float:
 @pytest.mark.parametrize("name", MACHINES)
 @given(layer=layers(), batch=st.integers(1, 4), fixed=st.integers(1, 16))
 @example(layer=SHAPES[-1], batch=1, fixed=1)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_no_array_is_faster_at_wider_operands(
     name: str, layer: Layer, batch: int, fixed: int
 ) -> None:

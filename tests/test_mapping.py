@@ -89,7 +89,7 @@ def prices(machine: reference.ReferenceMachine) -> tuple[float, ...]:
     return tuple(by_action.get(action, 0.0) for action in ACTIONS)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(layers, machines)
 def test_finds_the_optimum_of_brute_force(
     layer: reference.ReferenceLayer, machine: reference.ReferenceMachine

@@ -129,7 +129,7 @@ def test_the_gradient_of_a_batch_is_the_sum_over_its_inputs_alone(batch: Tensor)
     made=st.lists(st.integers(0, 3), min_size=1, max_size=7),
     seed=st.integers(0, 2**16),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_unit_has_the_gradient_of_all_its_branches_whatever_was_chosen(
     network: DynamicNetwork, unit: int, made: list[int], seed: int
 ) -> None:

@@ -22,7 +22,7 @@ from accel_models.pricing import Pricing
 from accel_models.replay import Policy, replay, summarise
 from accel_models.replay.queueing import Poisson, Queued, Server
 
-some = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+some = settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 seeds = st.integers(0, 2**32 - 1)
 
 

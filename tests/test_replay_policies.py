@@ -27,7 +27,7 @@ from accel_models.replay import Policy, replay
 
 EARLY = [name for name in MACHINES if name != "published"]
 PREFETCHES = ("none", "modal", "planes", "oracle")
-some = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+some = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 seeds = st.integers(0, 2**32 - 1)
 choice_sets = st.sampled_from(CHOICE_SETS)
 

@@ -53,7 +53,7 @@ def played(p: Problem, found: Found, early: int = 0) -> tuple[int, int, np.ndarr
     return cycles, idle, room[:number]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(layers, widths, machines, st.integers(0, 2), st.floats(0, 1))
 def test_closed_form_and_events_agree_to_the_cycle_and_the_bit(
     layer: reference.ReferenceLayer,
@@ -89,7 +89,7 @@ def test_closed_form_and_events_agree_to_the_cycle_and_the_bit(
     assert counted[BUFFERS].tolist() == found.counts[BUFFERS].tolist()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(layers, widths, machines, st.integers(0, 2))
 def test_resources_do_one_thing_at_a_time_and_nothing_is_used_before_it_is_there(
     layer: reference.ReferenceLayer,
@@ -158,7 +158,7 @@ def ticked(p: Problem, walked: list[list[int]]) -> int:
     return clock + p.ramp + p.fill + transfer(last[stored] + last[restored] + last[residual])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(layers, widths, machines, st.integers(0, 2))
 def test_a_machine_clocked_cycle_by_cycle_takes_as_long(
     layer: reference.ReferenceLayer,

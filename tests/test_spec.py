@@ -128,7 +128,7 @@ def group(levels: Levels, bits: int) -> Widths:
 
 
 @pytest.mark.parametrize("name", SHEETS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(layer=conv_layers, bits=st.integers(1, 16), other=st.integers(1, 16))
 def test_widths_of_a_group_take_equally_long(
     name: str, layer: Layer, bits: int, other: int
@@ -192,7 +192,7 @@ def test_a_vast_layer_comes_near_the_peak(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHEETS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(layer=conv_layers, bits=st.sampled_from(PEAK_BITS))
 def test_no_layer_is_faster_than_the_peak(name: str, layer: Layer, bits: int) -> None:
     peak = SHEETS[name].peaks[bits]

@@ -147,7 +147,7 @@ def array_cycles(p: Problem, spans: Span, rule: str) -> int:
     return ceil(steps / p.stagger) * p.cycles_per_step + folds * p.stream_overhead
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(layers, widths, machines, st.booleans())
 def test_steps_move_the_elements_that_their_tiles_use(
     layer: reference.ReferenceLayer,

@@ -6,7 +6,7 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from networks import cifar_resnet38, gated_pair
 from test_default_machine import DEFAULT, FRUGAL, by_name, count, residual_blocks
@@ -149,7 +149,6 @@ def test_gates_keep_weights_from_loading_early(network: str, ahead: set[str]) ->
     assert {one.layer.name for one, other in pairs if one.cycles < other.cycles} == ahead
 
 
-@settings(deadline=None)
 @given(
     channels=st.tuples(st.integers(1, 200), st.integers(1, 200)),
     kernel=st.integers(1, 3),

@@ -26,7 +26,7 @@ from accel_models.replay.plan import Plan
 
 READ, WRITTEN = ACTIONS.index("dram_read_bits"), ACTIONS.index("dram_write_bits")
 PIPELINED = [name for name in MACHINES if name != "published"]
-some = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+some = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 seeds = st.integers(0, 2**32 - 1)
 choice_sets = st.sampled_from(CHOICE_SETS)
 prefetches = st.sampled_from(["none", "modal", "planes", "oracle"])
@@ -103,7 +103,7 @@ def test_what_is_drawn_happens_once_on_a_free_resource(
     assert all(before.end <= after.start for before, after in pairwise(found.spans))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(networks(), choice_sets, prefetches, st.sampled_from(["grouped", "sorted", "max"]), seeds)
 def test_a_check_finds_the_replay_of_every_input_played(
     network: Workload, choices: str, prefetch: str, batching: str, seed: int
@@ -127,7 +127,7 @@ def test_a_check_plays_equal_inputs_once_and_sees_what_is_off() -> None:
     assert check(outcome.trace, Plan(table, outcome.policy)).worst_cycles == 7
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(networks(), choice_sets, seeds)
 def test_the_published_machine_is_played_no_faster_than_it_is_priced(
     network: Workload, choices: str, seed: int

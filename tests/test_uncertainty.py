@@ -161,7 +161,7 @@ def test_an_end_the_machine_cannot_run_at_is_not_taken() -> None:
     assert found.low == found.nominal == found.high
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_prices_span_exactly_what_their_corners_span(data: st.DataObject) -> None:
     """Against every combination of ends."""
@@ -181,7 +181,7 @@ def test_prices_span_exactly_what_their_corners_span(data: st.DataObject) -> Non
     assert found.high == pytest.approx(max(corners), rel=1e-12)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.data())
 def test_any_ranges_hold_the_nominal_energy(data: st.DataObject) -> None:
     ranges: dict[str, tuple[float, float]] = {
