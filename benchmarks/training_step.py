@@ -3,8 +3,10 @@
 A step is a forward pass, the loss with its cost term, and the backward pass. The plain code
 (`tests/dfs_reference.py`) runs every branch for every input and adds them up by a mask; so does the
 network's own step with ``branches="all"``, which makes no host wait for its device. The
-chosen-branch step runs the others without a graph, and gives the same gradients. With forced
-choices they do not run at all, and gates learn nothing. Random gates make all choices.
+chosen-branch step runs the others without a graph, and gives the same gradients. "One tried" runs
+at most one other branch an input, drawn by the gates' probabilities: the same gradients on average,
+and how near one draw comes is printed. With forced choices no other runs, and gates learn nothing.
+Random gates make all choices; they are the dearest case, for trained ones are surer of theirs.
 
 Before anything is timed, outputs and gradients are compared in double precision, on some of the
 images: in single precision rounding turns a last bit into a level now and then, and later decisions
@@ -34,6 +36,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from dfs_hw.controllers import SignSwitch
 from dfs_hw.data import Augmentation, Dataset, TrainingStream
+from dfs_hw.gates import Trials
 from dfs_hw.hardware_cost import BlockCost
 from dfs_hw.networks import DynamicNetwork, build_network
 
@@ -51,6 +54,7 @@ CLASSES, TARGET = 10, 0.3
 MODERN = "skip,2,4,8"
 COMPARED = 24
 """Images on which outputs and gradients are compared."""
+TRIED, DRAWS = (1, 2, 4), 4
 OUTPUTS, GRADIENTS = 1e-9, 1e-7
 """Largest differences allowed, relative to the largest value. Costs are single precision, and with
 them the gates' gradients."""
@@ -71,6 +75,7 @@ def main() -> None:
     plain.normalize_by_batch(False)
     compare_with_plain(paper, plain, images[:COMPARED], labels[:COMPARED])
     compare_with_all(modern, images[:COMPARED], labels[:COMPARED])
+    show_agreement(paper, images, labels)
     chosen = step(paper, "chosen", images, labels)
     if options.profile:
         return show_profile(chosen)
@@ -78,9 +83,11 @@ def main() -> None:
         "paper, plain code": plain_step(plain, images, labels),
         "paper, all branches": step(paper, "all", images, labels),
         "paper, chosen branches": chosen,
+        "paper, one tried": step(paper, "chosen", images, labels, tries=1),
         "paper, forced choices": forced_step(paper, images, labels),
         "modern, all branches": step(modern, "all", images, labels),
         "modern, chosen branches": step(modern, "chosen", images, labels),
+        "modern, one tried": step(modern, "chosen", images, labels, tries=1),
         "modern, forced choices": forced_step(modern, images, labels),
         "paper by batch, plain code": plain_step(by_batch(plain), images, labels),
         "paper by batch, all branches": step(by_batch(paper), "all", images, labels),
@@ -126,20 +133,25 @@ def by_batch(network: Net) -> Net:
     return twin
 
 
-def loss_of(network: DynamicNetwork, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def loss_of(
+    network: DynamicNetwork, images: Tensor, labels: Tensor, tries: float = 0
+) -> tuple[Tensor, Tensor]:
     """The loss of DFS, and the logits."""
     cost = BlockCost(network.units, network.choices, network.offered)
     switch = SignSwitch.paper(TARGET, len(network.units), len(images))
-    outcome = network(images)
+    shape = len(images), len(network.units), len(network.choices)
+    outcome = network(images, trials=Trials(tries, torch.rand(shape)) if tries else None)
     term = switch.term(cost(outcome.gates))
     return functional.cross_entropy(outcome.logits, labels) + term, outcome.logits
 
 
-def step(network: DynamicNetwork, branches: str, images: Tensor, labels: Tensor) -> Work:
+def step(
+    network: DynamicNetwork, branches: str, images: Tensor, labels: Tensor, tries: float = 0
+) -> Work:
     def work() -> None:
         network.branches = branches  # type: ignore[assignment]
         network.zero_grad()
-        loss, _ = loss_of(network, images, labels)
+        loss, _ = loss_of(network, images, labels, tries)
         loss.backward()
         network.commit(len(images))
 
@@ -222,6 +234,28 @@ def apart(ours: Tensor, theirs: Tensor) -> float:
     return float(
         (ours - theirs).detach().abs().max() / theirs.detach().abs().max().clamp_min(1e-12)
     )
+
+
+def show_agreement(network: DynamicNetwork, images: Tensor, labels: Tensor) -> None:
+    """How far the gates' gradient turns if branches are drawn, beside another choice of images."""
+
+    def gradient(first: int, last: int, tries: float = 0) -> Tensor:
+        network.zero_grad()
+        some = slice(first, last)
+        loss_of(network, images[some], labels[some], tries)[0].backward()
+        grads = (p.grad for p in network.gate.parameters())
+        return torch.cat([grad.flatten() for grad in grads if grad is not None])
+
+    half = len(images) // 2
+    exact = gradient(0, half)
+    print(f"\nCosine of the gates' gradient for {half} images with the exact one:")
+    for tries in TRIED:
+        drawn = [gradient(0, half, tries) for _ in range(DRAWS)]
+        each = sum(float(functional.cosine_similarity(one, exact, dim=0)) for one in drawn) / DRAWS
+        mean = float(functional.cosine_similarity(torch.stack(drawn).mean(0), exact, dim=0))
+        print(f"  {tries:g} tried: {each:.2f}, mean of {DRAWS} draws {mean:.2f}")
+    others = float(functional.cosine_similarity(gradient(half, 2 * half), exact, dim=0))
+    print(f"  exact, {half} other images: {others:.2f}")
 
 
 def kept_bytes(work: Work) -> int:

@@ -9,11 +9,12 @@ at, and in how early the hardware knows it:
 - ``upfront``: the features before the first unit, which decide every unit at once (DQNet).
 """
 
-from dfs_hw.gates.decisions import ESTIMATORS, decide, gumbel_noise, noise_is_on
+from dfs_hw.gates.decisions import ESTIMATORS, decide, gumbel_noise, noise_is_on, probabilities
 from dfs_hw.gates.feedforward import FeedforwardGate
 from dfs_hw.gates.gate import Gate, State
 from dfs_hw.gates.recurrent import RecurrentGate
 from dfs_hw.gates.registry import GATES, make_gate
+from dfs_hw.gates.trials import Trials, uniform
 from dfs_hw.gates.upfront import UpfrontGate
 
 __all__ = [
@@ -23,9 +24,12 @@ __all__ = [
     "Gate",
     "RecurrentGate",
     "State",
+    "Trials",
     "UpfrontGate",
     "decide",
     "gumbel_noise",
     "make_gate",
     "noise_is_on",
+    "probabilities",
+    "uniform",
 ]

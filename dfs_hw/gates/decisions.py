@@ -56,16 +56,28 @@ def decide(
             positive, or if the noise has another shape than the logits.
     """
     _check(logits, estimator, temperature, noise)
-    scores = logits if noise is None else logits + noise.to(logits)
-    scores = scores.masked_fill(~offered, float("-inf"))
-    probabilities = (scores / temperature if estimator == "gumbel" else scores).softmax(-1)
-    constant = probabilities.detach()
+    scores = _scores(logits, offered, noise)
+    likely = _probabilities(scores, estimator, temperature)
+    constant = likely.detach()
     if ties_run_both:
         hard = (constant == constant.amax(-1, keepdim=True)).to(constant.dtype)
     else:
         first = scores.detach().argmax(-1, keepdim=True)
         hard = torch.zeros_like(constant).scatter_(-1, first, 1.0)
-    return hard + (probabilities - constant)
+    return hard + (likely - constant)
+
+
+def probabilities(
+    logits: Tensor,
+    offered: Tensor,
+    *,
+    estimator: str = "straight-through",
+    temperature: float = 1.0,
+    noise: Tensor | None = None,
+) -> Tensor:
+    """What `decide` has the gradient of; arguments and errors as there."""
+    _check(logits, estimator, temperature, noise)
+    return _probabilities(_scores(logits, offered, noise), estimator, temperature)
 
 
 def gumbel_noise(shape: Sequence[int], generator: torch.Generator) -> Tensor:
@@ -98,6 +110,15 @@ def noise_is_on(progress: float) -> bool:
     if not 0 <= progress <= 1:
         raise InputError(f"progress of training is from 0 to 1, got {progress}")
     return progress <= NOISY_SHARE
+
+
+def _scores(logits: Tensor, offered: Tensor, noise: Tensor | None) -> Tensor:
+    scores = logits if noise is None else logits + noise.to(logits)
+    return scores.masked_fill(~offered, float("-inf"))
+
+
+def _probabilities(scores: Tensor, estimator: str, temperature: float) -> Tensor:
+    return (scores / temperature if estimator == "gumbel" else scores).softmax(-1)
 
 
 def _check(logits: Tensor, estimator: str, temperature: float, noise: Tensor | None) -> None:

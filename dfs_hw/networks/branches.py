@@ -11,15 +11,15 @@ two-path trick, Cai et al. 2019, run in full).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from accel_models.errors import InputError
 from accel_models.precision import Precision, highest
+from dfs_hw.networks.gate_gradient import GateGradient, all_others, drawn_others, rows
 from dfs_hw.quantize.layers import Dial
-from dfs_hw.quantize.rounding import at_least_float32
 
 
 class Conductor:
@@ -101,16 +101,27 @@ class GatedUnit(nn.Module):
         assert mixed is not None
         return mixed
 
-    def run_gated(self, x: Tensor, gate: Tensor) -> Tensor:
+    def run_gated(self, x: Tensor, gate: Tensor, tried: Tensor | None = None) -> Tensor:
         """The chosen branches' output, with the gradient of `run_all` for weights and gate.
 
         The two agree where a branch's output for an input does not depend on the rest of the
         batch: not while batch norm uses the statistics of the batch.
+
+        Args:
+            x: [N, C, H, W].
+            gate: straight-through choices [N, K].
+            tried: weight of each branch that was not chosen [N, K], as `Trials` draws them; then
+                those of weight 0 do not run, and the gate's gradient is right on average alone.
         """
         order, counts = self._grouped(gate.detach().argmax(-1))
         x = rows(x, order)
         output = self._run_groups(x, counts)
-        output = _GateGradient.apply(output, rows(gate, order), x.detach(), self, counts)
+        gate = rows(gate, order)
+        if tried is None:
+            others = all_others(counts, self.offered)
+        else:
+            others = drawn_others(rows(tried, order).masked_fill(gate.detach() > 0.5, 0))
+        output = GateGradient.apply(output, gate, x.detach(), self.run, self.offered, others)
         return rows(output, order.argsort())
 
     def _grouped(self, choices: Tensor) -> tuple[Tensor, list[int]]:
@@ -124,52 +135,6 @@ class GatedUnit(nn.Module):
         return torch.cat([self.run(group, choice) for choice, group in groups if len(group)])
 
 
-class _GateGradient(torch.autograd.Function):
-    """Passes the chosen branches' output on; inputs are in the order of their choices."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, output: Tensor, gate: Tensor, x: Tensor, unit: GatedUnit, counts: list[int]
-    ) -> Tensor:
-        ctx.save_for_backward(output, x)
-        ctx.unit, ctx.counts = unit, counts
-        ctx.autocast = torch.is_autocast_enabled(x.device.type)
-        return output.view_as(output)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        (grad,), unit = grads, ctx.unit
-        output, x = ctx.saved_tensors
-        per_choice = at_least_float32(grad.new_zeros(len(x), len(ctx.counts)))
-        stop = 0
-        with torch.autocast(x.device.type, enabled=ctx.autocast):
-            for choice, count in enumerate(ctx.counts):
-                start, stop = stop, stop + count
-                own = slice(start, stop)
-                per_choice[own, choice] = _inner(grad[own], output[own])
-                # Slices before and after those that chose it: nothing has to be copied.
-                for others in (slice(start), slice(stop, None)):
-                    if unit.offered[choice] and len(x[others]):
-                        candidate = unit.run(x[others], choice)
-                        per_choice[others, choice] = _inner(grad[others], candidate)
-        return grad, per_choice, None, None, None
-
-
 def executed(choices: tuple[Precision, ...]) -> tuple[Precision, ...]:
     """The choices that run something: what a layer's precisions are."""
     return tuple(choice for choice in choices if not choice.is_skip)
-
-
-def rows(x: Tensor, index: Tensor) -> Tensor:
-    """``x[index]``; faster where channels are the innermost dimension, and keeps them there."""
-    if x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last):
-        inputs, channels, height, width = x.shape
-        flat = x.permute(0, 2, 3, 1).reshape(inputs, -1).index_select(0, index)
-        return flat.view(-1, height, width, channels).permute(0, 3, 1, 2)
-    return x.index_select(0, index)
-
-
-def _inner(first: Tensor, second: Tensor) -> Tensor:
-    """Inner product of each input's tensors: [N, C, H, W] twice -> [N]."""
-    product = first * second
-    return product.sum((1, 2, 3), dtype=torch.promote_types(product.dtype, torch.float32))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from accel_models.errors import InputError
 from accel_models.precision import Precision, highest
 from dfs_hw.distributed import all_summed
-from dfs_hw.gates import Gate, decide
+from dfs_hw.gates import Gate, Trials, decide, probabilities
 from dfs_hw.networks.branches import GatedUnit
 from dfs_hw.networks.design import Design
 from dfs_hw.quantize.layers import PrecisionNorm, QuantizedConv2d, QuantizedLinear
@@ -128,6 +128,7 @@ class DynamicNetwork(nn.Module):
         price: Tensor | None = None,
         noise: Tensor | None = None,
         temperature: float = 1.0,
+        trials: Trials | None = None,
     ) -> Outcome:
         """Classify a batch of normalised images [N, C, H, W].
 
@@ -138,20 +139,22 @@ class DynamicNetwork(nn.Module):
             price: of cost [N], for gates with a knob.
             noise: added to the gates' logits [N, units, choices]; none decides by argmax.
             temperature: of the softmax that gates learn through.
+            trials: which of the branches not chosen are tried for the gates' gradient in training;
+                None tries them all, which makes it exact.
         """
         if assignment is not None:
             self._check(assignment, len(x))
             with self._conducting(_forced(self.units, assignment)):
                 logits = self._logits(x)
             return Outcome(logits, None, assignment.to(x.device).expand(len(x), -1))
-        decisions = Decisions(self, price, noise, temperature)
+        decisions = Decisions(self, price, noise, temperature, trials)
 
         def run(unit: GatedUnit, features: Tensor) -> Tensor:
             gate = decisions.next(features)
             if self.training and self.branches == "all":
                 return unit.run_all(features, gate)
             if self.training and torch.is_grad_enabled():
-                return unit.run_gated(features, gate)
+                return unit.run_gated(features, gate, decisions.tried)
             return unit.run_chosen(features, gate.argmax(-1))
 
         with self._conducting(run):
@@ -271,9 +274,12 @@ class Decisions:
         price: Tensor | None,
         noise: Tensor | None = None,
         temperature: float = 1.0,
+        trials: Trials | None = None,
     ) -> None:
         self.network, self.price, self.noise = network, price, noise
-        self.temperature = temperature
+        self.temperature, self.trials = temperature, trials
+        self.tried: Tensor | None = None
+        """Weights of the branches of the last unit [N, K], as `trials` has drawn them."""
         self.state: Any = None
         self.gates: list[Tensor] = []
 
@@ -283,14 +289,18 @@ class Decisions:
         if unit == 0:
             self.state = network.gate.begin(features, self.price)
         logits, self.state = network.gate(unit, features, self.state)
+        logits, offered = logits - network.shift[unit], network.offered[unit]
+        how: dict[str, Any] = {
+            "estimator": "straight-through" if self.noise is None else "gumbel",
+            "temperature": self.temperature,
+            "noise": None if self.noise is None else self.noise[:, unit],
+        }
         gate = decide(
-            logits - network.shift[unit],
-            network.offered[unit],
-            estimator="straight-through" if self.noise is None else "gumbel",
-            temperature=self.temperature,
-            noise=None if self.noise is None else self.noise[:, unit],
-            ties_run_both="ties-run-both" in network.design.faults,
+            logits, offered, ties_run_both="ties-run-both" in network.design.faults, **how
         )
+        if self.trials is not None:
+            likely = probabilities(logits.detach(), offered, **how)
+            self.tried = self.trials.weights(unit, likely)
         self.gates.append(gate)
         return gate
 

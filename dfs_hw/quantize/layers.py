@@ -66,9 +66,11 @@ class _QuantizedLayer(nn.Module):
             return self._multiply(x, self.weight, self.bias)
         x_values, x_scale = self.activations(x, index)
         w_values, w_scale = self.weights(self.weight, index)
-        out, scale = self._multiply(x_values, w_values, None), x_scale * w_scale
-        # In place where no gradient needs the sums: a pass over memory less.
-        out = out * scale if scale.requires_grad else out.mul_(scale)
+        out = self._multiply(x_values, w_values, None)
+        if self.activations.scaled or self.weights.scaled:
+            scale = x_scale * w_scale
+            # In place where no gradient needs the sums: a pass over memory less.
+            out = out * scale if scale.requires_grad else out.mul_(scale)
         return out if self.bias is None else out + self._spread(self.bias)
 
     def _multiply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -20,6 +20,7 @@ from dfs_hw.quantize.rounding import (
     SMALLEST_STEP,
     Levels,
     at_least_float32,
+    flat,
     straight_through,
 )
 
@@ -41,6 +42,8 @@ class MinMaxWeights(WeightQuantizer):
         bits: the widths, in the order of the layer's precisions.
         weight: disregarded.
     """
+
+    scaled = False
 
     def __init__(self, bits: tuple[int, ...], weight: Tensor) -> None:
         super().__init__()
@@ -68,6 +71,7 @@ class MinMaxActivations(ActivationQuantizer):
         faults: names out of `FAULTS`.
     """
 
+    scaled = False
     range: Tensor
     """[1, 2] minimum and maximum; NaN where nothing was seen, so an untrained layer yields NaN."""
 
@@ -92,8 +96,10 @@ class MinMaxActivations(ActivationQuantizer):
     def _range_for(self, x: Tensor, index: int) -> tuple[Tensor, Tensor]:
         if not self.training:
             return self.range[0, 0], self.range[0, 1]
+        if not (self.observing or self.by_batch) and self.settled(index, self.range):
+            return self.range[0, 0], self.range[0, 1]
         inputs = len(x)
-        low, high = x.reshape(inputs, math.prod(x.shape[1:])).aminmax(dim=1)
+        low, high = flat(x).aminmax(dim=1)
         sums = torch.stack([low.sum(), high.sum()])
         if self.observing:
             self.observe(index, inputs, sums)
@@ -126,7 +132,7 @@ def round_between(
     """
     with torch.no_grad():
         step = ((high - low) / levels.high).clamp_min(SMALLEST_STEP)
-        position = (x - low) / step
+        position = (x - low).div_(step)
         if dither:
             position += torch.rand_like(x) - 0.5
         rounded = position.round_().clamp_(0, levels.high).mul_(step).add_(low)

@@ -7,6 +7,8 @@ state before it alone, whatever the order in which inputs, or groups of inputs, 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -32,6 +34,7 @@ class Observer(nn.Module):
         super().__init__()
         pending = torch.zeros(precisions, 1 + sums, dtype=torch.float32)
         self.register_buffer("pending", pending, persistent=False)
+        self._settled = [False] * precisions
 
     @property
     def observing(self) -> bool:
@@ -49,6 +52,23 @@ class Observer(nn.Module):
         """
         self.pending[index, 0] += inputs
         self.pending[index, 1:] += sums
+
+    def settled(self, index: int, statistics: Tensor) -> bool:
+        """Whether there are statistics for a precision: once seen, there are from then on.
+
+        Asks the device as long as there are none, so that later passes need not wait for it.
+
+        Args:
+            index: of the precision.
+            statistics: NaN if there are none.
+        """
+        if not self._settled[index]:
+            self._settled[index] = not bool(statistics.isnan().any())
+        return self._settled[index]
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._settled = [False] * len(self._settled)
 
     def absorb(self, pending: Tensor, share: Tensor) -> None:
         """Move the statistics at the end of a training step.

@@ -24,6 +24,9 @@ class WeightQuantizer(nn.Module):
     and the weight as the layer starts with it.
     """
 
+    scaled = True
+    """False if the scale is always 1, so that nothing need be multiplied by it."""
+
     def initialize(self, weight: Tensor) -> None:
         """Start anew from `weight`, for families that keep something; call it when weights were
         replaced from outside."""
@@ -39,6 +42,9 @@ class ActivationQuantizer(Observer):
     Built as ``Quantizer(bits, signed)``, with the widths in the order of the layer's precisions;
     unsigned inputs are never negative, such as those after a ReLU.
     """
+
+    scaled = True
+    """False if the scale is always 1, so that nothing need be multiplied by it."""
 
     def forward(self, x: Tensor, index: int) -> tuple[Tensor, Tensor]:
         """Values of `x` [N, ...] (same shape) and their scale (scalar), at width `index`."""
@@ -62,6 +68,8 @@ class MagnitudeQuantizer(ActivationQuantizer):
         """
         known = self.magnitude[index]
         if not self.training:
+            return known
+        if not self.observing and self.settled(index, known):
             return known
         at_hand = mean_magnitude(x.detach())
         if self.observing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any, NamedTuple, cast
 
@@ -61,6 +62,20 @@ def check_width(bits: int) -> None:
 def at_least_float32(x: Tensor) -> Tensor:
     """`x` as it is, or widened: narrower types do not hold the integers of 16 bits."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def flat(x: Tensor, *, channels_last: bool | None = None) -> Tensor:
+    """Each input's numbers in a row: [N, ...] -> [N, features].
+
+    Args:
+        x: of at least one dimension.
+        channels_last: whether channels are innermost; None takes the order that needs no copy.
+    """
+    if x.ndim == 4:
+        if channels_last is None:
+            channels_last = x.is_contiguous(memory_format=torch.channels_last)
+        x = x.permute(0, 2, 3, 1) if channels_last else x
+    return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
 def mean_magnitude(x: Tensor) -> Tensor:

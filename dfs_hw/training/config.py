@@ -128,6 +128,10 @@ class TrainConfig:
     """How gates get gradients; ``gumbel`` draws their choices for the first 80 % of stage 3."""
     temperature: float = 1.0
     """Of the softmax that gates learn through where choices are drawn."""
+    tries: float = 0.0
+    """Branches that are tried per input and block beside the chosen one, for the gates' gradient in
+    stage 3, at most and on average: faster, and right on average (see `dfs_hw.gates.trials`). 0
+    tries them all, which makes it exact."""
     distill: float = 0.0
     """Weight of the divergence from the backbone's predictions in stage 3; 0 leaves it out."""
     norm: str = "running"
@@ -159,6 +163,11 @@ class TrainConfig:
             raise InputError(
                 "a network with a knob is trained at all prices, without a controller: "
                 "controller 'paper' cannot go with knob"
+            )
+        if self.tries and self.norm == "batch":
+            raise InputError(
+                "norms that go by the batch need every branch for every input: "
+                "tries goes with norm=running"
             )
 
     @classmethod
@@ -328,7 +337,7 @@ def _check_numbers(config: TrainConfig) -> None:
         **dict.fromkeys(("gate_epochs", "joint_epochs", "batch"), 1),
         **dict.fromkeys(("backbone_epochs", "supernet_epochs"), 0),
         **dict.fromkeys(("backbone_steps", "supernet_steps", "gate_steps", "joint_steps"), 0),
-        **dict.fromkeys(("seed", "weight_decay", "distill"), 0),
+        **dict.fromkeys(("seed", "weight_decay", "distill", "tries"), 0),
     }
     for name, lowest in least.items():
         value = getattr(config, name)

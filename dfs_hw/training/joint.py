@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dfs_hw.controllers import Controller
 from dfs_hw.feasible import meet_budget
-from dfs_hw.gates import gumbel_noise, noise_is_on
+from dfs_hw.gates import Trials, gumbel_noise, noise_is_on, uniform
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.training.bench import Bench
 from dfs_hw.training.choosing import Choose, best_on_target, first_to_beat_all
@@ -85,6 +85,7 @@ def joint_step(
             price=price,
             noise=noise(bench, network, batch),
             temperature=config.temperature,
+            trials=trials(bench, network, batch),
         )
         costs = bench.cost(outcome.gates)
         if controller is None:
@@ -102,6 +103,14 @@ def noise(bench: Bench, network: DynamicNetwork, batch: Batch) -> Tensor | None:
     if bench.config.estimator != "gumbel" or not noise_is_on(batch.progress):
         return None
     return batch.draw("gates", gumbel_noise, len(network.units), len(network.choices))
+
+
+def trials(bench: Bench, network: DynamicNetwork, batch: Batch) -> Trials | None:
+    """Which branches this step tries for the gates' gradient; None tries all."""
+    if not bench.config.tries:
+        return None
+    draws = batch.draw("branches", uniform, len(network.units), len(network.choices))
+    return Trials(bench.config.tries, draws)
 
 
 def choice_of_epoch(bench: Bench, backbone_accuracy: float) -> Choose:
