@@ -6,7 +6,7 @@ network's own step with ``branches="all"``, which makes no host wait for its dev
 chosen-branch step runs the others without a graph, and gives the same gradients. "One tried" runs
 at most one other branch an input, drawn by the gates' probabilities: the same gradients on average,
 and how near one draw comes is printed. With forced choices no other runs, and gates learn nothing.
-Random gates make all choices; they are the dearest case, for trained ones are surer of theirs.
+Random gates make all choices.
 
 Before anything is timed, outputs and gradients are compared in double precision, on some of the
 images: in single precision rounding turns a last bit into a level now and then, and later decisions

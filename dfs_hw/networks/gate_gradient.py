@@ -85,11 +85,11 @@ class GateGradient(torch.autograd.Function):
         output, x = ctx.saved_tensors
         chosen = inner(grad, output)
         found = torch.stack([chosen * had for had in ctx.offered], 1)
-        with torch.autocast(x.device.type, enabled=ctx.autocast):
-            for choice, some, weight in ctx.others:
+        for choice, some, weight in ctx.others:
+            with torch.autocast(x.device.type, enabled=ctx.autocast):
                 candidate = ctx.run(rows(x, some), choice)
-                did = inner(rows(grad, some), candidate)
-                found[some, choice] = torch.lerp(chosen[some], did, weight)
+            did = inner(rows(grad, some), candidate)
+            found[some, choice] = torch.lerp(chosen[some], did, weight)
         return grad, found, None, None, None, None
 
 
@@ -106,7 +106,5 @@ def rows(x: Tensor, index: slice | Tensor) -> Tensor:
 
 def inner(first: Tensor, second: Tensor) -> Tensor:
     """Inner product of each input's tensors: [N, ...] twice -> [N], at least float32."""
-    channels_last = first.ndim == 4 and first.is_contiguous(memory_format=torch.channels_last)
-    ours, theirs = (at_least_float32(flat(x, channels_last=channels_last)) for x in (first, second))
-    # A product of matrices goes over memory once, where a product and a sum do so three times.
-    return torch.bmm(ours[:, None], theirs[:, :, None])[:, 0, 0]
+    product = at_least_float32(first) * second
+    return flat(product).sum(1)

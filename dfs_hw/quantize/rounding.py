@@ -64,17 +64,10 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def flat(x: Tensor, *, channels_last: bool | None = None) -> Tensor:
-    """Each input's numbers in a row: [N, ...] -> [N, features].
-
-    Args:
-        x: of at least one dimension.
-        channels_last: whether channels are innermost; None takes the order that needs no copy.
-    """
-    if x.ndim == 4:
-        if channels_last is None:
-            channels_last = x.is_contiguous(memory_format=torch.channels_last)
-        x = x.permute(0, 2, 3, 1) if channels_last else x
+def flat(x: Tensor) -> Tensor:
+    """Each input's numbers in a row, in the order of memory: [N, ...] -> [N, features]."""
+    if x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last):
+        x = x.permute(0, 2, 3, 1)
     return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
