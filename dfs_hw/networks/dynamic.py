@@ -56,6 +56,9 @@ class DynamicNetwork(nn.Module):
     """
 
     shift: Tensor
+    """Taken from the gates' logits [units, K]."""
+    price_shift: Tensor
+    """Taken from them besides, times the price of cost, by gates with a knob."""
     offered: Tensor
 
     def __init__(
@@ -80,6 +83,7 @@ class DynamicNetwork(nn.Module):
         offered = torch.tensor([unit.offered for unit in units])
         self.register_buffer("offered", offered, persistent=False)
         self.register_buffer("shift", torch.zeros(offered.shape))
+        self.register_buffer("price_shift", torch.zeros(offered.shape), persistent=gate.knob)
         self.branches: Branches = "chosen"
 
     @property
@@ -290,6 +294,8 @@ class Decisions:
             self.state = network.gate.begin(features, self.price)
         logits, self.state = network.gate(unit, features, self.state)
         logits, offered = logits - network.shift[unit], network.offered[unit]
+        if self.price is not None:
+            logits = logits - self.price[:, None] * network.price_shift[unit]
         how: dict[str, Any] = {
             "estimator": "straight-through" if self.noise is None else "gumbel",
             "temperature": self.temperature,

@@ -16,7 +16,7 @@ from dfs_hw.gates import Trials, gumbel_noise, noise_is_on, uniform
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.training.bench import Bench
 from dfs_hw.training.choosing import Choose, best_on_target, first_to_beat_all
-from dfs_hw.training.knob import Setting, find_price
+from dfs_hw.training.knob import Setting, find_price, open_knob
 from dfs_hw.training.loop import Batch, Epoch, Stage, StepResult, Validation
 from dfs_hw.training.objective import (
     TaskLoss,
@@ -42,6 +42,8 @@ def train_joint(bench: Bench, out: Path) -> Trained:
     backbone = train_backbone(bench, out)
     network = copy.deepcopy(train_gates(bench, out).network)
     open_all_widths(bench, network)
+    if bench.knob:
+        open_knob(bench, network)
     loss = task_loss(bench, backbone.network)
     controller = None if bench.knob else controller_of(bench)
     steps, epoch_steps = bench.length("joint")
