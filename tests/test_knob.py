@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
@@ -43,7 +43,7 @@ def test_no_decision_gets_dearer_as_the_price_rises(
             taken[network(x, price=torch.full((16,), price)).choices[:, 0]]
             for price in sorted(prices)
         ]
-    assert all((less <= more).all() for more, less in zip(spent, spent[1:], strict=False))
+    assert all((less <= more).all() for more, less in pairwise(spent))
 
 
 def test_a_price_takes_from_each_logit_what_its_choice_costs() -> None:
