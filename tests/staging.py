@@ -14,7 +14,7 @@ from torch.nn import functional
 from dfs_hw.controllers import PIController
 from dfs_hw.data import Augmentation, Dataset, TrainingStream
 from dfs_hw.distributed import all_averaged
-from dfs_hw.gates import gumbel_noise
+from dfs_hw.gates import Trials, gumbel_noise, uniform
 from dfs_hw.networks import Design, DynamicNetwork, build_network
 from dfs_hw.record import evaluate
 from dfs_hw.training.loop import Batch, Epoch, Stage, StepResult, Validation, run_stage
@@ -68,12 +68,13 @@ def second(history: Sequence[Epoch]) -> Epoch:
 
 
 def joint_stage(trained: DynamicNetwork, *, steps: int = 7, epoch_steps: int = 3) -> Stage:
-    """Gates that draw their choices, under a controller that remembers."""
+    """Gates that draw choices, and branches to learn from, under a controller that remembers."""
     controller, held_out = PIController(0.5), images(30, seed=1)
 
     def step(batch: Batch) -> StepResult:
         noise = batch.draw("gates", gumbel_noise, len(trained.units), len(trained.choices))
-        outcome = trained(batch.images, noise=noise)
+        draws = batch.draw("branches", uniform, len(trained.units), len(trained.choices))
+        outcome = trained(batch.images, noise=noise, trials=Trials(1.0, draws))
         assert outcome.gates is not None
         costs = relative_cost(outcome.gates)
         mean = all_averaged(costs.mean())

@@ -41,5 +41,5 @@ class Trials(NamedTuple):
 
 
 def uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """What `Trials` draws by, from a generator of the CPU, so a seed means the same everywhere."""
+    """Numbers in [0, 1) from a generator of the CPU, so that a seed means the same everywhere."""
     return torch.rand(shape, generator=generator)

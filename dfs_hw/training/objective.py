@@ -12,6 +12,7 @@ from torch.nn import functional
 from accel_models.precision import highest
 from dfs_hw.controllers import Controller, SignSwitch, controller
 from dfs_hw.distributed import all_averaged
+from dfs_hw.gates import uniform
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.training.bench import Bench
 from dfs_hw.training.stage import Batch
@@ -65,10 +66,6 @@ def level(costs: Tensor, statistic: str) -> Tensor:
 def prices(batch: Batch) -> Tensor:
     """A price of cost for each input [N], uniform from 0 to 1."""
     return batch.draw("prices", uniform)
-
-
-def uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    return torch.rand(shape, generator=generator)
 
 
 def weigh(costs: Tensor, price: Tensor, top_price: float) -> Tensor:
