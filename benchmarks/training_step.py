@@ -4,9 +4,9 @@ A step is a forward pass, the loss with its cost term, and the backward pass. Th
 (`tests/dfs_reference.py`) runs every branch for every input and adds them up by a mask; so does the
 network's own step with ``branches="all"``, which makes no host wait for its device. The
 chosen-branch step runs the others without a graph, and gives the same gradients. "One tried" runs
-at most one other branch an input, drawn by the gates' probabilities: the same gradients on average,
-and how near one draw comes is printed. With forced choices no other runs, and gates learn nothing.
-Random gates make all choices.
+at most one other an input on average, drawn by the gates' probabilities: the mean gradient is the
+same, and how near one draw comes is printed. With forced choices no other runs, and gates learn
+nothing. Random gates make all choices.
 
 Before anything is timed, outputs and gradients are compared in double precision, on some of the
 images: in single precision rounding turns a last bit into a level now and then, and later decisions

@@ -46,6 +46,11 @@ def test_no_more_branches_are_drawn_than_asked_for_and_none_that_cannot_be() -> 
     assert not weights[:, 2].any()
 
 
+def test_what_is_too_unlikely_to_be_drawn_has_no_weight_beyond_all_numbers() -> None:
+    likely = torch.tensor([[1e-40, 1e-12, 1.0]])
+    assert Trials(1.0, torch.zeros(1, 1, 3)).weights(0, likely).tolist() == [[0, 0, 1]]
+
+
 @given(
     counts=st.lists(st.integers(0, 4), min_size=3, max_size=3).filter(any),
     seed=st.integers(0, 2**16),

@@ -3,7 +3,7 @@
 The gradient of choice k is the inner product <g, f_k> of what arrives at the unit with branch k's
 output. To have it for every k takes every branch of every input; but it teaches a gate only through
 its probability p_k, so what is unlikely need not be tried often. Here branch k runs with the
-chance ``min(1, t p_k)``, at most t branches an input beside the chosen one c; the gradient is ::
+chance ``min(1, t p_k)``, on average at most t beside the chosen one c; the gradient is ::
 
     <g, f_c> + w_k (<g, f_k> - <g, f_c>),    w_k = 1 / chance if it was tried, else 0
 
@@ -20,12 +20,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+SMALLEST_CHANCE = 2.0**-24
+"""The finest that draws in float32 tell from 0; what is rarer could weigh beyond all numbers."""
+
 
 class Trials(NamedTuple):
     """How branches are drawn in one step."""
 
     tries: float
-    """Branches tried per input and unit beside the chosen one, at most and on average."""
+    """Branches tried per input and unit beside the chosen one, on average at most."""
     draws: Tensor
     """Uniform in [0, 1): [N, units, K]."""
 
@@ -37,7 +40,8 @@ class Trials(NamedTuple):
             probabilities: of its choices [N, K].
         """
         chance = (self.tries * probabilities).clamp_max(1)
-        return torch.where(self.draws[:, unit] < chance, 1 / chance, 0.0)
+        tried = (self.draws[:, unit] < chance) & (chance >= SMALLEST_CHANCE)
+        return torch.where(tried, 1 / chance, 0.0)
 
 
 def uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

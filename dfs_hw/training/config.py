@@ -130,7 +130,7 @@ class TrainConfig:
     """Of the softmax that gates learn through where choices are drawn."""
     tries: float = 0.0
     """Branches that are tried per input and block beside the chosen one, for the gates' gradient in
-    stage 3, at most and on average: faster, and right on average (see `dfs_hw.gates.trials`). 0
+    stage 3, on average at most: faster, and right on average (see `dfs_hw.gates.trials`). 0
     tries them all, which makes it exact."""
     distill: float = 0.0
     """Weight of the divergence from the backbone's predictions in stage 3; 0 leaves it out."""

@@ -14,8 +14,6 @@ HALVINGS = 7
 """Of the range of prices, at most: what is left is less than a hundredth of it."""
 ENOUGH = 0.01
 """Share of the target within which the search ends."""
-
-
 PULL = 4.0
 """Logits that a price of 1 takes from the dearest choice of an average unit, against its cheapest.
 With 3 to 8 the curves on validation images of the digits were much alike."""
@@ -24,10 +22,10 @@ With 3 to 8 the curves on validation images of the digits were much alike."""
 def open_knob(bench: Bench, network: DynamicNetwork) -> None:
     """Let the price lower every choice's logit by its cost, as the Lagrange multiplier it is.
 
-    So the gates have to learn what a choice is worth, which the price is then held against; that
-    cost falls as the price rises is built in. Left to find a use for the price among their inputs
-    by themselves, they hardly respond: after stage 3 on the digits, cost at price 0 was within 1 %
-    of that at price 1.
+    So the gates have to learn what a choice is worth, which the price is then held against: by
+    that, no decision on the same features gets dearer as it rises. Left to find a use for the price
+    among their inputs by themselves, gates hardly respond: after stage 3 on the digits, cost at
+    price 0 was within 1 % of that at price 1.
     """
     full = network.uniform(highest(network.choices))[None]
     network.price_shift.copy_(PULL * shift_per_tau(bench.cost, full.to(bench.device)))
