@@ -1,6 +1,5 @@
 """A price of cost at run time: what it takes from the logits, and that cost follows it."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
@@ -15,16 +14,9 @@ from test_train import QUICK, bench
 from dfs_hw.training.knob import PULL, open_knob
 from dfs_hw.training.run import train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PRICES = (0.0, 0.25, 0.5, 0.75, 1.0)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """These networks are too small to share."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @given(

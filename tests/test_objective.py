@@ -1,7 +1,6 @@
 """What joint training descends, step by step, and the faults of the released code in it."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,14 +23,7 @@ from dfs_hw.training.run import train
 from dfs_hw.training.stage import Batch
 from dfs_hw.training.stages import open_all_widths, show
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """These networks are too small to share."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +25,8 @@ from dfs_hw.training.snapshot import (
     write_snapshot,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 class Outcome(NamedTuple):
     history: list[Epoch]
@@ -34,15 +35,6 @@ class Outcome(NamedTuple):
     """State of the network as the stage left it."""
     last: dict[str, Tensor]
     """The same after all steps; empty if none was taken."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Sums are repeated to the bit for one number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def train(folder: Path, at: Any = lambda batch: False, number: int = signal.SIGINT) -> Outcome:

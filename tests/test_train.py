@@ -1,6 +1,5 @@
 """Training as a whole: stages that build on each other, resume, and keep to what they were told."""
 
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,8 @@ from dfs_hw.training.stages import (
     train_gates,
     train_supernet,
 )
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 TINY = TrainConfig(
     network="resnet8",
@@ -51,15 +52,6 @@ QUICK = replace(
 )
 """Too short to learn anything."""
 DFS_STAGES = replace(QUICK, supernet_steps=0, supernet_epochs=0)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """These networks are too small to share; and sums in another order are other sums."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
