@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from accel_models.errors import InputError
 from accel_models.precision import Precision, highest
+from dfs_hw.fused.block import run_chosen, run_gated, serves
+from dfs_hw.fused.block import unit_of as block_of
 from dfs_hw.networks.gate_gradient import GateGradient, all_others, drawn_others, rows
 from dfs_hw.quantize.layers import Dial
 
@@ -58,6 +60,7 @@ class GatedUnit(nn.Module):
         self.index_of = tuple(None if c.is_skip else run.index(c) for c in choices)
         self.highest = run.index(highest(run))
         self.offered = tuple(not c.is_skip or skip_path is not None for c in choices)
+        self.fused = block_of(block, self.index_of, self.offered)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.conductor.run is None:
@@ -68,6 +71,8 @@ class GatedUnit(nn.Module):
         """Output of the whole batch for choice number `choice`; skipping runs no convolution but
         that of a shortcut, which has the highest precision then."""
         index = self.index_of[choice]
+        if self.fused is not None and index is not None and serves(self.fused, x):
+            return run_chosen(self.fused, x, torch.full((len(x),), choice))
         self.dial.skips = index is None
         if index is not None:
             self.dial.index = index
@@ -86,6 +91,8 @@ class GatedUnit(nn.Module):
             x: [N, C, H, W].
             choices: [N] indices of choices.
         """
+        if self.fused is not None and serves(self.fused, x):
+            return run_chosen(self.fused, x, choices)
         order, counts = self._grouped(choices)
         if max(counts) == len(x):
             return self.run(x, counts.index(len(x)))
@@ -113,6 +120,8 @@ class GatedUnit(nn.Module):
             tried: weight of each branch that was not chosen [N, K], as `Trials` draws them; then
                 those of weight 0 do not run, and the gate's gradient is right on average alone.
         """
+        if self.fused is not None and serves(self.fused, x):
+            return run_gated(self.fused, x, gate, tried)
         order, counts = self._grouped(gate.detach().argmax(-1))
         x = rows(x, order)
         output = self._run_groups(x, counts)

@@ -232,8 +232,8 @@ class PrecisionNorm(Observer):
             return self._by_batch(x, index, row)
         if self.observing:
             seen = x.detach().float()  # sums: torch.var_mean takes forty times as long on a CPU
-            mean, square = seen.mean((0, 2, 3)), seen.square().mean((0, 2, 3))
-            self._note(index, x, mean, square - mean.square())
+            pixels = len(x) * x.shape[2] * x.shape[3]
+            self.note(index, len(x), pixels, seen.sum((0, 2, 3)), seen.square().sum((0, 2, 3)))
         return functional.batch_norm(
             x,
             self.mean[row],
@@ -256,15 +256,27 @@ class PrecisionNorm(Observer):
             shift = self.bias[row] - mean * scale
             out = x * scale[:, None, None] + shift[:, None, None]
         if self.observing:
-            self._note(index, x, mean.detach(), variance.detach())
+            mean, variance = mean.detach(), variance.detach()
+            pixels = len(x) * x.shape[2] * x.shape[3]
+            self.note(index, len(x), pixels, pixels * mean, pixels * (variance + mean.square()))
         return out
 
-    def _note(self, index: int, x: Tensor, mean: Tensor, variance: Tensor) -> None:
-        pixels = x.new_full((1,), x.shape[0] * x.shape[2] * x.shape[3], dtype=torch.float32)
-        sums = torch.cat([pixels, pixels * mean, pixels * (variance + mean.square())])
+    def note(
+        self, index: int, inputs: int, pixels: int, total: Tensor, squares: Tensor
+    ) -> None:
+        """Note what a pass saw; see `Observer`.
+
+        Args:
+            index: of the precision.
+            inputs: how many.
+            pixels: of all of them.
+            total: sum over the pixels [C].
+            squares: sum of their squares [C].
+        """
         if self.shared:
             index = 0 if self.dial.skips else 1 + index
-        self.observe(index, x.shape[0], sums)
+        count = total.new_full((1,), pixels, dtype=torch.float32)
+        self.observe(index, inputs, torch.cat([count, total, squares]))
 
     def absorb(self, pending: Tensor, share: Tensor) -> None:
         """Take over the statistics of a step; see `Observer`."""
