@@ -1,4 +1,8 @@
-"""Compiled: what happens to an image between its convolutions."""
+"""Compiled: what happens to images between their convolutions.
+
+Norms are by known statistics, so ``factor * y + term`` for each channel; the arrays of parameters
+are those of `dfs_hw.fused.forward.Parameters`.
+"""
 
 from __future__ import annotations
 
@@ -18,23 +22,31 @@ from dfs_hw.fused.lanes import (
     store,
     where_positive,
 )
-from dfs_hw.fused.winograd import OPTIONS, F, Tiling, grid_row, grid_size, padded_row, padded_size
+from dfs_hw.fused.tiling import (
+    OPTIONS,
+    F,
+    Tiling,
+    grid_line,
+    image_line,
+    padded_line,
+    size_of,
+)
 
 
-class Grid(NamedTuple):
-    """How to round: to ``low + level * step``."""
+class Levels(NamedTuple):
+    """What to round to: ``low + level * step``."""
 
     low: Any
     per_unit: Any
+    """Levels."""
     step: Any
     highest: Any
     """Level, the lowest being 0; lanes all of them."""
 
 
 @njit(**OPTIONS)
-def rounding_of(rounding: np.ndarray, start: int) -> Grid:
-    """From `Parameters.rounding`."""
-    return Grid(
+def levels_of(rounding: np.ndarray, start: int) -> Levels:
+    return Levels(
         splat(rounding[start]),
         splat(rounding[start + 1]),
         splat(rounding[start + 2]),
@@ -43,22 +55,10 @@ def rounding_of(rounding: np.ndarray, start: int) -> Grid:
 
 
 @njit(**OPTIONS)
-def to_level(x: Any, to: Grid) -> Any:
-    """The nearest value of a grid."""
+def to_level(x: Any, to: Levels) -> Any:
+    """The nearest of the levels' values."""
     level = larger(splat(F(0)), nearest((x - to.low) * to.per_unit))
     return fma(smaller(to.highest, level), to.step, to.low)
-
-
-@njit(**OPTIONS)
-def size_of(tiling: Tiling) -> int:
-    """Of an image as it is."""
-    return tiling.height * tiling.width * tiling.channels
-
-
-@njit(**OPTIONS)
-def inside(number: int, row: int, tiling: Tiling) -> int:
-    """Where row number `row` of an image begins in padded images."""
-    return number * padded_size(tiling) + (row + 1) * padded_row(tiling) + tiling.channels
 
 
 @njit(**OPTIONS)
@@ -72,11 +72,10 @@ def round_input(
     number: int,
 ) -> None:
     """Copy an image of `x` [N, H, W, C] into padded ones, rounded."""
-    length, to = tiling.width * tiling.channels, rounding_of(rounding, start)
-    rounds = rounding[start + 3] > 0
+    to, rounds = levels_of(rounding, start), rounding[start + 3] > 0
     for row in range(tiling.height):
-        p, q = image * size_of(tiling) + row * length, inside(number, row, tiling)
-        for i in range(0, length, WIDTH):
+        p, q = image_line(image, row, tiling), padded_line(number, row, tiling)
+        for i in range(0, tiling.width * tiling.channels, WIDTH):
             value = load(x, p + i)
             store(padded, q + i, to_level(value, to) if rounds else value)
 
@@ -101,31 +100,98 @@ def activate(
         y: flat, output of a convolution.
         first: where the image begins in it.
         row_size: from one of its rows to the next.
-        norms: as `Parameters.norms`.
-        norm: where the norm's factors begin in them, then its terms.
-        rounding: as `Parameters.rounding`.
+        norms: of the block.
+        norm: where the factors begin in them, then the terms.
+        rounding: of the block.
         start: where the convolution's begins.
         tiling: of the image.
         padded: is written.
         number: of the image in it.
         ends: [2, 16] is written: extremes before rounding, in each lane.
     """
-    channels, to = tiling.channels, rounding_of(rounding, start)
+    channels, to = tiling.channels, levels_of(rounding, start)
     rounds = rounding[start + 3] > 0
     low, high = splat(F(np.inf)), splat(F(-np.inf))
     for channel in range(0, channels, WIDTH):
-        a, b = load(norms, norm + channel), load(norms, norm + channels + channel)
+        factor, term = load(norms, norm + channel), load(norms, norm + channels + channel)
         for row in range(tiling.height):
             p = first + row * row_size + channel
-            q = inside(number, row, tiling) + channel
+            q = padded_line(number, row, tiling) + channel
             for _ in range(tiling.width):
-                value = larger(splat(F(0)), fma(a, load(y, p), b))
+                value = larger(splat(F(0)), fma(factor, load(y, p), term))
                 low, high = smaller(low, value), larger(high, value)
                 store(padded, q, to_level(value, to) if rounds else value)
                 p += channels
                 q += channels
     store(ends, 0, low)
     store(ends, WIDTH, high)
+
+
+@njit(**OPTIONS)
+def normalize(grid: np.ndarray, number: int, norms: np.ndarray, norm: int, tiling: Tiling) -> None:
+    """A norm alone, of an image of a grid, in place."""
+    channels = tiling.channels
+    for channel in range(0, channels, WIDTH):
+        factor, term = load(norms, norm + channel), load(norms, norm + channels + channel)
+        for row in range(tiling.height):
+            p = grid_line(number, row, tiling) + channel
+            for _ in range(tiling.width):
+                store(grid, p, fma(factor, load(grid, p), term))
+                p += channels
+
+
+@njit(**OPTIONS)
+def add_up(
+    grid: np.ndarray,
+    number: int,
+    norms: np.ndarray,
+    norm: int,
+    side: np.ndarray,
+    first: int,
+    row_size: int,
+    tiling: Tiling,
+    other: np.ndarray,
+    image: int,
+    scores: bool,
+    tile: np.ndarray,
+) -> float:
+    """The end of a block: norm of an image of a grid, plus the shortcut, and ReLU.
+
+    Args:
+        grid: with output of the second convolution.
+        number: of the image in it.
+        norms: of the block.
+        norm: where the factors begin in them, then the terms.
+        side: flat, with the shortcut's output.
+        first: where the image begins in it.
+        row_size: from one of its rows to the next.
+        tiling: of the image.
+        other: [N, H, W, C], the result is written there; or a gradient.
+        image: its number in there.
+        scores: if it is a gradient.
+        tile: room.
+
+    Returns:
+        inner product of the result and the gradient.
+    """
+    channels, total = tiling.channels, splat(F(0))
+    for channel in range(0, channels, WIDTH):
+        factor, term = load(norms, norm + channel), load(norms, norm + channels + channel)
+        for row in range(tiling.height):
+            p, q = grid_line(number, row, tiling) + channel, first + row * row_size + channel
+            r, part = image_line(image, row, tiling) + channel, splat(F(0))
+            for _ in range(tiling.width):
+                value = fma(factor, load(grid, p), term) + load(side, q)
+                value = larger(splat(F(0)), value)
+                if scores:
+                    part = fma(value, load(other, r), part)
+                else:
+                    store(other, r, value)
+                p += channels
+                q += channels
+                r += channels
+            total = total + part
+    return summed(total, tile) if scores else F(0)
 
 
 @njit(**OPTIONS)
@@ -139,25 +205,25 @@ def through_activation(
     number: int,
     grid: np.ndarray,
     terms: np.ndarray,
-    term: int,
+    start: int,
 ) -> None:
     """The gradient of `activate` before the norm's factor, into a grid; and that of its terms."""
     channels = tiling.channels
     for channel in range(0, channels, WIDTH):
-        a, b = load(norms, norm + channel), load(norms, norm + channels + channel)
+        factor, term = load(norms, norm + channel), load(norms, norm + channels + channel)
         total = splat(F(0))
         for row in range(tiling.height):
-            p = image * size_of(tiling) + row * tiling.width * channels + channel
-            q = inside(number, row, tiling) + channel
-            r = number * grid_size(tiling) + row * grid_row(tiling) + channel
+            p = image_line(image, row, tiling) + channel
+            q = padded_line(number, row, tiling) + channel
+            r = grid_line(number, row, tiling) + channel
             for _ in range(tiling.width):
-                grad = where_positive(fma(a, load(y, p), b), load(padded_grad, q))
+                grad = where_positive(fma(factor, load(y, p), term), load(padded_grad, q))
                 total = total + grad
                 store(grid, r, grad)
                 p += channels
                 q += channels
                 r += channels
-        store(terms, term + channel, total)
+        store(terms, start + channel, total)
 
 
 @njit(**OPTIONS)
@@ -165,26 +231,29 @@ def through_sum(
     out: np.ndarray,
     grad: np.ndarray,
     image: int,
+    rectified: bool,
     tiling: Tiling,
     grid: np.ndarray,
     number: int,
     terms: np.ndarray,
-    term: int,
+    start: int,
 ) -> None:
-    """The gradient of the last ReLU into a grid; and that of the norm's terms."""
+    """The gradient of the last ReLU, if there is one, into a grid; and that of the norms' terms."""
     channels = tiling.channels
     for channel in range(0, channels, WIDTH):
         total = splat(F(0))
         for row in range(tiling.height):
-            p = image * size_of(tiling) + row * tiling.width * channels + channel
-            r = number * grid_size(tiling) + row * grid_row(tiling) + channel
+            p = image_line(image, row, tiling) + channel
+            r = grid_line(number, row, tiling) + channel
             for _ in range(tiling.width):
-                passed = where_positive(load(out, p), load(grad, p))
+                passed = load(grad, p)
+                if rectified:
+                    passed = where_positive(load(out, p), passed)
                 total = total + passed
                 store(grid, r, passed)
                 p += channels
                 r += channels
-        store(terms, term + channel, total)
+        store(terms, start + channel, total)
 
 
 @njit(**OPTIONS)
@@ -194,7 +263,7 @@ def note_sums(grid: np.ndarray, number: int, tiling: Tiling, sums: np.ndarray, s
     for channel in range(0, channels, WIDTH):
         total, squares = splat(F(0)), splat(F(0))
         for row in range(tiling.height):
-            p = number * grid_size(tiling) + row * grid_row(tiling) + channel
+            p = grid_line(number, row, tiling) + channel
             for _ in range(tiling.width):
                 value = load(grid, p)
                 total, squares = total + value, fma(value, value, squares)
@@ -215,23 +284,39 @@ def note_extremes(x: np.ndarray, image: int, tiling: Tiling, ends: np.ndarray) -
 
 
 @njit(**OPTIONS)
-def keep(grid: np.ndarray, number: int, tiling: Tiling, kept: np.ndarray, image: int) -> None:
-    """Copy an image of a grid to `kept` [N, H, W, C]."""
-    length = tiling.width * tiling.channels
+def pass_on(
+    grid: np.ndarray,
+    number: int,
+    rectified: bool,
+    tiling: Tiling,
+    other: np.ndarray,
+    image: int,
+    scores: bool,
+    tile: np.ndarray,
+) -> float:
+    """An image of a grid, after a ReLU if it is `rectified`; see `add_up` for the rest."""
+    total = splat(F(0))
     for row in range(tiling.height):
-        p = number * grid_size(tiling) + row * grid_row(tiling)
-        q = image * size_of(tiling) + row * length
-        for i in range(0, length, WIDTH):
-            store(kept, q + i, load(grid, p + i))
+        p, q, part = grid_line(number, row, tiling), image_line(image, row, tiling), splat(F(0))
+        for i in range(0, tiling.width * tiling.channels, WIDTH):
+            value = load(grid, p + i)
+            if rectified:
+                value = larger(splat(F(0)), value)
+            if scores:
+                part = fma(value, load(other, q + i), part)
+            else:
+                store(other, q + i, value)
+        total = total + part
+    return summed(total, tile) if scores else F(0)
 
 
 @njit(**OPTIONS)
 def inner(a: np.ndarray, b: np.ndarray, image: int, tiling: Tiling, tile: np.ndarray) -> float:
     """Inner product of an image of two tensors [N, H, W, C]."""
-    total, line, first = splat(F(0)), tiling.width * tiling.channels, image * size_of(tiling)
-    for row in range(first, first + size_of(tiling), line):
-        part = splat(F(0))
-        for p in range(row, row + line, WIDTH):
+    total = splat(F(0))
+    for row in range(tiling.height):
+        part, first = splat(F(0)), image_line(image, row, tiling)
+        for p in range(first, first + tiling.width * tiling.channels, WIDTH):
             part = fma(load(a, p), load(b, p), part)
         total = total + part
     return summed(total, tile)

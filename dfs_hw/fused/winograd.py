@@ -5,8 +5,7 @@ multiplications (Lavin and Gray, "Fast algorithms for convolutional neural netwo
 arXiv 1509.09308, section 4). Seen as a linear map, its transpose gives both gradients from the same
 three transforms.
 
-Images have their channels innermost. A *padded* image has a border of one pixel and is rounded up
-to whole tiles, so (4 r + 2) x (4 c + 2); a *grid* has no border, 4 r x 4 c.
+See `dfs_hw.fused.tiling` for padded images and grids.
 """
 
 from __future__ import annotations
@@ -17,13 +16,23 @@ import numpy as np
 from numba import njit
 
 from dfs_hw.fused.lanes import WIDTH, fma, load, small_product, splat, store
+from dfs_hw.fused.tiling import (
+    BLOCK,
+    EDGE,
+    OPTIONS,
+    REACH,
+    F,
+    Tiling,
+    grid_place,
+    grid_row,
+    grid_size,  # noqa: F401 (for those that make room)
+    padded_place,
+    padded_row,
+    padded_size,  # noqa: F401
+)
 
-EDGE, REACH = 4, 6
-"""Pixels along an output tile, and along the input tile that it depends on."""
 POINTS = REACH * REACH
 """Products per tile and pair of channels."""
-BLOCK = 16
-"""Tiles that are transformed before they are multiplied: they stay in the cache between."""
 PAD = WIDTH
 """Between the points of a block, so that they do not fall into one set of the cache."""
 
@@ -39,33 +48,11 @@ WEIGHT_TRANSFORM = np.array(
 )
 """G."""
 
-OPTIONS = {"fastmath": {"contract"}, "error_model": "numpy", "nogil": True, "cache": True}
-F = np.float32
 LINE = REACH * WIDTH
 """From one line of a tile to the next."""
 
 tall, tall_adding = small_product(16, 1, adds=False), small_product(16, 1, adds=True)
 wide, wide_adding = small_product(8, 2, adds=False), small_product(8, 2, adds=True)
-
-
-class Tiling(NamedTuple):
-    """Images of one shape, cut into tiles."""
-
-    height: int
-    width: int
-    channels: int
-    down: int
-    """Tiles in a column."""
-    across: int
-
-    @classmethod
-    def of(cls, height: int, width: int, channels: int) -> Tiling:
-        return cls(height, width, channels, -(-height // EDGE), -(-width // EDGE))
-
-    @property
-    def images(self) -> int:
-        """How many images fill a block, at least one."""
-        return max(1, BLOCK // (self.down * self.across))
 
 
 class Blocks(NamedTuple):
@@ -75,47 +62,6 @@ class Blocks(NamedTuple):
     outputs: np.ndarray
     gradients: np.ndarray
     tile: np.ndarray
-
-
-@njit(**OPTIONS)
-def padded_row(tiling: Tiling) -> int:
-    """From one row of a padded image to the next."""
-    return (EDGE * tiling.across + 2) * tiling.channels
-
-
-@njit(**OPTIONS)
-def grid_row(tiling: Tiling) -> int:
-    """From one row of a grid to the next."""
-    return EDGE * tiling.across * tiling.channels
-
-
-@njit(**OPTIONS)
-def padded_size(tiling: Tiling) -> int:
-    """Of a padded image."""
-    return (EDGE * tiling.down + 2) * padded_row(tiling)
-
-
-@njit(**OPTIONS)
-def grid_size(tiling: Tiling) -> int:
-    """Of a grid."""
-    return EDGE * tiling.down * grid_row(tiling)
-
-
-@njit(**OPTIONS)
-def padded_place(tile: int, tiling: Tiling) -> int:
-    """Where input tile number `tile` of padded images, one after the other, begins."""
-    image, place = divmod(tile, tiling.down * tiling.across)
-    row, column = divmod(place, tiling.across)
-    corner = EDGE * row * padded_row(tiling) + EDGE * column * tiling.channels
-    return image * padded_size(tiling) + corner
-
-
-@njit(**OPTIONS)
-def grid_place(tile: int, tiling: Tiling) -> int:
-    """Where output tile number `tile` of grids, one after the other, begins."""
-    image, place = divmod(tile, tiling.down * tiling.across)
-    row, column = divmod(place, tiling.across)
-    return image * grid_size(tiling) + EDGE * (row * grid_row(tiling) + column * tiling.channels)
 
 
 @njit(**OPTIONS)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,10 @@ from torch import Tensor
 
 from accel_models.compiled import compiled
 
-COMPILED = ("fused/lanes.py", "fused/winograd.py", "fused/pixels.py", "fused/block_kernel.py")
+COMPILED = tuple(
+    f"fused/{name}.py"
+    for name in ("lanes", "tiling", "winograd", "strided", "pixels", "forward", "backward")
+)
 """Files that numba compiles."""
 
 Result = TypeVar("Result")
@@ -24,7 +28,7 @@ Result = TypeVar("Result")
 @cache
 def kernel() -> Any:
     """The compiled code; numba is imported only here, when a block first runs on it."""
-    return compiled("dfs_hw.fused.block_kernel", COMPILED, Path(__file__).parent.parent)
+    return compiled("dfs_hw.fused.backward", COMPILED, Path(__file__).parent.parent)
 
 
 def flat(x: Tensor) -> np.ndarray:
@@ -55,18 +59,16 @@ def shared_out(jobs: Any, threads: int) -> list[Any]:
     cuts[-1] = len(jobs.precisions)
     return [
         jobs._replace(starts=jobs.starts[first : last + 1], precisions=jobs.precisions[first:last])
-        for first, last in zip(cuts, cuts[1:], strict=False)
+        for first, last in pairwise(cuts)
         if first < last
     ]
 
 
-def in_parallel(
-    work: Callable[[Any, Any], Result], jobs: Any, tiling: Any, *, gradients: bool = False
-) -> list[Result]:
+def in_parallel(work: Callable[[Any, Any], Result], jobs: Any, shape: Any) -> list[Result]:
     """``work(jobs, room)`` for each thread's part of the jobs; as many threads as PyTorch has."""
 
     def one(part: Any) -> Result:
-        return work(part, room_of(tiling, gradients))
+        return work(part, room_of(shape))
 
     parts = shared_out(jobs, torch.get_num_threads())
     if len(parts) < 2:
@@ -82,31 +84,66 @@ def _threads(count: int) -> ThreadPoolExecutor:
 _mine = threading.local()
 
 
-def room_of(tiling: Any, gradients: bool) -> Any:
-    """This thread's room to work on images of one tiling."""
-    rooms = _mine.__dict__.setdefault("rooms", {})
-    key = tiling, gradients
-    if key not in rooms:
-        rooms[key] = _new_room(tiling, gradients)
-    return rooms[key]
+def room_of(shape: Any) -> Any:
+    """This thread's room to work on blocks of one shape."""
+    return _kept("rooms", shape, _new_room)
 
 
-def _new_room(tiling: Any, gradients: bool) -> Any:
+def room_back_of(shape: Any) -> Any:
+    """As `room_of`, for the backward pass."""
+    return _kept("rooms_back", shape, _new_room_back)
+
+
+def _kept(name: str, shape: Any, make: Callable[[Any], Any]) -> Any:
+    rooms = _mine.__dict__.setdefault(name, {})
+    if shape not in rooms:
+        rooms[shape] = make(shape)
+    return rooms[shape]
+
+
+def _new_room(shape: Any) -> Any:
     code, tiles = kernel(), kernel().winograd
-    channels, images = tiling.channels, tiling.images
-    padded, grid = images * tiles.padded_size(tiling), images * tiles.grid_size(tiling)
-    block = tiles.POINTS * (tiles.BLOCK * channels + tiles.PAD)
-    weights = 2 * tiles.POINTS * channels**2
-
-    def zeros(size: int, wanted: bool = True) -> np.ndarray:
-        return flat(torch.zeros(size if wanted else 0))  # aligned, as numpy's are not
-
+    padded, hidden, grid = _sizes(shape)
+    block = tiles.POINTS * (tiles.BLOCK * shape.out.channels + tiles.PAD)
+    projected = int(shape.projects)
     return code.Room(
         zeros(padded),
-        zeros(padded),
+        zeros(hidden),
+        zeros(projected * padded),
         zeros(grid),
-        zeros(grid, gradients),
-        zeros(padded, gradients),
-        code.Blocks(zeros(block), zeros(block), zeros(block, gradients), zeros(16 * tiles.POINTS)),
-        zeros(weights, gradients),
+        zeros(projected * grid),
+        tiles.Blocks(zeros(block), zeros(block), zeros(block), zeros(16 * tiles.POINTS)),
     )
+
+
+def _new_room_back(shape: Any) -> Any:
+    padded, hidden, grid = _sizes(shape)
+    return kernel().RoomBack(zeros(grid), zeros(padded), zeros(hidden), new_weights(shape))
+
+
+def _sizes(shape: Any) -> tuple[int, int, int]:
+    """Of padded images as a block reads them and between its convolutions, and of grids."""
+    tiles, images = kernel().winograd, shape.out.images
+    beyond = 8 * shape.x.channels  # a strided convolution computes some pixels too many in a row
+    return (
+        images * tiles.padded_size(shape.x) + beyond,
+        images * tiles.padded_size(shape.out),
+        images * tiles.grid_size(shape.out),
+    )
+
+
+def new_weights(shape: Any) -> Any:
+    """Zeros for the gradients of a block's weights."""
+    inputs, outputs = shape.x.channels, shape.out.channels
+    points = kernel().winograd.POINTS
+    taps = 9 if shape.projects else points
+    return kernel().Weights(
+        zeros(taps * inputs * outputs),
+        zeros(points * outputs**2),
+        zeros(int(shape.projects) * inputs * outputs),
+    )
+
+
+def zeros(size: int) -> np.ndarray:
+    """Aligned, as numpy's are not."""
+    return flat(torch.zeros(size))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from accel_models.errors import InputError
 from accel_models.precision import Precision, highest
 from dfs_hw.fused.block import run_chosen, run_gated, serves
-from dfs_hw.fused.block import unit_of as block_of
+from dfs_hw.fused.parameters import unit_of
 from dfs_hw.networks.gate_gradient import GateGradient, all_others, drawn_others, rows
 from dfs_hw.quantize.layers import Dial
 
@@ -60,7 +60,7 @@ class GatedUnit(nn.Module):
         self.index_of = tuple(None if c.is_skip else run.index(c) for c in choices)
         self.highest = run.index(highest(run))
         self.offered = tuple(not c.is_skip or skip_path is not None for c in choices)
-        self.fused = block_of(block, self.index_of, self.offered)
+        self.fused = unit_of(block, self.index_of, self.offered, self.highest, skip_path)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.conductor.run is None:
@@ -71,7 +71,7 @@ class GatedUnit(nn.Module):
         """Output of the whole batch for choice number `choice`; skipping runs no convolution but
         that of a shortcut, which has the highest precision then."""
         index = self.index_of[choice]
-        if self.fused is not None and index is not None and serves(self.fused, x):
+        if self.fused is not None and self.offered[choice] and serves(self.fused, x):
             return run_chosen(self.fused, x, torch.full((len(x),), choice))
         self.dial.skips = index is None
         if index is not None:

@@ -261,9 +261,7 @@ class PrecisionNorm(Observer):
             self.note(index, len(x), pixels, pixels * mean, pixels * (variance + mean.square()))
         return out
 
-    def note(
-        self, index: int, inputs: int, pixels: int, total: Tensor, squares: Tensor
-    ) -> None:
+    def note(self, index: int, inputs: int, pixels: int, total: Tensor, squares: Tensor) -> None:
         """Note what a pass saw; see `Observer`.
 
         Args:
