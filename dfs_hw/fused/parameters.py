@@ -208,14 +208,22 @@ def note(unit: Unit, precisions: Tensor, sums: Tensor, ranges: Tensor, pixels: i
         ranges: likewise [N, 3, 2].
         pixels: of an output.
     """
-    for precision, inputs in zip(*precisions.unique(return_counts=True), strict=True):
-        some, skips = precisions == precision, int(precision) == SKIP
-        unit.norms[0].dial.skips = skips
-        index, count = unit.highest if skips else int(precision), int(inputs)
-        seen, ends = sums[some].sum(0), ranges[some].sum(0)
-        for number, (conv, norm) in enumerate(zip(unit.convolutions, unit.norms, strict=True)):
-            if skips and number != SIDE:
-                continue
-            norm.note(index, count, pixels * count, *seen[number])
-            if not conv.precisions[index].full:
-                conv.activations.observe(index, count, ends[number])
+    seen = torch.cat([torch.full_like(sums[:, :, 0, :1], pixels), sums.flatten(2)], 2)
+    rounds = torch.tensor([not precision.full for precision in unit.convolutions[0].precisions])
+    for number, (conv, norm) in enumerate(zip(unit.convolutions, unit.norms, strict=True)):
+        used = unit.used(number, precisions)
+        conv.activations.observe_each(
+            _by_precision(used, unit.precisions, ranges[:, number]) * rounds[:, None]
+        )
+        if not norm.shared:
+            norm.observe_each(_by_precision(used, unit.precisions, seen[:, number]))
+            continue
+        # There a row of its own, the first, is for the shortcuts of skipped blocks.
+        rows = precisions + 1 if number == SIDE else torch.where(used == SKIP, SKIP, used + 1)
+        norm.observe_each(_by_precision(rows, unit.precisions + 1, seen[:, number]))
+
+
+def _by_precision(used: Tensor, precisions: int, seen: Tensor) -> Tensor:
+    """Inputs that used each precision, and sums over them of `seen` [N, sums]."""
+    ran = (used == torch.arange(precisions)[:, None]).to(seen)
+    return torch.cat([ran.sum(1, keepdim=True), ran @ seen], 1)

@@ -233,7 +233,7 @@ class PrecisionNorm(Observer):
         if self.observing:
             seen = x.detach().float()  # sums: torch.var_mean takes forty times as long on a CPU
             pixels = len(x) * x.shape[2] * x.shape[3]
-            self.note(index, len(x), pixels, seen.sum((0, 2, 3)), seen.square().sum((0, 2, 3)))
+            self._note(index, len(x), pixels, seen.sum((0, 2, 3)), seen.square().sum((0, 2, 3)))
         return functional.batch_norm(
             x,
             self.mean[row],
@@ -258,10 +258,10 @@ class PrecisionNorm(Observer):
         if self.observing:
             mean, variance = mean.detach(), variance.detach()
             pixels = len(x) * x.shape[2] * x.shape[3]
-            self.note(index, len(x), pixels, pixels * mean, pixels * (variance + mean.square()))
+            self._note(index, len(x), pixels, pixels * mean, pixels * (variance + mean.square()))
         return out
 
-    def note(self, index: int, inputs: int, pixels: int, total: Tensor, squares: Tensor) -> None:
+    def _note(self, index: int, inputs: int, pixels: int, total: Tensor, squares: Tensor) -> None:
         """Note what a pass saw; see `Observer`.
 
         Args:

@@ -53,6 +53,11 @@ class Observer(nn.Module):
         self.pending[index, 0] += inputs
         self.pending[index, 1:] += sums
 
+    @torch.no_grad()
+    def observe_each(self, seen: Tensor) -> None:
+        """Note what passes at all precisions saw, in rows as those of `pending`."""
+        self.pending += seen
+
     def settled(self, index: int, statistics: Tensor) -> bool:
         """Whether there are statistics for a precision: once seen, there are from then on.
 
