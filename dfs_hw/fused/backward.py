@@ -1,4 +1,4 @@
-"""Compiled: gradients of the blocks of `dfs_hw.fused.forward`.
+"""Compiled: gradients of the blocks of `dfs_hw.fused.forward`, but for those that must be exact.
 
 Rounding passes gradients on unchanged. What the norms need is found without their inputs: as
 ``y = sum over u of U[u] x[u]``, the inner product of y with its gradient is that of the weights U
@@ -28,15 +28,16 @@ from dfs_hw.fused.forward import (  # noqa: F401 (as above)
 )
 from dfs_hw.fused.lanes import WIDTH, fma, load, store, where_positive
 from dfs_hw.fused.pixels import (
+    ROUNDING,
     activate,
     inner,
     round_input,
     through_activation,
     through_sum,
 )
-from dfs_hw.fused.strided import convolve_strided_back
+from dfs_hw.fused.taps import Convolution, convolve_taps_back
 from dfs_hw.fused.tiling import OPTIONS, image_line, padded_line, size_of
-from dfs_hw.fused.winograd import POINTS, convolve_back
+from dfs_hw.fused.winograd import POINTS, convolve_points_back
 
 
 class Weights(NamedTuple):
@@ -152,7 +153,7 @@ def run_back(
     channels, rounding, norms = tiling.channels, parameters.rounding, parameters.norms
     norm, points = 6 * k * channels, k * POINTS * channels * channels
     for number, image in enumerate(images):
-        round_input(x, image, rounding, 12 * k, shape.x, room.first, number)
+        round_input(x, image, rounding, 3 * k * ROUNDING, shape.x, room.first, number)
         activate(
             hidden,
             image_line(image, 0, tiling),
@@ -160,14 +161,14 @@ def run_back(
             norms,
             norm,
             rounding,
-            12 * k + 4,
+            (3 * k + 1) * ROUNDING,
             tiling,
             room.second,
             number,
             blocks.tile,
         )
     back.hidden_grad[:] = 0
-    convolve_back(
+    convolve_points_back(
         room.second,
         transposed.second,
         points,
@@ -184,20 +185,18 @@ def run_back(
             hidden, image, norms, norm, tiling, back.hidden_grad, number, back.grad, terms, start
         )
     if shape.projects:
-        convolve_strided_back(
+        convolve_taps_back(
             room.first,
             transposed.first,
             k * 9 * shape.x.channels * channels,
-            3,
             back.grad,
             back.x_grad,
             back.weights.first,
             count,
-            shape.x,
-            tiling,
+            Convolution(3, shape.stride, shape.x, tiling),
         )
     else:
-        convolve_back(
+        convolve_points_back(
             room.first,
             transposed.first,
             points,
@@ -223,18 +222,18 @@ def project_back(
 ) -> None:
     """Gradients of a projected shortcut, that of its output being in ``back.grad``."""
     for number, image in enumerate(images):
-        round_input(x, image, parameters.rounding, 12 * k + 8, shape.x, room.side, number)
-    convolve_strided_back(
+        round_input(
+            x, image, parameters.rounding, (3 * k + 2) * ROUNDING, shape.x, room.side, number
+        )
+    convolve_taps_back(
         room.side,
         transposed.side,
         k * shape.x.channels * shape.out.channels,
-        1,
         back.grad,
         back.x_grad,
         back.weights.side,
         len(images),
-        shape.x,
-        shape.out,
+        Convolution(1, shape.stride, shape.x, shape.out),
     )
 
 

@@ -1,8 +1,9 @@
 """Decision units on the kernels of this package: one pass over memory where layers take ten, and no
 image is moved to stand beside those of its precision.
 
-They serve the blocks of `CifarResNet`, with quantisers of the family "minmax", in float32 on a CPU;
-all others run layer by layer. Values and gradients are the same to rounding.
+They serve the blocks of `CifarResNet`, in float32 on a CPU; other blocks run layer by layer, and so
+do quantisers other than "minmax" where there are gradients. Values and gradients are the same to
+rounding; sums of integers are exact here too.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dfs_hw.fused.parameters import (
     weight_gradient,
 )
 from dfs_hw.fused.work import flat, in_jobs, in_parallel, kernel, new_weights, room_back_of
+from dfs_hw.quantize.layers import QuantizedConv2d
 from dfs_hw.quantize.minmax import MinMaxActivations
 
 
@@ -28,18 +30,28 @@ def serves(unit: Unit, x: Tensor) -> bool:
     """Whether the kernels can run a unit on an input, as things stand."""
     if x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
         return False
+    if unit.exact and torch.is_grad_enabled():
+        return False
     parts = [*unit.convolutions, *unit.norms]
     if any(part._forward_hooks or part._forward_pre_hooks for part in parts):
         return False
     if any(norm.training and norm.by_batch for norm in unit.norms):
         return False
-    for conv in unit.convolutions:
-        known = cast(MinMaxActivations, conv.activations)
-        if conv.weight.dtype != torch.float32 or (conv.training and known.by_batch):
-            return False
-        if not known.settled(0, known.range):
-            return False
-    return True
+    return all(_known(conv) for conv in unit.convolutions)
+
+
+def _known(conv: QuantizedConv2d) -> bool:
+    """Whether a convolution goes by what it knows, not by the batch at hand."""
+    rounding = conv.activations
+    if conv.weight.dtype != torch.float32:
+        return False
+    if isinstance(rounding, MinMaxActivations):
+        by_batch = rounding.training and rounding.by_batch
+        return not by_batch and rounding.settled(0, rounding.range)
+    return not rounding.training or all(
+        precision.full or rounding.settled(index, rounding.grid(index)[1])
+        for index, precision in enumerate(conv.precisions)
+    )
 
 
 def run_chosen(unit: Unit, x: Tensor, choices: Tensor) -> Tensor:

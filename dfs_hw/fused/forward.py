@@ -16,6 +16,7 @@ from numba import njit
 
 from dfs_hw.fused.lanes import WIDTH
 from dfs_hw.fused.pixels import (
+    ROUNDING,
     activate,
     add_up,
     inner,
@@ -25,7 +26,7 @@ from dfs_hw.fused.pixels import (
     pass_on,
     round_input,
 )
-from dfs_hw.fused.strided import convolve_strided
+from dfs_hw.fused.taps import Convolution, convolve_taps
 from dfs_hw.fused.tiling import (
     OPTIONS,
     F,
@@ -35,7 +36,7 @@ from dfs_hw.fused.tiling import (
     image_line,
     size_of,
 )
-from dfs_hw.fused.winograd import POINTS, Blocks, convolve
+from dfs_hw.fused.winograd import POINTS, Blocks, convolve_points
 
 SKIP = -1
 """In place of a precision: the block is not run."""
@@ -59,8 +60,12 @@ class Shape(NamedTuple):
 
     x: Tiling
     out: Tiling
+    stride: int
+    """Of the first convolution and of a projected shortcut."""
     projects: bool
     """Whether the shortcut is a convolution."""
+    exact: bool
+    """Whether sums are of integers, and must be exact."""
     highest: int
     """Precision of the shortcut where the block is skipped."""
     rectifies: bool
@@ -71,16 +76,15 @@ class Parameters(NamedTuple):
     """Of a block at each of its precisions, flat float32 arrays."""
 
     first: np.ndarray
-    """[precisions, POINTS, channels in, channels out], transformed; with a stride, [precisions, 3,
-    3, channels in, channels out]."""
+    """[precisions, taps or POINTS, channels in, channels out], see `first_points`."""
     second: np.ndarray
-    """[precisions, POINTS, channels out, channels out], transformed."""
+    """[precisions, taps or POINTS, channels out, channels out], see `second_points`."""
     side: np.ndarray
     """[precisions, channels in, channels out]; empty without projection."""
     norms: np.ndarray
     """[precisions, 3, 2, channels out]: factor and term."""
     rounding: np.ndarray
-    """[precisions, 3, 4]: lowest value, levels per unit, step, highest level; 0 does not round."""
+    """[precisions, 3, ROUNDING]."""
 
 
 class Seen(NamedTuple):
@@ -105,6 +109,12 @@ class Room(NamedTuple):
     """Grids, what a convolution put out; and so for the shortcut's."""
     side_out: np.ndarray
     blocks: Blocks
+
+
+@njit(**OPTIONS)
+def first_points(shape: Shape) -> bool:
+    """Whether Winograd's filtering serves the first convolution."""
+    return not shape.exact and not shape.projects
 
 
 @njit(**OPTIONS)
@@ -165,13 +175,9 @@ def run(
     norms, rounding, blocks = parameters.norms, parameters.rounding, room.blocks
     tiling, channels, count = shape.out, shape.out.channels, len(images)
     for number, image in enumerate(images):
-        round_input(x, image, rounding, 12 * k, shape.x, room.first, number)
-    if shape.projects:
-        start = k * 9 * shape.x.channels * channels
-        convolve_strided(room.first, parameters.first, start, 3, room.out, count, shape.x, tiling)
-    else:
-        start = k * POINTS * channels * channels
-        convolve(room.first, parameters.first, start, room.out, count, tiling, blocks)
+        round_input(x, image, rounding, 3 * k * ROUNDING, shape.x, room.first, number)
+    first = Convolution(3, shape.stride, shape.x, tiling)
+    convolve(room.first, parameters.first, k, room.out, count, first, first_points(shape), blocks)
     for number, image in enumerate(images):
         activate(
             room.out,
@@ -180,7 +186,7 @@ def run(
             norms,
             6 * k * channels,
             rounding,
-            12 * k + 4,
+            (3 * k + 1) * ROUNDING,
             tiling,
             room.second,
             number,
@@ -192,11 +198,30 @@ def run(
             put_ends(blocks.tile, seen.ranges, 6 * image)
             pass_on(room.out, number, False, tiling, seen.hidden, image, False, blocks.tile)
             note_sums(room.out, number, tiling, seen.sums, 6 * image * channels)
-    start = k * POINTS * channels * channels
-    convolve(room.second, parameters.second, start, room.out, count, tiling, blocks)
+    second = Convolution(3, 1, tiling, tiling)
+    convolve(room.second, parameters.second, k, room.out, count, second, not shape.exact, blocks)
     if len(seen.sums):
         for number, image in enumerate(images):
             note_sums(room.out, number, tiling, seen.sums, (6 * image + 2) * channels)
+
+
+@njit(**OPTIONS)
+def convolve(
+    padded: np.ndarray,
+    weights: np.ndarray,
+    k: int,
+    grid: np.ndarray,
+    images: int,
+    how: Convolution,
+    by_points: bool,
+    blocks: Blocks,
+) -> None:
+    """One convolution at precision number `k`."""
+    one = how.x.channels * how.out.channels
+    if by_points:
+        convolve_points(padded, weights, k * POINTS * one, grid, images, how.x, blocks)
+    else:
+        convolve_taps(padded, weights, k * how.kernel * how.kernel * one, grid, images, how)
 
 
 @njit(**OPTIONS)
@@ -219,17 +244,11 @@ def project(
     """The shortcut of some images at precision number `k`, into ``room.side_out``."""
     channels = shape.out.channels
     for number, image in enumerate(images):
-        round_input(x, image, parameters.rounding, 12 * k + 8, shape.x, room.side, number)
-    convolve_strided(
-        room.side,
-        parameters.side,
-        k * shape.x.channels * channels,
-        1,
-        room.side_out,
-        len(images),
-        shape.x,
-        shape.out,
-    )
+        round_input(
+            x, image, parameters.rounding, (3 * k + 2) * ROUNDING, shape.x, room.side, number
+        )
+    side = Convolution(1, shape.stride, shape.x, shape.out)
+    convolve(room.side, parameters.side, k, room.side_out, len(images), side, False, room.blocks)
     for number, image in enumerate(images):
         if len(seen.sums):
             note_extremes(x, image, shape.x, room.blocks.tile)

@@ -11,7 +11,6 @@ from dfs_hw.fused.work import flat, kernel
 from dfs_hw.networks.cifar_resnet import BasicBlock
 from dfs_hw.quantize.layers import PrecisionNorm, QuantizedConv2d
 from dfs_hw.quantize.minmax import MinMaxActivations, MinMaxWeights
-from dfs_hw.quantize.rounding import SMALLEST_STEP
 
 LANES = 16
 """What channels must be a multiple of."""
@@ -39,6 +38,11 @@ class Unit(NamedTuple):
         return len(self.convolutions[0].precisions)
 
     @property
+    def exact(self) -> bool:
+        """Whether its layers compute on integers."""
+        return self.convolutions[0].activations.scaled
+
+    @property
     def projects(self) -> bool:
         return len(self.convolutions) > SIDE
 
@@ -57,10 +61,10 @@ class Unit(NamedTuple):
         """The kernels' `Shape`, for inputs of this size."""
         code, conv = kernel(), self.convolutions[0]
         x = code.winograd.Tiling.of(height, width, conv.in_channels)
-        stride = 2 if self.projects else 1
+        stride = conv.stride[0]
         size = -(-height // stride), -(-width // stride)
         out = code.winograd.Tiling.of(*size, conv.out_channels)
-        return code.Shape(x, out, self.projects, self.highest, self.rectifies)
+        return code.Shape(x, out, stride, self.projects, self.exact, self.highest, self.rectifies)
 
 
 def unit_of(
@@ -82,25 +86,21 @@ def unit_of(
     if not all(_supported(*each) for each in layers):
         return None
     convolutions = tuple(cast(QuantizedConv2d, conv) for conv, _ in layers)
-    stride = convolutions[0].stride
-    if stride != ((1, 1) if block.shortcut is None else (2, 2)):
-        return None
     norms = tuple(cast(PrecisionNorm, norm) for _, norm in layers)
     rectifies = skip_path is not None and len(skip_path) > 1
     return Unit(convolutions, norms, index_of, offered, highest, rectifies)
 
 
 def _supported(conv: nn.Module, norm: nn.Module) -> bool:
-    return (
-        isinstance(conv, QuantizedConv2d)
-        and isinstance(norm, PrecisionNorm)
-        and isinstance(conv.weights, MinMaxWeights)
-        and isinstance(conv.activations, MinMaxActivations)
-        and not conv.activations.stochastic
-        and conv.bias is None
-        and conv.groups == 1
-        and conv.in_channels % LANES == conv.out_channels % LANES == 0
-    )
+    if not (isinstance(conv, QuantizedConv2d) and isinstance(norm, PrecisionNorm)):
+        return False
+    rounding = conv.activations
+    if isinstance(rounding, MinMaxActivations):
+        rounds = isinstance(conv.weights, MinMaxWeights) and not rounding.stochastic
+    else:
+        rounds = rounding.scaled and all(levels.has_zero for levels in rounding.levels)
+    channels = conv.in_channels, conv.out_channels
+    return rounds and conv.bias is None and not any(count % LANES for count in channels)
 
 
 class Prepared(NamedTuple):
@@ -114,12 +114,19 @@ class Prepared(NamedTuple):
 @torch.no_grad()
 def prepare(unit: Unit, learns: bool) -> Prepared:
     """What the kernels need."""
-    code, none = kernel(), unit.convolutions[0].weight.new_empty(0)
-    weights = [in_points(unit, number) for number in range(len(unit.convolutions))]
-    norms = [affine(norm, unit.precisions) for norm in unit.norms]
-    rounding = [levels(conv) for conv in unit.convolutions]
-    if not unit.projects:
-        weights, norms, rounding = [*weights, none], [*norms, norms[0]], [*rounding, rounding[0]]
+    code, layers = kernel(), list(zip(unit.convolutions, unit.norms, strict=True))
+    weights, norms, rounding = [], [], []
+    for conv, norm in layers:
+        values, scales, rows = zip(
+            *(operands(conv, p) for p in range(unit.precisions)), strict=True
+        )
+        weights.append(in_points(conv, torch.stack(values), exact=unit.exact))
+        norms.append(affine(norm, torch.stack(scales)))
+        rounding.append(torch.stack(rows))
+    if not unit.projects:  # room for what is not there
+        weights.append(weights[0].new_empty(0))
+        norms.append(norms[0])
+        rounding.append(rounding[0])
     transposed = None
     if learns:
         factors = [norm[:, 0, None, :, None] for norm in norms]
@@ -131,26 +138,39 @@ def prepare(unit: Unit, learns: bool) -> Prepared:
     return Prepared(parameters, transposed)
 
 
-def in_points(unit: Unit, number: int) -> Tensor:
-    """Rounded weights of a convolution at each precision [precisions, points or taps, out, in]."""
-    conv = unit.convolutions[number]
-    values = [
-        conv.weight if precision.full else conv.weights(conv.weight, index)[0]
-        for index, precision in enumerate(conv.precisions)
-    ]
-    taps = torch.stack(values).flatten(3)
-    precisions, outputs, inputs, count = taps.shape
-    taps = taps.view(precisions, outputs * inputs, count).transpose(1, 2)
-    if conv.stride == (1, 1):
+def operands(conv: QuantizedConv2d, precision: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of a convolution at a precision: its rounded weights, what its sums are to be scaled by, and
+    how it rounds its input, as the kernels' `Levels`."""
+    one = conv.weight.new_ones(())
+    if conv.precisions[precision].full:
+        return conv.weight, one, torch.stack([0 * one, one, one, 0 * one, 0 * one, one])
+    values, scale = conv.weights(conv.weight, precision)
+    (low, step), levels = conv.activations.grid(precision), conv.activations.levels[precision]
+    unit = one if conv.activations.scaled else step
+    rows = [low, step, 1 / step, one * levels.low, one * levels.high, unit]
+    return values, scale * step / unit, torch.stack(rows)
+
+
+def in_points(conv: QuantizedConv2d, values: Tensor, *, exact: bool) -> Tensor:
+    """Weights [precisions, out, in, rows, columns] as the kernels take them, but for the order of
+    channels [precisions, points or taps, out, in]."""
+    precisions, outputs, inputs = values.shape[:3]
+    taps = values.view(precisions, outputs * inputs, -1).transpose(1, 2)
+    if _by_points(conv) and not exact:
         taps = _transform() @ taps
     return taps.reshape(precisions, -1, outputs, inputs)
+
+
+def _by_points(conv: QuantizedConv2d) -> bool:
+    """Whether Winograd's filtering serves a convolution, unless it must be exact."""
+    return conv.stride == (1, 1) and conv.in_channels == conv.out_channels
 
 
 def weight_gradient(conv: QuantizedConv2d, found: Tensor) -> Tensor:
     """Of a convolution's weights, from [points or taps * in * out]."""
     inputs, outputs = conv.in_channels, conv.out_channels
     taps = found.view(-1, inputs * outputs)
-    if conv.stride == (1, 1):
+    if _by_points(conv):
         taps = _transform().T @ taps
     return taps.view(*conv.kernel_size, inputs, outputs).permute(3, 2, 0, 1).contiguous()
 
@@ -161,23 +181,12 @@ def _transform() -> Tensor:
     return torch.kron(once, once).float()
 
 
-def affine(norm: PrecisionNorm, precisions: int) -> Tensor:
-    """Factor and term of a norm at each precision [precisions, 2, channels]."""
+def affine(norm: PrecisionNorm, scales: Tensor) -> Tensor:
+    """Factor and term of a norm at each precision [precisions, 2, channels], if what it reads has
+    yet to be scaled by `scales` [precisions]."""
     factor = norm.weight * (norm.variance + norm.eps).rsqrt()
-    both = torch.stack([factor, norm.bias - norm.mean * factor], 1)
-    return both.expand(precisions, -1, -1)
-
-
-def levels(conv: QuantizedConv2d) -> Tensor:
-    """How a convolution rounds its input at each precision [precisions, 4], see `Parameters`."""
-    known = cast(MinMaxActivations, conv.activations)
-    low, high = known.range[0]
-    rows = []
-    for precision, levels in zip(conv.precisions, known.levels, strict=True):
-        step = ((high - low) / levels.high).clamp_min(SMALLEST_STEP)
-        top = 0 if precision.full else levels.high
-        rows.append(torch.stack([low, 1 / step, step, torch.full_like(step, top)]))
-    return torch.stack(rows)
+    term = (norm.bias - norm.mean * factor).expand(len(scales), -1)
+    return torch.stack([factor * scales[:, None], term], 1)
 
 
 def norm_gradients(unit: Unit, precisions: Tensor, products: Tensor, terms: Tensor) -> list[Tensor]:

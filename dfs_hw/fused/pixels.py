@@ -32,16 +32,22 @@ from dfs_hw.fused.tiling import (
     size_of,
 )
 
+ROUNDING = 6
+"""Numbers that say how a convolution rounds its input, see `Levels`."""
+
 
 class Levels(NamedTuple):
-    """What to round to: ``low + level * step``."""
+    """What to round to: level ``(x - low) / step``, and its value ``low + level * unit``."""
 
     low: Any
-    per_unit: Any
-    """Levels."""
     step: Any
+    per_step: Any
+    """1 / step."""
+    lowest: Any
     highest: Any
-    """Level, the lowest being 0; lanes all of them."""
+    """Levels; both 0 if nothing is rounded."""
+    unit: Any
+    """The step, or 1 where sums are of integers."""
 
 
 @njit(**OPTIONS)
@@ -51,14 +57,26 @@ def levels_of(rounding: np.ndarray, start: int) -> Levels:
         splat(rounding[start + 1]),
         splat(rounding[start + 2]),
         splat(rounding[start + 3]),
+        splat(rounding[start + 4]),
+        splat(rounding[start + 5]),
     )
 
 
 @njit(**OPTIONS)
+def rounds(rounding: np.ndarray, start: int) -> bool:
+    return rounding[start + 4] > 0
+
+
+@njit(**OPTIONS)
 def to_level(x: Any, to: Levels) -> Any:
-    """The nearest of the levels' values."""
-    level = larger(splat(F(0)), nearest((x - to.low) * to.per_unit))
-    return fma(smaller(to.highest, level), to.step, to.low)
+    """The value of the nearest level. The quotient is as division gives it (Markstein, "Computation
+    of elementary functions on the IBM RISC System/6000 processor", 1990), in a fifth of the time.
+    """
+    above = x - to.low
+    quotient = above * to.per_step
+    rest = fma(splat(F(0)) - quotient, to.step, above)
+    level = nearest(fma(rest, to.per_step, quotient))
+    return smaller(to.highest, larger(to.lowest, level)) * to.unit + to.low
 
 
 @njit(**OPTIONS)
@@ -72,12 +90,12 @@ def round_input(
     number: int,
 ) -> None:
     """Copy an image of `x` [N, H, W, C] into padded ones, rounded."""
-    to, rounds = levels_of(rounding, start), rounding[start + 3] > 0
+    to, rounded = levels_of(rounding, start), rounds(rounding, start)
     for row in range(tiling.height):
         p, q = image_line(image, row, tiling), padded_line(number, row, tiling)
         for i in range(0, tiling.width * tiling.channels, WIDTH):
             value = load(x, p + i)
-            store(padded, q + i, to_level(value, to) if rounds else value)
+            store(padded, q + i, to_level(value, to) if rounded else value)
 
 
 @njit(**OPTIONS)
@@ -110,7 +128,7 @@ def activate(
         ends: [2, 16] is written: extremes before rounding, in each lane.
     """
     channels, to = tiling.channels, levels_of(rounding, start)
-    rounds = rounding[start + 3] > 0
+    rounded = rounds(rounding, start)
     low, high = splat(F(np.inf)), splat(F(-np.inf))
     for channel in range(0, channels, WIDTH):
         factor, term = load(norms, norm + channel), load(norms, norm + channels + channel)
@@ -120,7 +138,7 @@ def activate(
             for _ in range(tiling.width):
                 value = larger(splat(F(0)), fma(factor, load(y, p), term))
                 low, high = smaller(low, value), larger(high, value)
-                store(padded, q, to_level(value, to) if rounds else value)
+                store(padded, q, to_level(value, to) if rounded else value)
                 p += channels
                 q += channels
     store(ends, 0, low)

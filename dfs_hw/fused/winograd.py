@@ -65,7 +65,7 @@ class Blocks(NamedTuple):
 
 
 @njit(**OPTIONS)
-def convolve(
+def convolve_points(
     padded: np.ndarray,
     weights: np.ndarray,
     start: int,
@@ -118,7 +118,7 @@ def convolve(
 
 
 @njit(**OPTIONS)
-def convolve_back(
+def convolve_points_back(
     padded: np.ndarray,
     weights: np.ndarray,
     start: int,
@@ -129,7 +129,7 @@ def convolve_back(
     tiling: Tiling,
     blocks: Blocks,
 ) -> None:
-    """Gradients of `convolve`, added to what is there.
+    """Gradients of `convolve_points`, added to what is there.
 
     Args:
         padded: [images] padded images that were convolved.

@@ -18,7 +18,7 @@ from accel_models.compiled import compiled
 
 COMPILED = tuple(
     f"fused/{name}.py"
-    for name in ("lanes", "tiling", "winograd", "strided", "pixels", "forward", "backward")
+    for name in ("lanes", "tiling", "winograd", "taps", "pixels", "forward", "backward")
 )
 """Files that numba compiles."""
 
@@ -124,11 +124,12 @@ def _new_room_back(shape: Any) -> Any:
 def _sizes(shape: Any) -> tuple[int, int, int]:
     """Of padded images as a block reads them and between its convolutions, and of grids."""
     tiles, images = kernel().winograd, shape.out.images
-    beyond = 8 * shape.x.channels  # a strided convolution computes some pixels too many in a row
+    # Tap by tap, some pixels too many are computed in a row.
+    beyond = 16 * (shape.x.channels + shape.out.channels)
     return (
         images * tiles.padded_size(shape.x) + beyond,
-        images * tiles.padded_size(shape.out),
-        images * tiles.grid_size(shape.out),
+        images * tiles.padded_size(shape.out) + beyond,
+        images * tiles.grid_size(shape.out) + beyond,
     )
 
 

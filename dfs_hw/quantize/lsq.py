@@ -79,6 +79,12 @@ class LearnedStepActivations(MagnitudeQuantizer):
         features = math.prod(x.shape[1:])
         return round_by_learned_step(x, self.ratio[index], start, levels, features)
 
+    def grid(self, index: int) -> tuple[Tensor, Tensor]:
+        """0 and the learned step of width number `index`."""
+        start = step_of(self.magnitude[index], self.levels[index])
+        step = positive(self.ratio[index].detach()) * start
+        return torch.zeros_like(step), step
+
     def moved(self, batch: Tensor, share: Tensor) -> Tensor:
         """What was known before, and the batch's values where nothing was."""
         return torch.where(self.magnitude.isnan() & (share > 0), batch, self.magnitude)
@@ -105,12 +111,15 @@ def round_by_learned_step(
         levels: the integers to round to.
         features: weights of the layer, or features of one input.
     """
-    # Held above zero, with the gradient passed on, so that a parameter can find its way back.
-    positive = ratio + (ratio.detach().clamp_min(SMALLEST_RATIO) - ratio.detach())
-    step = positive * start
+    step = positive(ratio) * start
     gain = 1 / math.sqrt(max(1, features) * levels.high)
     values = _RoundByLearnedStep.apply(at_least_float32(x), step, gain, levels)
     return cast(Tensor, values), step.detach()
+
+
+def positive(ratio: Tensor) -> Tensor:
+    """A ratio held above zero, with the gradient passed on, so that it can find its way back."""
+    return ratio + (ratio.detach().clamp_min(SMALLEST_RATIO) - ratio.detach())
 
 
 class _RoundByLearnedStep(torch.autograd.Function):

@@ -93,6 +93,11 @@ class MinMaxActivations(ActivationQuantizer):
         values = round_between(x, low, high, self.levels[index], dither=self.stochastic)
         return values, x.new_ones(())
 
+    def grid(self, index: int) -> tuple[Tensor, Tensor]:
+        """Minimum and step of width number `index`."""
+        low, high = self.range[0]
+        return low, step_between(low, high, self.levels[index])
+
     def _range_for(self, x: Tensor, index: int) -> tuple[Tensor, Tensor]:
         if not self.training:
             return self.range[0, 0], self.range[0, 1]
@@ -118,6 +123,11 @@ class MinMaxActivations(ActivationQuantizer):
         self.range.copy_(moving_average(self.range, batch, share.sum().clamp(max=1)[None]))
 
 
+def step_between(low: Tensor, high: Tensor, levels: Levels) -> Tensor:
+    """From one level to the next."""
+    return ((high - low) / levels.high).clamp_min(SMALLEST_STEP)
+
+
 def round_between(
     x: Tensor, low: Tensor, high: Tensor, levels: Levels, *, dither: bool = False
 ) -> Tensor:
@@ -131,7 +141,7 @@ def round_between(
         dither: add noise of up to half a step before rounding.
     """
     with torch.no_grad():
-        step = ((high - low) / levels.high).clamp_min(SMALLEST_STEP)
+        step = step_between(low, high, levels)
         position = (x - low).div_(step)
         if dither:
             position += torch.rand_like(x) - 0.5

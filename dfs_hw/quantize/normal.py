@@ -6,6 +6,7 @@ layer changes from input to input.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from dfs_hw.quantize.observer import moving_average
@@ -55,6 +56,11 @@ class NormalActivations(MagnitudeQuantizer):
         x, levels = at_least_float32(x), self.levels[index]
         step = step_of(self.magnitude_for(x, index), levels)
         return quantize(x, step, levels), step
+
+    def grid(self, index: int) -> tuple[Tensor, Tensor]:
+        """0 and the step of width number `index`."""
+        step = step_of(self.magnitude[index], self.levels[index])
+        return torch.zeros_like(step), step
 
     def moved(self, batch: Tensor, share: Tensor) -> Tensor:
         """The moving average of mean |x|."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dfs_hw.quantize.observer import Observer, means
-from dfs_hw.quantize.rounding import mean_magnitude
+from dfs_hw.quantize.rounding import Levels, mean_magnitude
 
 
 class WeightQuantizer(nn.Module):
@@ -46,8 +46,16 @@ class ActivationQuantizer(Observer):
     scaled = True
     """False if the scale is always 1, so that nothing need be multiplied by it."""
 
+    levels: list[Levels]
+    """Of each width."""
+
     def forward(self, x: Tensor, index: int) -> tuple[Tensor, Tensor]:
         """Values of `x` [N, ...] (same shape) and their scale (scalar), at width `index`."""
+        raise NotImplementedError
+
+    def grid(self, index: int) -> tuple[Tensor, Tensor]:
+        """Value of level 0 and step (scalars) at width `index`, as evaluation has them; NaN if
+        nothing was seen at it."""
         raise NotImplementedError
 
 
