@@ -18,7 +18,7 @@ from dfs_hw.fused.parameters import (
     Unit,
     norm_gradients,
     note,
-    prepare,
+    prepared,
     weight_gradient,
 )
 from dfs_hw.fused.work import flat, in_jobs, in_parallel, kernel, new_weights, room_back_of
@@ -103,7 +103,7 @@ class _Block(torch.autograd.Function):
     def forward(ctx: Any, call: Call, x: Tensor, gate: Tensor | None, *learned: Tensor) -> Tensor:
         code, unit, images = kernel(), call.unit, x.permute(0, 2, 3, 1).contiguous()
         shape = unit.shape(*images.shape[1:3])
-        prepared = prepare(unit, call.learns)
+        ready = prepared(unit, call.learns)
         precisions = unit.executed(call.choices)
         ordered, order = precisions.sort(stable=True)
         jobs = in_jobs(order.numpy(), ordered.numpy(), shape.out.images)
@@ -115,7 +115,7 @@ class _Block(torch.autograd.Function):
         seen = code.Seen(flat(hidden), flat(sums), flat(ranges))
         in_parallel(
             lambda part, room: code.forward(
-                flat(images), part, prepared.parameters, shape, room, flat(out), seen
+                flat(images), part, ready.parameters, shape, room, flat(out), seen
             ),
             jobs,
             shape,
@@ -124,7 +124,7 @@ class _Block(torch.autograd.Function):
             note(unit, precisions, sums, ranges, size[0] * size[1])
         if call.learns:
             ctx.save_for_backward(images, hidden, out)
-            ctx.call, ctx.prepared, ctx.jobs, ctx.shape = call, prepared, jobs, shape
+            ctx.call, ctx.ready, ctx.jobs, ctx.shape = call, ready, jobs, shape
         return out.permute(0, 3, 1, 2)
 
     @staticmethod
@@ -145,8 +145,8 @@ class _Block(torch.autograd.Function):
                 flat(out),
                 flat(grad),
                 part,
-                ctx.prepared.parameters,
-                ctx.prepared.transposed,
+                ctx.ready.parameters,
+                ctx.ready.transposed,
                 shape,
                 room,
                 room_back_of(shape),
@@ -164,12 +164,12 @@ class _Block(torch.autograd.Function):
         learned += norm_gradients(unit, unit.executed(call.choices), products, terms)
         gate = None
         if call.weights is not None:
-            gate = _gate_gradient(call, images, grad, chosen, ctx.prepared, shape)
+            gate = _gate_gradient(call, images, grad, chosen, ctx.ready, shape)
         return None, x_grad.permute(0, 3, 1, 2), gate, *learned
 
 
 def _gate_gradient(
-    call: Call, images: Tensor, grad: Tensor, chosen: Tensor, prepared: Prepared, shape: Any
+    call: Call, images: Tensor, grad: Tensor, chosen: Tensor, ready: Prepared, shape: Any
 ) -> Tensor:
     """See `dfs_hw.networks.gate_gradient`."""
     assert call.weights is not None
@@ -180,7 +180,7 @@ def _gate_gradient(
 
     in_parallel(
         lambda part, room: code.score(
-            flat(images), flat(grad), part, prepared.parameters, shape, room, nothing, flat(did)
+            flat(images), flat(grad), part, ready.parameters, shape, room, nothing, flat(did)
         ),
         in_jobs(inputs.numpy(), unit.executed(choices).numpy(), shape.out.images),
         shape,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -18,7 +19,16 @@ SKIP = -1
 SIDE = 2
 
 
-class Unit(NamedTuple):
+class Prepared(NamedTuple):
+    """A unit's parameters, laid out for the kernels."""
+
+    parameters: Any
+    transposed: Any
+    """`Weights` for the backward pass; None if there is none."""
+
+
+@dataclass
+class Unit:
     """A decision unit, as the kernels need to know it."""
 
     convolutions: tuple[QuantizedConv2d, ...]
@@ -32,6 +42,8 @@ class Unit(NamedTuple):
     """Precision of the shortcut where the block is skipped."""
     rectifies: bool
     """Whether a ReLU follows it then."""
+    last: tuple[list[Tensor], Prepared] | None = field(default=None, repr=False)
+    """What was last prepared without a backward pass, and of what."""
 
     @property
     def precisions(self) -> int:
@@ -103,17 +115,20 @@ def _supported(conv: nn.Module, norm: nn.Module) -> bool:
     return rounds and conv.bias is None and not any(count % LANES for count in channels)
 
 
-class Prepared(NamedTuple):
-    """A unit's parameters as they are now."""
-
-    parameters: Any
-    transposed: Any
-    """`Weights` for the backward pass; None if there is none."""
+def prepared(unit: Unit, learns: bool) -> Prepared:
+    """What the kernels need; laid out anew only if it changed, or for a backward pass."""
+    if learns:
+        return prepare(unit, learns)
+    layers = [*unit.convolutions, *unit.norms]
+    now = [x.detach() for layer in layers for x in (*layer.parameters(), *layer.buffers())]
+    if unit.last is None or not all(map(torch.equal, now, unit.last[0])):
+        unit.last = [x.clone() for x in now], prepare(unit, learns)
+    return unit.last[1]
 
 
 @torch.no_grad()
 def prepare(unit: Unit, learns: bool) -> Prepared:
-    """What the kernels need."""
+    """Lay out the parameters of a unit."""
     code, layers = kernel(), list(zip(unit.convolutions, unit.norms, strict=True))
     weights, norms, rounding = [], [], []
     for conv, norm in layers:
