@@ -1,8 +1,8 @@
-"""Compiled: gradients of the blocks of `dfs_hw.fused.forward`, but for those that must be exact.
+"""Compiled: gradients of the blocks of `dfs_hw.fused.forward`, but of those that must be exact.
 
-Rounding passes gradients on unchanged. What the norms need is found without their inputs: as
-``y = sum over u of U[u] x[u]``, the inner product of y with its gradient is that of the weights U
-with theirs.
+Rounding passes gradients on unchanged. What the norms need is found without their inputs: as y is a
+sum of products of weights and inputs, the inner product of y with its gradient is that of the
+weights with theirs.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from dfs_hw.fused import winograd  # noqa: F401 (for those that call this module)
-from dfs_hw.fused.forward import (  # noqa: F401 (as above)
+from dfs_hw.fused.forward import (
     FIRST,
     SECOND,
     SIDE,
@@ -21,27 +20,19 @@ from dfs_hw.fused.forward import (  # noqa: F401 (as above)
     Jobs,
     Parameters,
     Room,
-    Seen,
     Shape,
-    forward,
-    score,
+    first_by_points,
 )
 from dfs_hw.fused.lanes import WIDTH, fma, load, store, where_positive
-from dfs_hw.fused.pixels import (
-    ROUNDING,
-    activate,
-    inner,
-    round_input,
-    through_activation,
-    through_sum,
-)
+from dfs_hw.fused.pixels import activate, pass_on, round_input, through_activation, through_sum
 from dfs_hw.fused.taps import Convolution, convolve_taps_back
-from dfs_hw.fused.tiling import OPTIONS, image_line, padded_line, size_of
-from dfs_hw.fused.winograd import POINTS, convolve_points_back
+from dfs_hw.fused.tiling import OPTIONS, image_row, inside
+from dfs_hw.fused.winograd import convolve_points_back
 
 
 class Weights(NamedTuple):
-    """Of the convolutions of a block or gradients of them, as `Parameters` has them."""
+    """Of the convolutions of a block, or gradients of them; as `Parameters` has them at all
+    precisions, or of one."""
 
     first: np.ndarray
     second: np.ndarray
@@ -54,14 +45,15 @@ class RoomBack(NamedTuple):
     grad: np.ndarray
     """Grids: gradient of what a convolution put out, 0 beyond the image."""
     x_grad: np.ndarray
-    """Padded images, gradient of what the convolutions read."""
+    """Padded images, gradient of what the block read."""
     hidden_grad: np.ndarray
+    """Padded images, of what the second convolution read."""
     weights: Weights
     """Gradients at the precision at hand, before the norms' factors."""
 
 
 class Gradients(NamedTuple):
-    """What a backward pass finds besides the gradient of the input, flat float32 arrays."""
+    """What a backward pass finds besides the gradient of the input, float32."""
 
     weights: Weights
     """Of one thread."""
@@ -74,12 +66,20 @@ class Gradients(NamedTuple):
     """[N] inner product of the block's output and its gradient."""
 
 
+class Passed(NamedTuple):
+    """What a forward pass leaves to the backward pass, float32 [N, H, W, C] each."""
+
+    x: np.ndarray
+    hidden: np.ndarray
+    """As `Seen` has it."""
+    out: np.ndarray
+    grad: np.ndarray
+    """Of `out`."""
+
+
 @njit(**OPTIONS)
 def backward(
-    x: np.ndarray,
-    hidden: np.ndarray,
-    out: np.ndarray,
-    grad: np.ndarray,
+    passed: Passed,
     jobs: Jobs,
     parameters: Parameters,
     transposed: Weights,
@@ -92,14 +92,11 @@ def backward(
     """Gradients of `forward`.
 
     Args:
-        x: [N, H, W, C].
-        hidden: as `Seen` has it.
-        out: of the forward pass.
-        grad: of `out`.
-        jobs: of the forward pass, in the order of their precisions.
+        passed: from there.
+        jobs: of it, in the order of their precisions.
         parameters: of the block.
-        transposed: the same weights with channels out before channels in, times the factors of the
-            norms that follow.
+        transposed: its weights with channels out before channels in, times the factors of the norms
+            that follow.
         shape: of the block.
         room: to work in.
         back: more room.
@@ -114,31 +111,29 @@ def backward(
             collect(before, parameters, shape, back.weights, gradients)
             before = k
         for image in images:
-            gradients.chosen[image] = inner(out, grad, image, shape.out, room.blocks.tile)
+            gradients.chosen[image] = pass_on(
+                passed.out[image],
+                image_row(shape.out),
+                False,
+                shape.out,
+                passed.grad[image],
+                True,
+                room.blocks.tile,
+            )
         if k == SKIP and not shape.projects:
-            size = size_of(shape.x)
             for image in images:
-                x_grad[image * size : (image + 1) * size] = grad[image * size : (image + 1) * size]
+                x_grad[image] = passed.grad[image]
             continue
-        rectified, terms = k != SKIP or shape.rectifies, gradients.terms
+        run_back(passed, images, k, parameters, transposed, shape, room, back, gradients.terms)
         for number, image in enumerate(images):
-            start = (2 * image + 1) * shape.out.channels
-            through_sum(out, grad, image, rectified, shape.out, back.grad, number, terms, start)
-        back.x_grad[:] = 0
-        if shape.projects:
-            used = shape.highest if k == SKIP else k
-            project_back(x, images, used, parameters, transposed, shape, room, back)
-        if k != SKIP:
-            run_back(x, hidden, images, k, parameters, transposed, shape, room, back, terms)
-        for number, image in enumerate(images):
-            add_gradient(out, grad, image, number, shape, back.x_grad, x_grad)
+            out, grad, there = passed.out[image], passed.grad[image], x_grad[image]
+            add_gradient(out, grad, shape, back.x_grad[number], there)
     collect(before, parameters, shape, back.weights, gradients)
 
 
 @njit(**OPTIONS)
 def run_back(
-    x: np.ndarray,
-    hidden: np.ndarray,
+    passed: Passed,
     images: np.ndarray,
     k: int,
     parameters: Parameters,
@@ -148,65 +143,79 @@ def run_back(
     back: RoomBack,
     terms: np.ndarray,
 ) -> None:
-    """Gradients of both convolutions of a block, that of its output being in ``back.grad``."""
-    tiling, blocks, count = shape.out, room.blocks, len(images)
-    channels, rounding, norms = tiling.channels, parameters.rounding, parameters.norms
-    norm, points = 6 * k * channels, k * POINTS * channels * channels
+    """Gradients of all convolutions of some images at precision number `k`."""
+    rectified = k != SKIP or shape.rectifies
     for number, image in enumerate(images):
-        round_input(x, image, rounding, 3 * k * ROUNDING, shape.x, room.first, number)
+        out, grad = passed.out[image], passed.grad[image]
+        through_sum(out, grad, rectified, shape.out, back.grad[number], terms[image, 1])
+    back.x_grad[:] = 0
+    if shape.projects:
+        used = shape.highest if k == SKIP else k
+        project_back(passed.x, images, used, parameters, transposed, shape, room, back)
+    if k == SKIP:
+        return
+    second_back(passed, images, k, parameters, transposed, shape, room, back, terms)
+    how = Convolution(3, shape.stride, shape.x, shape.out)
+    weights, found = transposed.first[k], back.weights.first
+    for number, image in enumerate(images):
+        rounding = parameters.rounding[k, FIRST]
+        padded = room.first[number]
+        round_input(passed.x[image], rounding, shape.x, padded)
+        if not first_by_points(shape):
+            grad, to = back.grad[number], back.x_grad[number]
+            convolve_taps_back(padded, weights, grad, to, found, how)
+    if first_by_points(shape):
+        convolve_points_back(
+            room.first,
+            weights,
+            back.grad,
+            back.x_grad,
+            found,
+            len(images),
+            shape.x,
+            room.blocks,
+        )
+
+
+@njit(**OPTIONS)
+def second_back(
+    passed: Passed,
+    images: np.ndarray,
+    k: int,
+    parameters: Parameters,
+    transposed: Weights,
+    shape: Shape,
+    room: Room,
+    back: RoomBack,
+    terms: np.ndarray,
+) -> None:
+    """Gradients of the second convolution, and on to that of the first one's output: both are in
+    ``back.grad``, one before and one after."""
+    norm, tiling = parameters.norms[k, FIRST], shape.out
+    for number, image in enumerate(images):
         activate(
-            hidden,
-            image_line(image, 0, tiling),
-            tiling.width * channels,
-            norms,
+            passed.hidden[image],
+            image_row(tiling),
             norm,
-            rounding,
-            (3 * k + 1) * ROUNDING,
+            parameters.rounding[k, SECOND],
             tiling,
-            room.second,
-            number,
-            blocks.tile,
+            room.second[number],
+            room.blocks.tile,
         )
     back.hidden_grad[:] = 0
     convolve_points_back(
         room.second,
-        transposed.second,
-        points,
+        transposed.second[k],
         back.grad,
         back.hidden_grad,
         back.weights.second,
-        count,
+        len(images),
         tiling,
-        blocks,
+        room.blocks,
     )
     for number, image in enumerate(images):
-        start = 2 * image * channels
-        through_activation(
-            hidden, image, norms, norm, tiling, back.hidden_grad, number, back.grad, terms, start
-        )
-    if shape.projects:
-        convolve_taps_back(
-            room.first,
-            transposed.first,
-            k * 9 * shape.x.channels * channels,
-            back.grad,
-            back.x_grad,
-            back.weights.first,
-            count,
-            Convolution(3, shape.stride, shape.x, tiling),
-        )
-    else:
-        convolve_points_back(
-            room.first,
-            transposed.first,
-            points,
-            back.grad,
-            back.x_grad,
-            back.weights.first,
-            count,
-            tiling,
-            blocks,
-        )
+        grad, found = back.hidden_grad[number], back.grad[number]
+        through_activation(passed.hidden[image], norm, tiling, grad, found, terms[image, 0])
 
 
 @njit(**OPTIONS)
@@ -221,37 +230,21 @@ def project_back(
     back: RoomBack,
 ) -> None:
     """Gradients of a projected shortcut, that of its output being in ``back.grad``."""
+    how, found = Convolution(1, shape.stride, shape.x, shape.out), back.weights.side
     for number, image in enumerate(images):
-        round_input(
-            x, image, parameters.rounding, (3 * k + 2) * ROUNDING, shape.x, room.side, number
-        )
-    convolve_taps_back(
-        room.side,
-        transposed.side,
-        k * shape.x.channels * shape.out.channels,
-        back.grad,
-        back.x_grad,
-        back.weights.side,
-        len(images),
-        Convolution(1, shape.stride, shape.x, shape.out),
-    )
+        padded, grad, to = room.side[number], back.grad[number], back.x_grad[number]
+        round_input(x[image], parameters.rounding[k, SIDE], shape.x, padded)
+        convolve_taps_back(padded, transposed.side[k], grad, to, found, how)
 
 
 @njit(**OPTIONS)
 def add_gradient(
-    out: np.ndarray,
-    grad: np.ndarray,
-    image: int,
-    number: int,
-    shape: Shape,
-    padded_grad: np.ndarray,
-    x_grad: np.ndarray,
+    out: np.ndarray, grad: np.ndarray, shape: Shape, padded_grad: np.ndarray, x_grad: np.ndarray
 ) -> None:
-    """What reached x through the convolutions, and through a shortcut that is x itself."""
-    tiling = shape.x
-    for row in range(tiling.height):
-        p, q = image_line(image, row, tiling), padded_line(number, row, tiling)
-        for i in range(0, tiling.width * tiling.channels, WIDTH):
+    """What reached an image through the convolutions, and through a shortcut that passes it on."""
+    for row in range(shape.x.height):
+        p, q = row * image_row(shape.x), inside(row, shape.x)
+        for i in range(0, image_row(shape.x), WIDTH):
             value = load(padded_grad, q + i)
             if not shape.projects:
                 value = value + where_positive(load(out, p + i), load(grad, p + i))
@@ -263,64 +256,36 @@ def collect(
     k: int, parameters: Parameters, shape: Shape, found: Weights, gradients: Gradients
 ) -> None:
     """Add what was found at one precision to the rest, and start anew."""
+    total, norms, products = gradients.weights, parameters.norms, gradients.products
     if k != SKIP:
-        collect_one(
-            k,
-            FIRST,
-            parameters.first,
-            parameters,
-            shape,
-            found.first,
-            gradients.weights.first,
-            gradients.products,
-        )
-        collect_one(
-            k,
-            SECOND,
-            parameters.second,
-            parameters,
-            shape,
-            found.second,
-            gradients.weights.second,
-            gradients.products,
-        )
+        first, second = parameters.first[k], parameters.second[k]
+        collect_one(found.first, first, norms[k, FIRST, 0], total.first, products[k, FIRST])
+        collect_one(found.second, second, norms[k, SECOND, 0], total.second, products[k, SECOND])
     if shape.projects:
         used = shape.highest if k == SKIP else k
-        collect_one(
-            used,
-            SIDE,
-            parameters.side,
-            parameters,
-            shape,
-            found.side,
-            gradients.weights.side,
-            gradients.products,
-        )
+        side = parameters.side[used]
+        collect_one(found.side, side, norms[used, SIDE, 0], total.side, products[used, SIDE])
     clear(found)
 
 
 @njit(**OPTIONS)
 def collect_one(
-    k: int,
-    convolution: int,
-    weights: np.ndarray,
-    parameters: Parameters,
-    shape: Shape,
     found: np.ndarray,
+    weights: np.ndarray,
+    factors: np.ndarray,
     total: np.ndarray,
     products: np.ndarray,
 ) -> None:
-    """Of one convolution: its weights' gradient takes the norm's factor; summed with the weights,
-    without the factor, it is the inner product that the norm needs."""
-    channels = shape.out.channels
-    norm, product = (6 * k + 2 * convolution) * channels, (3 * k + convolution) * channels
+    """Of one convolution: what was found lacks the factors of the norm [C]; with them, it is the
+    gradient of the weights, and summed with the weights, the norm's product [C]."""
+    channels = len(factors)
     for channel in range(0, channels, WIDTH):
-        factor, sum_of = load(parameters.norms, norm + channel), load(products, product + channel)
+        factor, product = load(factors, channel), load(products, channel)
         for p in range(channel, len(found), channels):
             here = load(found, p)
-            sum_of = fma(load(weights, k * len(found) + p), here, sum_of)
+            product = fma(load(weights, p), here, product)
             store(total, p, fma(factor, here, load(total, p)))
-        store(products, product + channel, sum_of)
+        store(products, channel, product)
 
 
 @njit(**OPTIONS)

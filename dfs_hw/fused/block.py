@@ -21,7 +21,7 @@ from dfs_hw.fused.parameters import (
     prepared,
     weight_gradient,
 )
-from dfs_hw.fused.work import flat, in_jobs, in_parallel, kernel, new_weights, room_back_of
+from dfs_hw.fused.work import array, in_jobs, in_parallel, kernel, new_weights, room_back_of
 from dfs_hw.quantize.layers import QuantizedConv2d
 from dfs_hw.quantize.minmax import MinMaxActivations
 
@@ -101,27 +101,23 @@ def _run(
 class _Block(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, call: Call, x: Tensor, gate: Tensor | None, *learned: Tensor) -> Tensor:
-        code, unit, images = kernel(), call.unit, x.permute(0, 2, 3, 1).contiguous()
-        shape = unit.shape(*images.shape[1:3])
-        ready = prepared(unit, call.learns)
+        code, unit, images = kernel().forward, call.unit, x.permute(0, 2, 3, 1).contiguous()
+        shape, ready = unit.shape(*images.shape[1:3]), prepared(unit, call.learns)
         precisions = unit.executed(call.choices)
         ordered, order = precisions.sort(stable=True)
-        jobs = in_jobs(order.numpy(), ordered.numpy(), shape.out.images)
-        size, inputs = (shape.out.height, shape.out.width, shape.out.channels), len(x)
-        out = images.new_empty(inputs, *size)
-        kept = inputs if call.learns or call.observes else 0
-        hidden = images.new_empty(kept, *size)
-        sums, ranges = images.new_zeros(kept, 3, 2, size[-1]), images.new_zeros(kept, 3, 2)
-        seen = code.Seen(flat(hidden), flat(sums), flat(ranges))
-        in_parallel(
-            lambda part, room: code.forward(
-                flat(images), part, ready.parameters, shape, room, flat(out), seen
-            ),
-            jobs,
-            shape,
-        )
+        jobs = in_jobs(order, ordered, shape.out.images)
+        out = images.new_empty(len(x), shape.out.height, shape.out.width, shape.out.channels)
+        hidden = out.new_empty(out.shape if call.learns or call.observes else (0, *out.shape[1:]))
+        sums = out.new_zeros(len(hidden), 3, 2, shape.out.channels)
+        ranges = out.new_zeros(len(hidden), 3, 2)
+        seen = code.Seen(array(hidden), array(sums), array(ranges))
+
+        def run(part: Any, room: Any) -> None:
+            code.forward(array(images), part, ready.parameters, shape, room, array(out), seen)
+
+        in_parallel(run, jobs, shape)
         if call.observes:
-            note(unit, precisions, sums, ranges, size[0] * size[1])
+            note(unit, precisions, sums, ranges, shape.out.height * shape.out.width)
         if call.learns:
             ctx.save_for_backward(images, hidden, out)
             ctx.call, ctx.ready, ctx.jobs, ctx.shape = call, ready, jobs, shape
@@ -130,32 +126,29 @@ class _Block(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         images, hidden, out = ctx.saved_tensors
-        call, shape = ctx.call, ctx.shape
-        code, unit, channels = kernel(), call.unit, shape.out.channels
+        call, ready, shape, code = ctx.call, ctx.ready, ctx.shape, kernel().backward
+        unit, channels = call.unit, shape.out.channels
         grad = grads[0].permute(0, 2, 3, 1).contiguous()
         x_grad, chosen = torch.empty_like(images), images.new_empty(len(images))
         terms = images.new_zeros(len(images), 2, channels)
+        passed = code.Passed(*map(array, (images, hidden, out, grad)))
 
-        def back(part: Any, room: Any) -> tuple[Any, Tensor]:
+        def run(part: Any, room: Any) -> tuple[Any, Tensor]:
             products = images.new_zeros(unit.precisions, 3, channels)
             weights = new_weights(shape)
             code.backward(
-                flat(images),
-                flat(hidden),
-                flat(out),
-                flat(grad),
+                passed,
                 part,
-                ctx.ready.parameters,
-                ctx.ready.transposed,
+                *ready,
                 shape,
                 room,
                 room_back_of(shape),
-                flat(x_grad),
-                code.Gradients(weights, flat(products), flat(terms), flat(chosen)),
+                array(x_grad),
+                code.Gradients(weights, array(products), array(terms), array(chosen)),
             )
             return weights, products
 
-        found = in_parallel(back, ctx.jobs, shape)
+        found = in_parallel(run, ctx.jobs, shape)
         learned = [
             weight_gradient(conv, sum(torch.from_numpy(weights[number]) for weights, _ in found))
             for number, conv in enumerate(unit.convolutions)
@@ -164,7 +157,7 @@ class _Block(torch.autograd.Function):
         learned += norm_gradients(unit, unit.executed(call.choices), products, terms)
         gate = None
         if call.weights is not None:
-            gate = _gate_gradient(call, images, grad, chosen, ctx.ready, shape)
+            gate = _gate_gradient(call, images, grad, chosen, ready, shape)
         return None, x_grad.permute(0, 3, 1, 2), gate, *learned
 
 
@@ -173,18 +166,17 @@ def _gate_gradient(
 ) -> Tensor:
     """See `dfs_hw.networks.gate_gradient`."""
     assert call.weights is not None
-    code, unit = kernel(), call.unit
+    code, unit = kernel().forward, call.unit
     choices, inputs = call.weights.T.nonzero(as_tuple=True)
-    did = images.new_empty(len(inputs))
-    nothing = code.Seen(*[flat(images.new_empty(0))] * 3)
+    did, none = images.new_empty(len(inputs)), grad[:0]
+    nothing = code.Seen(array(none), array(none), array(none[..., 0]))
 
-    in_parallel(
-        lambda part, room: code.score(
-            flat(images), flat(grad), part, ready.parameters, shape, room, nothing, flat(did)
-        ),
-        in_jobs(inputs.numpy(), unit.executed(choices).numpy(), shape.out.images),
-        shape,
-    )
+    def run(part: Any, room: Any) -> None:
+        code.score(
+            array(images), array(grad), part, ready.parameters, shape, room, nothing, array(did)
+        )
+
+    in_parallel(run, in_jobs(inputs, unit.executed(choices), shape.out.images), shape)
     found = torch.stack([chosen * had for had in unit.offered], 1)
     found[inputs, choices] = torch.lerp(chosen[inputs], did, call.weights[inputs, choices])
     return found

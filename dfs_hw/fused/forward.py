@@ -14,29 +14,19 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from dfs_hw.fused.lanes import WIDTH
 from dfs_hw.fused.pixels import (
-    ROUNDING,
     activate,
     add_up,
-    inner,
     normalize,
+    note_ends,
     note_extremes,
     note_sums,
     pass_on,
     round_input,
 )
 from dfs_hw.fused.taps import Convolution, convolve_taps
-from dfs_hw.fused.tiling import (
-    OPTIONS,
-    F,
-    Tiling,
-    grid_line,
-    grid_row,
-    image_line,
-    size_of,
-)
-from dfs_hw.fused.winograd import POINTS, Blocks, convolve_points
+from dfs_hw.fused.tiling import OPTIONS, Tiling, grid_row, image_row
+from dfs_hw.fused.winograd import Blocks, convolve_points
 
 SKIP = -1
 """In place of a precision: the block is not run."""
@@ -73,22 +63,22 @@ class Shape(NamedTuple):
 
 
 class Parameters(NamedTuple):
-    """Of a block at each of its precisions, flat float32 arrays."""
+    """Of a block at each of its precisions, float32."""
 
     first: np.ndarray
-    """[precisions, taps or POINTS, channels in, channels out], see `first_points`."""
+    """[precisions, taps or points * channels in * channels out], see `first_by_points`."""
     second: np.ndarray
-    """[precisions, taps or POINTS, channels out, channels out], see `second_points`."""
+    """Likewise."""
     side: np.ndarray
-    """[precisions, channels in, channels out]; empty without projection."""
+    """[precisions, channels in * channels out]; none without projection."""
     norms: np.ndarray
-    """[precisions, 3, 2, channels out]: factor and term."""
+    """[precisions, 3, 2, C]: factor and term."""
     rounding: np.ndarray
     """[precisions, 3, ROUNDING]."""
 
 
 class Seen(NamedTuple):
-    """What a forward pass notes of each image, flat float32 arrays; all may be empty."""
+    """What a forward pass notes of each image, float32; or of none."""
 
     hidden: np.ndarray
     """[N, H, W, C] output of the first convolution."""
@@ -112,12 +102,6 @@ class Room(NamedTuple):
 
 
 @njit(**OPTIONS)
-def first_points(shape: Shape) -> bool:
-    """Whether Winograd's filtering serves the first convolution."""
-    return not shape.exact and not shape.projects
-
-
-@njit(**OPTIONS)
 def forward(
     x: np.ndarray,
     jobs: Jobs,
@@ -127,12 +111,12 @@ def forward(
     out: np.ndarray,
     seen: Seen,
 ) -> None:
-    """Run every image at its precision, and write `out` [N, H, W, C] and what was `seen`."""
+    """Run every image of x [N, H, W, C] at its precision; write `out`, and what was `seen`."""
     for job in range(len(jobs.precisions)):
         images, k = jobs.images[jobs.starts[job] : jobs.starts[job + 1]], jobs.precisions[job]
         run(x, images, k, parameters, shape, room, seen)
         for number, image in enumerate(images):
-            finish(x, image, number, k, parameters, shape, room, out, False)
+            finish(x[image], number, k, parameters, shape, room, out[image], False)
 
 
 @njit(**OPTIONS)
@@ -146,14 +130,16 @@ def score(
     nothing: Seen,
     found: np.ndarray,
 ) -> None:
-    """Inner products of what the jobs would put out and its gradient `grad` [N, H, W, C], in the
-    order of ``jobs.images``, to `found`."""
+    """Inner products of what the jobs would put out and its gradient `grad` [N, H, W, C], to
+    `found` in the order of ``jobs.images``."""
     for job in range(len(jobs.precisions)):
         start, k = jobs.starts[job], jobs.precisions[job]
         images = jobs.images[start : jobs.starts[job + 1]]
         run(x, images, k, parameters, shape, room, nothing)
         for number, image in enumerate(images):
-            found[start + number] = finish(x, image, number, k, parameters, shape, room, grad, True)
+            found[start + number] = finish(
+                x[image], number, k, parameters, shape, room, grad[image], True
+            )
 
 
 @njit(**OPTIONS)
@@ -172,63 +158,53 @@ def run(
         project(x, images, shape.highest if k == SKIP else k, parameters, shape, room, seen)
     if k == SKIP:
         return
-    norms, rounding, blocks = parameters.norms, parameters.rounding, room.blocks
-    tiling, channels, count = shape.out, shape.out.channels, len(images)
+    norms, rounding, tile = parameters.norms[k], parameters.rounding[k], room.blocks.tile
+    count, tiling = len(images), shape.out
     for number, image in enumerate(images):
-        round_input(x, image, rounding, 3 * k * ROUNDING, shape.x, room.first, number)
+        round_input(x[image], rounding[FIRST], shape.x, room.first[number])
     first = Convolution(3, shape.stride, shape.x, tiling)
-    convolve(room.first, parameters.first, k, room.out, count, first, first_points(shape), blocks)
+    by_points = first_by_points(shape)
+    convolve(room.first, parameters.first[k], room.out, count, first, by_points, room.blocks)
     for number, image in enumerate(images):
-        activate(
-            room.out,
-            grid_line(number, 0, tiling),
-            grid_row(tiling),
-            norms,
-            6 * k * channels,
-            rounding,
-            (3 * k + 1) * ROUNDING,
-            tiling,
-            room.second,
-            number,
-            blocks.tile,
-        )
+        y = room.out[number]
+        second = room.second[number]
+        activate(y, grid_row(tiling), norms[FIRST], rounding[SECOND], tiling, second, tile)
         if len(seen.hidden):
-            put_ends(blocks.tile, seen.ranges, 6 * image + 2)
-            note_extremes(x, image, shape.x, blocks.tile)
-            put_ends(blocks.tile, seen.ranges, 6 * image)
-            pass_on(room.out, number, False, tiling, seen.hidden, image, False, blocks.tile)
-            note_sums(room.out, number, tiling, seen.sums, 6 * image * channels)
-    second = Convolution(3, 1, tiling, tiling)
-    convolve(room.second, parameters.second, k, room.out, count, second, not shape.exact, blocks)
-    if len(seen.sums):
+            note_ends(tile, seen.ranges[image, SECOND])
+            note_extremes(x[image], shape.x, tile, seen.ranges[image, FIRST])
+            pass_on(y, grid_row(tiling), False, tiling, seen.hidden[image], False, tile)
+            note_sums(y, tiling, seen.sums[image, FIRST])
+    again = Convolution(3, 1, tiling, tiling)
+    by_points = not shape.exact
+    convolve(room.second, parameters.second[k], room.out, count, again, by_points, room.blocks)
+    if len(seen.hidden):
         for number, image in enumerate(images):
-            note_sums(room.out, number, tiling, seen.sums, (6 * image + 2) * channels)
+            note_sums(room.out[number], tiling, seen.sums[image, SECOND])
+
+
+@njit(**OPTIONS)
+def first_by_points(shape: Shape) -> bool:
+    """Whether Winograd's filtering serves the first convolution; it serves the second unless that
+    has to be exact."""
+    return not (shape.exact or shape.projects)
 
 
 @njit(**OPTIONS)
 def convolve(
     padded: np.ndarray,
     weights: np.ndarray,
-    k: int,
     grid: np.ndarray,
     images: int,
     how: Convolution,
     by_points: bool,
     blocks: Blocks,
 ) -> None:
-    """One convolution at precision number `k`."""
-    one = how.x.channels * how.out.channels
+    """One convolution of padded images into grids."""
     if by_points:
-        convolve_points(padded, weights, k * POINTS * one, grid, images, how.x, blocks)
+        convolve_points(padded, weights, grid, images, how.x, blocks)
     else:
-        convolve_taps(padded, weights, k * how.kernel * how.kernel * one, grid, images, how)
-
-
-@njit(**OPTIONS)
-def put_ends(tile: np.ndarray, ranges: np.ndarray, start: int) -> None:
-    """Minimum and maximum over the lanes of ``tile[:16]`` and of ``tile[16:32]``."""
-    ranges[start] = tile[:WIDTH].min()
-    ranges[start + 1] = tile[WIDTH : 2 * WIDTH].max()
+        for image in range(images):
+            convolve_taps(padded[image], weights, grid[image], how)
 
 
 @njit(**OPTIONS)
@@ -242,25 +218,22 @@ def project(
     seen: Seen,
 ) -> None:
     """The shortcut of some images at precision number `k`, into ``room.side_out``."""
-    channels = shape.out.channels
+    rounding, norm, tile = parameters.rounding[k], parameters.norms[k, SIDE], room.blocks.tile
+    how = Convolution(1, shape.stride, shape.x, shape.out)
     for number, image in enumerate(images):
-        round_input(
-            x, image, parameters.rounding, (3 * k + 2) * ROUNDING, shape.x, room.side, number
-        )
-    side = Convolution(1, shape.stride, shape.x, shape.out)
-    convolve(room.side, parameters.side, k, room.side_out, len(images), side, False, room.blocks)
-    for number, image in enumerate(images):
-        if len(seen.sums):
-            note_extremes(x, image, shape.x, room.blocks.tile)
-            put_ends(room.blocks.tile, seen.ranges, 6 * image + 4)
-            note_sums(room.side_out, number, shape.out, seen.sums, (6 * image + 4) * channels)
-        normalize(room.side_out, number, parameters.norms, (6 * k + 4) * channels, shape.out)
+        padded, grid = room.side[number], room.side_out[number]
+        round_input(x[image], rounding[SIDE], shape.x, padded)
+        convolve_taps(padded, parameters.side[k], grid, how)
+        if len(seen.hidden):
+            note_extremes(x[image], shape.x, tile, seen.ranges[image, SIDE])
+            note_sums(grid, shape.out, seen.sums[image, SIDE])
+    for number in range(len(images)):
+        normalize(room.side_out[number], norm, shape.out)
 
 
 @njit(**OPTIONS)
 def finish(
     x: np.ndarray,
-    image: int,
     number: int,
     k: int,
     parameters: Parameters,
@@ -269,22 +242,14 @@ def finish(
     other: np.ndarray,
     scores: bool,
 ) -> float:
-    """What follows `run`: write the block's output to its place in `other`; or, if it `scores`,
+    """What follows `run` for an image: write the block's output to `other`; or, if it `scores`,
     return its inner product with what stands there."""
-    tiling, norms, tile = shape.out, parameters.norms, room.blocks.tile
-    norm = (6 * k + 2) * tiling.channels
-    if k != SKIP:
-        side, first, row = x, image_line(image, 0, tiling), tiling.width * tiling.channels
-        if shape.projects:
-            side, first, row = room.side_out, grid_line(number, 0, tiling), grid_row(tiling)
-        return add_up(
-            room.out, number, norms, norm, side, first, row, tiling, other, image, scores, tile
-        )
+    tiling, tile = shape.out, room.blocks.tile
+    side, row_size = x, image_row(tiling)
     if shape.projects:
-        rectifies = shape.rectifies
-        return pass_on(room.side_out, number, rectifies, tiling, other, image, scores, tile)
-    if scores:
-        return inner(x, other, image, tiling, tile)
-    size = size_of(tiling)
-    other[image * size : (image + 1) * size] = x[image * size : (image + 1) * size]
-    return F(0)
+        side, row_size = room.side_out[number], grid_row(tiling)
+    if k == SKIP:
+        rectified = shape.projects and shape.rectifies
+        return pass_on(side, row_size, rectified, tiling, other, scores, tile)
+    norm = parameters.norms[k, SECOND]
+    return add_up(room.out[number], norm, side, row_size, tiling, other, scores, tile)

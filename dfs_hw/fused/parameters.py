@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from dfs_hw.fused.work import flat, kernel
+from dfs_hw.fused.work import array, kernel
 from dfs_hw.networks.cifar_resnet import BasicBlock
 from dfs_hw.quantize.layers import PrecisionNorm, QuantizedConv2d
 from dfs_hw.quantize.minmax import MinMaxActivations, MinMaxWeights
@@ -71,12 +71,13 @@ class Unit:
 
     def shape(self, height: int, width: int) -> Any:
         """The kernels' `Shape`, for inputs of this size."""
-        code, conv = kernel(), self.convolutions[0]
-        x = code.winograd.Tiling.of(height, width, conv.in_channels)
+        conv, tiling = self.convolutions[0], kernel().tiling.Tiling
         stride = conv.stride[0]
-        size = -(-height // stride), -(-width // stride)
-        out = code.winograd.Tiling.of(*size, conv.out_channels)
-        return code.Shape(x, out, stride, self.projects, self.exact, self.highest, self.rectifies)
+        x = tiling.of(height, width, conv.in_channels)
+        out = tiling.of(-(-height // stride), -(-width // stride), conv.out_channels)
+        return kernel().forward.Shape(
+            x, out, stride, self.projects, self.exact, self.highest, self.rectifies
+        )
 
 
 def unit_of(
@@ -139,17 +140,19 @@ def prepare(unit: Unit, learns: bool) -> Prepared:
         norms.append(affine(norm, torch.stack(scales)))
         rounding.append(torch.stack(rows))
     if not unit.projects:  # room for what is not there
-        weights.append(weights[0].new_empty(0))
+        weights.append(weights[0][:, :0])
         norms.append(norms[0])
         rounding.append(rounding[0])
     transposed = None
     if learns:
         factors = [norm[:, 0, None, :, None] for norm in norms]
-        back = [w * f if len(w) else w for w, f in zip(weights, factors, strict=True)]
-        transposed = code.Weights(*[flat(weight.contiguous()) for weight in back])
-    forward = [w.transpose(-1, -2) if len(w) else w for w in weights]
-    arrays = *forward, torch.stack(norms, 1), torch.stack(rounding, 1)
-    parameters = code.Parameters(*[flat(array.contiguous()) for array in arrays])
+        back = [weight * factor for weight, factor in zip(weights, factors, strict=True)]
+        transposed = code.backward.Weights(*[array(weight.flatten(1)) for weight in back])
+    parameters = code.forward.Parameters(
+        *[array(weight.transpose(-1, -2).flatten(1)) for weight in weights],
+        array(torch.stack(norms, 1)),
+        array(torch.stack(rounding, 1)),
+    )
     return Prepared(parameters, transposed)
 
 

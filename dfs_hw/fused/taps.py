@@ -1,8 +1,8 @@
 """Compiled: convolutions tap by tap, for what `dfs_hw.fused.winograd` cannot do: strides, other
 channels out than in, kernels of 1x1, and sums of integers, which are exact here.
 
-Padded images go in, grids come out; see `dfs_hw.fused.tiling`. Of a row of a grid a few pixels too
-many are computed; they are overwritten by the next row, or lie beyond the last.
+A padded image goes in, a grid comes out; see `dfs_hw.fused.tiling`. Of a row of the grid a few
+pixels too many are computed; they are overwritten by the next row, or lie after the last.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from dfs_hw.fused.lanes import WIDTH, small_product
-from dfs_hw.fused.tiling import EDGE, OPTIONS, Tiling, grid_line, padded_row, padded_size
+from dfs_hw.fused.tiling import EDGE, OPTIONS, Tiling, grid_row, padded_row
 
 PIXELS = 8
 """Of an output row that are computed at once."""
@@ -35,43 +35,35 @@ class Convolution(NamedTuple):
 
 
 @njit(**OPTIONS)
-def window(image: int, row: int, column: int, how: Convolution) -> int:
-    """Where in padded images the first tap of an output pixel reads."""
-    edge, x = (3 - how.kernel) // 2, how.x
+def window(row: int, column: int, how: Convolution) -> int:
+    """Where in a padded image the first tap of an output pixel reads."""
+    edge = (3 - how.kernel) // 2
     down, across = how.stride * row + edge, how.stride * column + edge
-    return image * padded_size(x) + down * padded_row(x) + across * x.channels
+    return down * padded_row(how.x) + across * how.x.channels
 
 
 @njit(**OPTIONS)
 def convolve_taps(
-    padded: np.ndarray,
-    weights: np.ndarray,
-    start: int,
-    grid: np.ndarray,
-    images: int,
-    how: Convolution,
+    padded: np.ndarray, weights: np.ndarray, grid: np.ndarray, how: Convolution
 ) -> None:
-    """Convolve padded images into grids; beyond the image, a grid holds what is of no use.
+    """Convolve a padded image into a grid; beyond the image, it then holds what is of no use.
 
     Args:
-        padded: [images] padded images.
-        weights: [..., kernel, kernel, channels in, channels out], those to use from `start` on.
-        start: see there.
-        grid: [images] grids.
-        images: how many.
+        padded: the image.
+        weights: [kernel, kernel, channels in, channels out].
+        grid: is written, and a few pixels after it.
         how: to do it.
     """
     outputs, step = how.out.channels, how.stride * how.x.channels
     line = how.kernel * how.x.channels  # the taps of a line are one stretch of a padded image
-    for image in range(images):
-        for row in range(how.out.height):
-            for column in range(0, how.out.width, PIXELS):
-                a = window(image, row, column, how)
-                c = grid_line(image, row, how.out) + column * outputs
-                for i in range(how.kernel):
-                    b = start + i * line * outputs
-                    multiply(padded, a, step, weights, b, outputs, grid, c, line, i > 0)
-                    a += padded_row(how.x)
+    for row in range(how.out.height):
+        for column in range(0, how.out.width, PIXELS):
+            a, c = window(row, column, how), row * grid_row(how.out) + column * outputs
+            for i in range(how.kernel):
+                multiply(
+                    padded, a, step, weights, i * line * outputs, outputs, grid, c, line, i > 0
+                )
+                a += padded_row(how.x)
 
 
 @njit(**OPTIONS)
@@ -106,62 +98,39 @@ def multiply(
 def convolve_taps_back(
     padded: np.ndarray,
     weights: np.ndarray,
-    start: int,
     grid: np.ndarray,
     padded_grad: np.ndarray,
     weight_grad: np.ndarray,
-    images: int,
     how: Convolution,
 ) -> None:
     """Gradients of `convolve_taps`, added to what is there.
 
     Args:
-        padded: [images] padded images that were convolved.
-        weights: [..., kernel, kernel, channels out, channels in], those used from `start` on.
-        start: see there.
-        grid: [images] gradients of the output, 0 beyond the image.
-        padded_grad: [images] of the padded images.
+        padded: the image that was convolved.
+        weights: [kernel, kernel, channels out, channels in].
+        grid: gradient of the output, 0 beyond the image.
+        padded_grad: of the padded image.
         weight_grad: [kernel, kernel, channels in, channels out].
-        images: how many.
-        how: to do it.
+        how: it was done.
     """
-    x, out, inputs, outputs = how.x, how.out, how.x.channels, how.out.channels
+    inputs, outputs = how.x.channels, how.out.channels
     step = how.stride * inputs
-    for image in range(images):
-        for row in range(out.height):
-            line = grid_line(image, row, out)
-            for tap in range(how.kernel * how.kernel):
-                i, j = divmod(tap, how.kernel)
-                first = window(image, row, 0, how) + i * padded_row(x) + j * inputs
-                b = start + tap * inputs * outputs
-                for column in range(0, out.width, EDGE):
-                    a, c = line + column * outputs, first + column * step
-                    for v in range(0, inputs, WIDTH):
-                        back_more(
-                            grid,
-                            a,
-                            outputs,
-                            1,
-                            weights,
-                            b + v,
-                            inputs,
-                            padded_grad,
-                            c + v,
-                            step,
-                            outputs,
-                        )
-                for channel in range(0, inputs, WIDTH):
-                    for v in range(0, outputs, WIDTH):
-                        square_more(
-                            padded,
-                            first + channel,
-                            1,
-                            step,
-                            grid,
-                            line + v,
-                            outputs,
-                            weight_grad,
-                            (tap * inputs + channel) * outputs + v,
-                            outputs,
-                            out.width,
-                        )
+    for row in range(how.out.height):
+        line = row * grid_row(how.out)
+        for tap in range(how.kernel * how.kernel):
+            i, j = divmod(tap, how.kernel)
+            first = window(row, 0, how) + i * padded_row(how.x) + j * inputs
+            for column in range(0, how.out.width, EDGE):
+                a, c = line + column * outputs, first + column * step
+                for v in range(0, inputs, WIDTH):
+                    b = tap * inputs * outputs + v
+                    back_more(
+                        grid, a, outputs, 1, weights, b, inputs, padded_grad, c + v, step, outputs
+                    )
+            for channel in range(0, inputs, WIDTH):
+                a, w = first + channel, (tap * inputs + channel) * outputs
+                for v in range(0, outputs, WIDTH):
+                    b, c = line + v, w + v
+                    square_more(
+                        padded, a, 1, step, grid, b, outputs, weight_grad, c, outputs, how.out.width
+                    )

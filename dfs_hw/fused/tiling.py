@@ -1,7 +1,7 @@
-"""Compiled: where pixels lie.
+"""Compiled: how images lie in memory.
 
-Images have their channels innermost. A *padded* image has a border of one pixel and is rounded up
-to whole tiles, so (4 r + 2) x (4 c + 2); a *grid* has no border, 4 r x 4 c.
+Channels are innermost. A *padded* image has a border of one pixel and is rounded up to whole tiles,
+so it has 4 r + 2 rows of 4 c + 2 pixels; a *grid* has no border, 4 r rows of 4 c pixels.
 """
 
 from __future__ import annotations
@@ -39,6 +39,22 @@ class Tiling(NamedTuple):
         """How many images fill a block, at least one."""
         return max(1, BLOCK // (self.down * self.across))
 
+    @property
+    def padded(self) -> tuple[int, int, int]:
+        """Shape of a padded image."""
+        return EDGE * self.down + 2, EDGE * self.across + 2, self.channels
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Shape of a grid."""
+        return EDGE * self.down, EDGE * self.across, self.channels
+
+
+@njit(**OPTIONS)
+def image_row(tiling: Tiling) -> int:
+    """From one row of an image to the next."""
+    return tiling.width * tiling.channels
+
 
 @njit(**OPTIONS)
 def padded_row(tiling: Tiling) -> int:
@@ -53,53 +69,6 @@ def grid_row(tiling: Tiling) -> int:
 
 
 @njit(**OPTIONS)
-def padded_size(tiling: Tiling) -> int:
-    """Of a padded image."""
-    return (EDGE * tiling.down + 2) * padded_row(tiling)
-
-
-@njit(**OPTIONS)
-def grid_size(tiling: Tiling) -> int:
-    """Of a grid."""
-    return EDGE * tiling.down * grid_row(tiling)
-
-
-@njit(**OPTIONS)
-def padded_place(tile: int, tiling: Tiling) -> int:
-    """Where input tile number `tile` of padded images, one after the other, begins."""
-    image, place = divmod(tile, tiling.down * tiling.across)
-    row, column = divmod(place, tiling.across)
-    corner = EDGE * row * padded_row(tiling) + EDGE * column * tiling.channels
-    return image * padded_size(tiling) + corner
-
-
-@njit(**OPTIONS)
-def grid_place(tile: int, tiling: Tiling) -> int:
-    """Where output tile number `tile` of grids, one after the other, begins."""
-    image, place = divmod(tile, tiling.down * tiling.across)
-    row, column = divmod(place, tiling.across)
-    return image * grid_size(tiling) + EDGE * (row * grid_row(tiling) + column * tiling.channels)
-
-
-@njit(**OPTIONS)
-def size_of(tiling: Tiling) -> int:
-    """Of an image as it is."""
-    return tiling.height * tiling.width * tiling.channels
-
-
-@njit(**OPTIONS)
-def image_line(image: int, row: int, tiling: Tiling) -> int:
-    """Where a row begins in images as they are, one after the other."""
-    return (image * tiling.height + row) * tiling.width * tiling.channels
-
-
-@njit(**OPTIONS)
-def grid_line(number: int, row: int, tiling: Tiling) -> int:
-    """Where a row begins in grids."""
-    return number * grid_size(tiling) + row * grid_row(tiling)
-
-
-@njit(**OPTIONS)
-def padded_line(number: int, row: int, tiling: Tiling) -> int:
-    """Where a row, without its border, begins in padded images."""
-    return number * padded_size(tiling) + (row + 1) * padded_row(tiling) + tiling.channels
+def inside(row: int, tiling: Tiling) -> int:
+    """Where row number `row` of an image begins in its padded image."""
+    return (row + 1) * padded_row(tiling) + tiling.channels

@@ -16,20 +16,7 @@ import numpy as np
 from numba import njit
 
 from dfs_hw.fused.lanes import WIDTH, fma, load, small_product, splat, store
-from dfs_hw.fused.tiling import (
-    BLOCK,
-    EDGE,
-    OPTIONS,
-    REACH,
-    F,
-    Tiling,
-    grid_place,
-    grid_row,
-    grid_size,  # noqa: F401 (for those that make room)
-    padded_place,
-    padded_row,
-    padded_size,  # noqa: F401
-)
+from dfs_hw.fused.tiling import BLOCK, EDGE, OPTIONS, REACH, F, Tiling, grid_row, padded_row
 
 POINTS = REACH * REACH
 """Products per tile and pair of channels."""
@@ -56,7 +43,7 @@ wide, wide_adding = small_product(8, 2, adds=False), small_product(8, 2, adds=Tr
 
 
 class Blocks(NamedTuple):
-    """Room for one block of tiles: float32 [POINTS, BLOCK, channels] each, and one tile."""
+    """Room for one block of tiles: float32 [POINTS * point_size] each, and one tile."""
 
     inputs: np.ndarray
     outputs: np.ndarray
@@ -65,63 +52,50 @@ class Blocks(NamedTuple):
 
 
 @njit(**OPTIONS)
+def point_size(channels: int) -> int:
+    """From one point of a block [POINTS, BLOCK, channels] to the next."""
+    return BLOCK * channels + PAD
+
+
+@njit(**OPTIONS)
 def convolve_points(
     padded: np.ndarray,
     weights: np.ndarray,
-    start: int,
     grid: np.ndarray,
     images: int,
     tiling: Tiling,
     blocks: Blocks,
 ) -> None:
-    """Convolve padded images into grids; beyond the image, the grid holds what is of no use.
+    """Convolve padded images into grids; beyond the image, these then hold what is of no use.
 
     Args:
         padded: [images] padded images.
-        weights: [..., POINTS, channels in, channels out] transformed, those to use from `start` on.
+        weights: [POINTS, channels in, channels out] transformed.
         grid: [images] grids.
         images: how many.
         tiling: of each.
         blocks: room.
     """
     channels, tiles = tiling.channels, images * tiling.down * tiling.across
-    point = BLOCK * channels + PAD
     for first in range(0, tiles, BLOCK):
         count = min(BLOCK, tiles - first)
         for tile in range(count):
             place = padded_place(first + tile, tiling)
             for channel in range(0, channels, WIDTH):
-                to_points(
-                    padded,
-                    place + channel,
-                    padded_row(tiling),
-                    channels,
-                    blocks.tile,
-                    blocks.inputs,
-                    tile * channels + channel,
-                    point,
-                )
-        multiply(blocks.inputs, weights, start, blocks.outputs, channels, point)
+                p = tile * channels + channel
+                to_points(padded, place + channel, tiling, blocks.tile, blocks.inputs, p)
+        multiply(blocks.inputs, weights, blocks.outputs, channels)
         for tile in range(count):
             place = grid_place(first + tile, tiling)
             for channel in range(0, channels, WIDTH):
-                from_points(
-                    blocks.outputs,
-                    tile * channels + channel,
-                    point,
-                    blocks.tile,
-                    grid,
-                    place + channel,
-                    grid_row(tiling),
-                    channels,
-                )
+                p = tile * channels + channel
+                from_points(blocks.outputs, p, blocks.tile, grid, place + channel, tiling)
 
 
 @njit(**OPTIONS)
 def convolve_points_back(
     padded: np.ndarray,
     weights: np.ndarray,
-    start: int,
     grid: np.ndarray,
     padded_grad: np.ndarray,
     weight_grad: np.ndarray,
@@ -133,7 +107,7 @@ def convolve_points_back(
 
     Args:
         padded: [images] padded images that were convolved.
-        weights: [..., POINTS, channels out, channels in] transformed, those used from `start` on.
+        weights: [POINTS, channels out, channels in] transformed.
         grid: [images] gradients of the output, 0 beyond the image.
         padded_grad: [images] of the padded images.
         weight_grad: [POINTS, channels in, channels out] of the transformed weights.
@@ -142,57 +116,54 @@ def convolve_points_back(
         blocks: room.
     """
     channels, tiles = tiling.channels, images * tiling.down * tiling.across
-    point = BLOCK * channels + PAD
     for first in range(0, tiles, BLOCK):
         count = min(BLOCK, tiles - first)
         for tile in range(count):
-            place = padded_place(first + tile, tiling)
-            from_place = grid_place(first + tile, tiling)
+            place, made = padded_place(first + tile, tiling), grid_place(first + tile, tiling)
             for channel in range(0, channels, WIDTH):
-                to_points(
-                    padded,
-                    place + channel,
-                    padded_row(tiling),
-                    channels,
-                    blocks.tile,
-                    blocks.inputs,
-                    tile * channels + channel,
-                    point,
-                )
-                gradient_to_points(
-                    grid,
-                    from_place + channel,
-                    grid_row(tiling),
-                    channels,
-                    blocks.tile,
-                    blocks.gradients,
-                    tile * channels + channel,
-                    point,
-                )
-        multiply(blocks.gradients, weights, start, blocks.outputs, channels, point)
-        correlate(blocks.inputs, blocks.gradients, weight_grad, channels, point, count)
+                p = tile * channels + channel
+                to_points(padded, place + channel, tiling, blocks.tile, blocks.inputs, p)
+                back_to_points(grid, made + channel, tiling, blocks.tile, blocks.gradients, p)
+        multiply(blocks.gradients, weights, blocks.outputs, channels)
+        correlate(blocks.inputs, blocks.gradients, weight_grad, channels, count)
         for tile in range(count):
             place = padded_place(first + tile, tiling)
             for channel in range(0, channels, WIDTH):
-                gradient_from_points(
-                    blocks.outputs,
-                    tile * channels + channel,
-                    point,
-                    blocks.tile,
-                    padded_grad,
-                    place + channel,
-                    padded_row(tiling),
-                    channels,
+                p = tile * channels + channel
+                back_from_points(
+                    blocks.outputs, p, blocks.tile, padded_grad, place + channel, tiling
                 )
 
 
 @njit(**OPTIONS)
-def multiply(
-    tiles: np.ndarray, weights: np.ndarray, start: int, out: np.ndarray, channels: int, point: int
-) -> None:
+def padded_place(tile: int, tiling: Tiling) -> int:
+    """Where input tile number `tile` of padded images, one after the other, begins."""
+    image, row, column = located(tile, tiling)
+    rows = image * (EDGE * tiling.down + 2) + EDGE * row
+    return rows * padded_row(tiling) + EDGE * column * tiling.channels
+
+
+@njit(**OPTIONS)
+def grid_place(tile: int, tiling: Tiling) -> int:
+    """Where output tile number `tile` of grids, one after the other, begins."""
+    image, row, column = located(tile, tiling)
+    rows = EDGE * (image * tiling.down + row)
+    return rows * grid_row(tiling) + EDGE * column * tiling.channels
+
+
+@njit(**OPTIONS)
+def located(tile: int, tiling: Tiling) -> tuple[int, int, int]:
+    """Image, row and column of a tile."""
+    line, column = divmod(tile, tiling.across)
+    image, row = divmod(line, tiling.down)
+    return image, row, column
+
+
+@njit(**OPTIONS)
+def multiply(tiles: np.ndarray, weights: np.ndarray, out: np.ndarray, channels: int) -> None:
     """At each point, [BLOCK, channels] by [channels, channels]."""
     for p in range(POINTS):
-        here, w = p * point, start + p * channels * channels
+        here, w = p * point_size(channels), p * channels * channels
         if channels % (2 * WIDTH):
             for column in range(0, channels, WIDTH):
                 b, c = w + column, here + column
@@ -210,12 +181,11 @@ def correlate(
     gradients: np.ndarray,
     out: np.ndarray,
     channels: int,
-    point: int,
     count: int,
 ) -> None:
     """At each point, add what the first `count` tiles say of the weights' gradient."""
     for p in range(POINTS):
-        here, w = p * point, p * channels * channels
+        here, w = p * point_size(channels), p * channels * channels
         if channels % (2 * WIDTH):
             for row in range(0, channels, 16):
                 for column in range(0, channels, WIDTH):
@@ -284,41 +254,42 @@ def times_a_transposed(y: Any) -> Any:
 
 @njit(**OPTIONS)
 def to_points(
-    image: np.ndarray,
+    padded: np.ndarray,
     place: int,
-    row: int,
-    column: int,
+    tiling: Tiling,
     tile: np.ndarray,
     points: np.ndarray,
     first: int,
-    step: int,
 ) -> None:
     """B' d B of the input tile at `place`, for 16 channels."""
+    step = point_size(tiling.channels)
     for j in range(REACH):
-        put_six(tile, j * WIDTH, LINE, times_b(six(image, place + j * column, row)))
+        column = load_six(padded, place + j * tiling.channels, padded_row(tiling))
+        store_six(tile, j * WIDTH, LINE, times_b(column))
     for i in range(REACH):
-        transformed = times_b(six(tile, i * LINE, WIDTH))
-        put_six(points, first + REACH * i * step, step, transformed)
+        store_six(points, first + REACH * i * step, step, times_b(load_six(tile, i * LINE, WIDTH)))
 
 
 @njit(**OPTIONS)
-def gradient_from_points(
+def back_from_points(
     points: np.ndarray,
     first: int,
-    step: int,
     tile: np.ndarray,
-    image: np.ndarray,
+    padded: np.ndarray,
     place: int,
-    row: int,
-    column: int,
+    tiling: Tiling,
 ) -> None:
     """Add the transpose of `to_points`: B m B', where tiles overlap."""
+    step = point_size(tiling.channels)
     for j in range(REACH):
-        transformed = times_b_transposed(six(points, first + j * step, REACH * step))
-        put_six(tile, j * WIDTH, LINE, transformed)
+        column = load_six(points, first + j * step, REACH * step)
+        store_six(tile, j * WIDTH, LINE, times_b_transposed(column))
     for i in range(REACH):
-        more, p = times_b_transposed(six(tile, i * LINE, WIDTH)), place + i * row
-        there = six(image, p, column)
+        more, p = (
+            times_b_transposed(load_six(tile, i * LINE, WIDTH)),
+            place + i * padded_row(tiling),
+        )
+        there = load_six(padded, p, tiling.channels)
         total = (
             there[0] + more[0],
             there[1] + more[1],
@@ -327,48 +298,49 @@ def gradient_from_points(
             there[4] + more[4],
             there[5] + more[5],
         )
-        put_six(image, p, column, total)
+        store_six(padded, p, tiling.channels, total)
 
 
 @njit(**OPTIONS)
 def from_points(
     points: np.ndarray,
     first: int,
-    step: int,
     tile: np.ndarray,
     grid: np.ndarray,
     place: int,
-    row: int,
-    column: int,
+    tiling: Tiling,
 ) -> None:
     """A' m A, the output tile at `place`, for 16 channels."""
+    step = point_size(tiling.channels)
     for j in range(REACH):
-        put_four(tile, j * WIDTH, LINE, times_a(six(points, first + j * step, REACH * step)))
+        column = load_six(points, first + j * step, REACH * step)
+        store_four(tile, j * WIDTH, LINE, times_a(column))
     for i in range(EDGE):
-        put_four(grid, place + i * row, column, times_a(six(tile, i * LINE, WIDTH)))
+        line = times_a(load_six(tile, i * LINE, WIDTH))
+        store_four(grid, place + i * grid_row(tiling), tiling.channels, line)
 
 
 @njit(**OPTIONS)
-def gradient_to_points(
+def back_to_points(
     grid: np.ndarray,
     place: int,
-    row: int,
-    column: int,
+    tiling: Tiling,
     tile: np.ndarray,
     points: np.ndarray,
     first: int,
-    step: int,
 ) -> None:
     """The transpose of `from_points`: A y A'."""
+    step = point_size(tiling.channels)
     for j in range(EDGE):
-        put_six(tile, j * WIDTH, LINE, times_a_transposed(four(grid, place + j * column, row)))
+        column = load_four(grid, place + j * tiling.channels, grid_row(tiling))
+        store_six(tile, j * WIDTH, LINE, times_a_transposed(column))
     for i in range(REACH):
-        transformed = times_a_transposed(four(tile, i * LINE, WIDTH))
-        put_six(points, first + REACH * i * step, step, transformed)
+        line = times_a_transposed(load_four(tile, i * LINE, WIDTH))
+        store_six(points, first + REACH * i * step, step, line)
 
 
 @njit(**OPTIONS)
-def four(array: np.ndarray, first: int, step: int) -> Any:
+def load_four(array: np.ndarray, first: int, step: int) -> Any:
     return (
         load(array, first),
         load(array, first + step),
@@ -378,7 +350,7 @@ def four(array: np.ndarray, first: int, step: int) -> Any:
 
 
 @njit(**OPTIONS)
-def six(array: np.ndarray, first: int, step: int) -> Any:
+def load_six(array: np.ndarray, first: int, step: int) -> Any:
     return (
         load(array, first),
         load(array, first + step),
@@ -390,7 +362,7 @@ def six(array: np.ndarray, first: int, step: int) -> Any:
 
 
 @njit(**OPTIONS)
-def put_four(array: np.ndarray, first: int, step: int, values: Any) -> None:
+def store_four(array: np.ndarray, first: int, step: int, values: Any) -> None:
     store(array, first, values[0])
     store(array, first + step, values[1])
     store(array, first + 2 * step, values[2])
@@ -398,7 +370,7 @@ def put_four(array: np.ndarray, first: int, step: int, values: Any) -> None:
 
 
 @njit(**OPTIONS)
-def put_six(array: np.ndarray, first: int, step: int, values: Any) -> None:
+def store_six(array: np.ndarray, first: int, step: int, values: Any) -> None:
     store(array, first, values[0])
     store(array, first + step, values[1])
     store(array, first + 2 * step, values[2])

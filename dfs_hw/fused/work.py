@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,47 +18,45 @@ from torch import Tensor
 
 from accel_models.compiled import compiled
 
-COMPILED = tuple(
-    f"fused/{name}.py"
-    for name in ("lanes", "tiling", "winograd", "taps", "pixels", "forward", "backward")
-)
-"""Files that numba compiles."""
+MODULES = ("lanes", "tiling", "winograd", "taps", "pixels", "forward", "backward")
 
 Result = TypeVar("Result")
 
 
 @cache
 def kernel() -> Any:
-    """The compiled code; numba is imported only here, when a block first runs on it."""
-    return compiled("dfs_hw.fused.backward", COMPILED, Path(__file__).parent.parent)
+    """The compiled modules by name; numba is imported only here, when a block first needs it."""
+    files, package = [f"fused/{name}.py" for name in MODULES], Path(__file__).parent.parent
+    return SimpleNamespace(
+        **{name: compiled(f"dfs_hw.fused.{name}", files, package) for name in MODULES}
+    )
 
 
-def flat(x: Tensor) -> np.ndarray:
-    """The numbers of a contiguous tensor, as the kernels take them."""
-    array: np.ndarray = x.detach().view(-1).numpy()
-    return array
+def array(x: Tensor) -> np.ndarray:
+    """A tensor as the kernels take it, with the same memory."""
+    found: np.ndarray = x.detach().contiguous().numpy()
+    return found
 
 
-def in_jobs(images: np.ndarray, precisions: np.ndarray, per_job: int) -> Any:
-    """Images in groups of one precision.
+def in_jobs(images: Tensor, precisions: Tensor, per_job: int) -> Any:
+    """Images in groups of one precision, as `Jobs`.
 
     Args:
         images: int64 [M], their numbers.
         precisions: int64 [M], of each; those that are equal stand together.
         per_job: images in a group, at most.
     """
-    if len(images) == 0:
-        return kernel().Jobs(images, np.zeros(1, np.int64), precisions)
-    bounds = np.flatnonzero(np.diff(precisions)) + 1
-    runs = zip([0, *bounds.tolist()], [*bounds.tolist(), len(images)], strict=True)
+    bounds = torch.unique_consecutive(precisions, return_counts=True)[1].cumsum(0).tolist()
+    runs = pairwise([0, *bounds])
     starts = [start for first, last in runs for start in range(first, last, per_job)]
-    return kernel().Jobs(images, np.array([*starts, len(images)]), precisions[starts])
+    return kernel().forward.Jobs(
+        array(images), np.array([*starts, len(images)]), array(precisions)[starts]
+    )
 
 
 def shared_out(jobs: Any, threads: int) -> list[Any]:
     """Jobs in as many parts, one after the other, of about as many images each."""
     cuts = np.searchsorted(jobs.starts, np.linspace(0, len(jobs.images), threads + 1))
-    cuts[-1] = len(jobs.precisions)
     return [
         jobs._replace(starts=jobs.starts[first : last + 1], precisions=jobs.precisions[first:last])
         for first, last in pairwise(cuts)
@@ -85,12 +85,12 @@ _mine = threading.local()
 
 
 def room_of(shape: Any) -> Any:
-    """This thread's room to work on blocks of one shape."""
+    """This thread's `Room` to work on blocks of one shape."""
     return _kept("rooms", shape, _new_room)
 
 
 def room_back_of(shape: Any) -> Any:
-    """As `room_of`, for the backward pass."""
+    """Its `RoomBack`, for the backward pass."""
     return _kept("rooms_back", shape, _new_room_back)
 
 
@@ -102,49 +102,38 @@ def _kept(name: str, shape: Any, make: Callable[[Any], Any]) -> Any:
 
 
 def _new_room(shape: Any) -> Any:
-    code, tiles = kernel(), kernel().winograd
-    padded, hidden, grid = _sizes(shape)
-    block = tiles.POINTS * (tiles.BLOCK * shape.out.channels + tiles.PAD)
-    projected = int(shape.projects)
-    return code.Room(
-        zeros(padded),
-        zeros(hidden),
-        zeros(projected * padded),
-        zeros(grid),
-        zeros(projected * grid),
-        tiles.Blocks(zeros(block), zeros(block), zeros(block), zeros(16 * tiles.POINTS)),
+    code, images, projected = kernel(), shape.out.images, shape.out.images * shape.projects
+    block = code.winograd.POINTS * code.winograd.point_size(shape.out.channels)
+    tile = code.winograd.POINTS * code.lanes.WIDTH
+    return code.forward.Room(
+        _zeros(images, shape.x.padded),
+        _zeros(images, shape.out.padded),
+        _zeros(projected, shape.x.padded),
+        _zeros(images, shape.out.grid),
+        _zeros(projected, shape.out.grid),
+        code.winograd.Blocks(*[array(torch.zeros(size)) for size in (block, block, block, tile)]),
     )
 
 
 def _new_room_back(shape: Any) -> Any:
-    padded, hidden, grid = _sizes(shape)
-    return kernel().RoomBack(zeros(grid), zeros(padded), zeros(hidden), new_weights(shape))
-
-
-def _sizes(shape: Any) -> tuple[int, int, int]:
-    """Of padded images as a block reads them and between its convolutions, and of grids."""
-    tiles, images = kernel().winograd, shape.out.images
-    # Tap by tap, some pixels too many are computed in a row.
-    beyond = 16 * (shape.x.channels + shape.out.channels)
-    return (
-        images * tiles.padded_size(shape.x) + beyond,
-        images * tiles.padded_size(shape.out) + beyond,
-        images * tiles.grid_size(shape.out) + beyond,
+    images = shape.out.images
+    return kernel().backward.RoomBack(
+        _zeros(images, shape.out.grid),
+        _zeros(images, shape.x.padded),
+        _zeros(images, shape.out.padded),
+        new_weights(shape),
     )
+
+
+def _zeros(images: int, image: tuple[int, int, int]) -> np.ndarray:
+    """Float32 [images, *image], with some room after it: see `dfs_hw.fused.taps`."""
+    size, beyond = images * math.prod(image), 2 * kernel().taps.PIXELS * image[-1]
+    return array(torch.zeros(size + beyond)[:size].view(images, *image))
 
 
 def new_weights(shape: Any) -> Any:
     """Zeros for the gradients of a block's weights."""
-    inputs, outputs = shape.x.channels, shape.out.channels
-    points = kernel().winograd.POINTS
-    taps = 9 if shape.projects else points
-    return kernel().Weights(
-        zeros(taps * inputs * outputs),
-        zeros(points * outputs**2),
-        zeros(int(shape.projects) * inputs * outputs),
-    )
-
-
-def zeros(size: int) -> np.ndarray:
-    """Aligned, as numpy's are not."""
-    return flat(torch.zeros(size))
+    inputs, outputs, points = shape.x.channels, shape.out.channels, kernel().winograd.POINTS
+    first = points if kernel().forward.first_by_points(shape) else 9
+    sizes = first * inputs * outputs, points * outputs**2, shape.projects * inputs * outputs
+    return kernel().backward.Weights(*[array(torch.zeros(size)) for size in sizes])
