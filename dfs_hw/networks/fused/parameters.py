@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from dfs_hw.fused.work import array, kernel
 from dfs_hw.networks.cifar_resnet import BasicBlock
+from dfs_hw.networks.fused.work import array, kernel
 from dfs_hw.quantize.layers import PrecisionNorm, QuantizedConv2d
 from dfs_hw.quantize.minmax import MinMaxActivations, MinMaxWeights
 

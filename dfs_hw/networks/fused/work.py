@@ -26,9 +26,9 @@ Result = TypeVar("Result")
 @cache
 def kernel() -> Any:
     """The compiled modules by name; numba is imported only here, when a block first needs it."""
-    files, package = [f"fused/{name}.py" for name in MODULES], Path(__file__).parent.parent
+    files, package = [f"{name}.py" for name in MODULES], Path(__file__).parent
     return SimpleNamespace(
-        **{name: compiled(f"dfs_hw.fused.{name}", files, package) for name in MODULES}
+        **{name: compiled(f"dfs_hw.networks.fused.{name}", files, package) for name in MODULES}
     )
 
 
@@ -126,7 +126,7 @@ def _new_room_back(shape: Any) -> Any:
 
 
 def _zeros(images: int, image: tuple[int, int, int]) -> np.ndarray:
-    """Float32 [images, *image], with some room after it: see `dfs_hw.fused.taps`."""
+    """Float32 [images, *image], with some room after it: see `dfs_hw.networks.fused.taps`."""
     size, beyond = images * math.prod(image), 2 * kernel().taps.PIXELS * image[-1]
     return array(torch.zeros(size + beyond)[:size].view(images, *image))
 

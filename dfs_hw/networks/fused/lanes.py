@@ -12,9 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import extending, njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, overload, register_model
+from numba.extending import models, overload, register_model
+
+compiled = njit(fastmath={"contract"}, error_model="numpy", nogil=True, cache=True)
+intrinsic: Any = extending.intrinsic  # whose type would have callers give the first argument too
 
 WIDTH = 16
 VECTOR = ir.VectorType(ir.FloatType(), WIDTH)
@@ -103,9 +106,9 @@ def splat(typing: Any, number: Any) -> Any:
     """A number in every lane."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return spread(builder, args[0])
+        return spread(builder, context.cast(builder, args[0], signature.args[0], types.float32))
 
-    return lanes(types.float32), emit
+    return lanes(number), emit
 
 
 def _pure(operands: int, how: Emit) -> Any:

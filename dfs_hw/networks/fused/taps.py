@@ -1,7 +1,7 @@
-"""Compiled: convolutions tap by tap, for what `dfs_hw.fused.winograd` cannot do: strides, other
+"""Compiled: convolutions tap by tap, for what `winograd` cannot do: strides, other
 channels out than in, kernels of 1x1, and sums of integers, which are exact here.
 
-A padded image goes in, a grid comes out; see `dfs_hw.fused.tiling`. Of a row of the grid a few
+A padded image goes in, a grid comes out; see `tiling`. Of a row of the grid a few
 pixels too many are computed; they are overwritten by the next row, or lie after the last.
 """
 
@@ -10,10 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from dfs_hw.fused.lanes import WIDTH, small_product
-from dfs_hw.fused.tiling import EDGE, OPTIONS, Tiling, grid_row, padded_row
+from dfs_hw.networks.fused.lanes import WIDTH, compiled, small_product
+from dfs_hw.networks.fused.tiling import EDGE, Tiling, grid_row, padded_row
 
 PIXELS = 8
 """Of an output row that are computed at once."""
@@ -34,7 +33,7 @@ class Convolution(NamedTuple):
     out: Tiling
 
 
-@njit(**OPTIONS)
+@compiled
 def window(row: int, column: int, how: Convolution) -> int:
     """Where in a padded image the first tap of an output pixel reads."""
     edge = (3 - how.kernel) // 2
@@ -42,7 +41,7 @@ def window(row: int, column: int, how: Convolution) -> int:
     return down * padded_row(how.x) + across * how.x.channels
 
 
-@njit(**OPTIONS)
+@compiled
 def convolve_taps(
     padded: np.ndarray, weights: np.ndarray, grid: np.ndarray, how: Convolution
 ) -> None:
@@ -66,7 +65,7 @@ def convolve_taps(
                 a += padded_row(how.x)
 
 
-@njit(**OPTIONS)
+@compiled
 def multiply(
     a: np.ndarray,
     a0: int,
@@ -94,7 +93,7 @@ def multiply(
             broad(a, a0, a_row, 1, b, b0 + v, columns, c, c0 + v, columns, depth)
 
 
-@njit(**OPTIONS)
+@compiled
 def convolve_taps_back(
     padded: np.ndarray,
     weights: np.ndarray,

@@ -8,12 +8,13 @@ rounding; sums of integers are exact here too.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-from dfs_hw.fused.parameters import (
+from dfs_hw.networks.fused.parameters import (
     Prepared,
     Unit,
     norm_gradients,
@@ -21,7 +22,14 @@ from dfs_hw.fused.parameters import (
     prepared,
     weight_gradient,
 )
-from dfs_hw.fused.work import array, in_jobs, in_parallel, kernel, new_weights, room_back_of
+from dfs_hw.networks.fused.work import (
+    array,
+    in_jobs,
+    in_parallel,
+    kernel,
+    new_weights,
+    room_back_of,
+)
 from dfs_hw.quantize.layers import QuantizedConv2d
 from dfs_hw.quantize.minmax import MinMaxActivations
 
@@ -150,15 +158,20 @@ class _Block(torch.autograd.Function):
 
         found = in_parallel(run, ctx.jobs, shape)
         learned = [
-            weight_gradient(conv, sum(torch.from_numpy(weights[number]) for weights, _ in found))
+            weight_gradient(conv, _sum(torch.from_numpy(each[number]) for each, _ in found))
             for number, conv in enumerate(unit.convolutions)
         ]
-        products = torch.stack([each for _, each in found]).sum(0)
+        products = _sum(each for _, each in found)
         learned += norm_gradients(unit, unit.executed(call.choices), products, terms)
         gate = None
         if call.weights is not None:
             gate = _gate_gradient(call, images, grad, chosen, ready, shape)
         return None, x_grad.permute(0, 3, 1, 2), gate, *learned
+
+
+def _sum(parts: Iterable[Tensor]) -> Tensor:
+    """Of what each thread found."""
+    return torch.stack(list(parts)).sum(0)
 
 
 def _gate_gradient(

@@ -5,7 +5,7 @@ multiplications (Lavin and Gray, "Fast algorithms for convolutional neural netwo
 arXiv 1509.09308, section 4). Seen as a linear map, its transpose gives both gradients from the same
 three transforms.
 
-See `dfs_hw.fused.tiling` for padded images and grids.
+See `tiling` for padded images and grids.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from dfs_hw.fused.lanes import WIDTH, fma, load, small_product, splat, store
-from dfs_hw.fused.tiling import BLOCK, EDGE, OPTIONS, REACH, F, Tiling, grid_row, padded_row
+from dfs_hw.networks.fused.lanes import WIDTH, compiled, fma, load, small_product, splat, store
+from dfs_hw.networks.fused.tiling import BLOCK, EDGE, REACH, Tiling, grid_row, padded_row
 
 POINTS = REACH * REACH
 """Products per tile and pair of channels."""
@@ -51,13 +50,13 @@ class Blocks(NamedTuple):
     tile: np.ndarray
 
 
-@njit(**OPTIONS)
+@compiled
 def point_size(channels: int) -> int:
     """From one point of a block [POINTS, BLOCK, channels] to the next."""
     return BLOCK * channels + PAD
 
 
-@njit(**OPTIONS)
+@compiled
 def convolve_points(
     padded: np.ndarray,
     weights: np.ndarray,
@@ -92,7 +91,7 @@ def convolve_points(
                 from_points(blocks.outputs, p, blocks.tile, grid, place + channel, tiling)
 
 
-@njit(**OPTIONS)
+@compiled
 def convolve_points_back(
     padded: np.ndarray,
     weights: np.ndarray,
@@ -135,7 +134,7 @@ def convolve_points_back(
                 )
 
 
-@njit(**OPTIONS)
+@compiled
 def padded_place(tile: int, tiling: Tiling) -> int:
     """Where input tile number `tile` of padded images, one after the other, begins."""
     image, row, column = located(tile, tiling)
@@ -143,7 +142,7 @@ def padded_place(tile: int, tiling: Tiling) -> int:
     return rows * padded_row(tiling) + EDGE * column * tiling.channels
 
 
-@njit(**OPTIONS)
+@compiled
 def grid_place(tile: int, tiling: Tiling) -> int:
     """Where output tile number `tile` of grids, one after the other, begins."""
     image, row, column = located(tile, tiling)
@@ -151,7 +150,7 @@ def grid_place(tile: int, tiling: Tiling) -> int:
     return rows * grid_row(tiling) + EDGE * column * tiling.channels
 
 
-@njit(**OPTIONS)
+@compiled
 def located(tile: int, tiling: Tiling) -> tuple[int, int, int]:
     """Image, row and column of a tile."""
     line, column = divmod(tile, tiling.across)
@@ -159,7 +158,7 @@ def located(tile: int, tiling: Tiling) -> tuple[int, int, int]:
     return image, row, column
 
 
-@njit(**OPTIONS)
+@compiled
 def multiply(tiles: np.ndarray, weights: np.ndarray, out: np.ndarray, channels: int) -> None:
     """At each point, [BLOCK, channels] by [channels, channels]."""
     for p in range(POINTS):
@@ -175,7 +174,7 @@ def multiply(tiles: np.ndarray, weights: np.ndarray, out: np.ndarray, channels: 
                 wide(tiles, a, channels, 1, weights, b, channels, out, c, channels, channels)
 
 
-@njit(**OPTIONS)
+@compiled
 def correlate(
     inputs: np.ndarray,
     gradients: np.ndarray,
@@ -200,12 +199,12 @@ def correlate(
                 wide_adding(inputs, a, 1, channels, gradients, b, channels, out, c, channels, count)
 
 
-@njit(**OPTIONS)
+@compiled
 def times_b(d: Any) -> Any:
     """B' of six numbers."""
-    four, five = splat(F(4)), splat(F(-5))
-    even, odd = fma(splat(F(-4)), d[2], d[4]), fma(splat(F(-4)), d[1], d[3])
-    near, far = d[4] - d[2], splat(F(2)) * (d[3] - d[1])
+    four, five = splat(4.0), splat(-5.0)
+    even, odd = fma(splat(-4.0), d[2], d[4]), fma(splat(-4.0), d[1], d[3])
+    near, far = d[4] - d[2], splat(2.0) * (d[3] - d[1])
     return (
         fma(four, d[0], fma(five, d[2], d[4])),
         even + odd,
@@ -216,43 +215,43 @@ def times_b(d: Any) -> Any:
     )
 
 
-@njit(**OPTIONS)
+@compiled
 def times_b_transposed(m: Any) -> Any:
     """B of six numbers."""
-    four, five = splat(F(4)), splat(F(-5))
+    four, five = splat(4.0), splat(-5.0)
     near, far = m[1] + m[2], m[3] + m[4]
-    apart, further = m[1] - m[2], splat(F(2)) * (m[4] - m[3])
+    apart, further = m[1] - m[2], splat(2.0) * (m[4] - m[3])
     return (
         four * m[0],
         fma(four, m[5] - apart, further),
-        fma(five, m[0], splat(F(-4)) * near - far),
+        fma(five, m[0], splat(-4.0) * near - far),
         fma(five, m[5], apart - further),
         m[0] + near + far,
         m[5],
     )
 
 
-@njit(**OPTIONS)
+@compiled
 def times_a(m: Any) -> Any:
     """A' of six numbers."""
     near, far, apart, further = m[1] + m[2], m[3] + m[4], m[1] - m[2], m[3] - m[4]
     return (
         m[0] + near + far,
-        fma(splat(F(2)), further, apart),
-        fma(splat(F(4)), far, near),
-        fma(splat(F(8)), further, apart) + m[5],
+        fma(splat(2.0), further, apart),
+        fma(splat(4.0), far, near),
+        fma(splat(8.0), further, apart) + m[5],
     )
 
 
-@njit(**OPTIONS)
+@compiled
 def times_a_transposed(y: Any) -> Any:
     """A of four numbers."""
     even, odd = y[0] + y[2], y[1] + y[3]
-    far, further = fma(splat(F(4)), y[2], y[0]), fma(splat(F(8)), y[3], splat(F(2)) * y[1])
+    far, further = fma(splat(4.0), y[2], y[0]), fma(splat(8.0), y[3], splat(2.0) * y[1])
     return y[0], even + odd, even - odd, far + further, far - further, y[3]
 
 
-@njit(**OPTIONS)
+@compiled
 def to_points(
     padded: np.ndarray,
     place: int,
@@ -270,7 +269,7 @@ def to_points(
         store_six(points, first + REACH * i * step, step, times_b(load_six(tile, i * LINE, WIDTH)))
 
 
-@njit(**OPTIONS)
+@compiled
 def back_from_points(
     points: np.ndarray,
     first: int,
@@ -301,7 +300,7 @@ def back_from_points(
         store_six(padded, p, tiling.channels, total)
 
 
-@njit(**OPTIONS)
+@compiled
 def from_points(
     points: np.ndarray,
     first: int,
@@ -320,7 +319,7 @@ def from_points(
         store_four(grid, place + i * grid_row(tiling), tiling.channels, line)
 
 
-@njit(**OPTIONS)
+@compiled
 def back_to_points(
     grid: np.ndarray,
     place: int,
@@ -339,7 +338,7 @@ def back_to_points(
         store_six(points, first + REACH * i * step, step, line)
 
 
-@njit(**OPTIONS)
+@compiled
 def load_four(array: np.ndarray, first: int, step: int) -> Any:
     return (
         load(array, first),
@@ -349,7 +348,7 @@ def load_four(array: np.ndarray, first: int, step: int) -> Any:
     )
 
 
-@njit(**OPTIONS)
+@compiled
 def load_six(array: np.ndarray, first: int, step: int) -> Any:
     return (
         load(array, first),
@@ -361,7 +360,7 @@ def load_six(array: np.ndarray, first: int, step: int) -> Any:
     )
 
 
-@njit(**OPTIONS)
+@compiled
 def store_four(array: np.ndarray, first: int, step: int, values: Any) -> None:
     store(array, first, values[0])
     store(array, first + step, values[1])
@@ -369,7 +368,7 @@ def store_four(array: np.ndarray, first: int, step: int, values: Any) -> None:
     store(array, first + 3 * step, values[3])
 
 
-@njit(**OPTIONS)
+@compiled
 def store_six(array: np.ndarray, first: int, step: int, values: Any) -> None:
     store(array, first, values[0])
     store(array, first + step, values[1])

@@ -1,4 +1,4 @@
-"""Compiled: gradients of the blocks of `dfs_hw.fused.forward`, but of those that must be exact.
+"""Compiled: gradients of the blocks of `forward`, but of those that must be exact.
 
 Rounding passes gradients on unchanged. What the norms need is found without their inputs: as y is a
 sum of products of weights and inputs, the inner product of y with its gradient is that of the
@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from dfs_hw.fused.forward import (
+from dfs_hw.networks.fused.forward import (
     FIRST,
     SECOND,
     SIDE,
@@ -23,11 +22,17 @@ from dfs_hw.fused.forward import (
     Shape,
     first_by_points,
 )
-from dfs_hw.fused.lanes import WIDTH, fma, load, store, where_positive
-from dfs_hw.fused.pixels import activate, pass_on, round_input, through_activation, through_sum
-from dfs_hw.fused.taps import Convolution, convolve_taps_back
-from dfs_hw.fused.tiling import OPTIONS, image_row, inside
-from dfs_hw.fused.winograd import convolve_points_back
+from dfs_hw.networks.fused.lanes import WIDTH, compiled, fma, load, store, where_positive
+from dfs_hw.networks.fused.pixels import (
+    activate,
+    pass_on,
+    round_input,
+    through_activation,
+    through_sum,
+)
+from dfs_hw.networks.fused.taps import Convolution, convolve_taps_back
+from dfs_hw.networks.fused.tiling import image_row, inside
+from dfs_hw.networks.fused.winograd import convolve_points_back
 
 
 class Weights(NamedTuple):
@@ -77,7 +82,7 @@ class Passed(NamedTuple):
     """Of `out`."""
 
 
-@njit(**OPTIONS)
+@compiled
 def backward(
     passed: Passed,
     jobs: Jobs,
@@ -131,7 +136,7 @@ def backward(
     collect(before, parameters, shape, back.weights, gradients)
 
 
-@njit(**OPTIONS)
+@compiled
 def run_back(
     passed: Passed,
     images: np.ndarray,
@@ -177,7 +182,7 @@ def run_back(
         )
 
 
-@njit(**OPTIONS)
+@compiled
 def second_back(
     passed: Passed,
     images: np.ndarray,
@@ -218,7 +223,7 @@ def second_back(
         through_activation(passed.hidden[image], norm, tiling, grad, found, terms[image, 0])
 
 
-@njit(**OPTIONS)
+@compiled
 def project_back(
     x: np.ndarray,
     images: np.ndarray,
@@ -237,7 +242,7 @@ def project_back(
         convolve_taps_back(padded, transposed.side[k], grad, to, found, how)
 
 
-@njit(**OPTIONS)
+@compiled
 def add_gradient(
     out: np.ndarray, grad: np.ndarray, shape: Shape, padded_grad: np.ndarray, x_grad: np.ndarray
 ) -> None:
@@ -251,7 +256,7 @@ def add_gradient(
             store(x_grad, p + i, value)
 
 
-@njit(**OPTIONS)
+@compiled
 def collect(
     k: int, parameters: Parameters, shape: Shape, found: Weights, gradients: Gradients
 ) -> None:
@@ -268,7 +273,7 @@ def collect(
     clear(found)
 
 
-@njit(**OPTIONS)
+@compiled
 def collect_one(
     found: np.ndarray,
     weights: np.ndarray,
@@ -288,7 +293,7 @@ def collect_one(
         store(products, channel, product)
 
 
-@njit(**OPTIONS)
+@compiled
 def clear(weights: Weights) -> None:
     weights.first[:] = 0
     weights.second[:] = 0

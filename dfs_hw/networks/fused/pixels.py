@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from dfs_hw.fused.lanes import (
+from dfs_hw.networks.fused.lanes import (
     WIDTH,
+    compiled,
     fma,
     larger,
     load,
@@ -22,7 +22,7 @@ from dfs_hw.fused.lanes import (
     store,
     where_positive,
 )
-from dfs_hw.fused.tiling import OPTIONS, F, Tiling, grid_row, image_row, inside
+from dfs_hw.networks.fused.tiling import Tiling, grid_row, image_row, inside
 
 ROUNDING = 6
 
@@ -41,7 +41,7 @@ class Levels(NamedTuple):
     """The step, or 1 where sums are of integers."""
 
 
-@njit(**OPTIONS)
+@compiled
 def levels_of(rounding: np.ndarray) -> Levels:
     return Levels(
         splat(rounding[0]),
@@ -53,23 +53,23 @@ def levels_of(rounding: np.ndarray) -> Levels:
     )
 
 
-@njit(**OPTIONS)
+@compiled
 def rounds(rounding: np.ndarray) -> bool:
     return rounding[4] > 0
 
 
-@njit(**OPTIONS)
+@compiled
 def to_level(x: Any, to: Levels) -> Any:
     """The value of the nearest level. The quotient is as division gives it (Markstein, "Computation
     of elementary functions on the IBM RISC System/6000 processor", 1990), in less time."""
     above = x - to.low
     quotient = above * to.per_step
-    rest = fma(splat(F(0)) - quotient, to.step, above)
+    rest = fma(splat(0.0) - quotient, to.step, above)
     level = nearest(fma(rest, to.per_step, quotient))
     return smaller(to.highest, larger(to.lowest, level)) * to.unit + to.low
 
 
-@njit(**OPTIONS)
+@compiled
 def round_input(x: np.ndarray, rounding: np.ndarray, tiling: Tiling, padded: np.ndarray) -> None:
     """Copy an image into a padded one, rounded."""
     to, rounded, row_size = levels_of(rounding), rounds(rounding), image_row(tiling)
@@ -80,7 +80,7 @@ def round_input(x: np.ndarray, rounding: np.ndarray, tiling: Tiling, padded: np.
             store(padded, q + i, to_level(value, to) if rounded else value)
 
 
-@njit(**OPTIONS)
+@compiled
 def activate(
     y: np.ndarray,
     row_size: int,
@@ -102,13 +102,13 @@ def activate(
         ends: [2, 16] is written: extremes before rounding, in each lane.
     """
     channels, to, rounded = tiling.channels, levels_of(rounding), rounds(rounding)
-    low, high = splat(F(np.inf)), splat(F(-np.inf))
+    low, high = splat(np.inf), splat(-np.inf)
     for channel in range(0, channels, WIDTH):
         factor, term = load(norm, channel), load(norm, channels + channel)
         for row in range(tiling.height):
             p, q = row * row_size + channel, inside(row, tiling) + channel
             for _ in range(tiling.width):
-                value = larger(splat(F(0)), fma(factor, load(y, p), term))
+                value = larger(splat(0.0), fma(factor, load(y, p), term))
                 low, high = smaller(low, value), larger(high, value)
                 store(padded, q, to_level(value, to) if rounded else value)
                 p += channels
@@ -117,7 +117,7 @@ def activate(
     store(ends, WIDTH, high)
 
 
-@njit(**OPTIONS)
+@compiled
 def normalize(grid: np.ndarray, norm: np.ndarray, tiling: Tiling) -> None:
     """A norm alone, in place."""
     channels = tiling.channels
@@ -130,7 +130,7 @@ def normalize(grid: np.ndarray, norm: np.ndarray, tiling: Tiling) -> None:
                 p += channels
 
 
-@njit(**OPTIONS)
+@compiled
 def add_up(
     grid: np.ndarray,
     norm: np.ndarray,
@@ -156,15 +156,15 @@ def add_up(
     Returns:
         inner product of the result and its gradient, or 0.
     """
-    channels, total = tiling.channels, splat(F(0))
+    channels, total = tiling.channels, splat(0.0)
     for channel in range(0, channels, WIDTH):
         factor, term = load(norm, channel), load(norm, channels + channel)
         for row in range(tiling.height):
             p, q = row * grid_row(tiling) + channel, row * row_size + channel
-            r, part = row * image_row(tiling) + channel, splat(F(0))
+            r, part = row * image_row(tiling) + channel, splat(0.0)
             for _ in range(tiling.width):
                 value = fma(factor, load(grid, p), term) + load(side, q)
-                value = larger(splat(F(0)), value)
+                value = larger(splat(0.0), value)
                 if scores:
                     part = fma(value, load(other, r), part)
                 else:
@@ -173,10 +173,10 @@ def add_up(
                 q += channels
                 r += channels
             total = total + part
-    return summed(total, tile) if scores else F(0)
+    return summed(total, tile) if scores else 0.0
 
 
-@njit(**OPTIONS)
+@compiled
 def pass_on(
     y: np.ndarray,
     row_size: int,
@@ -187,22 +187,22 @@ def pass_on(
     tile: np.ndarray,
 ) -> float:
     """An image, after a ReLU if it is to be `rectified`; see `add_up` for the rest."""
-    total = splat(F(0))
+    total = splat(0.0)
     for row in range(tiling.height):
-        p, q, part = row * row_size, row * image_row(tiling), splat(F(0))
+        p, q, part = row * row_size, row * image_row(tiling), splat(0.0)
         for i in range(0, image_row(tiling), WIDTH):
             value = load(y, p + i)
             if rectified:
-                value = larger(splat(F(0)), value)
+                value = larger(splat(0.0), value)
             if scores:
                 part = fma(value, load(other, q + i), part)
             else:
                 store(other, q + i, value)
         total = total + part
-    return summed(total, tile) if scores else F(0)
+    return summed(total, tile) if scores else 0.0
 
 
-@njit(**OPTIONS)
+@compiled
 def through_activation(
     y: np.ndarray,
     norm: np.ndarray,
@@ -216,7 +216,7 @@ def through_activation(
     channels = tiling.channels
     for channel in range(0, channels, WIDTH):
         factor, term = load(norm, channel), load(norm, channels + channel)
-        total = splat(F(0))
+        total = splat(0.0)
         for row in range(tiling.height):
             p, q = row * image_row(tiling) + channel, inside(row, tiling) + channel
             r = row * grid_row(tiling) + channel
@@ -230,7 +230,7 @@ def through_activation(
         store(terms, channel, total)
 
 
-@njit(**OPTIONS)
+@compiled
 def through_sum(
     out: np.ndarray,
     grad: np.ndarray,
@@ -243,7 +243,7 @@ def through_sum(
     [C]. `out` and its gradient are images."""
     channels = tiling.channels
     for channel in range(0, channels, WIDTH):
-        total = splat(F(0))
+        total = splat(0.0)
         for row in range(tiling.height):
             p, q = row * image_row(tiling) + channel, row * grid_row(tiling) + channel
             for _ in range(tiling.width):
@@ -257,12 +257,12 @@ def through_sum(
         store(terms, channel, total)
 
 
-@njit(**OPTIONS)
+@compiled
 def note_sums(grid: np.ndarray, tiling: Tiling, sums: np.ndarray) -> None:
     """Sums and sums of squares over the pixels to `sums` [2, C]."""
     channels = tiling.channels
     for channel in range(0, channels, WIDTH):
-        total, squares = splat(F(0)), splat(F(0))
+        total, squares = splat(0.0), splat(0.0)
         for row in range(tiling.height):
             p = row * grid_row(tiling) + channel
             for _ in range(tiling.width):
@@ -273,17 +273,17 @@ def note_sums(grid: np.ndarray, tiling: Tiling, sums: np.ndarray) -> None:
         store(sums, channels + channel, squares)
 
 
-@njit(**OPTIONS)
+@compiled
 def note_ends(ends: np.ndarray, extremes: np.ndarray) -> None:
     """Of all lanes of `ends` [2, 16], to minimum and maximum [2]."""
     extremes[0] = ends[:WIDTH].min()
     extremes[1] = ends[WIDTH : 2 * WIDTH].max()
 
 
-@njit(**OPTIONS)
+@compiled
 def note_extremes(x: np.ndarray, tiling: Tiling, ends: np.ndarray, extremes: np.ndarray) -> None:
     """Minimum and maximum of an image to `extremes` [2]; `ends` is room."""
-    low, high = splat(F(np.inf)), splat(F(-np.inf))
+    low, high = splat(np.inf), splat(-np.inf)
     for p in range(0, tiling.height * image_row(tiling), WIDTH):
         value = load(x, p)
         low, high = smaller(low, value), larger(high, value)
@@ -292,11 +292,11 @@ def note_extremes(x: np.ndarray, tiling: Tiling, ends: np.ndarray, extremes: np.
     note_ends(ends, extremes)
 
 
-@njit(**OPTIONS)
+@compiled
 def summed(value: Any, tile: np.ndarray) -> float:
     """Over the lanes."""
     store(tile, 0, value)
-    total = F(0)
+    total = 0.0
     for lane in range(WIDTH):
         total += tile[lane]
     return total

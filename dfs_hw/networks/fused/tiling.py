@@ -8,11 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-from numba import njit
-
-OPTIONS = {"fastmath": {"contract"}, "error_model": "numpy", "nogil": True, "cache": True}
-F = np.float32
+from dfs_hw.networks.fused.lanes import compiled
 
 EDGE, REACH = 4, 6
 """Pixels along an output tile, and along the input tile that it depends on."""
@@ -50,25 +46,25 @@ class Tiling(NamedTuple):
         return EDGE * self.down, EDGE * self.across, self.channels
 
 
-@njit(**OPTIONS)
+@compiled
 def image_row(tiling: Tiling) -> int:
     """From one row of an image to the next."""
     return tiling.width * tiling.channels
 
 
-@njit(**OPTIONS)
+@compiled
 def padded_row(tiling: Tiling) -> int:
     """From one row of a padded image to the next."""
     return (EDGE * tiling.across + 2) * tiling.channels
 
 
-@njit(**OPTIONS)
+@compiled
 def grid_row(tiling: Tiling) -> int:
     """From one row of a grid to the next."""
     return EDGE * tiling.across * tiling.channels
 
 
-@njit(**OPTIONS)
+@compiled
 def inside(row: int, tiling: Tiling) -> int:
     """Where row number `row` of an image begins in its padded image."""
     return (row + 1) * padded_row(tiling) + tiling.channels

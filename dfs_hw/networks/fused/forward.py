@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from dfs_hw.fused.pixels import (
+from dfs_hw.networks.fused.lanes import compiled
+from dfs_hw.networks.fused.pixels import (
     activate,
     add_up,
     normalize,
@@ -24,9 +24,9 @@ from dfs_hw.fused.pixels import (
     pass_on,
     round_input,
 )
-from dfs_hw.fused.taps import Convolution, convolve_taps
-from dfs_hw.fused.tiling import OPTIONS, Tiling, grid_row, image_row
-from dfs_hw.fused.winograd import Blocks, convolve_points
+from dfs_hw.networks.fused.taps import Convolution, convolve_taps
+from dfs_hw.networks.fused.tiling import Tiling, grid_row, image_row
+from dfs_hw.networks.fused.winograd import Blocks, convolve_points
 
 SKIP = -1
 """In place of a precision: the block is not run."""
@@ -101,7 +101,7 @@ class Room(NamedTuple):
     blocks: Blocks
 
 
-@njit(**OPTIONS)
+@compiled
 def forward(
     x: np.ndarray,
     jobs: Jobs,
@@ -119,7 +119,7 @@ def forward(
             finish(x[image], number, k, parameters, shape, room, out[image], False)
 
 
-@njit(**OPTIONS)
+@compiled
 def score(
     x: np.ndarray,
     grad: np.ndarray,
@@ -142,7 +142,7 @@ def score(
             )
 
 
-@njit(**OPTIONS)
+@compiled
 def run(
     x: np.ndarray,
     images: np.ndarray,
@@ -182,14 +182,14 @@ def run(
             note_sums(room.out[number], tiling, seen.sums[image, SECOND])
 
 
-@njit(**OPTIONS)
+@compiled
 def first_by_points(shape: Shape) -> bool:
     """Whether Winograd's filtering serves the first convolution; it serves the second unless that
     has to be exact."""
     return not (shape.exact or shape.projects)
 
 
-@njit(**OPTIONS)
+@compiled
 def convolve(
     padded: np.ndarray,
     weights: np.ndarray,
@@ -207,7 +207,7 @@ def convolve(
             convolve_taps(padded[image], weights, grid[image], how)
 
 
-@njit(**OPTIONS)
+@compiled
 def project(
     x: np.ndarray,
     images: np.ndarray,
@@ -231,7 +231,7 @@ def project(
         normalize(room.side_out[number], norm, shape.out)
 
 
-@njit(**OPTIONS)
+@compiled
 def finish(
     x: np.ndarray,
     number: int,
