@@ -175,7 +175,7 @@ def in_points(conv: QuantizedConv2d, values: Tensor, *, exact: bool) -> Tensor:
     precisions, outputs, inputs = values.shape[:3]
     taps = values.view(precisions, outputs * inputs, -1).transpose(1, 2)
     if _by_points(conv) and not exact:
-        taps = _transform() @ taps
+        taps = taps_to_points(taps)
     return taps.reshape(precisions, -1, outputs, inputs)
 
 
@@ -189,14 +189,15 @@ def weight_gradient(conv: QuantizedConv2d, found: Tensor) -> Tensor:
     inputs, outputs = conv.in_channels, conv.out_channels
     taps = found.view(-1, inputs * outputs)
     if _by_points(conv):
-        taps = _transform().T @ taps
+        taps = taps_to_points(taps, back=True)
     return taps.view(*conv.kernel_size, inputs, outputs).permute(3, 2, 0, 1).contiguous()
 
 
-def _transform() -> Tensor:
-    """From 9 taps to the points [points, 9]."""
+def taps_to_points(taps: Tensor, *, back: bool = False) -> Tensor:
+    """[..., 9, M] taps to [..., points, M]; or gradients `back`, from points to taps."""
     once = torch.tensor(kernel().winograd.WEIGHT_TRANSFORM)
-    return torch.kron(once, once).float()
+    both = torch.kron(once, once).to(taps)
+    return (both.T if back else both) @ taps
 
 
 def affine(norm: PrecisionNorm, scales: Tensor) -> Tensor:

@@ -106,11 +106,11 @@ def _new_room(shape: Any) -> Any:
     block = code.winograd.POINTS * code.winograd.point_size(shape.out.channels)
     tile = code.winograd.POINTS * code.lanes.WIDTH
     return code.forward.Room(
-        _zeros(images, shape.x.padded),
-        _zeros(images, shape.out.padded),
-        _zeros(projected, shape.x.padded),
-        _zeros(images, shape.out.grid),
-        _zeros(projected, shape.out.grid),
+        zero_images(images, shape.x.padded),
+        zero_images(images, shape.out.padded),
+        zero_images(projected, shape.x.padded),
+        zero_images(images, shape.out.grid),
+        zero_images(projected, shape.out.grid),
         code.winograd.Blocks(*[array(torch.zeros(size)) for size in (block, block, block, tile)]),
     )
 
@@ -118,14 +118,14 @@ def _new_room(shape: Any) -> Any:
 def _new_room_back(shape: Any) -> Any:
     images = shape.out.images
     return kernel().backward.RoomBack(
-        _zeros(images, shape.out.grid),
-        _zeros(images, shape.x.padded),
-        _zeros(images, shape.out.padded),
+        zero_images(images, shape.out.grid),
+        zero_images(images, shape.x.padded),
+        zero_images(images, shape.out.padded),
         new_weights(shape),
     )
 
 
-def _zeros(images: int, image: tuple[int, int, int]) -> np.ndarray:
+def zero_images(images: int, image: tuple[int, int, int]) -> np.ndarray:
     """Float32 [images, *image], with some room after it: see `dfs_hw.networks.fused.taps`."""
     size, beyond = images * math.prod(image), 2 * kernel().taps.PIXELS * image[-1]
     return array(torch.zeros(size + beyond)[:size].view(images, *image))
