@@ -11,18 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dfs_hw.networks.fused.forward import (
-    FIRST,
-    SECOND,
-    SIDE,
-    SKIP,
-    Jobs,
-    Parameters,
-    Room,
-    Shape,
-    first_by_points,
-)
-from dfs_hw.networks.fused.lanes import WIDTH, compiled, fma, load, store, where_positive
+from dfs_hw.networks.fused.forward import Jobs, Parameters, Room, Shape, first_by_points
+from dfs_hw.networks.fused.lanes import compiled, fma, load, store, where_positive
+from dfs_hw.networks.fused.layout import FIRST, SECOND, SIDE, SKIP, WIDTH
 from dfs_hw.networks.fused.pixels import (
     activate,
     pass_on,

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dfs_hw.networks.fused.lanes import compiled
+from dfs_hw.networks.fused.layout import FIRST, SECOND, SIDE, SKIP
 from dfs_hw.networks.fused.pixels import (
     activate,
     add_up,
@@ -27,11 +28,6 @@ from dfs_hw.networks.fused.pixels import (
 from dfs_hw.networks.fused.taps import Convolution, convolve_taps
 from dfs_hw.networks.fused.tiling import Tiling, grid_row, image_row
 from dfs_hw.networks.fused.winograd import Blocks, convolve_points
-
-SKIP = -1
-"""In place of a precision: the block is not run."""
-FIRST, SECOND, SIDE = range(3)
-"""Convolutions of a block, the last being the shortcut's."""
 
 
 class Jobs(NamedTuple):

@@ -16,10 +16,11 @@ from numba import extending, njit, types
 from numba.core import cgutils
 from numba.extending import models, overload, register_model
 
+from dfs_hw.networks.fused.layout import WIDTH
+
 compiled = njit(error_model="numpy", nogil=True, cache=True)
 intrinsic: Any = extending.intrinsic  # whose type would have callers give the first argument too
 
-WIDTH = 16
 VECTOR = ir.VectorType(ir.FloatType(), WIDTH)
 ZERO = ir.Constant(VECTOR, [0.0] * WIDTH)
 FIRST = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)

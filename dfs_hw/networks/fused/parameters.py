@@ -9,14 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from dfs_hw.networks.cifar_resnet import BasicBlock
+from dfs_hw.networks.fused.layout import SIDE, SKIP, WIDTH
 from dfs_hw.networks.fused.work import array, kernel
 from dfs_hw.quantize.layers import PrecisionNorm, QuantizedConv2d
 from dfs_hw.quantize.minmax import MinMaxActivations, MinMaxWeights
-
-LANES = 16
-"""What channels must be a multiple of."""
-SKIP = -1
-SIDE = 2
 
 
 class Prepared(NamedTuple):
@@ -113,7 +109,7 @@ def _supported(conv: nn.Module, norm: nn.Module) -> bool:
     else:
         rounds = rounding.scaled and all(levels.has_zero for levels in rounding.levels)
     channels = conv.in_channels, conv.out_channels
-    return rounds and conv.bias is None and not any(count % LANES for count in channels)
+    return rounds and conv.bias is None and not any(count % WIDTH for count in channels)
 
 
 def prepared(unit: Unit, learns: bool) -> Prepared:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dfs_hw.networks.fused.lanes import (
-    WIDTH,
     compiled,
     fma,
     larger,
@@ -22,6 +21,7 @@ from dfs_hw.networks.fused.lanes import (
     store,
     where_positive,
 )
+from dfs_hw.networks.fused.layout import WIDTH
 from dfs_hw.networks.fused.tiling import Tiling, grid_row, image_row, inside
 
 ROUNDING = 6

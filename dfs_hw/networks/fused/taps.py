@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dfs_hw.networks.fused.lanes import WIDTH, compiled, small_product
+from dfs_hw.networks.fused.lanes import compiled, small_product
+from dfs_hw.networks.fused.layout import WIDTH
 from dfs_hw.networks.fused.tiling import EDGE, Tiling, grid_row, padded_row
 
 PIXELS = 8

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dfs_hw.networks.fused.lanes import WIDTH, compiled, fma, load, small_product, splat, store
+from dfs_hw.networks.fused.lanes import compiled, fma, load, small_product, splat, store
+from dfs_hw.networks.fused.layout import WIDTH
 from dfs_hw.networks.fused.tiling import BLOCK, EDGE, REACH, Tiling, grid_row, padded_row
 
 POINTS = REACH * REACH

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from accel_models.compiled import compiled
+from dfs_hw.networks.fused.layout import WIDTH
 
-MODULES = ("lanes", "tiling", "winograd", "taps", "pixels", "forward", "backward")
+MODULES = ("layout", "lanes", "tiling", "winograd", "taps", "pixels", "forward", "backward")
 
 Result = TypeVar("Result")
 
@@ -104,7 +105,7 @@ def _kept(name: str, shape: Any, make: Callable[[Any], Any]) -> Any:
 def _new_room(shape: Any) -> Any:
     code, images, projected = kernel(), shape.out.images, shape.out.images * shape.projects
     block = code.winograd.POINTS * code.winograd.point_size(shape.out.channels)
-    tile = code.winograd.POINTS * code.lanes.WIDTH
+    tile = code.winograd.POINTS * WIDTH
     return code.forward.Room(
         zero_images(images, shape.x.padded),
         zero_images(images, shape.out.padded),
