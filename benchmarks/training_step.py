@@ -9,10 +9,12 @@ same, and how near one draw comes is printed. With forced choices no other runs,
 nothing. Random gates make all choices.
 
 Before anything is timed, outputs and gradients are compared in double precision, on some of the
-images: in single precision rounding turns a last bit into a level now and then, and later decisions
-with it. Norms and ranges are the running ones but where the batch's are named, for only then does
-an input's output depend on itself alone. The plain code leaves them as they are; the network's own
-steps gather statistics too.
+images, and then in single precision, which is what is timed and in which other code runs: there
+rounding turns a last bit into a level now and then, so both are compared with the plain code in
+double precision, and the step must come about as near to it as the plain code does. Norms and
+ranges are the running ones but where the batch's are named, for only then does an input's output
+depend on itself alone. The plain code leaves them as they are; the network's own steps gather
+statistics too.
 
     python benchmarks/training_step.py
     python benchmarks/training_step.py --depth 14 --batch 64 --repeats 1 --threads 1
@@ -58,6 +60,8 @@ TRIED, DRAWS = (1, 2, 4), 4
 OUTPUTS, GRADIENTS = 1e-9, 1e-7
 """Largest differences allowed, relative to the largest value. Costs are single precision, and with
 them the gates' gradients."""
+NEAR = 3
+"""How many times as far from double precision a step may be as the plain code."""
 
 Work = Callable[[], object]
 Net = TypeVar("Net", DynamicNetwork, dfs_reference.DFS)
@@ -74,6 +78,7 @@ def main() -> None:
     plain = reference_of(paper)
     plain.normalize_by_batch(False)
     compare_with_plain(paper, plain, images[:COMPARED], labels[:COMPARED])
+    compare_in_single(paper, plain, images[:COMPARED], labels[:COMPARED])
     compare_with_all(modern, images[:COMPARED], labels[:COMPARED])
     show_agreement(paper, images, labels)
     chosen = step(paper, "chosen", images, labels)
@@ -201,6 +206,37 @@ def compare_with_plain(
     dfs_reference.loss(theirs, labels, 100 * TARGET).backward()
     pairs = [(ours, other) for _, ours, other in gradients(network, plain)]
     require_same("paper", len(images), logits, theirs.logits, pairs)
+
+
+def compare_in_single(
+    network: DynamicNetwork, plain: dfs_reference.DFS, images: Tensor, labels: Tensor
+) -> None:
+    """Stop unless the step in single precision comes about as near to the plain code in double
+    precision as the plain code does."""
+    network, single, double = (copy.deepcopy(each) for each in (network, plain, plain))
+    loss, logits = loss_of(network, images, labels)
+    loss.backward()
+    theirs, exact = single(images), double.double()(images.double())
+    for result in (theirs, exact):
+        dfs_reference.loss(result, labels, 100 * TARGET).backward()
+    ours = [grad for _, grad, _ in gradients(network, double)]
+    plains = [grad for _, _, grad in gradients(network, single)]
+    wanted = [grad for _, _, grad in gradients(network, double)]
+    found = off([logits], [exact.logits]), off(ours, wanted)
+    usual = off([theirs.logits], [exact.logits]), off(plains, wanted)
+    print(
+        f"paper: in single precision, outputs are {found[0]:.1e} off and gradients {found[1]:.1e}; "
+        f"those of the plain code {usual[0]:.1e} and {usual[1]:.1e}"
+    )
+    assert all(mine <= NEAR * other for mine, other in zip(found, usual, strict=True))
+
+
+def off(found: list[Tensor], wanted: list[Tensor]) -> float:
+    """Norm of the difference, relative to that of what is wanted."""
+    ours, theirs = (
+        torch.cat([t.detach().double().flatten() for t in ts]) for ts in (found, wanted)
+    )
+    return float((ours - theirs).norm() / theirs.norm())
 
 
 def compare_with_all(network: DynamicNetwork, images: Tensor, labels: Tensor) -> None:
