@@ -88,17 +88,24 @@ def unit_of(
     skip_path: tuple[str, ...] | None,
 ) -> Unit | None:
     """A block that the kernels can run, whatever its input; None if they cannot."""
-    if not isinstance(block, BasicBlock):
+    # A subclass may compute something else.
+    if type(block) is not BasicBlock or type(block.activation) is not nn.ReLU:
+        return None
+    if block.shortcut is None and skip_path:  # the kernels pass an image on as it is
         return None
     layers: list[tuple[nn.Module, nn.Module]] = [
         (block.conv1, block.norm1),
         (block.conv2, block.norm2),
     ]
     if block.shortcut is not None:
+        if len(block.shortcut) != 2:
+            return None
         layers.append((block.shortcut[0], block.shortcut[1]))
     if not all(_supported(*each) for each in layers):
         return None
     convolutions = tuple(cast(QuantizedConv2d, conv) for conv, _ in layers)
+    if not _as_built(convolutions):
+        return None
     norms = tuple(cast(PrecisionNorm, norm) for _, norm in layers)
     rectifies = skip_path is not None and len(skip_path) > 1
     return Unit(convolutions, norms, index_of, offered, highest, rectifies)
@@ -114,6 +121,25 @@ def _supported(conv: nn.Module, norm: nn.Module) -> bool:
         rounds = rounding.scaled and all(levels.has_zero for levels in rounding.levels)
     channels = conv.in_channels, conv.out_channels
     return rounds and conv.bias is None and not any(count % LANES for count in channels)
+
+
+def _as_built(convolutions: tuple[QuantizedConv2d, ...]) -> bool:
+    """Whether convolutions have the geometry that `BasicBlock` gives them."""
+    kernels, first, second = (3, 3, 1), *convolutions[:2]
+    if any(
+        (conv.kernel_size, conv.padding, conv.dilation, conv.groups)
+        != ((kernel, kernel), (kernel // 2, kernel // 2), (1, 1), 1)
+        for conv, kernel in zip(convolutions, kernels, strict=False)
+    ):
+        return False
+    changes = first.stride != (1, 1) or first.in_channels != first.out_channels
+    side = convolutions[SIDE:]
+    return (
+        first.stride in ((1, 1), (2, 2))
+        and second.stride == (1, 1)
+        and changes == bool(side)
+        and all(conv.stride == first.stride for conv in side)
+    )
 
 
 def prepared(unit: Unit, learns: bool) -> Prepared:
