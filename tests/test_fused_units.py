@@ -206,11 +206,20 @@ def test_layers_run_where_the_kernels_cannot() -> None:
     network.normalize_by_batch(True)
     assert not serves(unit.fused, x)
     network.normalize_by_batch(False)
-    seen: list[Tensor] = []
-    handle = unit.block.conv1.register_forward_hook(lambda _, inputs, out: seen.append(out))
-    unit.run(x, 1)
-    handle.remove()
-    assert len(seen) == 1
+    for part in (unit.block, unit.block.conv1, unit.block.norm2, unit.block.activation):
+        seen: list[Tensor] = []
+        handle = part.register_forward_hook(lambda _, inputs, out, to=seen: to.append(out))
+        unit.run(x, 1)
+        handle.remove()
+        assert len(seen) == 1
+    unit.block.norm2.eval()  # as if frozen: it must not observe
+    assert not serves(unit.fused, x)
+    unit.block.norm2.train()
+    assert serves(unit.fused, x)
+    assert not serves(unit.fused, x[:0])
+    assert not serves(unit.fused, x[:, :8])
+    with pytest.raises(RuntimeError, match="16 channels"):
+        unit.run(x[:, :8], 1)
 
     learned = trained("lsq").blocks[0]
     assert learned.fused is not None

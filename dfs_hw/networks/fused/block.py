@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dfs_hw.networks.fused.parameters import (
     Prepared,
@@ -38,14 +38,28 @@ def serves(unit: Unit, x: Tensor) -> bool:
     """Whether the kernels can run a unit on an input, as things stand."""
     if x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
         return False
+    # The kernels check no bounds; and the layers say what is wrong with other inputs.
+    if x.ndim != 4 or x.shape[1] != unit.convolutions[0].in_channels or not x.numel():
+        return False
     if unit.exact and torch.is_grad_enabled():
         return False
-    parts = [*unit.convolutions, *unit.norms]
-    if any(part._forward_hooks or part._forward_pre_hooks for part in parts):
+    if any(map(_hooked, unit.modules)):
+        return False
+    rounding = [conv.activations for conv in unit.convolutions]
+    if len({part.training for part in (*unit.norms, *rounding)}) > 1:  # some observe, some do not
         return False
     if any(norm.training and norm.by_batch for norm in unit.norms):
         return False
     return all(_known(conv) for conv in unit.convolutions)
+
+
+def _hooked(module: nn.Module) -> bool:
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+    )
 
 
 def _known(conv: QuantizedConv2d) -> bool:

@@ -35,6 +35,8 @@ class Unit:
     """First, second, and that of the shortcut if it has one."""
     norms: tuple[PrecisionNorm, ...]
     """Of each convolution."""
+    modules: tuple[nn.Module, ...]
+    """The block and all its parts, which may have hooks."""
     index_of: tuple[int | None, ...]
     """Precision of each choice; None skips."""
     offered: tuple[bool, ...]
@@ -108,7 +110,8 @@ def unit_of(
         return None
     norms = tuple(cast(PrecisionNorm, norm) for _, norm in layers)
     rectifies = skip_path is not None and len(skip_path) > 1
-    return Unit(convolutions, norms, index_of, offered, highest, rectifies)
+    modules = tuple(block.modules())
+    return Unit(convolutions, norms, modules, index_of, offered, highest, rectifies)
 
 
 def _supported(conv: nn.Module, norm: nn.Module) -> bool:
