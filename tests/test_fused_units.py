@@ -175,6 +175,19 @@ def test_what_was_laid_out_is_laid_out_anew_when_it_changes() -> None:
         torch.testing.assert_close(after, unit.run_chosen(x, made), rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("quantizer", ["minmax", "normal", "lsq", "nested"])
+def test_what_did_not_change_is_laid_out_once(quantizer: str) -> None:
+    unit = trained(quantizer, choices="skip,4,full").eval().blocks[0]
+    x, made = inputs_of(trained(), 0, 3, seed=5), torch.tensor([0, 1, 2])
+    assert unit.fused is not None
+    with torch.no_grad():
+        unit.run_chosen(x, made)
+        first = unit.fused.last
+        unit.run_chosen(x, made)
+        assert first is not None
+        assert unit.fused.last is first
+
+
 def test_what_is_not_a_number_is_passed_on() -> None:
     unit = trained().eval().blocks[1]
     unit.block.conv2.weight.data[5, 0, 1, 1] = torch.nan

@@ -151,9 +151,14 @@ def prepared(unit: Unit, learns: bool) -> Prepared:
         return prepare(unit, learns)
     layers = [*unit.convolutions, *unit.norms]
     now = [x.detach() for layer in layers for x in (*layer.parameters(), *layer.buffers())]
-    if unit.last is None or not all(map(torch.equal, now, unit.last[0])):
+    if unit.last is None or not all(map(_same_bits, now, unit.last[0])):
         unit.last = [x.clone() for x in now], prepare(unit, learns)
     return unit.last[1]
+
+
+def _same_bits(a: Tensor, b: Tensor) -> bool:
+    """Of float32; a NaN, as of what was never seen, equals itself."""
+    return torch.equal(a.view(torch.int32), b.view(torch.int32))
 
 
 @torch.no_grad()
