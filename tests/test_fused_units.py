@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Collection
 
 import pytest
@@ -186,6 +187,20 @@ def test_what_did_not_change_is_laid_out_once(quantizer: str) -> None:
         unit.run_chosen(x, made)
         assert first is not None
         assert unit.fused.last is first
+
+
+def test_copies_and_pickles_go_without_what_was_laid_out() -> None:
+    unit = trained().eval().blocks[0]
+    x, made = inputs_of(trained(), 0, 4, seed=5), torch.tensor([0, 1, 2, 4])
+    size = len(pickle.dumps(unit))
+    with torch.no_grad():
+        wanted = unit.run_chosen(x, made)
+        assert len(pickle.dumps(unit)) == size
+        for twin in (copy.deepcopy(unit), pickle.loads(pickle.dumps(unit))):
+            assert twin.fused is not None
+            assert twin.fused.last is None
+            assert twin.fused.convolutions[0] is twin.block.conv1
+            assert torch.equal(twin.run_chosen(x, made), wanted)
 
 
 def test_what_is_not_a_number_is_passed_on() -> None:

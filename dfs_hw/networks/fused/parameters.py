@@ -47,6 +47,10 @@ class Unit:
     last: tuple[list[Tensor], Prepared] | None = field(default=None, repr=False)
     """What was last prepared without a backward pass, and of what."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles go without what was prepared: it is large, and of compiled modules."""
+        return self.__dict__ | {"last": None}
+
     @property
     def precisions(self) -> int:
         return len(self.convolutions[0].precisions)
