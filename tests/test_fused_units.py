@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+import signal
 from collections.abc import Collection
 
 import pytest
@@ -162,6 +164,26 @@ def test_threads_find_the_same_gradients() -> None:
     found = step(unit, x, gate, None, upstream)
     torch.set_num_threads(1)
     assert_alike(found, wanted, 1e-5)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    unit, x = trained().eval().blocks[2], inputs_of(trained(), 2, 8, seed=3)
+    made = torch.arange(8).remainder(5)
+    torch.set_num_threads(2)
+    with torch.no_grad():
+        unit.run_chosen(x, made)
+        child = os.fork()
+        if not child:
+            signal.alarm(20)  # ends it, should it wait for a thread
+            status = 1
+            try:
+                unit.run_chosen(x, made)
+                status = 0
+            finally:
+                os._exit(status)
+    torch.set_num_threads(1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_what_was_laid_out_is_laid_out_anew_when_it_changes() -> None:
