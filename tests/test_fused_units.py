@@ -235,6 +235,19 @@ def test_what_is_not_a_number_is_passed_on() -> None:
     assert not out[1].isnan().any()
 
 
+def test_what_is_not_a_number_stays_at_its_precision() -> None:
+    network = trained()
+    x, upstream = inputs_of(network, 0, 5, seed=6), torch.ones(5, 16, 13, 10)
+    x[4] = torch.nan
+    gate = torch.eye(5)[torch.arange(5)]
+    found, wanted = (
+        step(each.blocks[0], x, gate, None, upstream) for each in (network, layered(network))
+    )
+    for name in found:
+        if "norm" in name or "saw" in name:
+            assert torch.equal(found[name].isnan(), wanted[name].isnan()), name
+
+
 def test_frozen_parts_get_no_gradient() -> None:
     unit = trained().blocks[0]
     unit.block.conv1.weight.requires_grad_(False)

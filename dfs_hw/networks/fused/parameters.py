@@ -257,8 +257,8 @@ def norm_gradients(unit: Unit, precisions: Tensor, products: Tensor, terms: Tens
     """
     found: list[Tensor] = []
     for number, norm in enumerate(unit.norms):
-        ran = unit.used(number, precisions) == torch.arange(unit.precisions)[:, None]
-        shift = ran.to(terms) @ terms[:, min(number, 1)]
+        used = unit.used(number, precisions)
+        shift = _by_precision(used, unit.precisions, terms[:, min(number, 1)])
         scale = (products[:, number] - norm.mean * shift) * (norm.variance + norm.eps).rsqrt()
         found += [grad.sum(0, keepdim=True) if norm.shared else grad for grad in (scale, shift)]
     return found
@@ -274,13 +274,14 @@ def note(unit: Unit, precisions: Tensor, sums: Tensor, ranges: Tensor, pixels: i
         ranges: likewise [N, 3, 2].
         pixels: of an output.
     """
-    seen = torch.cat([torch.full_like(sums[:, :, 0, :1], pixels), sums.flatten(2)], 2)
-    rounds = torch.tensor([not precision.full for precision in unit.convolutions[0].precisions])
+    one = torch.ones_like(sums[:, :, 0, :1])
+    seen = torch.cat([one, pixels * one, sums.flatten(2)], 2)
+    ranges = torch.cat([one, ranges], 2)
+    full = torch.tensor([precision.full for precision in unit.convolutions[0].precisions])
     for number, (conv, norm) in enumerate(zip(unit.convolutions, unit.norms, strict=True)):
         used = unit.used(number, precisions)
-        conv.activations.observe_each(
-            _by_precision(used, unit.precisions, ranges[:, number]) * rounds[:, None]
-        )
+        noted = _by_precision(used, unit.precisions, ranges[:, number])
+        conv.activations.observe_each(noted.masked_fill(full[:, None], 0))
         if not norm.shared:
             norm.observe_each(_by_precision(used, unit.precisions, seen[:, number]))
             continue
@@ -290,6 +291,7 @@ def note(unit: Unit, precisions: Tensor, sums: Tensor, ranges: Tensor, pixels: i
 
 
 def _by_precision(used: Tensor, precisions: int, seen: Tensor) -> Tensor:
-    """Inputs that used each precision, and sums over them of `seen` [N, sums]."""
-    ran = (used == torch.arange(precisions)[:, None]).to(seen)
-    return torch.cat([ran.sum(1, keepdim=True), ran @ seen], 1)
+    """Sums of `seen` [N, sums] over the inputs that used each precision [precisions, sums]."""
+    # Not a product with zeros and ones, by which one NaN would reach all precisions.
+    sums = seen.new_zeros(precisions + 1, seen.shape[1]).index_add_(0, used - SKIP, seen)
+    return sums[1:]
