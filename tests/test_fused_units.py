@@ -248,6 +248,30 @@ def test_what_is_not_a_number_stays_at_its_precision() -> None:
             assert torch.equal(found[name].isnan(), wanted[name].isnan()), name
 
 
+def test_what_a_backward_pass_cannot_do_is_refused() -> None:
+    network = trained()
+    unit, x = network.blocks[0], inputs_of(network, 0, 4, seed=8).requires_grad_()
+    made = torch.tensor([1, 2, 3, 4])
+    squares = unit.run_chosen(x, made).square().sum()
+    (grad,) = torch.autograd.grad(squares, x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        grad.square().sum().backward()
+    out = unit.run_chosen(x, made).sum()
+    network.commit(4)  # moves the statistics
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        out.backward()
+
+
+def test_a_backward_pass_under_autocast_is_in_single_precision() -> None:
+    unit, x = trained().blocks[0], inputs_of(trained(), 0, 4, seed=8)
+    out = unit.run_chosen(x, torch.tensor([1, 2, 3, 4])).sum()
+    weight = unit.block.conv1.weight
+    (wanted,) = torch.autograd.grad(out, weight, retain_graph=True)
+    with torch.autocast("cpu"):
+        (found,) = torch.autograd.grad(out, weight)
+    assert torch.equal(found, wanted)
+
+
 def test_frozen_parts_get_no_gradient() -> None:
     unit = trained().blocks[0]
     unit.block.conv1.weight.requires_grad_(False)

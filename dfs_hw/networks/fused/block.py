@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from dfs_hw.networks.fused.parameters import (
     Prepared,
@@ -141,13 +142,17 @@ class _Block(torch.autograd.Function):
         if call.observes:
             note(unit, precisions, sums, ranges, shape.out.height * shape.out.width)
         if call.learns:
-            ctx.save_for_backward(images, hidden, out)
+            # The statistics only so that PyTorch says it if they move before the backward pass.
+            moments = [x for norm in unit.norms for x in (norm.mean, norm.variance)]
+            ctx.save_for_backward(images, hidden, out, *moments)
             ctx.call, ctx.ready, ctx.jobs, ctx.shape = call, ready, jobs, shape
         return out.permute(0, 3, 1, 2)
 
     @staticmethod
+    @once_differentiable
+    @torch.autocast("cpu", enabled=False)
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        images, hidden, out = ctx.saved_tensors
+        images, hidden, out = ctx.saved_tensors[:3]
         call, ready, shape, code = ctx.call, ctx.ready, ctx.shape, kernel().backward
         unit, channels = call.unit, shape.out.channels
         grad = grads[0].permute(0, 2, 3, 1).contiguous()
