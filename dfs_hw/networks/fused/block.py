@@ -149,9 +149,9 @@ class _Block(torch.autograd.Function):
         return out.permute(0, 3, 1, 2)
 
     @staticmethod
-    @once_differentiable
+    @once_differentiable  # whose type leaves out ctx
     @torch.autocast("cpu", enabled=False)
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         images, hidden, out = ctx.saved_tensors[:3]
         call, ready, shape, code = ctx.call, ctx.ready, ctx.shape, kernel().backward
         unit, channels = call.unit, shape.out.channels
