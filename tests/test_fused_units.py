@@ -315,6 +315,18 @@ def test_layers_run_where_the_kernels_cannot() -> None:
         assert serves(learned.fused, x)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_unit_can_be_traced_and_exported() -> None:
+    network = trained().eval().requires_grad_(False)
+    unit, x = network.blocks[1], inputs_of(network, 1, 3, seed=9)
+    other = inputs_of(network, 1, 3, seed=10)
+    wanted = unit(other)
+    traced = torch.jit.trace(unit, x, check_trace=False)
+    torch.testing.assert_close(traced(other), wanted, rtol=0, atol=1e-4)
+    exported = torch.export.export(unit, (x,)).module()
+    torch.testing.assert_close(exported(other), wanted, rtol=0, atol=1e-4)
+
+
 def test_dither_runs_layer_by_layer() -> None:
     design = Design(quantizer="minmax", faults=("stochastic-activations",))
     network = build_network("resnet8", CHOICES, 5, image_size=SIZE, widths=WIDTHS, design=design)

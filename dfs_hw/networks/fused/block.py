@@ -39,6 +39,9 @@ def serves(unit: Unit, x: Tensor) -> bool:
     """Whether the kernels can run a unit on an input, as things stand."""
     if x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
         return False
+    # Tracing sees PyTorch's own operators only, and its stand-ins for tensors have no numbers.
+    if torch.jit.is_tracing() or type(x) not in (Tensor, nn.Parameter):
+        return False
     # The kernels check no bounds; and the layers say what is wrong with other inputs.
     if x.ndim != 4 or x.shape[1] != unit.convolutions[0].in_channels or not x.numel():
         return False
