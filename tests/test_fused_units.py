@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+import os
+import pickle
+import signal
 from collections.abc import Collection
 
 import pytest
 import torch
 from dfs_pairing import adopt_statistics, spread_choices
-from torch import Tensor
+from torch import Tensor, nn
 
-from dfs_hw.networks import Design, DynamicNetwork, build_network
+from dfs_hw.networks import Design, DynamicNetwork, build_network, make_dynamic
 from dfs_hw.networks.branches import GatedUnit
+from dfs_hw.networks.cifar_resnet import BasicBlock
 from dfs_hw.networks.fused.block import serves
 from dfs_hw.quantize import PrecisionNorm
 from dfs_hw.quantize.observer import Observer
@@ -162,6 +166,26 @@ def test_threads_find_the_same_gradients() -> None:
     assert_alike(found, wanted, 1e-5)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    unit, x = trained().eval().blocks[2], inputs_of(trained(), 2, 8, seed=3)
+    made = torch.arange(8).remainder(5)
+    torch.set_num_threads(2)
+    with torch.no_grad():
+        unit.run_chosen(x, made)
+        child = os.fork()
+        if not child:
+            signal.alarm(20)  # ends it, should it wait for a thread
+            status = 1
+            try:
+                unit.run_chosen(x, made)
+                status = 0
+            finally:
+                os._exit(status)
+    torch.set_num_threads(1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
 def test_what_was_laid_out_is_laid_out_anew_when_it_changes() -> None:
     unit = trained().eval().blocks[0]
     x, made = inputs_of(trained(), 0, 4, seed=5), torch.tensor([1, 2, 3, 4])
@@ -174,6 +198,33 @@ def test_what_was_laid_out_is_laid_out_anew_when_it_changes() -> None:
         torch.testing.assert_close(after, unit.run_chosen(x, made), rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("quantizer", ["minmax", "normal", "lsq", "nested"])
+def test_what_did_not_change_is_laid_out_once(quantizer: str) -> None:
+    unit = trained(quantizer, choices="skip,4,full").eval().blocks[0]
+    x, made = inputs_of(trained(), 0, 3, seed=5), torch.tensor([0, 1, 2])
+    assert unit.fused is not None
+    with torch.no_grad():
+        unit.run_chosen(x, made)
+        first = unit.fused.last
+        unit.run_chosen(x, made)
+        assert first is not None
+        assert unit.fused.last is first
+
+
+def test_copies_and_pickles_go_without_what_was_laid_out() -> None:
+    unit = trained().eval().blocks[0]
+    x, made = inputs_of(trained(), 0, 4, seed=5), torch.tensor([0, 1, 2, 4])
+    size = len(pickle.dumps(unit))
+    with torch.no_grad():
+        wanted = unit.run_chosen(x, made)
+        assert len(pickle.dumps(unit)) == size
+        for twin in (copy.deepcopy(unit), pickle.loads(pickle.dumps(unit))):
+            assert twin.fused is not None
+            assert twin.fused.last is None
+            assert twin.fused.convolutions[0] is twin.block.conv1
+            assert torch.equal(twin.run_chosen(x, made), wanted)
+
+
 def test_what_is_not_a_number_is_passed_on() -> None:
     unit = trained().eval().blocks[1]
     unit.block.conv2.weight.data[5, 0, 1, 1] = torch.nan
@@ -182,6 +233,43 @@ def test_what_is_not_a_number_is_passed_on() -> None:
         out = unit.run_chosen(x, torch.tensor([4, 0]))
     assert out[0, 5].isnan().all()
     assert not out[1].isnan().any()
+
+
+def test_what_is_not_a_number_stays_at_its_precision() -> None:
+    network = trained()
+    x, upstream = inputs_of(network, 0, 5, seed=6), torch.ones(5, 16, 13, 10)
+    x[4] = torch.nan
+    gate = torch.eye(5)[torch.arange(5)]
+    found, wanted = (
+        step(each.blocks[0], x, gate, None, upstream) for each in (network, layered(network))
+    )
+    for name in found:
+        if "norm" in name or "saw" in name:
+            assert torch.equal(found[name].isnan(), wanted[name].isnan()), name
+
+
+def test_what_a_backward_pass_cannot_do_is_refused() -> None:
+    network = trained()
+    unit, x = network.blocks[0], inputs_of(network, 0, 4, seed=8).requires_grad_()
+    made = torch.tensor([1, 2, 3, 4])
+    squares = unit.run_chosen(x, made).square().sum()
+    (grad,) = torch.autograd.grad(squares, x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        grad.square().sum().backward()
+    out = unit.run_chosen(x, made).sum()
+    network.commit(4)  # moves the statistics
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        out.backward()
+
+
+def test_a_backward_pass_under_autocast_is_in_single_precision() -> None:
+    unit, x = trained().blocks[0], inputs_of(trained(), 0, 4, seed=8)
+    out = unit.run_chosen(x, torch.tensor([1, 2, 3, 4])).sum()
+    weight = unit.block.conv1.weight
+    (wanted,) = torch.autograd.grad(out, weight, retain_graph=True)
+    with torch.autocast("cpu"):
+        (found,) = torch.autograd.grad(out, weight)
+    assert torch.equal(found, wanted)
 
 
 def test_frozen_parts_get_no_gradient() -> None:
@@ -205,17 +293,38 @@ def test_layers_run_where_the_kernels_cannot() -> None:
     network.normalize_by_batch(True)
     assert not serves(unit.fused, x)
     network.normalize_by_batch(False)
-    seen: list[Tensor] = []
-    handle = unit.block.conv1.register_forward_hook(lambda _, inputs, out: seen.append(out))
-    unit.run(x, 1)
-    handle.remove()
-    assert len(seen) == 1
+    for part in (unit.block, unit.block.conv1, unit.block.norm2, unit.block.activation):
+        seen: list[Tensor] = []
+        handle = part.register_forward_hook(lambda _, inputs, out, to=seen: to.append(out))
+        unit.run(x, 1)
+        handle.remove()
+        assert len(seen) == 1
+    unit.block.norm2.eval()  # as if frozen: it must not observe
+    assert not serves(unit.fused, x)
+    unit.block.norm2.train()
+    assert serves(unit.fused, x)
+    assert not serves(unit.fused, x[:0])
+    assert not serves(unit.fused, x[:, :8])
+    with pytest.raises(RuntimeError, match="16 channels"):
+        unit.run(x[:, :8], 1)
 
     learned = trained("lsq").blocks[0]
     assert learned.fused is not None
     assert not serves(learned.fused, x)
     with torch.no_grad():
         assert serves(learned.fused, x)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_unit_can_be_traced_and_exported() -> None:
+    network = trained().eval().requires_grad_(False)
+    unit, x = network.blocks[1], inputs_of(network, 1, 3, seed=9)
+    other = inputs_of(network, 1, 3, seed=10)
+    wanted = unit(other)
+    traced = torch.jit.trace(unit, x, check_trace=False)
+    torch.testing.assert_close(traced(other), wanted, rtol=0, atol=1e-4)
+    exported = torch.export.export(unit, (x,)).module()
+    torch.testing.assert_close(exported(other), wanted, rtol=0, atol=1e-4)
 
 
 def test_dither_runs_layer_by_layer() -> None:
@@ -237,3 +346,51 @@ def test_ranges_that_start_at_zero_round_all_to_about_nothing() -> None:
 def test_layers_of_other_channels_run_as_before() -> None:
     network = build_network("resnet8", CHOICES, 5, image_size=SIZE, widths=(8, 16, 32))
     assert [unit.fused is not None for unit in network.blocks] == [False, True]
+
+
+class Halved(BasicBlock):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) / 2
+
+
+def grouped() -> BasicBlock:
+    block = BasicBlock(16, 16, 1)
+    block.conv1 = nn.Conv2d(16, 16, 3, padding=1, groups=2, bias=False)
+    return block
+
+
+def bounded() -> BasicBlock:
+    block = BasicBlock(16, 16, 1)
+    block.activation = nn.Hardtanh(0, 1)  # type: ignore[assignment]
+    return block
+
+
+def projecting() -> BasicBlock:
+    block = BasicBlock(16, 16, 1)
+    block.shortcut = nn.Sequential(nn.Conv2d(16, 16, 1, bias=False), nn.BatchNorm2d(16))
+    return block
+
+
+@pytest.mark.parametrize(
+    ("block", "fused"),
+    [
+        (BasicBlock(16, 32, 1), True),
+        (BasicBlock(16, 32, 2), True),
+        (BasicBlock(16, 32, 3), False),
+        (BasicBlock(16, 16, 1), False),  # it reads signed images: skipped, it rectifies them
+        (Halved(16, 32, 1), False),
+        (grouped(), False),
+        (bounded(), False),
+        (projecting(), False),
+    ],
+)
+def test_blocks_of_other_make_run_layer_by_layer(block: BasicBlock, fused: bool) -> None:
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1),
+        block,
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(block.conv2.out_channels, 5),
+    )
+    network = make_dynamic(model, "skip,22,full", image=(3, *SIZE), blocks=["1"])
+    assert (network.blocks[0].fused is not None) == fused

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from dfs_hw.networks.fused.parameters import (
     Prepared,
@@ -38,14 +39,31 @@ def serves(unit: Unit, x: Tensor) -> bool:
     """Whether the kernels can run a unit on an input, as things stand."""
     if x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
         return False
+    # Tracing sees PyTorch's own operators only, and its stand-ins for tensors have no numbers.
+    if torch.jit.is_tracing() or type(x) not in (Tensor, nn.Parameter):
+        return False
+    # The kernels check no bounds; and the layers say what is wrong with other inputs.
+    if x.ndim != 4 or x.shape[1] != unit.convolutions[0].in_channels or not x.numel():
+        return False
     if unit.exact and torch.is_grad_enabled():
         return False
-    parts = [*unit.convolutions, *unit.norms]
-    if any(part._forward_hooks or part._forward_pre_hooks for part in parts):
+    if any(map(_hooked, unit.modules)):
+        return False
+    rounding = [conv.activations for conv in unit.convolutions]
+    if len({part.training for part in (*unit.norms, *rounding)}) > 1:  # some observe, some do not
         return False
     if any(norm.training and norm.by_batch for norm in unit.norms):
         return False
     return all(_known(conv) for conv in unit.convolutions)
+
+
+def _hooked(module: nn.Module) -> bool:
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+    )
 
 
 def _known(conv: QuantizedConv2d) -> bool:
@@ -127,13 +145,17 @@ class _Block(torch.autograd.Function):
         if call.observes:
             note(unit, precisions, sums, ranges, shape.out.height * shape.out.width)
         if call.learns:
-            ctx.save_for_backward(images, hidden, out)
+            # The statistics only so that PyTorch says it if they move before the backward pass.
+            moments = [x for norm in unit.norms for x in (norm.mean, norm.variance)]
+            ctx.save_for_backward(images, hidden, out, *moments)
             ctx.call, ctx.ready, ctx.jobs, ctx.shape = call, ready, jobs, shape
         return out.permute(0, 3, 1, 2)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        images, hidden, out = ctx.saved_tensors
+    @once_differentiable  # whose type leaves out ctx
+    @torch.autocast("cpu", enabled=False)
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        images, hidden, out = ctx.saved_tensors[:3]
         call, ready, shape, code = ctx.call, ctx.ready, ctx.shape, kernel().backward
         unit, channels = call.unit, shape.out.channels
         grad = grads[0].permute(0, 2, 3, 1).contiguous()

@@ -31,6 +31,8 @@ class Unit:
     """First, second, and that of the shortcut if it has one."""
     norms: tuple[PrecisionNorm, ...]
     """Of each convolution."""
+    modules: tuple[nn.Module, ...]
+    """The block and all its parts, which may have hooks."""
     index_of: tuple[int | None, ...]
     """Precision of each choice; None skips."""
     offered: tuple[bool, ...]
@@ -40,6 +42,10 @@ class Unit:
     """Whether a ReLU follows it then."""
     last: tuple[list[Tensor], Prepared] | None = field(default=None, repr=False)
     """What was last prepared without a backward pass, and of what."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles go without what was prepared: it is large, and of compiled modules."""
+        return self.__dict__ | {"last": None}
 
     @property
     def precisions(self) -> int:
@@ -84,20 +90,28 @@ def unit_of(
     skip_path: tuple[str, ...] | None,
 ) -> Unit | None:
     """A block that the kernels can run, whatever its input; None if they cannot."""
-    if not isinstance(block, BasicBlock):
+    # A subclass may compute something else.
+    if type(block) is not BasicBlock or type(block.activation) is not nn.ReLU:
+        return None
+    if block.shortcut is None and skip_path:  # the kernels pass an image on as it is
         return None
     layers: list[tuple[nn.Module, nn.Module]] = [
         (block.conv1, block.norm1),
         (block.conv2, block.norm2),
     ]
     if block.shortcut is not None:
+        if len(block.shortcut) != 2:
+            return None
         layers.append((block.shortcut[0], block.shortcut[1]))
     if not all(_supported(*each) for each in layers):
         return None
     convolutions = tuple(cast(QuantizedConv2d, conv) for conv, _ in layers)
+    if not _as_built(convolutions):
+        return None
     norms = tuple(cast(PrecisionNorm, norm) for _, norm in layers)
     rectifies = skip_path is not None and len(skip_path) > 1
-    return Unit(convolutions, norms, index_of, offered, highest, rectifies)
+    modules = tuple(block.modules())
+    return Unit(convolutions, norms, modules, index_of, offered, highest, rectifies)
 
 
 def _supported(conv: nn.Module, norm: nn.Module) -> bool:
@@ -112,15 +126,39 @@ def _supported(conv: nn.Module, norm: nn.Module) -> bool:
     return rounds and conv.bias is None and not any(count % WIDTH for count in channels)
 
 
+def _as_built(convolutions: tuple[QuantizedConv2d, ...]) -> bool:
+    """Whether convolutions have the geometry that `BasicBlock` gives them."""
+    kernels, first, second = (3, 3, 1), *convolutions[:2]
+    if any(
+        (conv.kernel_size, conv.padding, conv.dilation, conv.groups)
+        != ((kernel, kernel), (kernel // 2, kernel // 2), (1, 1), 1)
+        for conv, kernel in zip(convolutions, kernels, strict=False)
+    ):
+        return False
+    changes = first.stride != (1, 1) or first.in_channels != first.out_channels
+    side = convolutions[SIDE:]
+    return (
+        first.stride in ((1, 1), (2, 2))
+        and second.stride == (1, 1)
+        and changes == bool(side)
+        and all(conv.stride == first.stride for conv in side)
+    )
+
+
 def prepared(unit: Unit, learns: bool) -> Prepared:
     """What the kernels need; laid out anew only if it changed, or for a backward pass."""
     if learns:
         return prepare(unit, learns)
     layers = [*unit.convolutions, *unit.norms]
     now = [x.detach() for layer in layers for x in (*layer.parameters(), *layer.buffers())]
-    if unit.last is None or not all(map(torch.equal, now, unit.last[0])):
+    if unit.last is None or not all(map(_same_bits, now, unit.last[0])):
         unit.last = [x.clone() for x in now], prepare(unit, learns)
     return unit.last[1]
+
+
+def _same_bits(a: Tensor, b: Tensor) -> bool:
+    """Of float32; a NaN, as of what was never seen, equals itself."""
+    return torch.equal(a.view(torch.int32), b.view(torch.int32))
 
 
 @torch.no_grad()
@@ -215,8 +253,8 @@ def norm_gradients(unit: Unit, precisions: Tensor, products: Tensor, terms: Tens
     """
     found: list[Tensor] = []
     for number, norm in enumerate(unit.norms):
-        ran = unit.used(number, precisions) == torch.arange(unit.precisions)[:, None]
-        shift = ran.to(terms) @ terms[:, min(number, 1)]
+        used = unit.used(number, precisions)
+        shift = _by_precision(used, unit.precisions, terms[:, min(number, 1)])
         scale = (products[:, number] - norm.mean * shift) * (norm.variance + norm.eps).rsqrt()
         found += [grad.sum(0, keepdim=True) if norm.shared else grad for grad in (scale, shift)]
     return found
@@ -232,13 +270,14 @@ def note(unit: Unit, precisions: Tensor, sums: Tensor, ranges: Tensor, pixels: i
         ranges: likewise [N, 3, 2].
         pixels: of an output.
     """
-    seen = torch.cat([torch.full_like(sums[:, :, 0, :1], pixels), sums.flatten(2)], 2)
-    rounds = torch.tensor([not precision.full for precision in unit.convolutions[0].precisions])
+    one = torch.ones_like(sums[:, :, 0, :1])
+    seen = torch.cat([one, pixels * one, sums.flatten(2)], 2)
+    ranges = torch.cat([one, ranges], 2)
+    full = torch.tensor([precision.full for precision in unit.convolutions[0].precisions])
     for number, (conv, norm) in enumerate(zip(unit.convolutions, unit.norms, strict=True)):
         used = unit.used(number, precisions)
-        conv.activations.observe_each(
-            _by_precision(used, unit.precisions, ranges[:, number]) * rounds[:, None]
-        )
+        noted = _by_precision(used, unit.precisions, ranges[:, number])
+        conv.activations.observe_each(noted.masked_fill(full[:, None], 0))
         if not norm.shared:
             norm.observe_each(_by_precision(used, unit.precisions, seen[:, number]))
             continue
@@ -248,6 +287,7 @@ def note(unit: Unit, precisions: Tensor, sums: Tensor, ranges: Tensor, pixels: i
 
 
 def _by_precision(used: Tensor, precisions: int, seen: Tensor) -> Tensor:
-    """Inputs that used each precision, and sums over them of `seen` [N, sums]."""
-    ran = (used == torch.arange(precisions)[:, None]).to(seen)
-    return torch.cat([ran.sum(1, keepdim=True), ran @ seen], 1)
+    """Sums of `seen` [N, sums] over the inputs that used each precision [precisions, sums]."""
+    # Not a product with zeros and ones, by which one NaN would reach all precisions.
+    sums = seen.new_zeros(precisions + 1, seen.shape[1]).index_add_(0, used - SKIP, seen)
+    return sums[1:]

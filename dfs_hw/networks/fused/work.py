@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -81,6 +82,9 @@ def in_parallel(work: Callable[[Any, Any], Result], jobs: Any, shape: Any) -> li
 def _threads(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, "fused")
 
+
+if hasattr(os, "register_at_fork"):  # a forked process has none of the threads
+    os.register_at_fork(after_in_child=_threads.cache_clear)
 
 _mine = threading.local()
 
