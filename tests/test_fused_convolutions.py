@@ -186,6 +186,7 @@ def test_rounding_is_to_the_bit_that_of_the_quantiser(
     step = (top - bottom) / levels.high
     x = torch.randn(1, 16, 5, 6, generator=generator) * span + low
     x.view(-1)[:40] = bottom + step * (torch.arange(40) + 0.5)  # ties
+    x.view(-1)[40:42] = torch.tensor([torch.inf, -torch.inf])
     assert torch.equal(
         rounded(x, bottom, step, levels, unit=step), round_between(x, bottom, top, levels)
     )

@@ -122,4 +122,6 @@ class Gate(nn.Module, ABC):
 def pooled(features: Tensor) -> Tensor:
     """Mean over the image, [N, C, H, W] -> [N, C]."""
     # Not `mean`, whose gradient is written out for every pixel.
-    return features.sum((2, 3)) / (features.shape[2] * features.shape[3])
+    wide = torch.promote_types(features.dtype, torch.float32)
+    total = features.sum((2, 3), dtype=wide)
+    return (total / (features.shape[2] * features.shape[3])).to(features.dtype)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dfs_hw.networks.fused.forward import Jobs, Parameters, Room, Shape, first_by_points
+from dfs_hw.networks.fused.forward import Jobs, Parameters, Room, Shape
 from dfs_hw.networks.fused.lanes import compiled, fma, load, store, where_positive
 from dfs_hw.networks.fused.layout import FIRST, SECOND, SIDE, SKIP, WIDTH
 from dfs_hw.networks.fused.pixels import (
@@ -157,10 +157,10 @@ def run_back(
         rounding = parameters.rounding[k, FIRST]
         padded = room.first[number]
         round_input(passed.x[image], rounding, shape.x, padded)
-        if not first_by_points(shape):
+        if not shape.first_by_points:
             grad, to = back.grad[number], back.x_grad[number]
             convolve_taps_back(padded, weights, grad, to, found, how)
-    if first_by_points(shape):
+    if shape.first_by_points:
         convolve_points_back(
             room.first,
             weights,

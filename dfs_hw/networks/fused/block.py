@@ -8,9 +8,9 @@ rounding; sums of integers are exact here too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -30,6 +30,8 @@ from dfs_hw.networks.fused.work import (
     kernel,
     new_weights,
     room_back_of,
+    room_of,
+    shared_out,
 )
 from dfs_hw.quantize.layers import QuantizedConv2d
 from dfs_hw.quantize.minmax import MinMaxActivations
@@ -138,17 +140,19 @@ class _Block(torch.autograd.Function):
         ranges = out.new_zeros(len(hidden), 3, 2)
         seen = code.Seen(array(hidden), array(sums), array(ranges))
 
-        def run(part: Any, room: Any) -> None:
+        def run(part: Any) -> None:
+            room = room_of(shape)
             code.forward(array(images), part, ready.parameters, shape, room, array(out), seen)
 
-        in_parallel(run, jobs, shape)
+        parts = shared_out(jobs, torch.get_num_threads())
+        in_parallel(run, parts)
         if call.observes:
             note(unit, precisions, sums, ranges, shape.out.height * shape.out.width)
         if call.learns:
             # The statistics only so that PyTorch says it if they move before the backward pass.
             moments = [x for norm in unit.norms for x in (norm.mean, norm.variance)]
             ctx.save_for_backward(images, hidden, out, *moments)
-            ctx.call, ctx.ready, ctx.jobs, ctx.shape = call, ready, jobs, shape
+            ctx.call, ctx.ready, ctx.parts, ctx.shape = call, ready, parts, shape
         return out.permute(0, 3, 1, 2)
 
     @staticmethod
@@ -163,37 +167,28 @@ class _Block(torch.autograd.Function):
         terms = images.new_zeros(len(images), 2, channels)
         passed = code.Passed(*map(array, (images, hidden, out, grad)))
 
-        def run(part: Any, room: Any) -> tuple[Any, Tensor]:
-            products = images.new_zeros(unit.precisions, 3, channels)
-            weights = new_weights(shape)
-            code.backward(
-                passed,
-                part,
-                *ready,
-                shape,
-                room,
-                room_back_of(shape),
-                array(x_grad),
-                code.Gradients(weights, array(products), array(terms), array(chosen)),
-            )
-            return weights, products
+        weights = [new_weights(shape) for _ in ctx.parts]
+        products = images.new_zeros(len(ctx.parts), unit.precisions, 3, channels)
 
-        found = in_parallel(run, ctx.jobs, shape)
+        def run(part: Any, weights: Any, products: np.ndarray) -> None:
+            found = code.Gradients(weights, products, array(terms), array(chosen))
+            room, back = room_of(shape), room_back_of(shape)
+            code.backward(passed, part, *ready, shape, room, back, array(x_grad), found)
+
+        in_parallel(run, ctx.parts, weights, array(products))
         learned = [
-            weight_gradient(conv, _sum(torch.from_numpy(each[number]) for each, _ in found))
+            weight_gradient(
+                conv,
+                torch.stack([torch.from_numpy(each[number]) for each in weights]).sum(0),
+                by_points=unit.by_points(number),
+            )
             for number, conv in enumerate(unit.convolutions)
         ]
-        products = _sum(each for _, each in found)
-        learned += norm_gradients(unit, unit.executed(call.choices), products, terms)
+        learned += norm_gradients(unit, unit.executed(call.choices), products.sum(0), terms)
         gate = None
-        if call.weights is not None:
+        if ctx.needs_input_grad[2]:
             gate = _gate_gradient(call, images, grad, chosen, ready, shape)
         return None, x_grad.permute(0, 3, 1, 2), gate, *learned
-
-
-def _sum(parts: Iterable[Tensor]) -> Tensor:
-    """Of what each thread found."""
-    return torch.stack(list(parts)).sum(0)
 
 
 def _gate_gradient(
@@ -206,12 +201,12 @@ def _gate_gradient(
     did, none = images.new_empty(len(inputs)), grad[:0]
     nothing = code.Seen(array(none), array(none), array(none[..., 0]))
 
-    def run(part: Any, room: Any) -> None:
-        code.score(
-            array(images), array(grad), part, ready.parameters, shape, room, nothing, array(did)
-        )
+    def run(part: Any) -> None:
+        x, room = array(images), room_of(shape)
+        code.score(x, array(grad), part, ready.parameters, shape, room, nothing, array(did))
 
-    in_parallel(run, in_jobs(inputs, unit.executed(choices), shape.out.images), shape)
+    jobs = in_jobs(inputs, unit.executed(choices), shape.out.images)
+    in_parallel(run, shared_out(jobs, torch.get_num_threads()))
     found = torch.stack([chosen * had for had in unit.offered], 1)
     found[inputs, choices] = torch.lerp(chosen[inputs], did, call.weights[inputs, choices])
     return found

@@ -1,8 +1,8 @@
 """Compiled: residual blocks of two 3x3 convolutions, each image at the precision of its own.
 
 A block is ``relu(norm(conv(relu(norm(conv(x))))) + shortcut(x))``, where every convolution first
-rounds what it reads, and the shortcut is x itself, or the norm of a 1x1 convolution of stride 2,
-and then the first convolution has that stride too. An image goes through all of it while it is in
+rounds what it reads. The shortcut is x itself, or the norm of a 1x1 convolution with the stride of
+the block's first convolution. An image goes through all of it while it is in
 the cache; only what the backward pass needs is written out. Images are float32 [N, H, W, C],
 channels a multiple of 16.
 """
@@ -50,8 +50,9 @@ class Shape(NamedTuple):
     """Of the first convolution and of a projected shortcut."""
     projects: bool
     """Whether the shortcut is a convolution."""
-    exact: bool
-    """Whether sums are of integers, and must be exact."""
+    first_by_points: bool
+    """Whether Winograd's filtering serves the first convolution; otherwise it goes tap by tap."""
+    second_by_points: bool
     highest: int
     """Precision of the shortcut where the block is skipped."""
     rectifies: bool
@@ -62,7 +63,7 @@ class Parameters(NamedTuple):
     """Of a block at each of its precisions, float32."""
 
     first: np.ndarray
-    """[precisions, taps or points * channels in * channels out], see `first_by_points`."""
+    """[precisions, taps or points * channels in * channels out]."""
     second: np.ndarray
     """Likewise."""
     side: np.ndarray
@@ -159,7 +160,7 @@ def run(
     for number, image in enumerate(images):
         round_input(x[image], rounding[FIRST], shape.x, room.first[number])
     first = Convolution(3, shape.stride, shape.x, tiling)
-    by_points = first_by_points(shape)
+    by_points = shape.first_by_points
     convolve(room.first, parameters.first[k], room.out, count, first, by_points, room.blocks)
     for number, image in enumerate(images):
         y = room.out[number]
@@ -171,18 +172,11 @@ def run(
             pass_on(y, grid_row(tiling), False, tiling, seen.hidden[image], False, tile)
             note_sums(y, tiling, seen.sums[image, FIRST])
     again = Convolution(3, 1, tiling, tiling)
-    by_points = not shape.exact
+    by_points = shape.second_by_points
     convolve(room.second, parameters.second[k], room.out, count, again, by_points, room.blocks)
     if len(seen.hidden):
         for number, image in enumerate(images):
             note_sums(room.out[number], tiling, seen.sums[image, SECOND])
-
-
-@compiled
-def first_by_points(shape: Shape) -> bool:
-    """Whether Winograd's filtering serves the first convolution; it serves the second unless that
-    has to be exact."""
-    return not (shape.exact or shape.projects)
 
 
 @compiled

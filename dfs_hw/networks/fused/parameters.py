@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dfs_hw.networks.cifar_resnet import BasicBlock
-from dfs_hw.networks.fused.layout import SIDE, SKIP, WIDTH
+from dfs_hw.networks.fused.layout import FIRST, SECOND, SIDE, SKIP, WIDTH
 from dfs_hw.networks.fused.work import array, kernel
 from dfs_hw.quantize.layers import PrecisionNorm, QuantizedConv2d
 from dfs_hw.quantize.minmax import MinMaxActivations, MinMaxWeights
@@ -60,6 +60,10 @@ class Unit:
     def projects(self) -> bool:
         return len(self.convolutions) > SIDE
 
+    def by_points(self, convolution: int) -> bool:
+        """Whether Winograd's filtering serves a convolution; otherwise it goes tap by tap."""
+        return not self.exact and (convolution == SECOND or not self.projects)
+
     def executed(self, choices: Tensor) -> Tensor:
         """Precision of each choice [N], or `SKIP`."""
         index = [SKIP if index is None else index for index in self.index_of]
@@ -77,8 +81,9 @@ class Unit:
         stride = conv.stride[0]
         x = tiling.of(height, width, conv.in_channels)
         out = tiling.of(-(-height // stride), -(-width // stride), conv.out_channels)
+        by_points = self.by_points(FIRST), self.by_points(SECOND)
         return kernel().forward.Shape(
-            x, out, stride, self.projects, self.exact, self.highest, self.rectifies
+            x, out, stride, self.projects, *by_points, self.highest, self.rectifies
         )
 
 
@@ -109,7 +114,7 @@ def unit_of(
     if not _as_built(convolutions):
         return None
     norms = tuple(cast(PrecisionNorm, norm) for _, norm in layers)
-    rectifies = skip_path is not None and len(skip_path) > 1
+    rectifies = "activation" in (skip_path or ())
     modules = tuple(block.modules())
     return Unit(convolutions, norms, modules, index_of, offered, highest, rectifies)
 
@@ -148,6 +153,7 @@ def _as_built(convolutions: tuple[QuantizedConv2d, ...]) -> bool:
 def prepared(unit: Unit, learns: bool) -> Prepared:
     """What the kernels need; laid out anew only if it changed, or for a backward pass."""
     if learns:
+        unit.last = None  # soon out of date
         return prepare(unit, learns)
     layers = [*unit.convolutions, *unit.norms]
     now = [x.detach() for layer in layers for x in (*layer.parameters(), *layer.buffers())]
@@ -166,11 +172,11 @@ def prepare(unit: Unit, learns: bool) -> Prepared:
     """Lay out the parameters of a unit."""
     code, layers = kernel(), list(zip(unit.convolutions, unit.norms, strict=True))
     weights, norms, rounding = [], [], []
-    for conv, norm in layers:
+    for number, (conv, norm) in enumerate(layers):
         values, scales, rows = zip(
             *(operands(conv, p) for p in range(unit.precisions)), strict=True
         )
-        weights.append(in_points(conv, torch.stack(values), exact=unit.exact))
+        weights.append(laid_out(torch.stack(values), by_points=unit.by_points(number)))
         norms.append(affine(norm, torch.stack(scales)))
         rounding.append(torch.stack(rows))
     if not unit.projects:  # room for what is not there
@@ -203,26 +209,21 @@ def operands(conv: QuantizedConv2d, precision: int) -> tuple[Tensor, Tensor, Ten
     return values, scale * step / unit, torch.stack(rows)
 
 
-def in_points(conv: QuantizedConv2d, values: Tensor, *, exact: bool) -> Tensor:
+def laid_out(values: Tensor, *, by_points: bool) -> Tensor:
     """Weights [precisions, out, in, rows, columns] as the kernels take them, but for the order of
-    channels [precisions, points or taps, out, in]."""
+    channels: [precisions, points or taps, out, in]."""
     precisions, outputs, inputs = values.shape[:3]
-    taps = values.view(precisions, outputs * inputs, -1).transpose(1, 2)
-    if _by_points(conv) and not exact:
+    taps = values.reshape(precisions, outputs * inputs, -1).transpose(1, 2)
+    if by_points:
         taps = taps_to_points(taps)
     return taps.reshape(precisions, -1, outputs, inputs)
 
 
-def _by_points(conv: QuantizedConv2d) -> bool:
-    """Whether Winograd's filtering serves a convolution, unless it must be exact."""
-    return conv.stride == (1, 1) and conv.in_channels == conv.out_channels
-
-
-def weight_gradient(conv: QuantizedConv2d, found: Tensor) -> Tensor:
+def weight_gradient(conv: QuantizedConv2d, found: Tensor, *, by_points: bool) -> Tensor:
     """Of a convolution's weights, from [points or taps * in * out]."""
     inputs, outputs = conv.in_channels, conv.out_channels
     taps = found.view(-1, inputs * outputs)
-    if _by_points(conv):
+    if by_points:
         taps = taps_to_points(taps, back=True)
     return taps.view(*conv.kernel_size, inputs, outputs).permute(3, 2, 0, 1).contiguous()
 

@@ -28,33 +28,37 @@ ROUNDING = 6
 
 
 class Levels(NamedTuple):
-    """What to round to: level ``(x - low) / step``, and its value ``low + level * unit``."""
+    """What to round to: ``low + unit * level``, with the level nearest to ``(x - low) / step``."""
 
     low: Any
     step: Any
     per_step: Any
     """1 / step."""
-    lowest: Any
-    highest: Any
-    """Levels; both 0 if nothing is rounded."""
+    bottom: Any
+    """The lowest level, times the step."""
+    top: Any
+    """The highest."""
     unit: Any
     """The step, or 1 where sums are of integers."""
 
 
 @compiled
 def levels_of(rounding: np.ndarray) -> Levels:
+    """From low, step, 1 / step, lowest and highest level, unit."""
+    step = splat(rounding[1])
     return Levels(
         splat(rounding[0]),
-        splat(rounding[1]),
+        step,
         splat(rounding[2]),
-        splat(rounding[3]),
-        splat(rounding[4]),
+        splat(rounding[3]) * step,
+        splat(rounding[4]) * step,
         splat(rounding[5]),
     )
 
 
 @compiled
 def rounds(rounding: np.ndarray) -> bool:
+    """No if even the highest level is 0."""
     return rounding[4] > 0
 
 
@@ -62,11 +66,10 @@ def rounds(rounding: np.ndarray) -> bool:
 def to_level(x: Any, to: Levels) -> Any:
     """The value of the nearest level. The quotient is as division gives it (Markstein, "Computation
     of elementary functions on the IBM RISC System/6000 processor", 1990), in less time."""
-    above = x - to.low
+    above = smaller(to.top, larger(to.bottom, x - to.low))
     quotient = above * to.per_step
     rest = fma(splat(0.0) - quotient, to.step, above)
-    level = nearest(fma(rest, to.per_step, quotient))
-    return smaller(to.highest, larger(to.lowest, level)) * to.unit + to.low
+    return nearest(fma(rest, to.per_step, quotient)) * to.unit + to.low
 
 
 @compiled

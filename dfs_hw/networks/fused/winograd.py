@@ -38,8 +38,9 @@ WEIGHT_TRANSFORM = np.array(
 LINE = REACH * WIDTH
 """From one line of a tile to the next."""
 
-tall, tall_adding = small_product(16, 1, adds=False), small_product(16, 1, adds=True)
-wide, wide_adding = small_product(8, 2, adds=False), small_product(8, 2, adds=True)
+tall, tall_adding = small_product(BLOCK, 1, adds=False), small_product(WIDTH, 1, adds=True)
+ROWS = 8
+wide, wide_adding = small_product(ROWS, 2, adds=False), small_product(ROWS, 2, adds=True)
 
 
 class Blocks(NamedTuple):
@@ -170,7 +171,7 @@ def multiply(tiles: np.ndarray, weights: np.ndarray, out: np.ndarray, channels: 
                 tall(tiles, here, channels, 1, weights, b, channels, out, c, channels, channels)
             continue
         for column in range(0, channels, 2 * WIDTH):
-            for row in range(0, BLOCK * channels, 8 * channels):
+            for row in range(0, BLOCK * channels, ROWS * channels):
                 a, b, c = here + row, w + column, here + row + column
                 wide(tiles, a, channels, 1, weights, b, channels, out, c, channels, channels)
 
@@ -187,14 +188,14 @@ def correlate(
     for p in range(POINTS):
         here, w = p * point_size(channels), p * channels * channels
         if channels % (2 * WIDTH):
-            for row in range(0, channels, 16):
+            for row in range(0, channels, WIDTH):
                 for column in range(0, channels, WIDTH):
                     a, b, c = here + row, here + column, w + row * channels + column
                     tall_adding(
                         inputs, a, 1, channels, gradients, b, channels, out, c, channels, count
                     )
             continue
-        for row in range(0, channels, 8):
+        for row in range(0, channels, ROWS):
             for column in range(0, channels, 2 * WIDTH):
                 a, b, c = here + row, here + column, w + row * channels + column
                 wide_adding(inputs, a, 1, channels, gradients, b, channels, out, c, channels, count)

@@ -11,7 +11,7 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,12 +22,18 @@ from dfs_hw.networks.fused.layout import WIDTH
 
 MODULES = ("layout", "lanes", "tiling", "winograd", "taps", "pixels", "forward", "backward")
 
-Result = TypeVar("Result")
+
+def kernel() -> Any:
+    """The compiled modules by name; numba is imported only here, when a block first needs it."""
+    with _importing:
+        return _kernel()
+
+
+_importing = threading.Lock()
 
 
 @cache
-def kernel() -> Any:
-    """The compiled modules by name; numba is imported only here, when a block first needs it."""
+def _kernel() -> Any:
     files, package = [f"{name}.py" for name in MODULES], Path(__file__).parent
     return SimpleNamespace(
         **{name: compiled(f"dfs_hw.networks.fused.{name}", files, package) for name in MODULES}
@@ -57,7 +63,7 @@ def in_jobs(images: Tensor, precisions: Tensor, per_job: int) -> Any:
 
 
 def shared_out(jobs: Any, threads: int) -> list[Any]:
-    """Jobs in as many parts, one after the other, of about as many images each."""
+    """Jobs in up to so many parts, one after the other, of about as many images each."""
     cuts = np.searchsorted(jobs.starts, np.linspace(0, len(jobs.images), threads + 1))
     return [
         jobs._replace(starts=jobs.starts[first : last + 1], precisions=jobs.precisions[first:last])
@@ -66,16 +72,12 @@ def shared_out(jobs: Any, threads: int) -> list[Any]:
     ]
 
 
-def in_parallel(work: Callable[[Any, Any], Result], jobs: Any, shape: Any) -> list[Result]:
-    """``work(jobs, room)`` for each thread's part of the jobs; as many threads as PyTorch has."""
-
-    def one(part: Any) -> Result:
-        return work(part, room_of(shape))
-
-    parts = shared_out(jobs, torch.get_num_threads())
-    if len(parts) < 2:
-        return [one(part) for part in parts]
-    return list(_threads(len(parts)).map(one, parts))
+def in_parallel(work: Callable[..., None], *parts: Any) -> None:
+    """``map(work, *parts)``, every call in a thread of its own; it should not call PyTorch, which
+    opens more threads for each."""
+    run = map if len(parts[0]) < 2 else _threads(len(parts[0])).map
+    for _ in run(work, *parts):
+        pass
 
 
 @cache
@@ -139,6 +141,6 @@ def zero_images(images: int, image: tuple[int, int, int]) -> np.ndarray:
 def new_weights(shape: Any) -> Any:
     """Zeros for the gradients of a block's weights."""
     inputs, outputs, points = shape.x.channels, shape.out.channels, kernel().winograd.POINTS
-    first = points if kernel().forward.first_by_points(shape) else 9
+    first = points if shape.first_by_points else 9
     sizes = first * inputs * outputs, points * outputs**2, shape.projects * inputs * outputs
     return kernel().backward.Weights(*[array(torch.zeros(size)) for size in sizes])
