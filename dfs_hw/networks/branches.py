@@ -60,6 +60,7 @@ class GatedUnit(nn.Module):
         self.index_of = tuple(None if c.is_skip else run.index(c) for c in choices)
         self.highest = run.index(highest(run))
         self.offered = tuple(not c.is_skip or skip_path is not None for c in choices)
+        # What compiled kernels know of the block; None if it always runs layer by layer.
         self.fused = unit_of(block, self.index_of, self.offered, self.highest, skip_path)
 
     def forward(self, x: Tensor) -> Tensor:

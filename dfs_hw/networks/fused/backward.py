@@ -151,26 +151,18 @@ def run_back(
     if k == SKIP:
         return
     second_back(passed, images, k, parameters, transposed, shape, room, back, terms)
-    how = Convolution(3, shape.stride, shape.x, shape.out)
-    weights, found = transposed.first[k], back.weights.first
     for number, image in enumerate(images):
-        rounding = parameters.rounding[k, FIRST]
-        padded = room.first[number]
-        round_input(passed.x[image], rounding, shape.x, padded)
-        if not shape.first_by_points:
-            grad, to = back.grad[number], back.x_grad[number]
-            convolve_taps_back(padded, weights, grad, to, found, how)
+        round_input(passed.x[image], parameters.rounding[k, FIRST], shape.x, room.first[number])
+    weights, found, count = transposed.first[k], back.weights.first, len(images)
     if shape.first_by_points:
         convolve_points_back(
-            room.first,
-            weights,
-            back.grad,
-            back.x_grad,
-            found,
-            len(images),
-            shape.x,
-            room.blocks,
+            room.first, weights, back.grad, back.x_grad, found, count, shape.x, room.blocks
         )
+        return
+    how = Convolution(3, shape.stride, shape.x, shape.out)
+    for number in range(count):
+        padded, grad, to = room.first[number], back.grad[number], back.x_grad[number]
+        convolve_taps_back(padded, weights, grad, to, found, how)
 
 
 @compiled

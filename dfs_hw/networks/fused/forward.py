@@ -2,9 +2,8 @@
 
 A block is ``relu(norm(conv(relu(norm(conv(x))))) + shortcut(x))``, where every convolution first
 rounds what it reads. The shortcut is x itself, or the norm of a 1x1 convolution with the stride of
-the block's first convolution. An image goes through all of it while it is in
-the cache; only what the backward pass needs is written out. Images are float32 [N, H, W, C],
-channels a multiple of 16.
+the block's first convolution. An image goes through all of it while it is in the cache; only what
+the backward pass needs is written out. Images are float32 [N, H, W, C], channels a multiple of 16.
 """
 
 from __future__ import annotations
@@ -163,20 +162,27 @@ def run(
     by_points = shape.first_by_points
     convolve(room.first, parameters.first[k], room.out, count, first, by_points, room.blocks)
     for number, image in enumerate(images):
-        y = room.out[number]
-        second = room.second[number]
-        activate(y, grid_row(tiling), norms[FIRST], rounding[SECOND], tiling, second, tile)
+        y, padded = room.out[number], room.second[number]
+        activate(y, grid_row(tiling), norms[FIRST], rounding[SECOND], tiling, padded, tile)
         if len(seen.hidden):
-            note_ends(tile, seen.ranges[image, SECOND])
-            note_extremes(x[image], shape.x, tile, seen.ranges[image, FIRST])
-            pass_on(y, grid_row(tiling), False, tiling, seen.hidden[image], False, tile)
-            note_sums(y, tiling, seen.sums[image, FIRST])
+            note_ends(tile, seen.ranges[image, SECOND])  # as `activate` left them
+            note_first(x[image], y, image, shape, seen, tile)
     again = Convolution(3, 1, tiling, tiling)
     by_points = shape.second_by_points
     convolve(room.second, parameters.second[k], room.out, count, again, by_points, room.blocks)
     if len(seen.hidden):
         for number, image in enumerate(images):
             note_sums(room.out[number], tiling, seen.sums[image, SECOND])
+
+
+@compiled
+def note_first(
+    x: np.ndarray, y: np.ndarray, image: int, shape: Shape, seen: Seen, tile: np.ndarray
+) -> None:
+    """What the first convolution read and put out; `tile` is room."""
+    note_extremes(x, shape.x, tile, seen.ranges[image, FIRST])
+    pass_on(y, grid_row(shape.out), False, shape.out, seen.hidden[image], False, tile)
+    note_sums(y, shape.out, seen.sums[image, FIRST])
 
 
 @compiled

@@ -102,7 +102,7 @@ def activate(
         rounding: of the next convolution.
         tiling: of the image.
         padded: is written.
-        ends: [2, 16] is written: extremes before rounding, in each lane.
+        ends: [2, 16] is written: extremes before rounding, in each lane. (A NaN does not count.)
     """
     channels, to, rounded = tiling.channels, levels_of(rounding), rounds(rounding)
     low, high = splat(np.inf), splat(-np.inf)

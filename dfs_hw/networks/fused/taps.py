@@ -1,8 +1,8 @@
-"""Compiled: convolutions tap by tap, for what `winograd` cannot do: strides, other
-channels out than in, kernels of 1x1, and sums of integers, which are exact here.
+"""Compiled: convolutions tap by tap, for what `winograd` cannot do: strides, other channels out
+than in, kernels of 1x1, and sums of integers, which are exact here.
 
-A padded image goes in, a grid comes out; see `tiling`. Of a row of the grid a few
-pixels too many are computed; they are overwritten by the next row, or lie after the last.
+A padded image goes in, a grid comes out; see `tiling`. Of a row of the grid a few pixels too many
+are computed; they are overwritten by the next row, or lie after the last.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from dfs_hw.networks.fused.layout import WIDTH
 from dfs_hw.networks.fused.tiling import EDGE, Tiling, grid_row, padded_row
 
 PIXELS = 8
-"""Of an output row that are computed at once."""
+"""Of an output row that are computed at once; with few channels, fewer would wait for each other's
+sums."""
 
 narrow, narrow_more = small_product(PIXELS, 1, adds=False), small_product(PIXELS, 1, adds=True)
 broad, broad_more = small_product(PIXELS, 2, adds=False), small_product(PIXELS, 2, adds=True)
