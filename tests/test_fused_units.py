@@ -168,7 +168,6 @@ def test_threads_find_the_same_gradients() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.xfail(strict=False, reason="its child ended in an error once in some fifteen runs")
 def test_a_forked_process_has_threads_of_its_own() -> None:
     unit, x = trained().eval().blocks[2], inputs_of(trained(), 2, 8, seed=3)
     made = torch.arange(8).remainder(5)
