@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from accel_models import table_cache
-from accel_models.accelerator import Accelerator
+from accel_models.accelerators.accelerator import Accelerator
 from accel_models.boundaries import is_known
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.precision import Precision, highest, parse_choices

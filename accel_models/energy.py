@@ -15,7 +15,7 @@ from functools import cache
 
 from accel_models.dram import DramPreset, dram_preset
 from accel_models.errors import InputError
-from accel_models.parts import Source
+from accel_models.source import Source
 from accel_models.sram import SramBank, register_file, sram_bank
 from accel_models.tables import listed, read_table
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from accel_models.arrays.array import LANE_RULES, Passes
+from accel_models.accelerators.arrays.array import LANE_RULES, Passes
 from accel_models.compiled import compiled
 from accel_models.errors import InfeasibleError
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from accel_models.arrays.array import LANE_RULES
+from accel_models.accelerators.arrays.array import LANE_RULES
 from accel_models.mapping import (
     ACTIONS,
     LOOPS,

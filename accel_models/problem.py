@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from accel_models.accelerator import Accelerator
-from accel_models.arrays.array import LANE_RULES
+from accel_models.accelerators.accelerator import Accelerator
+from accel_models.accelerators.arrays.array import LANE_RULES
 from accel_models.errors import InfeasibleError
 from accel_models.mapping import Problem
 from accel_models.precision import Precision

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import geometric_mean
 
-from accel_models.accelerator import Accelerator
-from accel_models.machine_file import load_accelerator
+from accel_models.accelerators.accelerator import Accelerator
+from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.mapping import search
 from accel_models.tables import read_table
 from accel_models.validate import row_problem

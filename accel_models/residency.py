@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from accel_models.accelerator import Accelerator
+from accel_models.accelerators.accelerator import Accelerator
 from accel_models.workload import Layer, Workload
 
 LARGEST_SHARE = 0.5

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from accel_models.accelerator import Accelerator
+from accel_models.accelerators.accelerator import Accelerator
 from accel_models.boundaries import prefetched
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.mapping import (

@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from accel_models.accelerator import Accelerator
+from accel_models.accelerators.accelerator import Accelerator
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.mapping import Problem
 from accel_models.precision import Precision

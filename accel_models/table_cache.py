@@ -21,7 +21,7 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from accel_models.accelerator import Accelerator
+from accel_models.accelerators.accelerator import Accelerator
 from accel_models.files import user_cache
 from accel_models.mapping import ACTIONS
 from accel_models.precision import Precision

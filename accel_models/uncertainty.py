@@ -16,7 +16,7 @@ from functools import cached_property
 
 import numpy as np
 
-from accel_models.accelerator import Accelerator
+from accel_models.accelerators.accelerator import Accelerator
 from accel_models.errors import InfeasibleError
 from accel_models.pricing import Pricing
 

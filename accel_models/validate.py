@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from accel_models.accelerator import Accelerator
+from accel_models.accelerators.accelerator import Accelerator
+from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.errors import InfeasibleError, InputError
-from accel_models.machine_file import load_accelerator
 from accel_models.mapping import ACTIONS, Problem, search
 from accel_models.precision import Precision
 from accel_models.pricing import Pricing

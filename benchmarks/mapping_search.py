@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from accel_models import Layer, Precision, Workload, load_accelerator
-from accel_models.arrays.array import LANE_RULES
+from accel_models.accelerators.arrays.array import LANE_RULES
 from accel_models.mapping import ACTIONS, EDP, Problem, search
 from accel_models.pricing import Pricing
 from accel_models.simulator import LayerSimulator

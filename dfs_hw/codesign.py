@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from accel_models.accelerator import Accelerator
+from accel_models.accelerators.accelerator import Accelerator
 from accel_models.errors import DfsHwError, InfeasibleError, InputError
 from accel_models.explore import Exploration, Settings, Space, explore, read_space
 from accel_models.explore.evaluate import Evaluator

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from accel_models.pricing import COMPONENTS, Pricing
+from accel_models.si import si
 from accel_models.simulator import Simulation
-from accel_models.units import si
 
 if TYPE_CHECKING:  # these load pyarrow and torch, which `--help` need not wait for
     from accel_models.published import EyerissComparison

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from math import floor, log10
 from typing import Any
 
-from accel_models.accelerator import Accelerator
+from accel_models.accelerators.accelerator import Accelerator
 from accel_models.departures import Effect
 from accel_models.spec import Comparison, Run, SpecSheet
 from dfs_hw.show import line, new_table, si, terminal

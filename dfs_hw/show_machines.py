@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from accel_models.accelerator import Accelerator, Fidelity
+from accel_models.accelerators.accelerator import Accelerator, Fidelity
 from accel_models.spec import Levels, Peak, SpecSheet, Widths
 from dfs_hw.show import line, new_table, si, terminal
 

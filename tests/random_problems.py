@@ -3,7 +3,7 @@
 import default_reference as reference
 from hypothesis import strategies as st
 
-from accel_models.arrays.array import LANE_RULES
+from accel_models.accelerators.arrays.array import LANE_RULES
 from accel_models.mapping import Problem
 
 layers = st.builds(

@@ -1,20 +1,15 @@
 """Machine files: what they hold, and what is said when they are wrong."""
 
-from importlib import resources
 from pathlib import Path
 
 import pytest
 
 from accel_models import InputError, list_accelerators, load_accelerator
+from accel_models.accelerators.toml_file import LIBRARY, read_accelerator
 from accel_models.energy import array_figures, sram_bank
-from accel_models.machine_file import read_accelerator
 from accel_models.pricing import Pricing
 
-TEXT = (
-    resources.files("accel_models")
-    .joinpath("library", "bitfusion-published.toml")
-    .read_text(encoding="utf-8")
-)
+TEXT = LIBRARY.joinpath("bitfusion-published.toml").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", list_accelerators())

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from accel_models import InfeasibleError, InputError, Layer, Precision, load_accelerator
-from accel_models.arrays.colonnade import (
+from accel_models.accelerators.arrays.colonnade import (
     REGISTERS,
     SUPPLIES,
     Colonnade,

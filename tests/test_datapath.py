@@ -15,7 +15,7 @@ from test_datapath_bricks import WHOLE, values
 from torch.nn import functional
 
 from accel_models import InfeasibleError, Layer, Precision, load_accelerator
-from accel_models.accelerator import Accelerator
+from accel_models.accelerators.accelerator import Accelerator
 from accel_models.machine.datapath import Computed, compute
 from accel_models.mapping import ACTIONS, LOOPS, Found, Mapping, search
 from accel_models.problem import Tensors, problem

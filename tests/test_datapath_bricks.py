@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accel_models import InputError, Layer, Precision, load_accelerator
-from accel_models.accelerator import Accelerator
-from accel_models.arrays.bit_fusion import BitFusion
+from accel_models.accelerators.accelerator import Accelerator
+from accel_models.accelerators.arrays.bit_fusion import BitFusion
 from accel_models.machine.bricks import brick, passes
 from accel_models.machine.datapath import Computed, compute
 from accel_models.mapping import LOOPS, NEVER, Mapping

@@ -8,7 +8,7 @@ from test_datapath import operands
 from test_datapath_bricks import WHOLE
 
 from accel_models import InputError, Layer, Precision, Workload, load_accelerator
-from accel_models.accelerator import Accelerator
+from accel_models.accelerators.accelerator import Accelerator
 from accel_models.machine.datapath import compute
 from accel_models.machine.switching import Bits, Switching, array_energy
 from accel_models.mapping import ACTIONS, LOOPS, Mapping

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from networks import gated_pair
 
 from accel_models import InputError, list_accelerators, load_accelerator
+from accel_models.accelerators.toml_file import read_accelerator
 from accel_models.explore import explore, parse_space, read_space
 from accel_models.explore.exploration import named
 from accel_models.explore.machine_toml import machine_toml
 from accel_models.explore.space import Bound, Space
-from accel_models.machine_file import read_accelerator
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "docs" / "spaces").glob("*.toml"))
 

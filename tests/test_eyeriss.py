@@ -10,7 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accel_models import InfeasibleError, Layer, Precision, load_accelerator
-from accel_models.arrays.eyeriss import Eyeriss, row_stationary_sets, row_stationary_steps
+from accel_models.accelerators.arrays.eyeriss import (
+    Eyeriss,
+    row_stationary_sets,
+    row_stationary_steps,
+)
 from accel_models.pricing import Pricing
 from accel_models.published import EyerissComparison, compare_with_eyeriss
 from accel_models.tables import read_table

@@ -8,7 +8,11 @@ from hypothesis import strategies as st
 
 from accel_models import InfeasibleError, InputError, Layer, Precision, list_accelerators, simulate
 from accel_models import load_accelerator as load
-from accel_models.arrays.colonnade import critical_path_ns, energy_fj_per_mac, throughput_gops
+from accel_models.accelerators.arrays.colonnade import (
+    critical_path_ns,
+    energy_fj_per_mac,
+    throughput_gops,
+)
 from accel_models.energy import array_figures
 from accel_models.mapping import compute_cycles
 from accel_models.problem import Tensors, problem

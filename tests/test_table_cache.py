@@ -16,7 +16,7 @@ import pytest
 from networks import gated_pair
 
 from accel_models import Accelerator, CostTable, Workload, cost_table, load_accelerator
-from accel_models.arrays.bit_fusion import BitFusion
+from accel_models.accelerators.arrays.bit_fusion import BitFusion
 from accel_models.table_cache import PACKAGE, Figures, load, save, source_digest, table_path
 
 MACHINE = load_accelerator("bitfusion")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from accel_models.accelerator import Accelerator
+from accel_models.accelerators.accelerator import Accelerator
 from accel_models.cost_table import CostTable, cost_table
 from accel_models.errors import DfsHwError
 from accel_models.explore.space import COLUMNS, METRICS, Configuration, Space

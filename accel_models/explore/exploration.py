@@ -14,7 +14,7 @@ import optuna
 import pyarrow as pa
 from tqdm import tqdm
 
-from accel_models.accelerator import Accelerator
+from accel_models.accelerators.accelerator import Accelerator
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.explore.evaluate import Evaluator
 from accel_models.explore.executors import Executor, executor

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from accel_models.accelerator import Accelerator
+from accel_models.accelerators.accelerator import Accelerator
+from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.errors import InputError
 from accel_models.explore.evaluate import Evaluator
 from accel_models.explore.space import BASE, METRICS, Space
 from accel_models.explore.workloads import Demand, Run
 from accel_models.files import whole_file, writable_folder
-from accel_models.machine_file import load_accelerator
 from accel_models.trace import GateTrace
 
 REPLAYED = ("energy", "latency", "p95", "edp")

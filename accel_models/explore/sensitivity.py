@@ -19,7 +19,7 @@ from optuna.importance import (
 )
 from optuna.trial import create_trial
 
-from accel_models.accelerator import Accelerator
+from accel_models.accelerators.accelerator import Accelerator
 from accel_models.errors import DfsHwError
 from accel_models.explore.evaluate import Evaluator, Outcome
 from accel_models.explore.exploration import Exploration

@@ -36,7 +36,8 @@ from typing import Annotated, Any, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from accel_models.accelerator import Accelerator, first_sentence, meant
+from accel_models.accelerators.accelerator import Accelerator, first_sentence, meant
+from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.dram import dram_preset
 from accel_models.errors import InputError
 from accel_models.explore.space import (
@@ -52,9 +53,8 @@ from accel_models.explore.space import (
     has_field,
     is_outside,
 )
-from accel_models.machine_file import load_accelerator
-from accel_models.parts import Part
 from accel_models.replay import Policy
+from accel_models.source import Part
 
 _RANGE = frozenset({"low", "high", "step", "factor", "log"})
 VARIED = ("prefetch", "switches", "batching", "batch")

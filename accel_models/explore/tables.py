@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from accel_models.accelerator import Accelerator
+from accel_models.accelerators.accelerator import Accelerator
 from accel_models.boundaries import is_known
 from accel_models.errors import InfeasibleError
 from accel_models.explore.workloads import Run

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from accel_models.accelerator import Accelerator
+from accel_models.accelerators.accelerator import Accelerator
 from accel_models.explore.tables import STALL, Tables
 from accel_models.explore.workloads import Run
 from accel_models.pricing import Pricing

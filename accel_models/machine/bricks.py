@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from accel_models.arrays.bit_fusion import BitFusion
+from accel_models.accelerators.arrays.bit_fusion import BitFusion
 from accel_models.precision import Precision
 
 BRICK_BITS = 2

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from accel_models.accelerator import Accelerator
-from accel_models.arrays.array import Datapath
+from accel_models.accelerators.accelerator import Accelerator
+from accel_models.accelerators.arrays.array import Datapath
 from accel_models.compiled import compiled
 from accel_models.errors import InputError
 from accel_models.machine.bricks import Pass, brick_products

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from accel_models.accelerator import Accelerator
-from accel_models.arrays.array import Array
-from accel_models.arrays.bit_fusion import BitFusion
-from accel_models.arrays.loom import Loom
-from accel_models.arrays.operands import is_linear
-from accel_models.arrays.stripes import SerialTiles
-from accel_models.arrays.unpu import Unpu
+from accel_models.accelerators.accelerator import Accelerator
+from accel_models.accelerators.arrays.array import Array
+from accel_models.accelerators.arrays.bit_fusion import BitFusion
+from accel_models.accelerators.arrays.loom import Loom
+from accel_models.accelerators.arrays.operands import is_linear
+from accel_models.accelerators.arrays.stripes import SerialTiles
+from accel_models.accelerators.arrays.unpu import Unpu
 from accel_models.errors import InputError
 from accel_models.machine.bricks import BRICK_BITS, Pass, passes
 from accel_models.precision import Precision

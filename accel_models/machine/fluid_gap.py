@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.errors import InfeasibleError
 from accel_models.machine.layer_runs import slots
-from accel_models.machine_file import load_accelerator
 from accel_models.mapping import search, steps
 from accel_models.validate import PUBLISHED, read_rows, row_problem
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from accel_models.errors import InputError
 from accel_models.mapping import ACTIONS
-from accel_models.parts import Source
 from accel_models.pricing import Pricing
 from accel_models.simulator import LayerCost
+from accel_models.source import Source
 
 RANDOM = Source(
     "assumed",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from accel_models.accelerator import Accelerator
+from accel_models.accelerators.accelerator import Accelerator
 from accel_models.cost_table import CostTable, cost_table
 from accel_models.mapping import ACTIONS
 from accel_models.replay.outcome import replay

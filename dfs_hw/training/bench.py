@@ -11,9 +11,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.cost_table import CostTable, cost_table
 from accel_models.errors import InputError
-from accel_models.machine_file import load_accelerator
 from dfs_hw.budget import Budget
 from dfs_hw.data import Dataset, Splits, TrainingStream, generator_for, load_dataset
 from dfs_hw.distributed import on_first

@@ -12,7 +12,7 @@ from accel_models.explore.page.study import amount_text
 from accel_models.explore.page.template import render
 from accel_models.explore.policies import REPLAYED, CrossTable
 from accel_models.explore.space import METRICS
-from accel_models.units import si
+from accel_models.si import si
 
 FULL_COLOUR = 50.0
 """Percent of loss at which a cell is as dark as it gets."""

@@ -15,7 +15,7 @@ from accel_models.explore.exploration import Exploration
 from accel_models.explore.page.template import render
 from accel_models.explore.results import Trials, rounded
 from accel_models.explore.space import METRICS, Dimension
-from accel_models.units import si
+from accel_models.si import si
 
 EMBEDDED = 4000
 """Trials of the front in the page, at most, and as many others."""

@@ -9,8 +9,8 @@ from typing import ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from accel_models.energy import ArrayFigures
-from accel_models.parts import Part, Source
 from accel_models.precision import Precision
+from accel_models.source import Part, Source
 from accel_models.workload import Layer
 
 LaneRule = Literal["channels", "kernel-row", "window", "row-stationary"]

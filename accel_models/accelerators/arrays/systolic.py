@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from accel_models.arrays.array import Datapath, LaneRule
-from accel_models.arrays.dadiannao import FixedMultipliers
-from accel_models.arrays.operands import refuse_wider
+from accel_models.accelerators.arrays.array import Datapath, LaneRule
+from accel_models.accelerators.arrays.dadiannao import FixedMultipliers
+from accel_models.accelerators.arrays.operands import refuse_wider
 from accel_models.precision import Precision
 from accel_models.workload import Layer
 

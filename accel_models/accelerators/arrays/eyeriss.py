@@ -37,8 +37,8 @@ from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from accel_models.arrays.array import Array, Datapath, LaneRule, StatedFigures
-from accel_models.arrays.operands import refuse_wider
+from accel_models.accelerators.arrays.array import Array, Datapath, LaneRule, StatedFigures
+from accel_models.accelerators.arrays.operands import refuse_wider
 from accel_models.energy import ArrayFigures
 from accel_models.precision import Precision
 from accel_models.workload import Layer

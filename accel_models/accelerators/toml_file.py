@@ -16,16 +16,18 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from accel_models.accelerator import Accelerator, checked
+from accel_models.accelerators.accelerator import Accelerator, checked
 from accel_models.energy import dram_preset
 from accel_models.errors import InputError
-from accel_models.parts import STATUSES, Source
+from accel_models.source import STATUSES, Source
+
+LIBRARY = resources.files("accel_models.accelerators").joinpath("library")
+"""The machines that come with the package: one file each, named after the machine."""
 
 
 def list_accelerators() -> list[str]:
     """Names of the machines in the library."""
-    library = resources.files("accel_models").joinpath("library")
-    return sorted(file.name[:-5] for file in library.iterdir() if file.name.endswith(".toml"))
+    return sorted(file.name[:-5] for file in LIBRARY.iterdir() if file.name.endswith(".toml"))
 
 
 def load_accelerator(name: str | Path) -> Accelerator:
@@ -35,7 +37,7 @@ def load_accelerator(name: str | Path) -> Accelerator:
         InputError: if there is no such machine, or its file is wrong: names file, field and value.
     """
     if str(name) in list_accelerators():
-        file = resources.files("accel_models").joinpath("library", f"{name}.toml")
+        file = LIBRARY.joinpath(f"{name}.toml")
         return read_accelerator(file.read_text(encoding="utf-8"), f"{name}.toml")
     path = Path(name)
     if path.suffix != ".toml":

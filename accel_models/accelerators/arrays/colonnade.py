@@ -29,12 +29,12 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, model_validator
 
-from accel_models.arrays.array import Array, Datapath, LaneRule
-from accel_models.arrays.operands import refuse_wider
+from accel_models.accelerators.arrays.array import Array, Datapath, LaneRule
+from accel_models.accelerators.arrays.operands import refuse_wider
 from accel_models.energy import ArrayFigures
 from accel_models.errors import InputError
-from accel_models.parts import Source
 from accel_models.precision import Precision
+from accel_models.source import Source
 from accel_models.tables import listed, read_table
 from accel_models.workload import Layer
 

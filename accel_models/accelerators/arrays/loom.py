@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from accel_models.arrays.stripes import SerialTiles
+from accel_models.accelerators.arrays.stripes import SerialTiles
 from accel_models.precision import Precision
 
 

@@ -7,11 +7,19 @@ from typing import ClassVar, Literal, cast
 
 from pydantic import Field, model_validator
 
-from accel_models.arrays.array import NO_PASS, Array, Banks, BankShape, Datapath, LaneRule, Passes
+from accel_models.accelerators.arrays.array import (
+    NO_PASS,
+    Array,
+    Banks,
+    BankShape,
+    Datapath,
+    LaneRule,
+    Passes,
+)
 from accel_models.energy import SYNTHESIS, ArrayFigures, array_figures
 from accel_models.errors import InfeasibleError
-from accel_models.parts import Source
 from accel_models.precision import Precision
+from accel_models.source import Source
 from accel_models.workload import Layer
 
 

@@ -6,10 +6,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from accel_models.arrays.array import LaneRule
-from accel_models.arrays.bit_fusion import BitFusion
+from accel_models.accelerators.arrays.array import LaneRule
+from accel_models.accelerators.arrays.bit_fusion import BitFusion
 from accel_models.energy import SYNTHESIS, ArrayFigures
-from accel_models.parts import Source
+from accel_models.source import Source
 
 
 class BitBlade(BitFusion):

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from pydantic import Field, SerializeAsAny, ValidationError, model_validator
 
-from accel_models.arrays import FAMILIES
-from accel_models.arrays.array import Array, LaneRule
+from accel_models.accelerators.arrays import FAMILIES
+from accel_models.accelerators.arrays.array import Array, LaneRule
 from accel_models.errors import InputError
-from accel_models.parts import Part, Source
 from accel_models.precision import MAX_BITS, Precision
+from accel_models.source import Part, Source
 
 Objective = Literal["latency", "energy", "edp", "latency-then-energy"]
 MOST = 1e9
