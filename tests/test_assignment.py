@@ -17,12 +17,12 @@ from accel_models import (
     Layer,
     Simulation,
     Workload,
-    constrained_path,
     cost_table,
     load_accelerator,
     simulate,
 )
-from accel_models.assignment import Assignment, best_assignment, pareto_assignments
+from accel_models.assignment import constrained_path
+from accel_models.assignment.assignment import Assignment, best_assignment, pareto_assignments
 from accel_models.cost_table import CostTable, Metric
 
 METRICS: tuple[Metric, ...] = ("energy", "latency", "bitops")

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from accel_models.assignment import best_assignment
+from accel_models.assignment.assignment import best_assignment
 from accel_models.cost_table import Metric
 from accel_models.errors import InfeasibleError
 from dfs_hw.baselines.sensitivity import sensitivity

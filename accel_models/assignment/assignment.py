@@ -14,8 +14,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from accel_models.assignment_graph import AssignmentGraph
-from accel_models.constrained_path import (
+from accel_models.assignment.constrained_path import (
     LARGEST_COST,
     ROUNDING,
     Paths,
@@ -23,10 +22,11 @@ from accel_models.constrained_path import (
     least_cost,
     pareto_paths,
 )
+from accel_models.assignment.graph import AssignmentGraph
+from accel_models.assignment.static_network import static_network
 from accel_models.cost_table import CostTable, Metric
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.precision import Precision
-from accel_models.static_network import static_network
 
 LARGEST_LOSS = 1e100
 """Beyond, sums might overflow."""
