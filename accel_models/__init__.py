@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.accelerators.toml_file import list_accelerators, load_accelerator
 from accel_models.assignment.assignment import Assignment, best_assignment, pareto_assignments
-from accel_models.cost_table import CostTable, cost_table
+from accel_models.costs.cost_table import CostTable, cost_table
+from accel_models.costs.simulator import Simulation, simulate
 from accel_models.errors import DfsHwError, InfeasibleError, InputError
 from accel_models.precision import SKIP, Precision, parse_choices
-from accel_models.simulator import Simulation, simulate
 from accel_models.workload import Layer, Workload
 
 if TYPE_CHECKING:

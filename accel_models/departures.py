@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.accelerators.toml_file import load_accelerator
+from accel_models.costs.simulator import Simulation, simulate
 from accel_models.errors import InputError
 from accel_models.precision import Precision
-from accel_models.simulator import Simulation, simulate
 from accel_models.workload import Workload
 
 

@@ -13,12 +13,12 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from accel_models.accelerators.accelerator import Accelerator
+from accel_models.costs.pricing import Pricing
+from accel_models.costs.simulator import simulate
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.mapping import Problem
 from accel_models.precision import Precision
-from accel_models.pricing import Pricing
 from accel_models.problem import Tensors, problem
-from accel_models.simulator import simulate
 from accel_models.workload import Ends, Layer, Workload
 
 WIDEST = 16

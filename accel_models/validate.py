@@ -14,10 +14,10 @@ from pathlib import Path
 
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.accelerators.toml_file import load_accelerator
+from accel_models.costs.pricing import Pricing
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.mapping import ACTIONS, Problem, search
 from accel_models.precision import Precision
-from accel_models.pricing import Pricing
 from accel_models.problem import Tensors, problem
 from accel_models.workload import Ends, Layer
 

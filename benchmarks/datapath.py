@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from accel_models import Layer, Precision, Workload, load_accelerator
+from accel_models.costs.pricing import Pricing
+from accel_models.costs.simulator import LayerSimulator
 from accel_models.machine.datapath import compute
 from accel_models.machine.switching import array_energy
-from accel_models.pricing import Pricing
-from accel_models.simulator import LayerSimulator
 from dfs_hw.workload import workload_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))

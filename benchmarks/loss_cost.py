@@ -11,7 +11,8 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
-from accel_models import cost_table, load_accelerator
+from accel_models import load_accelerator
+from accel_models.costs import cost_table
 from dfs_hw.controllers import SignSwitch
 from dfs_hw.hardware_cost import HardwareCost
 from dfs_hw.networks import build_network

@@ -24,9 +24,9 @@ from typing import Any
 
 from accel_models import Layer, Precision, Workload, load_accelerator
 from accel_models.accelerators.arrays.array import LANE_RULES
+from accel_models.costs.pricing import Pricing
+from accel_models.costs.simulator import LayerSimulator
 from accel_models.mapping import ACTIONS, EDP, Problem, search
-from accel_models.pricing import Pricing
-from accel_models.simulator import LayerSimulator
 from accel_models.validate import PRICED_ACTIONS, PUBLISHED, row_problem
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))

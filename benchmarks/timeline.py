@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from accel_models import cost_table, load_accelerator
+from accel_models import load_accelerator
+from accel_models.costs import cost_table
 from accel_models.machine.fluid_gap import fluid_gap
 from accel_models.machine.layer_runs import slots
 from accel_models.machine.timeline import Player

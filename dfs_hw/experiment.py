@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from accel_models.cost_table import CostTable
+from accel_models.costs.cost_table import CostTable
+from accel_models.costs.simulator import Simulation, simulate
 from accel_models.errors import InputError
 from accel_models.files import whole_file, writable_folder
 from accel_models.precision import Precision, highest
 from accel_models.replay import Replay, replay
-from accel_models.simulator import Simulation, simulate
 from accel_models.trace import GateTrace, TraceHeader
 from accel_models.workload import Workload
 from dfs_hw.budget import Budget, statistic_of

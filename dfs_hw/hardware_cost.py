@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from accel_models.cost_table import CostTable, Metric
+from accel_models.costs.cost_table import CostTable, Metric
 from accel_models.errors import InputError
 from accel_models.precision import Precision
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accel_models.accelerators.accelerator import Accelerator
+from accel_models.costs.table_cache import table_key
 from accel_models.errors import InputError
 from accel_models.precision import highest
-from accel_models.table_cache import table_key
 from accel_models.trace import GateTrace
 from dfs_hw.checkpoint import Checkpoint, load_checkpoint
 from dfs_hw.data import Dataset, Splits, load_dataset

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from accel_models.pricing import COMPONENTS, Pricing
+from accel_models.costs.pricing import COMPONENTS, Pricing
+from accel_models.costs.simulator import Simulation
 from accel_models.si import si
-from accel_models.simulator import Simulation
 
 if TYPE_CHECKING:  # these load pyarrow and torch, which `--help` need not wait for
+    from accel_models.costs.uncertainty import Uncertainty
     from accel_models.published import EyerissComparison
-    from accel_models.uncertainty import Uncertainty
     from accel_models.validate import Validation
     from dfs_hw.report.facts import Facts
 

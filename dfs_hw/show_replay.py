@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from accel_models.pricing import COMPONENTS
+from accel_models.costs.pricing import COMPONENTS
 from dfs_hw.show import line, new_table, si, terminal
 
 if TYPE_CHECKING:  # these load pyarrow

@@ -6,8 +6,8 @@ import pytest
 
 from accel_models import InputError, list_accelerators, load_accelerator
 from accel_models.accelerators.toml_file import LIBRARY, read_accelerator
+from accel_models.costs.pricing import Pricing
 from accel_models.energy import array_figures, sram_bank
-from accel_models.pricing import Pricing
 
 TEXT = LIBRARY.joinpath("bitfusion-published.toml").read_text(encoding="utf-8")
 

@@ -6,7 +6,7 @@ import pytest
 from networks import cifar_resnet38
 
 from accel_models import load_accelerator, simulate
-from accel_models.pricing import Pricing
+from accel_models.costs.pricing import Pricing
 from accel_models.validate import PUBLISHED, validate_table
 
 

@@ -9,11 +9,11 @@ from test_datapath_bricks import WHOLE
 
 from accel_models import InputError, Layer, Precision, Workload, load_accelerator
 from accel_models.accelerators.accelerator import Accelerator
+from accel_models.costs.pricing import Pricing
+from accel_models.costs.simulator import LayerSimulator
 from accel_models.machine.datapath import compute
 from accel_models.machine.switching import Bits, Switching, array_energy
 from accel_models.mapping import ACTIONS, LOOPS, Mapping
-from accel_models.pricing import Pricing
-from accel_models.simulator import LayerSimulator
 
 CONV = Layer("conv", 16, 32, (3, 3), (8, 8), padding=(0, 0))
 WIDE = {"bitfusion": (8, 8), "bitblade": (4, 2), "stripes": (16, 5), "loom-1b": (3, 6),

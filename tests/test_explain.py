@@ -23,10 +23,10 @@ from accel_models import (
     load_accelerator,
     simulate,
 )
+from accel_models.costs.pricing import Pricing
 from accel_models.explain import Explanation, explain, pareto_set
 from accel_models.mapping import ACTIONS, LOOPS
 from accel_models.mapping_parts import BANDWIDTH, COMPUTE, CONVERSION, LATENCY, RESOURCES, VECTOR
-from accel_models.pricing import Pricing
 
 READ, WRITE = ACTIONS.index("dram_read_bits"), ACTIONS.index("dram_write_bits")
 EARLY = "of these, during the layer before"

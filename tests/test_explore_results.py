@@ -17,12 +17,9 @@ import pytest
 from exploring import SPACE, branching, trace_of
 from networks import gated_pair
 
-from accel_models import (
-    InfeasibleError,
-    InputError,
-    cost_table,
-    load_accelerator,
-)
+from accel_models import InfeasibleError, InputError, load_accelerator
+from accel_models.costs import cost_table
+from accel_models.costs.pricing import Pricing
 from accel_models.explore import Exploration, cross_table, explore, parse_space
 from accel_models.explore.analysis import Analysis, analyse
 from accel_models.explore.evaluate import Outcome
@@ -31,7 +28,6 @@ from accel_models.explore.sensitivity import _pairs_kept, stability
 from accel_models.explore.space import COLUMNS
 from accel_models.explore.study import Record
 from accel_models.precision import parse_choices
-from accel_models.pricing import Pricing
 from accel_models.replay import replay
 from accel_models.trace import GateTrace, TraceHeader
 

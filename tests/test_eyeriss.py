@@ -15,7 +15,7 @@ from accel_models.accelerators.arrays.eyeriss import (
     row_stationary_sets,
     row_stationary_steps,
 )
-from accel_models.pricing import Pricing
+from accel_models.costs.pricing import Pricing
 from accel_models.published import EyerissComparison, compare_with_eyeriss
 from accel_models.tables import read_table
 

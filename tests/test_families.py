@@ -14,10 +14,10 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.accelerators.arrays.array import Datapath
 from accel_models.accelerators.arrays.bismo import Bismo
 from accel_models.accelerators.toml_file import load_accelerator
+from accel_models.costs.pricing import Pricing
 from accel_models.energy import array_figures
 from accel_models.errors import InfeasibleError
 from accel_models.precision import Precision
-from accel_models.pricing import Pricing
 from accel_models.workload import Layer
 
 MACHINES = (

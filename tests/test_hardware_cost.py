@@ -5,10 +5,11 @@ import pytest
 import torch
 from networks import gated_pair
 
-from accel_models import CostTable, cost_table, load_accelerator
+from accel_models import CostTable, load_accelerator
+from accel_models.costs import cost_table
+from accel_models.costs.simulator import simulate
 from accel_models.errors import DfsHwError, InfeasibleError, InputError
 from accel_models.precision import highest, parse_choices
-from accel_models.simulator import simulate
 from dfs_hw.hardware_cost import METRICS, BlockCost, HardwareCost, block_cost, cost_of
 
 CHOICES = "8,skip,2,4"  # the highest first, so that no test relies on the usual order

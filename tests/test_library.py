@@ -26,10 +26,10 @@ from accel_models import (
     load_accelerator,
     simulate,
 )
+from accel_models.costs.pricing import COMPONENTS, Pricing
+from accel_models.costs.simulator import LayerCost, LayerSimulator, Simulation, best_mapping
 from accel_models.mapping import ACTIONS, Found, Priced, compute_cycles, price
-from accel_models.pricing import COMPONENTS, Pricing
 from accel_models.problem import IMAGE_BITS
-from accel_models.simulator import LayerCost, LayerSimulator, Simulation, best_mapping
 from accel_models.tables import read_table
 
 MACHINES = list_accelerators()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from accel_models import load_accelerator
-from accel_models.cost_table import cost_table
+from accel_models.costs.cost_table import cost_table
 from accel_models.errors import DfsHwError, InputError
 from accel_models.precision import highest
 from accel_models.replay import replay

@@ -18,7 +18,7 @@ from replay_reference import (
 )
 
 from accel_models import InputError, Workload
-from accel_models.pricing import Pricing
+from accel_models.costs.pricing import Pricing
 from accel_models.replay import Policy, replay, summarise
 from accel_models.replay.queueing import Poisson, Queued, Server
 

@@ -22,7 +22,7 @@ from replay_reference import (
 )
 
 from accel_models import InputError, Layer, Workload, simulate
-from accel_models.pricing import Pricing
+from accel_models.costs.pricing import Pricing
 from accel_models.replay import Policy, replay
 
 EARLY = [name for name in MACHINES if name != "published"]

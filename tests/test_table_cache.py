@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from networks import gated_pair
 
-from accel_models import Accelerator, CostTable, Workload, cost_table, load_accelerator
+from accel_models import Accelerator, CostTable, Workload, load_accelerator
 from accel_models.accelerators.arrays.bit_fusion import BitFusion
-from accel_models.table_cache import PACKAGE, Figures, load, save, source_digest, table_path
+from accel_models.costs import cost_table
+from accel_models.costs.table_cache import PACKAGE, Figures, load, save, source_digest, table_path
 
 MACHINE = load_accelerator("bitfusion")
 CHOICES = "skip,2,8,32"
@@ -225,7 +226,7 @@ def test_a_model_edited_while_it_runs_keeps_nothing(entry: Path, tmp_path: Path)
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     script = """
         import numpy as np
-        from accel_models.table_cache import PACKAGE, Figures, save, table_path
+        from accel_models.costs.table_cache import PACKAGE, Figures, save, table_path
 
         empty = Figures(*[np.zeros(1, dtype=np.int64)] * 6, {})
         save("before", empty)

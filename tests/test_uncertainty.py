@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from networks import cifar_resnet38, gated_pair
 
 from accel_models import Accelerator, list_accelerators, load_accelerator, simulate
-from accel_models.pricing import ACTIONS, COMPONENTS, Pricing
-from accel_models.simulator import Simulation
+from accel_models.costs.pricing import ACTIONS, COMPONENTS, Pricing
+from accel_models.costs.simulator import Simulation
+from accel_models.costs.uncertainty import Contribution, Uncertainty, uncertainty_of
 from accel_models.source import Source
-from accel_models.uncertainty import Contribution, Uncertainty, uncertainty_of
 
 BITFUSION = load_accelerator("bitfusion")
 PRICES = (

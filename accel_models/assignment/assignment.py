@@ -24,7 +24,7 @@ from accel_models.assignment.constrained_path import (
 )
 from accel_models.assignment.graph import AssignmentGraph
 from accel_models.assignment.static_network import static_network
-from accel_models.cost_table import CostTable, Metric
+from accel_models.costs.cost_table import CostTable, Metric
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.precision import Precision
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from accel_models.assignment.constrained_path import Paths, Step
 from accel_models.assignment.static_network import StaticNetwork, Stretch
-from accel_models.cost_table import Metric
+from accel_models.costs.cost_table import Metric
 
 _ENERGY_STEPS = 2**60
 """Integers into which the energy of the dearest assignment is divided."""

@@ -16,12 +16,12 @@ from itertools import groupby
 
 import numpy as np
 
-from accel_models.boundaries import prefetched
-from accel_models.cost_table import CostTable, Metric
+from accel_models.costs.cost_table import CostTable, Metric
+from accel_models.costs.early_loads import prefetched
+from accel_models.costs.pricing import ACTIONS, Pricing
+from accel_models.costs.simulator import LayerCost, LayerSimulator, layer_simulator
+from accel_models.costs.simulator import bitops as layer_bitops
 from accel_models.errors import InfeasibleError, InputError
-from accel_models.pricing import ACTIONS, Pricing
-from accel_models.simulator import LayerCost, LayerSimulator, layer_simulator
-from accel_models.simulator import bitops as layer_bitops
 from accel_models.workload import Layer, Workload
 
 _STALL = ACTIONS.index("array_stall_cycles")

@@ -17,8 +17,8 @@ from multiprocessing import get_context, parent_process
 from threading import Thread
 from typing import Any, Protocol, TypeVar
 
+from accel_models.costs.table_cache import loaded_digest
 from accel_models.errors import DfsHwError, InputError
-from accel_models.table_cache import loaded_digest
 
 Item = TypeVar("Item")
 Done = Iterator[tuple[int, Any]]

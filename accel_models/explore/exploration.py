@@ -15,6 +15,8 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from accel_models.accelerators.accelerator import Accelerator
+from accel_models.costs.pricing import Pricing
+from accel_models.costs.table_cache import loaded_digest
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.explore.evaluate import Evaluator
 from accel_models.explore.executors import Executor, executor
@@ -25,8 +27,6 @@ from accel_models.explore.storage import Storage
 from accel_models.explore.study import check_sampler, records, search
 from accel_models.explore.sweep import check_sweep, enter, sweep, swept
 from accel_models.explore.workloads import Demand, Networks, demands_of, demands_of_traces
-from accel_models.pricing import Pricing
-from accel_models.table_cache import loaded_digest
 from accel_models.trace import GateTrace
 
 Traces = Mapping[str, GateTrace] | Sequence[str | Path | GateTrace]

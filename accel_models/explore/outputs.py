@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+from accel_models.costs.table_cache import loaded_digest
 from accel_models.explore.analysis import Analysis
 from accel_models.explore.exploration import Exploration
 from accel_models.explore.machine_toml import machine_toml
 from accel_models.explore.page.study import write_study_page
 from accel_models.explore.space import Dimension
 from accel_models.files import whole_file
-from accel_models.table_cache import loaded_digest
 
 TRIALS, STUDY, PAGE, CHOSEN = "trials.parquet", "study.json", "study.html", "chosen.toml"
 PACKAGES = ("dfs-hw", "numpy", "numba", "optuna", "pyarrow")

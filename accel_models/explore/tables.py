@@ -1,6 +1,6 @@
 """Cost tables of one network on many machines at once.
 
-Every distinct layer is mapped as `accel_models.cost_table` has it, once for each machine. Its
+Every distinct layer is mapped as `accel_models.costs.cost_table` has it, once for each machine. Its
 mapping problem is worked out once for all machines that differ in memory and prices alone, and the
 figures of layers are put in their places for all machines together.
 """
@@ -14,15 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
-from accel_models.boundaries import is_known
+from accel_models.costs.early_loads import is_known
+from accel_models.costs.pricing import ACTIONS, Pricing
+from accel_models.costs.residency import NOTHING_RESIDENT
+from accel_models.costs.simulator import LayerSimulator, best_mapping, layer_simulator
 from accel_models.errors import InfeasibleError
 from accel_models.explore.workloads import Run
 from accel_models.mapping import Priced, Problem, price
 from accel_models.precision import Precision
-from accel_models.pricing import ACTIONS, Pricing
 from accel_models.problem import memory
-from accel_models.residency import NOTHING_RESIDENT
-from accel_models.simulator import LayerSimulator, best_mapping, layer_simulator
 from accel_models.workload import Layer
 
 STALL = ACTIONS.index("array_stall_cycles")

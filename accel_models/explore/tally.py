@@ -14,9 +14,9 @@ from functools import cached_property
 import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
+from accel_models.costs.pricing import Pricing
 from accel_models.explore.tables import STALL, Tables
 from accel_models.explore.workloads import Run
-from accel_models.pricing import Pricing
 from accel_models.problem import operands
 
 P95 = 95

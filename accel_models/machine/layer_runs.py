@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from accel_models.compiled import compiled
-from accel_models.cost_table import CostTable
+from accel_models.costs.cost_table import CostTable
+from accel_models.costs.simulator import LayerCost, LayerSimulator, layer_simulator
 from accel_models.mapping import ACTIONS, COMPILED, STATIONARY, Problem, _kernel, places, steps
 from accel_models.precision import Precision
-from accel_models.simulator import LayerCost, LayerSimulator, layer_simulator
 from accel_models.workload import Layer
 
 BUFFERS = [number for number, action in enumerate(ACTIONS) if "buffer" in action]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from accel_models.accelerators.accelerator import Accelerator
-from accel_models.cost_table import CostTable, cost_table
+from accel_models.costs.cost_table import CostTable, cost_table
 from accel_models.mapping import ACTIONS
 from accel_models.replay.outcome import replay
 from accel_models.replay.policy import Policy

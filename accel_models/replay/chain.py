@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from accel_models.boundaries import is_known
-from accel_models.cost_table import CostTable
-from accel_models.pricing import Pricing
+from accel_models.costs.cost_table import CostTable
+from accel_models.costs.early_loads import is_known
+from accel_models.costs.pricing import Pricing
 from accel_models.problem import operands
 from accel_models.workload import Layer
 

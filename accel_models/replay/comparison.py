@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from accel_models.cost_table import CostTable, Metric
+from accel_models.costs.cost_table import CostTable, Metric
+from accel_models.costs.simulator import simulate
 from accel_models.errors import InfeasibleError
 from accel_models.precision import highest
 from accel_models.replay.outcome import served
 from accel_models.replay.plan import Plan
 from accel_models.replay.policy import Policy
 from accel_models.replay.summary import Summary
-from accel_models.simulator import simulate
 from accel_models.trace import GateTrace, TraceHeader
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from accel_models.cost_table import CostTable
+from accel_models.costs.cost_table import CostTable
 from accel_models.errors import InputError
 from accel_models.files import replaceable, same_file, writable_folder
 from accel_models.replay.joining import TOTALS, Joined

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from accel_models.cost_table import CostTable
+from accel_models.costs.cost_table import CostTable
 from accel_models.errors import InputError
 from accel_models.trace import TraceHeader
 from accel_models.workload import Layer, Workload

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
-from accel_models.cost_table import CostTable, cost_table
+from accel_models.costs.cost_table import CostTable, cost_table
 from accel_models.errors import InputError
 from accel_models.replay.fusion import kernel
 from accel_models.replay.matching import check_match

@@ -8,9 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
-from accel_models.cost_table import CostTable
+from accel_models.costs.cost_table import CostTable
+from accel_models.costs.pricing import Pricing
 from accel_models.errors import InputError
-from accel_models.pricing import Pricing
 from accel_models.replay.chain import Chain, Link, chain_of, layer_widths, links, turns_within
 from accel_models.replay.fusion import Fused, fuse, kernel
 from accel_models.replay.policy import Policy

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from accel_models.pricing import COMPONENTS
+from accel_models.costs.pricing import COMPONENTS
 from accel_models.replay.outcome import Replay
 from accel_models.replay.plan import Plan
 from accel_models.replay.queueing import Queued

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from accel_models.pricing import ACTIONS
+from accel_models.costs.pricing import ACTIONS
 from accel_models.replay.plan import Plan
 from accel_models.replay.rules import DRAM_READ, STALL, WEIGHT_WRITE, Sums
 

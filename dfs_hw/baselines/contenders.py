@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from accel_models.accelerators.accelerator import Accelerator
-from accel_models.cost_table import cost_table
+from accel_models.costs.cost_table import cost_table
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.precision import Precision, highest, parse_choices
 from accel_models.workload import Workload

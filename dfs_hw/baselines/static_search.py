@@ -12,7 +12,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from accel_models.assignment.assignment import best_assignment
-from accel_models.cost_table import Metric
+from accel_models.costs.cost_table import Metric
 from accel_models.errors import InfeasibleError
 from dfs_hw.baselines.sensitivity import sensitivity
 from dfs_hw.experiment import static_cost

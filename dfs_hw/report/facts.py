@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from accel_models.accelerators.toml_file import load_accelerator
-from accel_models.cost_table import CostTable, cost_table
+from accel_models.costs.cost_table import CostTable, cost_table
+from accel_models.costs.pricing import Pricing
+from accel_models.costs.simulator import Simulation
 from accel_models.errors import InputError
 from accel_models.precision import Precision, highest
-from accel_models.pricing import Pricing
 from accel_models.replay import Replay, replay
-from accel_models.simulator import Simulation
 from accel_models.source import Source
 from accel_models.trace import GateTrace
 from dfs_hw.data import Dataset, load_dataset

@@ -10,8 +10,8 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
+from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.files import whole_file, writable_folder
-from accel_models.pricing import COMPONENTS, Pricing
 from accel_models.replay import spread
 from dfs_hw.report.facts import Facts, gather
 from dfs_hw.report.plots import FIGURES

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 
+from accel_models.costs.pricing import COMPONENTS
 from accel_models.machine.picture import draw
 from accel_models.machine.timeline import Player
 from accel_models.precision import Precision
-from accel_models.pricing import COMPONENTS
 from accel_models.replay import spread
 from dfs_hw.report.facts import Facts
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from accel_models.accelerators.toml_file import load_accelerator
-from accel_models.cost_table import CostTable, cost_table
+from accel_models.costs.cost_table import CostTable, cost_table
 from accel_models.errors import InputError
 from dfs_hw.budget import Budget
 from dfs_hw.data import Dataset, Splits, TrainingStream, generator_for, load_dataset

@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from accel_models import table_cache
 from accel_models.accelerators.accelerator import Accelerator
-from accel_models.boundaries import is_known
+from accel_models.costs import table_cache
+from accel_models.costs.early_loads import is_known
+from accel_models.costs.pricing import ACTIONS, Pricing
+from accel_models.costs.simulator import LayerSimulator, bitops, layer_simulator, simulate
+from accel_models.costs.table_cache import Figures, table_key
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.precision import Precision, highest, parse_choices
-from accel_models.pricing import ACTIONS, Pricing
-from accel_models.simulator import LayerSimulator, bitops, layer_simulator, simulate
-from accel_models.table_cache import Figures, table_key
 from accel_models.workload import Layer, Workload
 
 Metric = Literal["energy", "latency", "bitops"]
@@ -181,7 +181,7 @@ def cost_table(
         always: precision of what always runs; by default the highest choice.
         max_group: largest number of inputs that share a run. Where running a group in two parts is
             cheaper than at once, it is charged so.
-        cache: look for the table on disk first, and keep it there (`accel_models.table_cache`).
+        cache: look for the table on disk first, and keep it there (`accel_models.costs.table_cache`).
 
     Raises:
         InputError: if the choice set is malformed, or groups are too large.

@@ -17,8 +17,8 @@ from functools import cached_property
 import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
+from accel_models.costs.pricing import Pricing
 from accel_models.errors import InfeasibleError
-from accel_models.pricing import Pricing
 
 Run = tuple[np.ndarray, float]
 """Counts of `mapping.ACTIONS`, and cycles."""

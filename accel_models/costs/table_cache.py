@@ -27,7 +27,7 @@ from accel_models.mapping import ACTIONS
 from accel_models.precision import Precision
 from accel_models.workload import Workload
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parent.parent
 _SEAL = 64
 """Bytes of a SHA-256 in hexadecimal."""
 
@@ -45,9 +45,9 @@ class Figures(NamedTuple):
 
 
 def source_digest(package: Path = PACKAGE) -> str:
-    """Hash of a package's source and of the tables in its data folder."""
+    """Hash of a package's source and of the tables in its data folders."""
     digest = hashlib.sha256()
-    for path in sorted((*package.rglob("*.py"), *package.glob("data/*.csv"))):
+    for path in sorted((*package.rglob("*.py"), *package.rglob("data/*.csv"))):
         content = path.read_bytes()
         digest.update(f"{path.relative_to(package).as_posix()} {len(content)}\n".encode())
         digest.update(content)

@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
-from accel_models.boundaries import prefetched
+from accel_models.costs.early_loads import prefetched
+from accel_models.costs.pricing import COMPONENTS, Pricing
+from accel_models.costs.residency import NOTHING_RESIDENT, Resident, plan
+from accel_models.costs.uncertainty import Run, Uncertainty, uncertainty_of
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.mapping import (
     ACTIONS,
@@ -25,10 +28,7 @@ from accel_models.mapping import (
     search,
 )
 from accel_models.precision import Precision, highest
-from accel_models.pricing import COMPONENTS, Pricing
 from accel_models.problem import Problem, Tensors, operands, problem
-from accel_models.residency import NOTHING_RESIDENT, Resident, plan
-from accel_models.uncertainty import Run, Uncertainty, uncertainty_of
 from accel_models.workload import MAX_MACS, Layer, Workload
 
 _STALL = ACTIONS.index("array_stall_cycles")
