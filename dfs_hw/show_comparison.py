@@ -8,8 +8,8 @@ from math import floor, log10
 from typing import Any
 
 from accel_models.accelerators.accelerator import Accelerator
-from accel_models.departures import Effect
-from accel_models.spec import Comparison, Run, SpecSheet
+from accel_models.explain.data_sheet import Comparison, Run, SpecSheet
+from accel_models.explain.departures import Effect
 from dfs_hw.show import line, new_table, si, terminal
 from dfs_hw.show_machines import (
     NOTHING,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from accel_models.explain import Explanation, Point
+from accel_models.explain.layer import Explanation, Point
 from accel_models.mapping import LOOPS, Mapping
 from accel_models.mapping_parts import RESOURCES, Block
 from accel_models.workload import Layer

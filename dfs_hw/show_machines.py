@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from accel_models.accelerators.accelerator import Accelerator, Fidelity
-from accel_models.spec import Levels, Peak, SpecSheet, Widths
+from accel_models.explain.data_sheet import Levels, Peak, SpecSheet, Widths
 from dfs_hw.show import line, new_table, si, terminal
 
 NOTHING = "–"

@@ -7,7 +7,7 @@ import pytest
 from accel_models import InputError, list_accelerators, load_accelerator
 from accel_models.accelerators.toml_file import LIBRARY, read_accelerator
 from accel_models.costs.pricing import Pricing
-from accel_models.energy import array_figures, sram_bank
+from accel_models.energy.array import array_figures, sram_bank
 
 TEXT = LIBRARY.joinpath("bitfusion-published.toml").read_text(encoding="utf-8")
 

@@ -21,7 +21,7 @@ from accel_models.accelerators.arrays.colonnade import (
     throughput_gops,
     weights_per_row,
 )
-from accel_models.tables import read_table
+from accel_models.energy.published_tables import read_table
 
 ROWS = read_table("colonnade_silicon.csv")
 CONV = Layer("conv", 256, 256, kernel=(3, 3), out_size=(8, 8), padding=(1, 1))

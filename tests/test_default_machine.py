@@ -21,7 +21,7 @@ from accel_models import (
 from accel_models.costs.pricing import Pricing
 from accel_models.costs.residency import LARGEST_SHARE, plan
 from accel_models.costs.simulator import LayerCost, LayerSimulator, Simulation, best_mapping
-from accel_models.departures import Effect, effects, steps
+from accel_models.explain.departures import Effect, effects, steps
 from accel_models.mapping import ACTIONS, compute_cycles, pareto
 from accel_models.precision import parse_choices
 from accel_models.problem import accumulator_bits

@@ -11,18 +11,18 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from accel_models import InputError
-from accel_models.dram import dram_preset
-from accel_models.energy import integer_op
-from accel_models.sram import (
+from accel_models.energy.array import integer_op
+from accel_models.energy.dram import dram_preset
+from accel_models.energy.sram import (
     FIGURES,
     SramBank,
     leave_one_out_errors,
     register_file,
     sram_bank,
 )
-from accel_models.technology import logic_area_scale, logic_energy_scale
+from accel_models.energy.technology import logic_area_scale, logic_energy_scale
 
-DATA = resources.files("accel_models").joinpath("data")
+DATA = resources.files("accel_models.energy").joinpath("data")
 BANKS = {
     (int(row["size_bytes"]), 8 * int(row["block_bytes"]), row["rw_ports"] == "1"): tuple(
         float(row[name]) for name in FIGURES

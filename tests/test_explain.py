@@ -24,7 +24,7 @@ from accel_models import (
     simulate,
 )
 from accel_models.costs.pricing import Pricing
-from accel_models.explain import Explanation, explain, pareto_set
+from accel_models.explain.layer import Explanation, explain, pareto_set
 from accel_models.mapping import ACTIONS, LOOPS
 from accel_models.mapping_parts import BANDWIDTH, COMPUTE, CONVERSION, LATENCY, RESOURCES, VECTOR
 

@@ -16,8 +16,8 @@ from accel_models.accelerators.arrays.eyeriss import (
     row_stationary_steps,
 )
 from accel_models.costs.pricing import Pricing
+from accel_models.energy.published_tables import read_table
 from accel_models.published import EyerissComparison, compare_with_eyeriss
-from accel_models.tables import read_table
 
 COMPUTING = [row for row in read_table("eyeriss_published.csv") if row["kernel"]]
 OTHER_SPLIT = {

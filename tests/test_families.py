@@ -15,7 +15,7 @@ from accel_models.accelerators.arrays.array import Datapath
 from accel_models.accelerators.arrays.bismo import Bismo
 from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.costs.pricing import Pricing
-from accel_models.energy import array_figures
+from accel_models.energy.array import array_figures
 from accel_models.errors import InfeasibleError
 from accel_models.precision import Precision
 from accel_models.workload import Layer

@@ -13,10 +13,9 @@ from accel_models.accelerators.arrays.colonnade import (
     energy_fj_per_mac,
     throughput_gops,
 )
-from accel_models.energy import array_figures
-from accel_models.mapping import compute_cycles
-from accel_models.problem import Tensors, problem
-from accel_models.spec import (
+from accel_models.energy.array import array_figures
+from accel_models.energy.published_tables import read_table
+from accel_models.explain.data_sheet import (
     PEAK_BITS,
     WIDEST,
     Levels,
@@ -26,7 +25,8 @@ from accel_models.spec import (
     differing_fields,
     spec_sheet,
 )
-from accel_models.tables import read_table
+from accel_models.mapping import compute_cycles
+from accel_models.problem import Tensors, problem
 from accel_models.workload import Ends, Workload
 
 SHEETS = {name: spec_sheet(load(name)) for name in list_accelerators()}

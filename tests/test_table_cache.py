@@ -210,7 +210,7 @@ def test_the_digest_covers_source_and_data(tmp_path: Path) -> None:
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     seen = [source_digest(copy)]
     assert seen == [source_digest()]
-    for name in ("tiling.py", "arrays/loom.py", "data/sram_cacti45.csv"):
+    for name in ("accelerators/arrays/loom.py", "energy/data/sram_cacti45.csv"):
         with (copy / name).open("a") as file:
             file.write("\n")
         seen.append(source_digest(copy))

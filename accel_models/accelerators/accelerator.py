@@ -37,7 +37,7 @@ class Buffers(Part):
 
 class Dram(Part):
     preset: str | None = None
-    """Name in `accel_models.energy.dram_preset` that `pj_per_bit` is taken from."""
+    """Name in `accel_models.energy.array.dram_preset` that `pj_per_bit` is taken from."""
     pj_per_bit: float = Field(ge=0, le=MOST)
     gb_per_s: float | None = Field(default=None, ge=1e-6)
     """Bandwidth in 10^9 bytes per second."""

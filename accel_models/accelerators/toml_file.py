@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from accel_models.accelerators.accelerator import Accelerator, checked
-from accel_models.energy import dram_preset
+from accel_models.energy.array import dram_preset
 from accel_models.errors import InputError
 from accel_models.source import STATUSES, Source
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.accelerators.arrays.array import BankShape
-from accel_models.energy import ArrayFigures, SramBank, sram_bank
+from accel_models.energy.array import ArrayFigures, SramBank, sram_bank
+from accel_models.energy.technology import logic_area_scale, logic_energy_scale
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.mapping import ACTIONS
 from accel_models.source import Source
-from accel_models.technology import logic_area_scale, logic_energy_scale
 
 COMPONENTS = (
     "array",

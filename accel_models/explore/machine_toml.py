@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from accel_models.accelerators.accelerator import Accelerator
-from accel_models.dram import dram_preset
+from accel_models.energy.dram import dram_preset
 from accel_models.source import Source
 
 _ASSUMED = Source("assumed", "set by the caller")

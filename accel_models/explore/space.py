@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from accel_models.accelerators.accelerator import Accelerator
-from accel_models.dram import dram_preset
+from accel_models.energy.dram import dram_preset
 from accel_models.errors import InputError
 
 Value = str | int | float | bool

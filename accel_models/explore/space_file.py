@@ -38,7 +38,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from accel_models.accelerators.accelerator import Accelerator, first_sentence, meant
 from accel_models.accelerators.toml_file import load_accelerator
-from accel_models.dram import dram_preset
+from accel_models.energy.dram import dram_preset
 from accel_models.errors import InputError
 from accel_models.explore.space import (
     BASE,

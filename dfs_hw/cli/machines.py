@@ -115,7 +115,7 @@ def accelerators(
     dfs-hw accelerators --compare bitfusion stripes --network resnet38
     """
     from accel_models import list_accelerators, load_accelerator
-    from accel_models.spec import spec_sheet
+    from accel_models.explain.data_sheet import spec_sheet
     from dfs_hw import show_machines as machines
 
     if compare and departures:
@@ -137,7 +137,7 @@ def accelerators(
 
 
 def _explain(runs: dict[str, Any], layer: str, pareto: bool, as_json: bool) -> None:
-    from accel_models.explain import explain, pareto_set
+    from accel_models.explain.layer import explain, pareto_set
     from dfs_hw import show_layer
 
     found = {
@@ -154,7 +154,7 @@ def _explain(runs: dict[str, Any], layer: str, pareto: bool, as_json: bool) -> N
 
 
 def _compare(machines: list[Any], network: str, as_json: bool) -> None:
-    from accel_models.spec import compare
+    from accel_models.explain.data_sheet import compare
     from dfs_hw import show_comparison
 
     if len(machines) < 2:
@@ -167,7 +167,7 @@ def _compare(machines: list[Any], network: str, as_json: bool) -> None:
 
 
 def _departures(machines: list[Any], network: str, as_json: bool) -> None:
-    from accel_models.departures import effects
+    from accel_models.explain.departures import effects
     from dfs_hw import show_comparison
 
     if len(machines) != 1:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from accel_models.energy import ArrayFigures
+from accel_models.energy.array import ArrayFigures
 from accel_models.precision import Precision
 from accel_models.source import Part, Source
 from accel_models.workload import Layer

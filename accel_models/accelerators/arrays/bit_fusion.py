@@ -16,7 +16,7 @@ from accel_models.accelerators.arrays.array import (
     LaneRule,
     Passes,
 )
-from accel_models.energy import SYNTHESIS, ArrayFigures, array_figures
+from accel_models.energy.array import SYNTHESIS, ArrayFigures, array_figures
 from accel_models.errors import InfeasibleError
 from accel_models.precision import Precision
 from accel_models.source import Source

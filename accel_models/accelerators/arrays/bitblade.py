@@ -8,7 +8,7 @@ from pydantic import Field
 
 from accel_models.accelerators.arrays.array import LaneRule
 from accel_models.accelerators.arrays.bit_fusion import BitFusion
-from accel_models.energy import SYNTHESIS, ArrayFigures
+from accel_models.energy.array import SYNTHESIS, ArrayFigures
 from accel_models.source import Source
 
 

@@ -31,11 +31,11 @@ from pydantic import Field, model_validator
 
 from accel_models.accelerators.arrays.array import Array, Datapath, LaneRule
 from accel_models.accelerators.arrays.operands import refuse_wider
-from accel_models.energy import ArrayFigures
-from accel_models.errors import InputError
+from accel_models.energy.array import ArrayFigures
+from accel_models.energy.published_tables import read_table
+from accel_models.errors import InputError, listed
 from accel_models.precision import Precision
 from accel_models.source import Source
-from accel_models.tables import listed, read_table
 from accel_models.workload import Layer
 
 SIDE = 128

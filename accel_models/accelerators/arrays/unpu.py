@@ -8,7 +8,7 @@ from pydantic import Field
 
 from accel_models.accelerators.arrays.array import NO_PASS, Array, Datapath, StatedFigures
 from accel_models.accelerators.arrays.operands import is_linear, refuse_wider
-from accel_models.energy import ArrayFigures
+from accel_models.energy.array import ArrayFigures
 from accel_models.precision import Precision
 from accel_models.workload import Layer
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from accel_models.errors import InputError
-from accel_models.tables import listed, read_table
+from accel_models.energy.published_tables import read_table
+from accel_models.errors import InputError, listed
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
-from accel_models.errors import InputError
-from accel_models.tables import listed, read_table
+from accel_models.energy.published_tables import read_table
+from accel_models.errors import InputError, listed
 
 Figures = NDArray[np.float64]
 """One bank: the columns `FIGURES`, in their units; energies are those of a whole access."""

@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from accel_models.energy.published_tables import read_table
 from accel_models.errors import InputError
-from accel_models.tables import read_table
 
 LOWEST_V = 0.6
 """Below its minimum at 0.586 V, the 65 nm polynomial has energy rise as the voltage falls."""

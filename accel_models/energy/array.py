@@ -4,8 +4,8 @@ Sources:
     ``data/array_synthesis45.csv``: 45 nm synthesis of fixed and fusible arrays at 500 MHz,
         released with the Bit Fusion simulator (Sharma et al., ISCA 2018).
     ``data/integer_ops45.csv``: single operations at 45 nm and 0.9 V (Horowitz, ISSCC 2014).
-    SRAM is in `accel_models.sram`, DRAM in `accel_models.dram`, other processes in
-    `accel_models.technology`.
+    SRAM is in `accel_models.energy.sram`, DRAM in `accel_models.energy.dram`, other processes in
+    `accel_models.energy.technology`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from accel_models.dram import DramPreset, dram_preset
-from accel_models.errors import InputError
+from accel_models.energy.dram import DramPreset, dram_preset
+from accel_models.energy.published_tables import read_table
+from accel_models.energy.sram import SramBank, register_file, sram_bank
+from accel_models.errors import InputError, listed
 from accel_models.source import Source
-from accel_models.sram import SramBank, register_file, sram_bank
-from accel_models.tables import listed, read_table
 
 __all__ = [
     "SYNTHESIS",
