@@ -17,7 +17,7 @@ from accel_models.costs.cost_table import CostTable, cost_table
 from accel_models.costs.simulator import Simulation, simulate
 from accel_models.errors import DfsHwError, InfeasibleError, InputError
 from accel_models.precision import SKIP, Precision, parse_choices
-from accel_models.workload import Layer, Workload
+from accel_models.workloads.workload import Layer, Workload
 
 if TYPE_CHECKING:
     from accel_models.explore import explore

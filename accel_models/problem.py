@@ -10,7 +10,7 @@ from accel_models.accelerators.arrays.array import LANE_RULES
 from accel_models.errors import InfeasibleError
 from accel_models.mapping import Problem
 from accel_models.precision import Precision
-from accel_models.workload import Ends, Layer
+from accel_models.workloads.workload import Ends, Layer
 
 IMAGE_BITS = 8
 """Pixels come in 8 bits, whatever the layer that reads them computes in."""

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from accel_models.errors import InputError
 from accel_models.precision import Precision, parse_choices
 from accel_models.row_groups import RowGroupWriter
-from accel_models.workload import Workload
+from accel_models.workloads.workload import Workload
 
 FORMAT = 1
 METADATA_KEY = b"dfs_hw"

@@ -27,7 +27,7 @@ from accel_models.accelerators.arrays.array import LANE_RULES
 from accel_models.costs.pricing import Pricing
 from accel_models.costs.simulator import LayerSimulator
 from accel_models.mapping import ACTIONS, EDP, Problem, search
-from accel_models.validate import PRICED_ACTIONS, PUBLISHED, row_problem
+from accel_models.validation.published_rows import PRICED_ACTIONS, PUBLISHED, row_problem
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import bitfusion_reference as published_reference

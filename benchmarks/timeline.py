@@ -12,12 +12,12 @@ import numpy as np
 
 from accel_models import load_accelerator
 from accel_models.costs import cost_table
-from accel_models.machine.fluid_gap import fluid_gap
 from accel_models.machine.layer_runs import slots
 from accel_models.machine.timeline import Player
 from accel_models.mapping import search, steps
 from accel_models.replay import Policy
-from accel_models.validate import PUBLISHED, read_rows, row_problem
+from accel_models.validation.fluid_gap import fluid_gap
+from accel_models.validation.published_rows import PUBLISHED, read_rows, row_problem
 from dfs_hw.networks import build_network
 from dfs_hw.workload import workload_of
 

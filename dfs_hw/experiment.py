@@ -20,7 +20,7 @@ from accel_models.files import whole_file, writable_folder
 from accel_models.precision import Precision, highest
 from accel_models.replay import Replay, replay
 from accel_models.trace import GateTrace, TraceHeader
-from accel_models.workload import Workload
+from accel_models.workloads.workload import Workload
 from dfs_hw.budget import Budget, statistic_of
 from dfs_hw.checkpoint import load_checkpoint
 from dfs_hw.data import load_dataset

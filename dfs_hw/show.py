@@ -15,8 +15,8 @@ from accel_models.si import si
 
 if TYPE_CHECKING:  # these load pyarrow and torch, which `--help` need not wait for
     from accel_models.costs.uncertainty import Uncertainty
-    from accel_models.published import EyerissComparison
-    from accel_models.validate import Validation
+    from accel_models.validation.eyeriss import EyerissComparison
+    from accel_models.validation.published_rows import Validation
     from dfs_hw.report.facts import Facts
 
 MISMATCHES_SHOWN = 20

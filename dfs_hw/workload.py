@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from accel_models.errors import InputError
-from accel_models.workload import Layer, Role, Workload
+from accel_models.workloads.workload import Layer, Role, Workload
 from dfs_hw.networks.branches import GatedUnit
 from dfs_hw.networks.dynamic import DynamicNetwork
 from dfs_hw.networks.flow import IMAGE, Flow, maker, mark

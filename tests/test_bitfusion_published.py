@@ -7,7 +7,7 @@ from networks import cifar_resnet38
 
 from accel_models import load_accelerator, simulate
 from accel_models.costs.pricing import Pricing
-from accel_models.validate import PUBLISHED, validate_table
+from accel_models.validation.published_rows import PUBLISHED, validate_table
 
 
 def test_every_published_row_is_exact() -> None:

@@ -17,7 +17,7 @@ from networks import gated_pair
 from accel_models import list_accelerators, load_accelerator, simulate
 from accel_models.precision import highest, parse_choices
 from accel_models.trace import GateTrace, TraceHeader
-from accel_models.validate import PUBLISHED
+from accel_models.validation.published_rows import PUBLISHED
 
 
 def dfs_hw(*words: str | Path) -> subprocess.CompletedProcess[str]:

@@ -19,7 +19,7 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.machine.datapath import Computed, compute
 from accel_models.mapping import ACTIONS, LOOPS, Found, Mapping, search
 from accel_models.problem import Tensors, problem
-from accel_models.workload import Ends
+from accel_models.workloads.workload import Ends
 
 OPERATIONS = ACTIONS.index("array_operations")
 FAMILIES = ("bitfusion", "bitblade", "stripes", "loom-1b", "loom-2b", "loom-4b", "unpu")

@@ -17,9 +17,11 @@ from accel_models.accelerators.arrays.eyeriss import (
 )
 from accel_models.costs.pricing import Pricing
 from accel_models.energy.published_tables import read_table
-from accel_models.published import EyerissComparison, compare_with_eyeriss
+from accel_models.validation.eyeriss import EyerissComparison, compare_with_eyeriss
 
-COMPUTING = [row for row in read_table("eyeriss_published.csv") if row["kernel"]]
+COMPUTING = [
+    row for row in read_table("eyeriss_published.csv", "accel_models.validation") if row["kernel"]
+]
 OTHER_SPLIT = {
     ("AlexNet", "fc3"),
     ("CIFAR10", "conv5"),

@@ -18,7 +18,7 @@ from accel_models.costs.pricing import Pricing
 from accel_models.energy.array import array_figures
 from accel_models.errors import InfeasibleError
 from accel_models.precision import Precision
-from accel_models.workload import Layer
+from accel_models.workloads.workload import Layer
 
 MACHINES = (
     *("stripes", "loom-1b", "loom-2b", "loom-4b", "unpu", "bismo"),

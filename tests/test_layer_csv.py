@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from accel_models import InputError, Layer
-from accel_models.layer_csv import read_layers
+from accel_models.workloads.layer_csv import read_layers
 
 OWN = """name,in_channels,out_channels,kernel,out_size,stride,padding
 stem,3,16,3,32,1,1

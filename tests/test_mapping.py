@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from accel_models import InfeasibleError, Layer, Precision, load_accelerator
 from accel_models.mapping import ACTIONS, Found, search
 from accel_models.problem import Tensors, problem
-from accel_models.validate import PRICED_ACTIONS
-from accel_models.workload import Ends
+from accel_models.validation.published_rows import PRICED_ACTIONS
+from accel_models.workloads.workload import Ends
 
 MACHINE = load_accelerator("bitfusion-published")
 

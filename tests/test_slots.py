@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from random_problems import layers, machines, problem_of, widths
 
 from accel_models import InfeasibleError, load_accelerator
-from accel_models.machine.fluid_gap import fluid_gap
 from accel_models.machine.layer_runs import BUFFERS, buffers, slots
 from accel_models.mapping import (
     ACTIONS,
@@ -26,7 +25,8 @@ from accel_models.mapping import (
     search,
     steps,
 )
-from accel_models.validate import PUBLISHED, read_rows, row_problem
+from accel_models.validation.fluid_gap import fluid_gap
+from accel_models.validation.published_rows import PUBLISHED, read_rows, row_problem
 
 READ, WRITTEN = ACTIONS.index("dram_read_bits"), ACTIONS.index("dram_write_bits")
 

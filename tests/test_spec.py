@@ -27,7 +27,7 @@ from accel_models.explain.data_sheet import (
 )
 from accel_models.mapping import compute_cycles
 from accel_models.problem import Tensors, problem
-from accel_models.workload import Ends, Workload
+from accel_models.workloads.workload import Ends, Workload
 
 SHEETS = {name: spec_sheet(load(name)) for name in list_accelerators()}
 VAST = Layer("vast", 400 * 768, 768, out_size=(168, 240))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from accel_models import InputError
-from accel_models.validate import PUBLISHED, validate_table
+from accel_models.validation.published_rows import PUBLISHED, validate_table
 
 
 def written(path: Path, rows: list[dict[str, str]]) -> Path:

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from accel_models import Workload, load_accelerator, simulate
 from accel_models.costs import cost_table
-from accel_models.workload import Ends
+from accel_models.workloads.workload import Ends
 from dfs_hw.networks import Design, DynamicNetwork, build_network, make_dynamic
 from dfs_hw.workload import workload_of
 

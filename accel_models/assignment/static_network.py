@@ -22,7 +22,7 @@ from accel_models.costs.pricing import ACTIONS, Pricing
 from accel_models.costs.simulator import LayerCost, LayerSimulator, layer_simulator
 from accel_models.costs.simulator import bitops as layer_bitops
 from accel_models.errors import InfeasibleError, InputError
-from accel_models.workload import Layer, Workload
+from accel_models.workloads.workload import Layer, Workload
 
 _STALL = ACTIONS.index("array_stall_cycles")
 

@@ -17,7 +17,7 @@ from accel_models.costs.simulator import LayerSimulator, bitops, layer_simulator
 from accel_models.costs.table_cache import Figures, table_key
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.precision import Precision, highest, parse_choices
-from accel_models.workload import Layer, Workload
+from accel_models.workloads.workload import Layer, Workload
 
 Metric = Literal["energy", "latency", "bitops"]
 LARGEST_GROUP = 1024

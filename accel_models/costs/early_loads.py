@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Protocol
 
 from accel_models.mapping import Mapping
-from accel_models.workload import Layer, Workload
+from accel_models.workloads.workload import Layer, Workload
 
 
 class Timed(Protocol):

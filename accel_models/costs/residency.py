@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from accel_models.accelerators.accelerator import Accelerator
-from accel_models.workload import Layer, Workload
+from accel_models.workloads.workload import Layer, Workload
 
 LARGEST_SHARE = 0.5
 """Of the input buffer that resident tensors may take: the rest is for tiles."""

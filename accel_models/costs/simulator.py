@@ -29,7 +29,7 @@ from accel_models.mapping import (
 )
 from accel_models.precision import Precision, highest
 from accel_models.problem import Problem, Tensors, operands, problem
-from accel_models.workload import MAX_MACS, Layer, Workload
+from accel_models.workloads.workload import MAX_MACS, Layer, Workload
 
 _STALL = ACTIONS.index("array_stall_cycles")
 _VECTOR = ACTIONS.index("vector_operations")

@@ -25,7 +25,7 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.files import user_cache
 from accel_models.mapping import ACTIONS
 from accel_models.precision import Precision
-from accel_models.workload import Workload
+from accel_models.workloads.workload import Workload
 
 PACKAGE = Path(__file__).parent.parent
 _SEAL = 64

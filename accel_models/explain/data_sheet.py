@@ -19,7 +19,7 @@ from accel_models.errors import InfeasibleError, InputError
 from accel_models.mapping import Problem
 from accel_models.precision import Precision
 from accel_models.problem import Tensors, problem
-from accel_models.workload import Ends, Layer, Workload
+from accel_models.workloads.workload import Ends, Layer, Workload
 
 WIDEST = 16
 """Widths of 1 to so many bits are looked at."""

@@ -10,7 +10,7 @@ from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.costs.simulator import Simulation, simulate
 from accel_models.errors import InputError
 from accel_models.precision import Precision
-from accel_models.workload import Workload
+from accel_models.workloads.workload import Workload
 
 
 @dataclass(frozen=True)

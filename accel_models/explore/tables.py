@@ -23,7 +23,7 @@ from accel_models.explore.workloads import Run
 from accel_models.mapping import Priced, Problem, price
 from accel_models.precision import Precision
 from accel_models.problem import memory
-from accel_models.workload import Layer
+from accel_models.workloads.workload import Layer
 
 STALL = ACTIONS.index("array_stall_cycles")
 

@@ -14,10 +14,10 @@ import numpy as np
 from accel_models.errors import InputError
 from accel_models.explore.space import TRACE, Configuration, Dimension
 from accel_models.explore.space_file import WorkloadEntry, listed
-from accel_models.layer_csv import read_layers
 from accel_models.precision import Precision
 from accel_models.trace import GateTrace, TraceHeader
-from accel_models.workload import Workload
+from accel_models.workloads.layer_csv import read_layers
+from accel_models.workloads.workload import Workload
 
 Networks = Callable[[str], Workload]
 """Builds a network by name, without gates."""

@@ -34,7 +34,7 @@ from accel_models.machine.tiles import Shape, Sizes, tiles
 from accel_models.mapping import LOOPS, Mapping
 from accel_models.precision import Precision
 from accel_models.problem import accumulator_bits as widened
-from accel_models.workload import Layer
+from accel_models.workloads.workload import Layer
 
 COMPILED = tuple(
     f"machine/{name}.py"

@@ -14,7 +14,7 @@ from accel_models.accelerators.arrays.unpu import Unpu
 from accel_models.errors import InputError
 from accel_models.machine.bricks import BRICK_BITS, Pass, passes
 from accel_models.precision import Precision
-from accel_models.workload import Layer
+from accel_models.workloads.workload import Layer
 
 BIT_FUSION, BITBLADE, STRIPES, LOOM, UNPU = range(5)
 COMPUTED = {

@@ -13,7 +13,7 @@ from accel_models.costs.cost_table import CostTable
 from accel_models.costs.simulator import LayerCost, LayerSimulator, layer_simulator
 from accel_models.mapping import ACTIONS, COMPILED, STATIONARY, Problem, _kernel, places, steps
 from accel_models.precision import Precision
-from accel_models.workload import Layer
+from accel_models.workloads.workload import Layer
 
 BUFFERS = [number for number, action in enumerate(ACTIONS) if "buffer" in action]
 READ, WRITTEN, STALL = (

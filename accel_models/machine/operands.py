@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from accel_models.errors import InputError
-from accel_models.workload import Layer
+from accel_models.workloads.workload import Layer
 
 
 def checked_inputs(layer: Layer, inputs: np.ndarray, bits: int, signed: bool) -> np.ndarray:

@@ -18,7 +18,7 @@ from accel_models.costs.cost_table import CostTable
 from accel_models.costs.early_loads import is_known
 from accel_models.costs.pricing import Pricing
 from accel_models.problem import operands
-from accel_models.workload import Layer
+from accel_models.workloads.workload import Layer
 
 NOTHING_RAN = -1
 """Operand widths of the array before the first layer."""

@@ -7,7 +7,7 @@ from dataclasses import fields
 from accel_models.costs.cost_table import CostTable
 from accel_models.errors import InputError
 from accel_models.trace import TraceHeader
-from accel_models.workload import Layer, Workload
+from accel_models.workloads.workload import Layer, Workload
 
 
 def check_match(header: TraceHeader, table: CostTable) -> None:

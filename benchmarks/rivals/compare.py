@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from accel_models import load_accelerator, simulate
-from accel_models.layer_csv import read_layers
 from accel_models.mapping import ACTIONS
+from accel_models.workloads.layer_csv import read_layers
 
 HERE = Path(__file__).parent
 READ, WRITE = ACTIONS.index("dram_read_bits"), ACTIONS.index("dram_write_bits")

@@ -20,7 +20,7 @@ from pathlib import Path
 from stopwatch import cpu_seconds
 
 from accel_models import load_accelerator, simulate
-from accel_models.layer_csv import read_layers
+from accel_models.workloads.layer_csv import read_layers
 
 HERE = Path(__file__).parent
 LAYERS = HERE / "resnet20.csv"

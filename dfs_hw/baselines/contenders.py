@@ -9,7 +9,7 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.cost_table import cost_table
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.precision import Precision, highest, parse_choices
-from accel_models.workload import Workload
+from accel_models.workloads.workload import Workload
 from dfs_hw.baselines.benches import Benches
 from dfs_hw.baselines.study import STATIC, Study
 from dfs_hw.hardware_cost import UNITS, RelativeCost

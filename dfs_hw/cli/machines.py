@@ -79,8 +79,8 @@ def validate(
     as_json: AsJson = False,
 ) -> None:
     """Recompute a table of published Bit Fusion results; exit status 0 only if all are exact."""
-    from accel_models.published import compare_with_eyeriss
-    from accel_models.validate import PUBLISHED, validate_table
+    from accel_models.validation.eyeriss import compare_with_eyeriss
+    from accel_models.validation.published_rows import PUBLISHED, validate_table
 
     outcome = validate_table(table or PUBLISHED)
     against = compare_with_eyeriss() if table is None else None
@@ -182,7 +182,7 @@ def _departures(machines: list[Any], network: str, as_json: bool) -> None:
 
 def _workload(network: str, image: int) -> Any:
     if network.endswith(".csv"):
-        from accel_models.layer_csv import read_layers
+        from accel_models.workloads.layer_csv import read_layers
 
         return read_layers(network)
     from dfs_hw.networks import build_network

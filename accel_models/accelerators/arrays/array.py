@@ -11,7 +11,7 @@ from pydantic import Field
 from accel_models.energy.array import ArrayFigures
 from accel_models.precision import Precision
 from accel_models.source import Part, Source
-from accel_models.workload import Layer
+from accel_models.workloads.workload import Layer
 
 LaneRule = Literal["channels", "kernel-row", "window", "row-stationary"]
 LANE_RULES: tuple[LaneRule, ...] = ("channels", "kernel-row", "window", "row-stationary")

@@ -10,7 +10,7 @@ from accel_models.accelerators.arrays.array import Array, Datapath, LaneRule, St
 from accel_models.accelerators.arrays.operands import refuse_wider
 from accel_models.energy.array import ArrayFigures
 from accel_models.precision import Precision
-from accel_models.workload import Layer
+from accel_models.workloads.workload import Layer
 
 
 class Bismo(Array):

@@ -20,7 +20,7 @@ from accel_models.energy.array import SYNTHESIS, ArrayFigures, array_figures
 from accel_models.errors import InfeasibleError
 from accel_models.precision import Precision
 from accel_models.source import Source
-from accel_models.workload import Layer
+from accel_models.workloads.workload import Layer
 
 
 class BitFusion(Array):

@@ -36,7 +36,7 @@ from accel_models.energy.published_tables import read_table
 from accel_models.errors import InputError, listed
 from accel_models.precision import Precision
 from accel_models.source import Source
-from accel_models.workload import Layer
+from accel_models.workloads.workload import Layer
 
 SIDE = 128
 """Rows, and columns, of the macro that was measured."""

@@ -11,7 +11,7 @@ from accel_models.accelerators.arrays.operands import refuse_wider
 from accel_models.energy.array import SYNTHESIS, ArrayFigures, array_figures
 from accel_models.precision import Precision
 from accel_models.source import Source
-from accel_models.workload import Layer
+from accel_models.workloads.workload import Layer
 
 
 class FixedMultipliers(Array):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from accel_models.errors import InfeasibleError
 from accel_models.precision import Precision
-from accel_models.workload import Layer
+from accel_models.workloads.workload import Layer
 
 
 def refuse_wider(widths: Precision, widest_bits: int) -> None:

@@ -8,7 +8,7 @@ from accel_models.accelerators.arrays.array import Datapath, LaneRule
 from accel_models.accelerators.arrays.dadiannao import FixedMultipliers
 from accel_models.accelerators.arrays.operands import refuse_wider
 from accel_models.precision import Precision
-from accel_models.workload import Layer
+from accel_models.workloads.workload import Layer
 
 
 class Systolic(FixedMultipliers):

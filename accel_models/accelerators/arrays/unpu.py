@@ -10,7 +10,7 @@ from accel_models.accelerators.arrays.array import NO_PASS, Array, Datapath, Sta
 from accel_models.accelerators.arrays.operands import is_linear, refuse_wider
 from accel_models.energy.array import ArrayFigures
 from accel_models.precision import Precision
-from accel_models.workload import Layer
+from accel_models.workloads.workload import Layer
 
 
 class Unpu(Array):

@@ -16,7 +16,7 @@ from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.errors import InfeasibleError
 from accel_models.machine.layer_runs import slots
 from accel_models.mapping import search, steps
-from accel_models.validate import PUBLISHED, read_rows, row_problem
+from accel_models.validation.published_rows import PUBLISHED, read_rows, row_problem
 
 NEGLIGIBLE = 1e-3
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from accel_models.errors import InputError
-from accel_models.workload import Layer, Workload
+from accel_models.workloads.workload import Layer, Workload
 
 MAX_DIGITS = 9
 OWN = ("name", "in_channels", "out_channels", "kernel", "out_size")

@@ -19,7 +19,7 @@ from accel_models.errors import InfeasibleError, InputError
 from accel_models.mapping import ACTIONS, Problem, search
 from accel_models.precision import Precision
 from accel_models.problem import Tensors, problem
-from accel_models.workload import Ends, Layer
+from accel_models.workloads.workload import Ends, Layer
 
 LAYER_COLUMNS = ("K", "O", "S", "IC", "OC", "batch", "iprec", "wprec", "im2col")
 MACHINE_COLUMNS = {

@@ -19,7 +19,7 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.energy.published_tables import read_table
 from accel_models.mapping import search
-from accel_models.validate import row_problem
+from accel_models.validation.published_rows import row_problem
 
 GROUP = "published_bw192_M32"
 """Rows of the chip that is compared, among the published results."""
@@ -73,11 +73,11 @@ def compare_with_eyeriss(machine: str = "bitfusion-published") -> EyerissCompari
     """
     base = load_accelerator(machine)
     ours: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    for row in read_table("bitfusion_published.csv"):
+    for row in read_table("bitfusion_published.csv", "accel_models.validation"):
         if row["group"] == GROUP:
             ours[row["network"]].append(_cost(row, base))
     theirs: dict[str, list[Mapping[str, str]]] = defaultdict(list)
-    for row in read_table("eyeriss_published.csv"):
+    for row in read_table("eyeriss_published.csv", "accel_models.validation"):
         theirs[row["network"]].append(row)
     return EyerissComparison(
         tuple(
