@@ -1,38 +1,123 @@
-"""Modules that numba compiles, kept on disk under a digest of everything that they compile in."""
+"""Modules that numba compiles, kept on disk under a digest of everything that they compile in.
+
+A folder is one compiled unit. Numba notices that a file has changed, but not that another one has
+which it calls or takes a constant from: so what a unit's files import, and what those import in
+turn, is found from the import statements themselves, and its machine code is kept under a digest
+of all of it. A list typed by hand would miss a file one day, and stale machine code would run.
+"""
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
-from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from accel_models.files import user_cache
 
-PACKAGE = Path(__file__).parent
+ROOT = __name__.partition(".")[0]
 
 
-def compiled(module: str, files: Sequence[str], package: Path = PACKAGE) -> Any:
-    """Import a compiled module; numba itself is first imported here.
+def compiled(module: str) -> Any:
+    """Import a compiled module by its full name; numba itself is first imported here.
 
-    Numba notices that a file has changed, but not that another one has which it calls. So compiled
-    code is kept under a digest of all files that are compiled, in their package or, where that is
-    read-only, in the user's cache.
-
-    Args:
-        module: its full name.
-        files: all that it compiles, or whose constants it compiles in, from the package's folder.
-        package: the folder.
+    Machine code is kept in the unit's folder or, where that is read-only, in the user's cache.
     """
+    home = _home(module.rpartition(".")[0])
     config: Any = import_module("numba.core.config")
 
-    digest = hashlib.sha256(b"".join((package / name).read_bytes() for name in files))
-    home = package / "__pycache__" if os.access(package, os.W_OK) else user_cache()
     before = config.CACHE_DIR
-    config.CACHE_DIR = str(home / f"compiled-{digest.hexdigest()[:16]}")
+    config.CACHE_DIR = str(home)
     try:
         return import_module(module)
     finally:
         config.CACHE_DIR = before
+
+
+@cache
+def _home(unit: str) -> Path:
+    """Where the machine code of a unit is kept, as its files were when it was first asked for.
+
+    Units whose functions it calls are imported here, so that each is kept by itself.
+    """
+    files, folder = compiled_in(unit), source_of(unit).parent
+    for name, path in files.items():
+        if path.parent != folder and "numba" in imports(path):
+            compiled(name)
+    home = folder / "__pycache__" if os.access(folder, os.W_OK) else user_cache()
+    return home / f"compiled-{digest_of(files)}"
+
+
+def compiled_in(unit: str) -> dict[str, Path]:
+    """Every file, by module name, that a unit compiles in or takes constants from: those of its
+    folder, and all of its root package and of this one that they import, and so on."""
+    roots = {ROOT, unit.partition(".")[0]}
+    names = (path.stem for path in source_of(unit).parent.glob("*.py"))
+    waiting = [f"{unit}.{name}" for name in names if name != "__init__"]
+    found: dict[str, Path] = {}
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = source_of(name)
+            waiting += [other for other in imports(found[name]) if other.partition(".")[0] in roots]
+    return dict(sorted(found.items()))
+
+
+def digest_of(files: dict[str, Path]) -> str:
+    """Sixteen hexadecimal digits over the names and the content of files."""
+    digest = hashlib.sha256()
+    for name, path in files.items():
+        content = path.read_bytes()
+        digest.update(f"{name} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()[:16]
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """Full names of the modules that a file imports when it runs, type checkers' imports apart.
+
+    What is taken from a package counts as the module it is, or else as the package's own file.
+    """
+    found: set[str] = set()
+    waiting: list[ast.AST] = [ast.parse(path.read_bytes())]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name if _file_of(name) else node.module for name in inner}
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            waiting += node.orelse
+        else:
+            waiting += ast.iter_child_nodes(node)
+    return frozenset(found)
+
+
+def source_of(module: str) -> Path:
+    """The file that a module is read from.
+
+    Raises:
+        ModuleNotFoundError: if there is none.
+    """
+    path = _file_of(module)
+    if path is None:
+        raise ModuleNotFoundError(f"no file holds the module {module}", name=module)
+    return path
+
+
+def _file_of(module: str) -> Path | None:
+    """Found by its name alone: no package on the way is imported for it."""
+    root, *inner = module.split(".")
+    spec = find_spec(root)
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(place, *inner)
+        for file in (path.with_suffix(".py"), path / "__init__.py"):
+            if file.is_file() and path != Path(place):
+                return file
+    return None

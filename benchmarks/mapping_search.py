@@ -26,7 +26,8 @@ from accel_models import Layer, Precision, Workload, load_accelerator
 from accel_models.accelerators.arrays.array import LANE_RULES
 from accel_models.costs.pricing import Pricing
 from accel_models.costs.simulator import LayerSimulator
-from accel_models.mapping import ACTIONS, EDP, Problem, search
+from accel_models.mapping.problem import ACTIONS, EDP, Problem
+from accel_models.mapping.search import search
 from accel_models.validation.published_rows import PRICED_ACTIONS, PUBLISHED, row_problem
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))

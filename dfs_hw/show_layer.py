@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from accel_models.explain.layer import Explanation, Point
-from accel_models.mapping import LOOPS, Mapping
-from accel_models.mapping_parts import RESOURCES, Block
+from accel_models.mapping.parts import RESOURCES, Block
+from accel_models.mapping.problem import LOOPS, Mapping
 from accel_models.workloads.workload import Layer
 from dfs_hw.show import line, new_table, si, terminal
 

@@ -4,7 +4,7 @@ import default_reference as reference
 from hypothesis import strategies as st
 
 from accel_models.accelerators.arrays.array import LANE_RULES
-from accel_models.mapping import Problem
+from accel_models.mapping.problem import Problem
 
 layers = st.builds(
     reference.ReferenceLayer,

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from accel_models import CostTable, Layer, Workload, load_accelerator
 from accel_models.costs import cost_table
-from accel_models.mapping import ACTIONS
+from accel_models.mapping.problem import ACTIONS
 from accel_models.precision import highest, parse_choices
 from accel_models.replay import Policy
 from accel_models.trace import GateTrace, TraceHeader

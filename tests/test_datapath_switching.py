@@ -13,7 +13,7 @@ from accel_models.costs.pricing import Pricing
 from accel_models.costs.simulator import LayerSimulator
 from accel_models.machine.datapath import compute
 from accel_models.machine.switching import Bits, Switching, array_energy
-from accel_models.mapping import ACTIONS, LOOPS, Mapping
+from accel_models.mapping.problem import ACTIONS, LOOPS, Mapping
 
 CONV = Layer("conv", 16, 32, (3, 3), (8, 8), padding=(0, 0))
 WIDE = {"bitfusion": (8, 8), "bitblade": (4, 2), "stripes": (16, 5), "loom-1b": (3, 6),

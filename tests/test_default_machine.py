@@ -22,9 +22,10 @@ from accel_models.costs.pricing import Pricing
 from accel_models.costs.residency import LARGEST_SHARE, plan
 from accel_models.costs.simulator import LayerCost, LayerSimulator, Simulation, best_mapping
 from accel_models.explain.departures import Effect, effects, steps
-from accel_models.mapping import ACTIONS, compute_cycles, pareto
+from accel_models.mapping.problem import ACTIONS
+from accel_models.mapping.problem_of import accumulator_bits
+from accel_models.mapping.search import compute_cycles, pareto
 from accel_models.precision import parse_choices
-from accel_models.problem import accumulator_bits
 
 DEFAULT = load_accelerator("bitfusion")
 WORD = DEFAULT.accumulator_bits

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from random_problems import layers, machines, problem_of, widths
 
 from accel_models import InfeasibleError
-from accel_models.mapping import EDP, ENERGY, LATENCY, compute_cycles, pareto, search
+from accel_models.mapping.problem import EDP, ENERGY, LATENCY
+from accel_models.mapping.search import compute_cycles, pareto, search
 
 OBJECTIVES = {"latency": LATENCY, "energy": ENERGY, "edp": EDP}
 

@@ -25,8 +25,8 @@ from accel_models import (
 )
 from accel_models.costs.pricing import Pricing
 from accel_models.explain.layer import Explanation, explain, pareto_set
-from accel_models.mapping import ACTIONS, LOOPS
-from accel_models.mapping_parts import BANDWIDTH, COMPUTE, CONVERSION, LATENCY, RESOURCES, VECTOR
+from accel_models.mapping.parts import BANDWIDTH, COMPUTE, CONVERSION, LATENCY, RESOURCES, VECTOR
+from accel_models.mapping.problem import ACTIONS, LOOPS
 
 READ, WRITE = ACTIONS.index("dram_read_bits"), ACTIONS.index("dram_write_bits")
 EARLY = "of these, during the layer before"

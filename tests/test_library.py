@@ -29,8 +29,9 @@ from accel_models import (
 from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.costs.simulator import LayerCost, LayerSimulator, Simulation, best_mapping
 from accel_models.energy.published_tables import read_table
-from accel_models.mapping import ACTIONS, Found, Priced, compute_cycles, price
-from accel_models.problem import IMAGE_BITS
+from accel_models.mapping.problem import ACTIONS, Found, Priced
+from accel_models.mapping.problem_of import IMAGE_BITS
+from accel_models.mapping.search import compute_cycles, price
 
 MACHINES = list_accelerators()
 PUBLISHED = "bitfusion-published"

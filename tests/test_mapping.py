@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accel_models import InfeasibleError, Layer, Precision, load_accelerator
-from accel_models.mapping import ACTIONS, Found, search
-from accel_models.problem import Tensors, problem
+from accel_models.mapping.problem import ACTIONS, Found
+from accel_models.mapping.problem_of import Tensors, problem
+from accel_models.mapping.search import search
 from accel_models.validation.published_rows import PRICED_ACTIONS
 from accel_models.workloads.workload import Ends
 

@@ -25,8 +25,8 @@ from accel_models.explain.data_sheet import (
     differing_fields,
     spec_sheet,
 )
-from accel_models.mapping import compute_cycles
-from accel_models.problem import Tensors, problem
+from accel_models.mapping.problem_of import Tensors, problem
+from accel_models.mapping.search import compute_cycles
 from accel_models.workloads.workload import Ends, Workload
 
 SHEETS = {name: spec_sheet(load(name)) for name in list_accelerators()}

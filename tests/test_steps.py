@@ -11,18 +11,8 @@ from hypothesis import strategies as st
 from random_problems import layers, machines, problem_of, widths
 
 from accel_models import InfeasibleError
-from accel_models.mapping import (
-    ACTIONS,
-    EDP,
-    LOOPS,
-    NEVER,
-    Found,
-    Mapping,
-    Problem,
-    price,
-    search,
-    steps,
-)
+from accel_models.mapping.problem import ACTIONS, EDP, LOOPS, NEVER, Found, Mapping, Problem
+from accel_models.mapping.search import price, search, steps
 
 READ, WRITTEN = ACTIONS.index("dram_read_bits"), ACTIONS.index("dram_write_bits")
 STALL = ACTIONS.index("array_stall_cycles")

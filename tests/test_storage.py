@@ -15,7 +15,7 @@ from accel_models import CostTable, InfeasibleError, Layer, Precision, Workload,
 from accel_models.costs import cost_table
 from accel_models.costs.pricing import Pricing
 from accel_models.costs.simulator import LayerSimulator, layer_simulator
-from accel_models.mapping import ACTIONS
+from accel_models.mapping.problem import ACTIONS
 from accel_models.precision import highest, parse_choices
 from accel_models.replay import Policy, replay
 from accel_models.trace import GateTrace, TraceHeader

@@ -20,7 +20,7 @@ from accel_models.machine.layer_runs import slots
 from accel_models.machine.perfetto import write_perfetto
 from accel_models.machine.picture import draw
 from accel_models.machine.timeline import Player, Timeline, timeline
-from accel_models.mapping import ACTIONS
+from accel_models.mapping.problem import ACTIONS
 from accel_models.replay import Policy, replay
 from accel_models.replay.plan import Plan
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Protocol
 
-from accel_models.mapping import Mapping
+from accel_models.mapping.problem import Mapping
 from accel_models.workloads.workload import Layer, Workload
 
 

@@ -13,7 +13,7 @@ from accel_models.accelerators.arrays.array import BankShape
 from accel_models.energy.array import ArrayFigures, SramBank, sram_bank
 from accel_models.energy.technology import logic_area_scale, logic_energy_scale
 from accel_models.errors import InfeasibleError, InputError
-from accel_models.mapping import ACTIONS
+from accel_models.mapping.problem import ACTIONS
 from accel_models.source import Source
 
 COMPONENTS = (

@@ -16,19 +16,10 @@ from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.costs.residency import NOTHING_RESIDENT, Resident, plan
 from accel_models.costs.uncertainty import Run, Uncertainty, uncertainty_of
 from accel_models.errors import InfeasibleError, InputError
-from accel_models.mapping import (
-    ACTIONS,
-    EDP,
-    ENERGY,
-    LATENCY,
-    Found,
-    Mapping,
-    pareto,
-    price,
-    search,
-)
+from accel_models.mapping.problem import ACTIONS, EDP, ENERGY, LATENCY, Found, Mapping
+from accel_models.mapping.problem_of import Problem, Tensors, operands, problem
+from accel_models.mapping.search import pareto, price, search
 from accel_models.precision import Precision, highest
-from accel_models.problem import Problem, Tensors, operands, problem
 from accel_models.workloads.workload import MAX_MACS, Layer, Workload
 
 _STALL = ACTIONS.index("array_stall_cycles")

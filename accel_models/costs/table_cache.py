@@ -23,7 +23,7 @@ import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.files import user_cache
-from accel_models.mapping import ACTIONS
+from accel_models.mapping.problem import ACTIONS
 from accel_models.precision import Precision
 from accel_models.workloads.workload import Workload
 

@@ -16,9 +16,9 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.pricing import Pricing
 from accel_models.costs.simulator import simulate
 from accel_models.errors import InfeasibleError, InputError
-from accel_models.mapping import Problem
+from accel_models.mapping.problem import Problem
+from accel_models.mapping.problem_of import Tensors, problem
 from accel_models.precision import Precision
-from accel_models.problem import Tensors, problem
 from accel_models.workloads.workload import Ends, Layer, Workload
 
 WIDEST = 16

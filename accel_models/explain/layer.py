@@ -6,13 +6,14 @@ import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from accel_models import mapping_parts
 from accel_models.costs.pricing import COMPONENTS
 from accel_models.costs.simulator import LayerCost, LayerSimulator, Simulation, layer_simulator
 from accel_models.errors import InputError
 from accel_models.explain.data_sheet import macs_per_cycle
-from accel_models.mapping import ACTIONS, Mapping, Problem, compute_cycles, pareto
-from accel_models.mapping_parts import BANDWIDTH, COMPUTE, Block, Loop, Schedule, Sized, Traffic
+from accel_models.mapping import parts as mapping_parts
+from accel_models.mapping.parts import BANDWIDTH, COMPUTE, Block, Loop, Schedule, Sized, Traffic
+from accel_models.mapping.problem import ACTIONS, Mapping, Problem
+from accel_models.mapping.search import compute_cycles, pareto
 from accel_models.precision import Precision, highest
 
 READ, WRITTEN = ACTIONS.index("dram_read_bits"), ACTIONS.index("dram_write_bits")

@@ -20,9 +20,10 @@ from accel_models.costs.residency import NOTHING_RESIDENT
 from accel_models.costs.simulator import LayerSimulator, best_mapping, layer_simulator
 from accel_models.errors import InfeasibleError
 from accel_models.explore.workloads import Run
-from accel_models.mapping import Priced, Problem, price
+from accel_models.mapping.problem import Priced, Problem
+from accel_models.mapping.problem_of import memory
+from accel_models.mapping.search import price
 from accel_models.precision import Precision
-from accel_models.problem import memory
 from accel_models.workloads.workload import Layer
 
 STALL = ACTIONS.index("array_stall_cycles")

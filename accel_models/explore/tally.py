@@ -17,7 +17,7 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.pricing import Pricing
 from accel_models.explore.tables import STALL, Tables
 from accel_models.explore.workloads import Run
-from accel_models.problem import operands
+from accel_models.mapping.problem_of import operands
 
 P95 = 95
 

@@ -1,6 +1,6 @@
 """Compiled: bits that enter and leave the three buffers, counted tile by tile.
 
-The search has closed forms for them (`accel_models.array_side`); here they are added up along the
+The search has closed forms for them (`accel_models.mapping.kernel.array_side`); here they are added up along the
 walk through a mapping. Row-stationary arrays are left to their closed form, which takes all tiles
 for full ones.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from accel_models.array_side import (
+from accel_models.mapping.kernel.array_side import (
     A_READ,
     A_WRITE,
     INPUT_STATIONARY,
@@ -21,16 +21,8 @@ from accel_models.array_side import (
     W_WRITE,
     WEIGHT_STATIONARY,
 )
-from accel_models.mapping import (
-    BATCH,
-    IN_CHANNELS,
-    NEVER,
-    OUT_CHANNELS,
-    OUT_COLUMNS,
-    OUT_ROWS,
-    Problem,
-)
-from accel_models.steps import (
+from accel_models.mapping.kernel.candidates import WINDOW, ceil_div, reduction_steps
+from accel_models.mapping.kernel.walk import (
     Walk,
     advance,
     extent,
@@ -41,7 +33,15 @@ from accel_models.steps import (
     walk,
     weight_block,
 )
-from accel_models.tiling import WINDOW, ceil_div, reduction_steps
+from accel_models.mapping.problem import (
+    BATCH,
+    IN_CHANNELS,
+    NEVER,
+    OUT_CHANNELS,
+    OUT_COLUMNS,
+    OUT_ROWS,
+    Problem,
+)
 
 
 @njit(cache=True)

@@ -31,24 +31,10 @@ from accel_models.machine.operands import checked_inputs, checked_weights, dense
 from accel_models.machine.state import Memory, State, before_all, lanes
 from accel_models.machine.switching import Switching
 from accel_models.machine.tiles import Shape, Sizes, tiles
-from accel_models.mapping import LOOPS, Mapping
+from accel_models.mapping.problem import LOOPS, Mapping
+from accel_models.mapping.problem_of import accumulator_bits as widened
 from accel_models.precision import Precision
-from accel_models.problem import accumulator_bits as widened
 from accel_models.workloads.workload import Layer
-
-COMPILED = tuple(
-    f"machine/{name}.py"
-    for name in (
-        "array_kernel",
-        "brick_kernel",
-        "serial_kernel",
-        "toggle_kernel",
-        "families",
-        "state",
-        "tiles",
-    )
-)
-"""Files that numba compiles, or whose constants it compiles in."""
 
 
 @dataclass(frozen=True)
@@ -177,4 +163,4 @@ def _fill_cycles(data: Datapath) -> int:
 @cache
 def _kernel() -> Any:
     """The compiled array; numba is imported only here, when a layer is first computed."""
-    return compiled("accel_models.machine.array_kernel", COMPILED)
+    return compiled("accel_models.machine.array_kernel")

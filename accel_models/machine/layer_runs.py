@@ -11,7 +11,8 @@ import numpy as np
 from accel_models.compiled import compiled
 from accel_models.costs.cost_table import CostTable
 from accel_models.costs.simulator import LayerCost, LayerSimulator, layer_simulator
-from accel_models.mapping import ACTIONS, COMPILED, STATIONARY, Problem, _kernel, places, steps
+from accel_models.mapping.problem import ACTIONS, STATIONARY, Problem
+from accel_models.mapping.search import places, steps
 from accel_models.precision import Precision
 from accel_models.workloads.workload import Layer
 
@@ -157,13 +158,11 @@ def _gate(cost: LayerCost, inputs: int) -> LayerRun:
 
 @cache
 def slots() -> Any:
-    """The compiled events; what they share with the search is compiled with the search."""
-    _kernel()
-    return compiled("accel_models.machine.slots", (*COMPILED, "machine/slots.py"))
+    """The compiled events."""
+    return compiled("accel_models.machine.slots")
 
 
 @cache
 def buffers() -> Any:
     """The compiled count of what passes through the buffers."""
-    _kernel()
-    return compiled("accel_models.machine.buffers", (*COMPILED, "machine/buffers.py"))
+    return compiled("accel_models.machine.buffers")

@@ -11,9 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from accel_models.mapping import Problem
-from accel_models.mapping_cost import transfer
-from accel_models.steps import (
+from accel_models.mapping.kernel.cost import transfer
+from accel_models.mapping.kernel.walk import (
     ARRAY,
     DRAIN,
     INPUTS,
@@ -23,6 +22,7 @@ from accel_models.steps import (
     SUMS,
     WEIGHTS,
 )
+from accel_models.mapping.problem import Problem
 
 RESOURCE, KIND, START, END, BITS, TILE = range(6)
 """Columns of an event; times in cycles from the layer's start, bits over the DRAM port."""
@@ -106,7 +106,7 @@ def play(
 
     Args:
         p: the layer on its machine.
-        steps: int64 [step, part], as in `accel_models.steps`.
+        steps: int64 [step, part], as in `accel_models.mapping.kernel.walk`.
         early: cycles of its first weights' transfer that have passed before.
         events: int64 [capacity, column] to be filled in; none are kept if it is empty.
 

@@ -15,7 +15,7 @@ import numpy as np
 from accel_models.costs.pricing import Pricing
 from accel_models.costs.simulator import LayerCost
 from accel_models.errors import InputError
-from accel_models.mapping import ACTIONS
+from accel_models.mapping.problem import ACTIONS
 from accel_models.source import Source
 
 RANDOM = Source(

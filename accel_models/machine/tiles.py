@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from accel_models.mapping import LOOPS, Mapping
+from accel_models.mapping.problem import LOOPS, Mapping
 
 IDLE = -1
 """In place of an index, where a tile or the layer has ended."""

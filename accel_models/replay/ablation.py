@@ -8,7 +8,7 @@ from typing import Any
 
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.cost_table import CostTable, cost_table
-from accel_models.mapping import ACTIONS
+from accel_models.mapping.problem import ACTIONS
 from accel_models.replay.outcome import replay
 from accel_models.replay.policy import Policy
 from accel_models.replay.summary import Summary, summarise

@@ -17,7 +17,7 @@ import numpy as np
 from accel_models.costs.cost_table import CostTable
 from accel_models.costs.early_loads import is_known
 from accel_models.costs.pricing import Pricing
-from accel_models.problem import operands
+from accel_models.mapping.problem_of import operands
 from accel_models.workloads.workload import Layer
 
 NOTHING_RAN = -1

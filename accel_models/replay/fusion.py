@@ -16,8 +16,6 @@ from accel_models.compiled import compiled
 from accel_models.replay.chain import NOTHING_RAN, Chain
 from accel_models.replay.rules import MODAL, PLANES, Rules
 
-FILES = ("replay/kernel.py", "replay/rules.py", "replay/chain.py", "mapping.py")
-"""What is compiled with the kernel, or whose constants are."""
 SPANS = (3, 2)
 """Units for one look-up, if the table of one is not too large."""
 WIDTHS = 2**16
@@ -29,7 +27,7 @@ LARGEST = 1600
 @cache
 def kernel() -> Any:
     """The compiled module; numba is imported only here."""
-    return compiled("accel_models.replay.kernel", FILES)
+    return compiled("accel_models.replay.kernel")
 
 
 class Step(NamedTuple):

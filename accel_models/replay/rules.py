@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from accel_models import mapping
 from accel_models.costs.cost_table import CostTable
 from accel_models.costs.pricing import Pricing
+from accel_models.mapping import problem as mapping
 from accel_models.precision import highest
 from accel_models.replay.chain import Chain
 from accel_models.replay.policy import Policy

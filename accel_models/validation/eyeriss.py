@@ -18,7 +18,7 @@ from statistics import geometric_mean
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.energy.published_tables import read_table
-from accel_models.mapping import search
+from accel_models.mapping.search import search
 from accel_models.validation.published_rows import row_problem
 
 GROUP = "published_bw192_M32"

@@ -16,9 +16,10 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.costs.pricing import Pricing
 from accel_models.errors import InfeasibleError, InputError
-from accel_models.mapping import ACTIONS, Problem, search
+from accel_models.mapping.problem import ACTIONS, Problem
+from accel_models.mapping.problem_of import Tensors, problem
+from accel_models.mapping.search import search
 from accel_models.precision import Precision
-from accel_models.problem import Tensors, problem
 from accel_models.workloads.workload import Ends, Layer
 
 LAYER_COLUMNS = ("K", "O", "S", "IC", "OC", "batch", "iprec", "wprec", "im2col")

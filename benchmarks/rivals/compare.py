@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from accel_models import load_accelerator, simulate
-from accel_models.mapping import ACTIONS
+from accel_models.mapping.problem import ACTIONS
 from accel_models.workloads.layer_csv import read_layers
 
 HERE = Path(__file__).parent

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,10 +33,7 @@ _importing = threading.Lock()
 
 @cache
 def _kernel() -> Any:
-    files, package = [f"{name}.py" for name in MODULES], Path(__file__).parent
-    return SimpleNamespace(
-        **{name: compiled(f"dfs_hw.networks.fused.{name}", files, package) for name in MODULES}
-    )
+    return SimpleNamespace(**{name: compiled(f"dfs_hw.networks.fused.{name}") for name in MODULES})
 
 
 def array(x: Tensor) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from accel_models.array_side import (
+from accel_models.mapping.kernel.array_side import (
     A_WRITE,
     ARRAY,
     DRAM_READ,
@@ -18,8 +18,17 @@ from accel_models.array_side import (
     W_WRITE,
     array_side,
 )
-from accel_models.blocks import INSIDE
-from accel_models.mapping import (
+from accel_models.mapping.kernel.blocks import INSIDE
+from accel_models.mapping.kernel.candidates import Tile
+from accel_models.mapping.kernel.cost import (
+    bursts,
+    drain_cycles,
+    energy_of,
+    finished_bits,
+    transfer,
+)
+from accel_models.mapping.kernel.tiling import ALL, BLOCK, HELD, WRITTEN, Tiling
+from accel_models.mapping.problem import (
     BATCH,
     ENERGY,
     IN_CHANNELS,
@@ -29,9 +38,6 @@ from accel_models.mapping import (
     OUT_ROWS,
     Problem,
 )
-from accel_models.mapping_cost import bursts, drain_cycles, energy_of, finished_bits, transfer
-from accel_models.sizing import ALL, BLOCK, HELD, WRITTEN, Tiling
-from accel_models.tiling import Tile
 
 SLACK = 1 - 1e-12
 """Bounds are summed up in another order than what they bound: rounding must not rule it out."""

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from accel_models.mapping import (
+from accel_models.mapping.kernel.tiling import ALL, BLOCK, HELD, Tiling
+from accel_models.mapping.problem import (
     BATCH,
     IN_CHANNELS,
     NEVER,
@@ -16,7 +17,6 @@ from accel_models.mapping import (
     OUT_ROWS,
     Problem,
 )
-from accel_models.sizing import ALL, BLOCK, HELD, Tiling
 
 INDEXES_WEIGHTS = 1 << IN_CHANNELS | 1 << OUT_CHANNELS
 INDEXES_INPUTS = 1 << BATCH | 1 << OUT_ROWS | 1 << OUT_COLUMNS | 1 << IN_CHANNELS

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from accel_models.mapping import Problem
-from accel_models.row_stationary import row_stationary_sets
-from accel_models.tiling import ROW_STATIONARY, Lines, Tile, ceil_div
+from accel_models.mapping.kernel.candidates import ROW_STATIONARY, Lines, Tile, ceil_div
+from accel_models.mapping.kernel.row_stationary import row_stationary_sets
+from accel_models.mapping.problem import Problem
 
 OPERATIONS, ARRAY, STALL, VECTOR = range(4)
 W_READ, W_WRITE, A_READ, A_WRITE, Q_READ, Q_WRITE, DRAM_READ, DRAM_WRITE = range(4, 12)

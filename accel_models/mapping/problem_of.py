@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.accelerators.arrays.array import LANE_RULES
 from accel_models.errors import InfeasibleError
-from accel_models.mapping import Problem
+from accel_models.mapping.problem import Problem
 from accel_models.precision import Precision
 from accel_models.workloads.workload import Ends, Layer
 

@@ -12,11 +12,11 @@ import math
 import numpy as np
 from numba import njit
 
-from accel_models.array_side import A_WRITE, DRAM_READ, DRAM_WRITE, VECTOR, W_WRITE
-from accel_models.blocks import Blocks, input_block
-from accel_models.mapping import BATCH, OUT_CHANNELS, OUT_COLUMNS, OUT_ROWS, Problem
-from accel_models.sizing import ALL, WRITTEN, Tiling
-from accel_models.tiling import ceil_div
+from accel_models.mapping.kernel.array_side import A_WRITE, DRAM_READ, DRAM_WRITE, VECTOR, W_WRITE
+from accel_models.mapping.kernel.blocks import Blocks, input_block
+from accel_models.mapping.kernel.candidates import ceil_div
+from accel_models.mapping.kernel.tiling import ALL, WRITTEN, Tiling
+from accel_models.mapping.problem import BATCH, OUT_CHANNELS, OUT_COLUMNS, OUT_ROWS, Problem
 
 RULES = 4
 
@@ -106,7 +106,7 @@ def pipelined_cycles(
     p: Problem, s: Tiling, k: Blocks, order: np.ndarray, counts: np.ndarray
 ) -> int:
     """Cycles of the schedule in which the blocks of the next step load while one is computed, all
-    tiles being full ones (`accel_models.steps` has them as they are)."""
+    tiles being full ones (`accel_models.mapping.kernel.walk` has them as they are)."""
     weights, inputs, outputs = exchange_cycles(p, s, k)
     step = max(s.tile_cycles, drain_cycles(p, counts))
     first_weights = bursts(p, s.w_tile * k.w_tiles * p.stored_weight_bits)

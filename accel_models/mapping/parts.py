@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from accel_models.accelerators.arrays.array import LANE_RULES
-from accel_models.mapping import (
+from accel_models.mapping.problem import (
     ACTIONS,
     LOOPS,
     NEVER,
@@ -21,9 +21,8 @@ from accel_models.mapping import (
     OUT_ROWS,
     Mapping,
     Problem,
-    _compiled,
-    steps,
 )
+from accel_models.mapping.search import kernel, steps
 
 DRAM_READ, DRAM_WRITE = ACTIONS.index("dram_read_bits"), ACTIONS.index("dram_write_bits")
 COMPUTE, BANDWIDTH, LATENCY, VECTOR, CONVERSION = RESOURCES = (
@@ -160,7 +159,7 @@ class Sized(NamedTuple):
 
 def sized(task: Problem, mapping: Mapping) -> Sized:
     """Size up one mapping of a layer, such as the search returned it."""
-    tiling_code, sizing, blocks_code = (_compiled(name) for name in ("tiling", "sizing", "blocks"))
+    tiling_code, sizing, blocks_code = (kernel(name) for name in ("candidates", "tiling", "blocks"))
     rule = LANE_RULES.index(mapping.lane_rule)
     candidates = tiling_code.tables(task, rule)
     rows = [
@@ -196,7 +195,7 @@ def loops(one: Sized) -> Iterator[Loop]:
 
 def blocks(one: Sized) -> tuple[Block, ...]:
     """What the weight, input and output buffers hold."""
-    code = _compiled("sizing")
+    code = kernel("tiling")
     p, s, k = one.task, one.tiling, one.blocks
     a_tiles = k.a_tiles
     for bit, loop in ((1, OUT_ROWS), (2, OUT_COLUMNS)):
@@ -216,7 +215,7 @@ def blocks(one: Sized) -> tuple[Block, ...]:
 
 def traffic(one: Sized) -> Iterator[Traffic]:
     """By tensor, adding up to what the layer moves."""
-    p, touched = one.task, _compiled("tiling").touched
+    p, touched = one.task, kernel("candidates").touched
     images, filters = p.batch * p.groups, p.groups * p.out_channels
     rows = touched(0, p.out_rows, p.kernel_rows, p.row_stride, p.row_padding, p.in_rows)
     columns = touched(
@@ -238,7 +237,7 @@ def traffic(one: Sized) -> Iterator[Traffic]:
 
 def _moved_by_steps(one: Sized) -> dict[str, tuple[int, int]]:
     """DRAM bits read and written of each tensor."""
-    code = _compiled("steps")
+    code = kernel("walk")
     total = one.steps.sum(axis=0).tolist()
     return {
         "weights": (total[code.WEIGHTS], 0),
@@ -272,7 +271,7 @@ def schedule(one: Sized, conversion: int) -> Schedule:
     p = one.task
     if p.fluid:
         return _fluid_schedule(one)
-    code, transfer = _compiled("steps"), _compiled("mapping_cost").transfer
+    code, transfer = kernel("walk"), kernel("cost").transfer
     steps = one.steps
     first, last = steps[0], steps[-1]
     memory = [code.exchange_cycles(p, *pair) for pair in pairwise(steps)]
@@ -292,11 +291,11 @@ def schedule(one: Sized, conversion: int) -> Schedule:
 
 def _fluid_schedule(one: Sized) -> Schedule:
     """One step, in which memory and array work through their totals."""
-    transfer, p, s, k = _compiled("mapping_cost").transfer, one.task, one.tiling, one.blocks
+    transfer, p, s, k = kernel("cost").transfer, one.task, one.tiling, one.blocks
     q_block = s.q_tile * k.q_tiles
     first = (
         s.w_tile * k.w_tiles * p.stored_weight_bits
-        + _compiled("blocks").input_block(s, k) * p.stored_input_bits
+        + kernel("blocks").input_block(s, k) * p.stored_input_bits
         + q_block * p.accumulator_bits * p.first_reload
     )
     last = q_block * p.stored_output_bits
@@ -314,5 +313,5 @@ def _fluid_schedule(one: Sized) -> Schedule:
 
 def _moved(task: Problem, one: Sized) -> np.ndarray:
     actions = np.zeros(len(ACTIONS), dtype=np.int64)
-    _compiled("mapping_cost").traffic(task, one.tiling, one.blocks, actions)
+    kernel("cost").traffic(task, one.tiling, one.blocks, actions)
     return actions

@@ -13,170 +13,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import permutations
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from accel_models.accelerators.arrays.array import LANE_RULES, Passes
+from accel_models.accelerators.arrays.array import LANE_RULES
 from accel_models.compiled import compiled
 from accel_models.errors import InfeasibleError
-
-LOOPS = ("batch", "out_rows", "out_columns", "in_channels", "out_channels")
-BATCH, OUT_ROWS, OUT_COLUMNS, IN_CHANNELS, OUT_CHANNELS = range(5)
-
-ACTIONS = (
-    "array_operations",
-    "array_cycles",
-    "array_stall_cycles",
-    "vector_operations",
-    "weight_buffer_read_bits",
-    "weight_buffer_write_bits",
-    "input_buffer_read_bits",
-    "input_buffer_write_bits",
-    "output_buffer_read_bits",
-    "output_buffer_write_bits",
-    "dram_read_bits",
-    "dram_write_bits",
+from accel_models.mapping.problem import (
+    ACTIONS,
+    ENERGY,
+    LATENCY,
+    LOOPS,
+    STATIONARY,
+    Found,
+    Mapping,
+    Priced,
+    Problem,
 )
-"""What costs energy, in the order of every `counts` array of this package."""
 
-COMPILED = (
-    "mapping.py",
-    "mapping_kernel.py",
-    "mapping_cost.py",
-    "bounds.py",
-    "blocks.py",
-    "sizing.py",
-    "array_side.py",
-    "row_stationary.py",
-    "steps.py",
-    "tiling.py",
-)
-"""Files of this package that numba compiles, or whose constants it compiles in."""
-
-LATENCY, ENERGY, EDP = range(3)
-"""What a search minimises; ties go to energy, cycles and cycles."""
-NEVER = 99
-"""Loop position from which a tensor that stays on chip would be exchanged."""
 NO_LIMIT = 2**62
-STATIONARY = ("input", "output", "weight", "kernel rows")
-
-
-class Problem(NamedTuple):
-    """A layer on a machine, as plain numbers: sizes in elements, buffers and widths in bits."""
-
-    groups: int
-    batch: int
-    out_rows: int
-    out_columns: int
-    in_channels: int
-    """Of one group, as are the output channels."""
-    out_channels: int
-    kernel_rows: int
-    kernel_columns: int
-    row_stride: int
-    column_stride: int
-    row_padding: int
-    column_padding: int
-    in_rows: int
-    in_columns: int
-
-    weight_bits: int
-    activation_bits: int
-    stored_weight_bits: int
-    """As in DRAM; likewise the next two."""
-    stored_input_bits: int
-    stored_output_bits: int
-    residual_bits: int
-    """Fetched for each output to be added to it; 0 if nothing is."""
-    buffered_input_bits: int
-    """As the input buffer holds them; 0 if the input lives on chip already."""
-    kept_output_bits: int
-    """As outputs stay in the input buffer for a later layer; 0 if they leave. Likewise the next."""
-    kept_residual_bits: int
-    accumulator_bits: int
-    requantise_inputs: bool
-    """Inputs change width as they enter their buffer."""
-
-    array_rows: int
-    array_columns: int
-    passes: Passes
-    windows: int
-    cycles_per_step: int
-    stagger: int
-    ramp: int
-    fill: int
-    fold_overhead: int
-    stream_overhead: int
-    operations_per_mac: int
-    vector_lanes: int
-    lane_rules: int
-    """Bit set over `LANE_RULES`."""
-
-    dram_bits_per_cycle: float
-    dram_latency: int
-    """In cycles."""
-    burst_bits: int
-    weight_half: int
-    """Usable half of the double-buffered weight memory, in bits; likewise the next two."""
-    input_half: int
-    output_half: int
-
-    square_powers: bool
-    """Tiles are powers of two with as many rows as columns; otherwise every ceil(D/n)."""
-    whole_tiles: bool
-    align_weights: bool
-    fetch_padding: bool
-    share_halos: bool
-    """Tiles whose inputs are on chip together share the lines that both their windows touch."""
-    gather_before_dram: bool
-    first_reload: int
-    """1 if outputs are fetched even before anything was added to them, else 0."""
-    pad_outputs: bool
-    share_input_reads: bool
-    published_array_side: bool
-    fluid: bool
-
-
-class Mapping(NamedTuple):
-    """The chosen mapping: tile sizes in `LOOPS` order, and the loops from outer to inner."""
-
-    tile: tuple[int, ...]
-    order: tuple[str, ...]
-    stationary: str
-    """What stays in the array while a tile is computed: one of `STATIONARY`."""
-    lane_rule: str
-    exchanged_from: tuple[int, int, int]
-    """Loops inside a block of weights, of inputs and of outputs: blocks are exchanged whenever one
-    further out advances. Counted from the innermost among loops that run more than once; `NEVER`
-    if a tensor stays as long as the layer runs."""
-
-
-class Found(NamedTuple):
-    """The best mapping and what it costs by the search's measure, which takes all tiles of a
-    pipelined schedule for full ones: cycles, and `counts` of `ACTIONS`. `price` is exact."""
-
-    cycles: int
-    compute_cycles: int
-    counts: np.ndarray
-    mapping: Mapping
-
-    @property
-    def stall_cycles(self) -> int:
-        return self.cycles - self.compute_cycles
-
-
-class Priced(NamedTuple):
-    """What a mapping takes, tile by tile: cycles, and `counts` of `ACTIONS`."""
-
-    cycles: int
-    counts: np.ndarray
-    head_cycles: int = 0
-    """Of `cycles`, those that go if the first block of weights is on chip already."""
-    tail_cycles: int = 0
-    """Cycles at the end in which DRAM and half of the weight buffer are free."""
-    first_weight_bits: int = 0
-    """DRAM bits of the first block of weights."""
 
 
 def search(
@@ -201,7 +57,7 @@ def search(
             fast enough.
     """
     prices = np.array([*action_pj, cycle_pj], dtype=np.float64)
-    best, counts = _kernel().search(problem, prices, objective, cycle_limit, _ORDERS)
+    best, counts = kernel().search(problem, prices, objective, cycle_limit, _ORDERS)
     if best[0] < 0:
         raise InfeasibleError(_why_nothing_fits(problem))
     numbers = best.tolist()
@@ -223,7 +79,7 @@ def price(problem: Problem, found: Found) -> Priced:
     """
     if problem.fluid:
         return Priced(found.cycles, found.counts)
-    steps = _compiled("steps")
+    steps = kernel("walk")
     priced = steps.priced_mapping(problem, *places(found.mapping)).tolist()
     counts = found.counts.copy()
     counts[ACTIONS.index("dram_read_bits")] = priced[steps.READ]
@@ -239,8 +95,8 @@ def price(problem: Problem, found: Found) -> Priced:
 
 
 def steps(problem: Problem, mapping: Mapping) -> np.ndarray:
-    """A mapping step by step: int64 [step, part], parts as in `accel_models.steps`."""
-    walked: np.ndarray = _compiled("steps").steps_of(problem, *places(mapping))
+    """A mapping step by step: int64 [step, part], parts as in `accel_models.mapping.kernel.walk`."""
+    walked: np.ndarray = kernel("walk").steps_of(problem, *places(mapping))
     return walked
 
 
@@ -273,7 +129,7 @@ def pareto(
 
 def compute_cycles(problem: Problem) -> int:
     """Cycles of the array on the whole layer as one tile, under the best lane rule allowed."""
-    return int(_kernel().untiled_compute(problem))
+    return int(kernel().untiled_compute(problem))
 
 
 def _why_nothing_fits(p: Problem) -> str:
@@ -316,12 +172,6 @@ _ORDERS = _loop_orders()
 
 
 @cache
-def _kernel() -> Any:
-    """The compiled search; numba is imported only here, when a layer is first searched."""
-    return _compiled("mapping_kernel")
-
-
-@cache
-def _compiled(name: str) -> Any:
-    """One of `COMPILED`; all of them are compiled as one."""
-    return compiled(f"accel_models.{name}", COMPILED)
+def kernel(name: str = "search") -> Any:
+    """A compiled module of the search; numba is imported only here, when a layer is first searched."""
+    return compiled(f"accel_models.mapping.kernel.{name}")

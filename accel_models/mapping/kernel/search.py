@@ -1,4 +1,4 @@
-"""Compiled: the search of `accel_models.mapping` over all tilings, loop orders and blocks.
+"""Compiled: the search of `accel_models.mapping.search` over all tilings, loop orders and blocks.
 
 Functions are inlined by force: a problem is some sixty numbers, which calls would hand on and on.
 """
@@ -8,9 +8,16 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from accel_models.array_side import ARRAY, DRAM_READ, DRAM_WRITE, Q_READ, Q_WRITE, STALL
-from accel_models.blocks import Blocks, empty_nest, grow, largest_block, levels
-from accel_models.bounds import (
+from accel_models.mapping.kernel.array_side import (
+    ARRAY,
+    DRAM_READ,
+    DRAM_WRITE,
+    Q_READ,
+    Q_WRITE,
+    STALL,
+)
+from accel_models.mapping.kernel.blocks import Blocks, empty_nest, grow, largest_block, levels
+from accel_models.mapping.kernel.bounds import (
     Best,
     Floor,
     Goal,
@@ -21,10 +28,7 @@ from accel_models.bounds import (
     promises,
     repeated_bits,
 )
-from accel_models.mapping import LATENCY, OUT_COLUMNS, OUT_ROWS, Problem
-from accel_models.mapping_cost import RULES, energy_of, fluid_cycles, pipelined_cycles, traffic
-from accel_models.sizing import ALL, HELD, Tiling, fill_inputs, lines_of, price_tile
-from accel_models.tiling import (
+from accel_models.mapping.kernel.candidates import (
     ALL_TOUCHED,
     TOGETHER,
     Ins,
@@ -37,6 +41,15 @@ from accel_models.tiling import (
     span,
     tables,
 )
+from accel_models.mapping.kernel.cost import (
+    RULES,
+    energy_of,
+    fluid_cycles,
+    pipelined_cycles,
+    traffic,
+)
+from accel_models.mapping.kernel.tiling import ALL, HELD, Tiling, fill_inputs, lines_of, price_tile
+from accel_models.mapping.problem import LATENCY, OUT_COLUMNS, OUT_ROWS, Problem
 
 FACTORIAL = (1, 1, 2, 6, 24, 120)
 

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from accel_models.array_side import positions
-from accel_models.mapping import Problem
-from accel_models.row_stationary import row_stationary_steps
-from accel_models.tiling import ROW_STATIONARY, WINDOW, Lines, Tile, ceil_div
+from accel_models.mapping.kernel.array_side import positions
+from accel_models.mapping.kernel.candidates import ROW_STATIONARY, WINDOW, Lines, Tile, ceil_div
+from accel_models.mapping.kernel.row_stationary import row_stationary_steps
+from accel_models.mapping.problem import Problem
 
 BLOCK, HELD, ALL, WRITTEN = range(4)
 """Of inputs: elements of a block of one tile's inputs and channels, bits of it in the buffer (with

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from numba import njit
 
-from accel_models.mapping import Problem
-from accel_models.tiling import Tile, ceil_div
+from accel_models.mapping.kernel.candidates import Tile, ceil_div
+from accel_models.mapping.problem import Problem
 
 
 class Sets(NamedTuple):

@@ -11,7 +11,17 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from accel_models.mapping import (
+from accel_models.mapping.kernel.candidates import (
+    ROW_STATIONARY,
+    WINDOW,
+    ceil_div,
+    line_count,
+    reduction_steps,
+)
+from accel_models.mapping.kernel.candidates import weight_lanes as lanes_of
+from accel_models.mapping.kernel.cost import bursts, transfer
+from accel_models.mapping.kernel.row_stationary import row_stationary_sets
+from accel_models.mapping.problem import (
     BATCH,
     IN_CHANNELS,
     NEVER,
@@ -20,10 +30,6 @@ from accel_models.mapping import (
     OUT_ROWS,
     Problem,
 )
-from accel_models.mapping_cost import bursts, transfer
-from accel_models.row_stationary import row_stationary_sets
-from accel_models.tiling import ROW_STATIONARY, WINDOW, ceil_div, line_count, reduction_steps
-from accel_models.tiling import weight_lanes as lanes_of
 
 ARRAY, DRAIN, WEIGHTS, INPUTS, SUMS, STORED, RESTORED, RESIDUAL = range(8)
 """What a step takes: cycles of the array and of the vector unit; DRAM bits of the blocks that it

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from accel_models.mapping import Problem
+from accel_models.mapping.problem import Problem
 
 CHANNELS, KERNEL_ROW, WINDOW, ROW_STATIONARY = range(4)
 """In the order of `arrays.array.LANE_RULES`."""
