@@ -19,8 +19,8 @@ import numpy as np
 from accel_models import Layer, Precision, Workload, load_accelerator
 from accel_models.costs.pricing import Pricing
 from accel_models.costs.simulator import LayerSimulator
-from accel_models.machine.datapath import compute
-from accel_models.machine.switching import array_energy
+from accel_models.reference_machine.datapath.datapath import compute
+from accel_models.reference_machine.datapath.switching import array_energy
 from dfs_hw.workload import workload_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))

@@ -12,9 +12,9 @@ import numpy as np
 
 from accel_models import load_accelerator
 from accel_models.costs import cost_table
-from accel_models.machine.layer_runs import slots
-from accel_models.machine.timeline import Player
 from accel_models.mapping.search import search, steps
+from accel_models.reference_machine.events.layer_runs import slots
+from accel_models.reference_machine.events.timeline import Player
 from accel_models.replay import Policy
 from accel_models.validation.fluid_gap import fluid_gap
 from accel_models.validation.published_rows import PUBLISHED, read_rows, row_problem

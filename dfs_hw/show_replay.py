@@ -12,7 +12,7 @@ from dfs_hw.show import line, new_table, si, terminal
 
 if TYPE_CHECKING:  # these load pyarrow
     from accel_models import CostTable
-    from accel_models.machine.check import Check
+    from accel_models.reference_machine.check import Check
     from accel_models.replay import Policy, Summary
     from accel_models.replay.ablation import Effect
     from accel_models.replay.comparison import Comparison, Cost

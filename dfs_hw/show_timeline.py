@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from accel_models.machine.check import why_apart
-from accel_models.machine.layer_runs import slots
-from accel_models.machine.timeline import Timeline
+from accel_models.reference_machine.check import why_apart
+from accel_models.reference_machine.events.layer_runs import slots
+from accel_models.reference_machine.events.timeline import Timeline
 from accel_models.replay import Replay
 from dfs_hw.show import line, new_table, si, terminal
 

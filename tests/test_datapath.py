@@ -16,10 +16,10 @@ from torch.nn import functional
 
 from accel_models import InfeasibleError, Layer, Precision, load_accelerator
 from accel_models.accelerators.accelerator import Accelerator
-from accel_models.machine.datapath import Computed, compute
 from accel_models.mapping.problem import ACTIONS, LOOPS, Found, Mapping
 from accel_models.mapping.problem_of import Tensors, problem
 from accel_models.mapping.search import search
+from accel_models.reference_machine.datapath.datapath import Computed, compute
 from accel_models.workloads.workload import Ends
 
 OPERATIONS = ACTIONS.index("array_operations")

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from accel_models import InputError, Layer, Precision, load_accelerator
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.accelerators.arrays.bit_fusion import BitFusion
-from accel_models.machine.bricks import brick, passes
-from accel_models.machine.datapath import Computed, compute
 from accel_models.mapping.problem import LOOPS, NEVER, Mapping
+from accel_models.reference_machine.datapath.bricks import brick, passes
+from accel_models.reference_machine.datapath.datapath import Computed, compute
 
 WHOLE = (NEVER, NEVER, NEVER)
 MACHINES = ("bitfusion", "bitblade", "stripes", "loom-1b", "loom-2b", "loom-4b", "unpu")

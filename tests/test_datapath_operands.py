@@ -14,8 +14,8 @@ from test_datapath_bricks import WHOLE, products
 
 from accel_models import InputError, Layer, Precision, Workload, load_accelerator
 from accel_models.costs.simulator import LayerCost, LayerSimulator
-from accel_models.machine.datapath import compute
 from accel_models.mapping.problem import LOOPS, Found, Mapping
+from accel_models.reference_machine.datapath.datapath import compute
 from dfs_hw.workload import workload_of
 
 BATCH = 2

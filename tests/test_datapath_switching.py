@@ -11,9 +11,9 @@ from accel_models import InputError, Layer, Precision, Workload, load_accelerato
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.pricing import Pricing
 from accel_models.costs.simulator import LayerSimulator
-from accel_models.machine.datapath import compute
-from accel_models.machine.switching import Bits, Switching, array_energy
 from accel_models.mapping.problem import ACTIONS, LOOPS, Mapping
+from accel_models.reference_machine.datapath.datapath import compute
+from accel_models.reference_machine.datapath.switching import Bits, Switching, array_energy
 
 CONV = Layer("conv", 16, 32, (3, 3), (8, 8), padding=(0, 0))
 WIDE = {"bitfusion": (8, 8), "bitblade": (4, 2), "stripes": (16, 5), "loom-1b": (3, 6),

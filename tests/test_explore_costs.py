@@ -27,7 +27,7 @@ from accel_models.explore.space import Space
 from accel_models.explore.space import choice as dimension
 from accel_models.explore.space_file import parse_space
 from accel_models.explore.workloads import Demand, Run, demands_of_traces
-from accel_models.machine.timeline import Player
+from accel_models.reference_machine.events.timeline import Player
 from accel_models.replay import Policy, replay
 from accel_models.trace import GateTrace
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from random_problems import layers, machines, problem_of, widths
 
 from accel_models import InfeasibleError, load_accelerator
-from accel_models.machine.layer_runs import BUFFERS, buffers, slots
 from accel_models.mapping.problem import ACTIONS, STATIONARY, Found, Priced, Problem
 from accel_models.mapping.search import places, price, search, steps
+from accel_models.reference_machine.events.layer_runs import BUFFERS, buffers, slots
 from accel_models.validation.fluid_gap import fluid_gap
 from accel_models.validation.published_rows import PUBLISHED, read_rows, row_problem
 

@@ -15,12 +15,12 @@ from networks import gated_pair
 from replay_reference import CHOICE_SETS, MACHINES, networks, random_choices, table_of, trace_of
 
 from accel_models import CostTable, InputError, Layer, Workload, simulate
-from accel_models.machine.check import check
-from accel_models.machine.layer_runs import slots
-from accel_models.machine.perfetto import write_perfetto
-from accel_models.machine.picture import draw
-from accel_models.machine.timeline import Player, Timeline, timeline
 from accel_models.mapping.problem import ACTIONS
+from accel_models.reference_machine.check import check
+from accel_models.reference_machine.events.layer_runs import slots
+from accel_models.reference_machine.events.perfetto import write_perfetto
+from accel_models.reference_machine.events.picture import draw
+from accel_models.reference_machine.events.timeline import Player, Timeline, timeline
 from accel_models.replay import Policy, replay
 from accel_models.replay.plan import Plan
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.errors import InfeasibleError
-from accel_models.machine.layer_runs import slots
 from accel_models.mapping.search import search, steps
+from accel_models.reference_machine.events.layer_runs import slots
 from accel_models.validation.published_rows import PUBLISHED, read_rows, row_problem
 
 NEGLIGIBLE = 1e-3

@@ -17,7 +17,7 @@ from dfs_hw.cli.app import AsJson, app, print_json
 
 if TYPE_CHECKING:
     from accel_models import Accelerator, CostTable, Precision
-    from accel_models.machine.check import Check
+    from accel_models.reference_machine.check import Check
     from accel_models.replay import Policy, Summary
     from accel_models.trace import TraceHeader
 
@@ -257,7 +257,7 @@ def _report(found: Summary, ready: _Ready, inputs: int, as_json: bool) -> None:
 def _checked(found: Summary, trace: Path, inputs: int) -> Check | None:
     """The first inputs of a trace on the event timeline; None if none are wanted, or if the first
     row group is damaged."""
-    from accel_models.machine.check import check
+    from accel_models.reference_machine.check import check
     from accel_models.trace import TraceFile
 
     if inputs == 0 or any(one.group == 0 for one in found.damaged):

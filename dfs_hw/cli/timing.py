@@ -38,7 +38,7 @@ def timeline(
     dfs-hw timeline trace.parquet --inputs cheapest,dearest --picture timeline.png
     """
     from accel_models.costs import cost_table
-    from accel_models.machine.timeline import Player
+    from accel_models.reference_machine.events.timeline import Player
     from accel_models.replay import Policy, replay
     from accel_models.trace import GateTrace
     from dfs_hw import show_timeline
@@ -57,11 +57,11 @@ def timeline(
     player = Player(table, outcome.policy)
     shown = {title: player.play(recorded.choices[row], draw=True) for title, row in rows.items()}
     if perfetto is not None:
-        from accel_models.machine.perfetto import write_perfetto
+        from accel_models.reference_machine.events.perfetto import write_perfetto
 
         write_perfetto(perfetto, shown, window_s=window_s)
     if picture is not None:
-        from accel_models.machine.picture import write_picture
+        from accel_models.reference_machine.events.picture import write_picture
 
         write_picture(picture, shown)
     if as_json:

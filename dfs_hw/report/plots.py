@@ -11,9 +11,9 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 
 from accel_models.costs.pricing import COMPONENTS
-from accel_models.machine.picture import draw
-from accel_models.machine.timeline import Player
 from accel_models.precision import Precision
+from accel_models.reference_machine.events.picture import draw
+from accel_models.reference_machine.events.timeline import Player
 from accel_models.replay import spread
 from dfs_hw.report.facts import Facts
 

@@ -10,9 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from accel_models.mapping.problem import LOOPS, Mapping
-
-IDLE = -1
-"""In place of an index, where a tile or the layer has ended."""
+from accel_models.reference_machine.datapath.plain import IDLE, Tile
 
 
 class Span(NamedTuple):
@@ -22,23 +20,6 @@ class Span(NamedTuple):
     held: int
     charged: int
     """More than it holds if tiles at the end cost as much as full ones."""
-
-
-class Tile(NamedTuple):
-    """What the array works through for one tile; int64 arrays, for compiled code."""
-
-    order: np.ndarray
-    """[step, (group of positions, column block, taps)], as they are issued."""
-    positions: np.ndarray
-    """[group, window, (image, row, column of the output)]."""
-    columns: np.ndarray
-    """[block, column]: output channels."""
-    taps: np.ndarray
-    """[taps, lane, (channel within its group, kernel row, kernel column)]."""
-    passes: np.ndarray
-    """[taps]: which pass each belongs to."""
-    first_input: int
-    """Channel at which the inputs of the group begin."""
 
 
 class Shape(NamedTuple):

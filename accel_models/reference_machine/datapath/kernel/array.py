@@ -5,12 +5,32 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from accel_models.machine.brick_kernel import PER_PRODUCT, fused_sums, grouped_sums
-from accel_models.machine.families import BIT_FUSION, BITBLADE, LOOM, STRIPES, Arithmetic
-from accel_models.machine.serial_kernel import loom_sums, stripes_sums, unpu_sums
-from accel_models.machine.state import LAST, NEXT, OPERATIONS, STEPS, TURN, Lanes, Memory, State
-from accel_models.machine.tiles import IDLE, Tile
-from accel_models.machine.toggle_kernel import watch_operands, watch_sum
+from accel_models.reference_machine.datapath.kernel.bricks import (
+    PER_PRODUCT,
+    fused_sums,
+    grouped_sums,
+)
+from accel_models.reference_machine.datapath.kernel.serial import loom_sums, stripes_sums, unpu_sums
+from accel_models.reference_machine.datapath.kernel.toggles import watch_operands, watch_sum
+from accel_models.reference_machine.datapath.plain import (
+    BIT_FUSION,
+    BITBLADE,
+    IDLE,
+    LOOM,
+    STRIPES,
+    Arithmetic,
+    Tile,
+)
+from accel_models.reference_machine.datapath.state import (
+    LAST,
+    NEXT,
+    OPERATIONS,
+    STEPS,
+    TURN,
+    Lanes,
+    Memory,
+    State,
+)
 
 
 @njit(cache=True)

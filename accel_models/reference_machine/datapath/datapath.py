@@ -18,22 +18,26 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.accelerators.arrays.array import Datapath
 from accel_models.compiled import compiled
 from accel_models.errors import InputError
-from accel_models.machine.bricks import Pass, brick_products
-from accel_models.machine.families import (
+from accel_models.mapping.problem import LOOPS, Mapping
+from accel_models.mapping.problem_of import accumulator_bits as widened
+from accel_models.precision import Precision
+from accel_models.reference_machine.datapath.bricks import Pass, brick_products
+from accel_models.reference_machine.datapath.families import (
     WIDEST_SUM,
-    Arithmetic,
     Signs,
     arithmetic,
     passes_of,
     turns,
 )
-from accel_models.machine.operands import checked_inputs, checked_weights, densely_connected
-from accel_models.machine.state import Memory, State, before_all, lanes
-from accel_models.machine.switching import Switching
-from accel_models.machine.tiles import Shape, Sizes, tiles
-from accel_models.mapping.problem import LOOPS, Mapping
-from accel_models.mapping.problem_of import accumulator_bits as widened
-from accel_models.precision import Precision
+from accel_models.reference_machine.datapath.operands import (
+    checked_inputs,
+    checked_weights,
+    densely_connected,
+)
+from accel_models.reference_machine.datapath.plain import Arithmetic
+from accel_models.reference_machine.datapath.state import Memory, State, before_all, lanes
+from accel_models.reference_machine.datapath.switching import Switching
+from accel_models.reference_machine.datapath.tiles import Shape, Sizes, tiles
 from accel_models.workloads.workload import Layer
 
 
@@ -163,4 +167,4 @@ def _fill_cycles(data: Datapath) -> int:
 @cache
 def _kernel() -> Any:
     """The compiled array; numba is imported only here, when a layer is first computed."""
-    return compiled("accel_models.machine.array_kernel")
+    return compiled("accel_models.reference_machine.datapath.kernel.array")

@@ -11,8 +11,8 @@ import numpy as np
 
 from accel_models.errors import InputError
 from accel_models.files import whole_file
-from accel_models.machine.layer_runs import slots
-from accel_models.machine.timeline import Span, Timeline
+from accel_models.reference_machine.events.layer_runs import slots
+from accel_models.reference_machine.events.timeline import Span, Timeline
 
 
 def write_perfetto(

@@ -10,8 +10,8 @@ import numpy as np
 
 from accel_models.errors import InputError
 from accel_models.files import whole_file
-from accel_models.machine.layer_runs import slots
-from accel_models.machine.timeline import Timeline
+from accel_models.reference_machine.events.layer_runs import slots
+from accel_models.reference_machine.events.timeline import Timeline
 
 if TYPE_CHECKING:  # matplotlib takes a while to load
     from matplotlib.axes import Axes

@@ -18,9 +18,9 @@ import numpy as np
 from accel_models.costs.cost_table import CostTable
 from accel_models.costs.pricing import Pricing
 from accel_models.errors import InputError
-from accel_models.machine.layer_runs import READ, STALL, LayerRun, LayerRuns, slots
 from accel_models.mapping.problem import ACTIONS
 from accel_models.precision import Precision, highest
+from accel_models.reference_machine.events.layer_runs import READ, STALL, LayerRun, LayerRuns, slots
 from accel_models.replay.chain import Link, links
 from accel_models.replay.plan import Plan
 from accel_models.replay.policy import Policy

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from accel_models.machine.tiles import IDLE
+from accel_models.reference_machine.datapath.plain import IDLE
 
 STEPS, OPERATIONS = range(2)
 """Places of `State.counts`."""

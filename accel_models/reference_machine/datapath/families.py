@@ -12,11 +12,18 @@ from accel_models.accelerators.arrays.operands import is_linear
 from accel_models.accelerators.arrays.stripes import SerialTiles
 from accel_models.accelerators.arrays.unpu import Unpu
 from accel_models.errors import InputError
-from accel_models.machine.bricks import BRICK_BITS, Pass, passes
 from accel_models.precision import Precision
+from accel_models.reference_machine.datapath.bricks import BRICK_BITS, Pass, passes
+from accel_models.reference_machine.datapath.plain import (
+    BIT_FUSION,
+    BITBLADE,
+    LOOM,
+    STRIPES,
+    UNPU,
+    Arithmetic,
+)
 from accel_models.workloads.workload import Layer
 
-BIT_FUSION, BITBLADE, STRIPES, LOOM, UNPU = range(5)
 COMPUTED = {
     "bit_fusion": BIT_FUSION,
     "bitblade": BITBLADE,
@@ -35,26 +42,6 @@ class Signs(NamedTuple):
 
     inputs: bool
     weights: bool
-
-
-class Arithmetic(NamedTuple):
-    """How an array multiplies a layer's operands, beside its passes."""
-
-    family: int
-    input_bits: int
-    weight_bits: int
-    input_signed: bool
-    weight_signed: bool
-    serial_bits: int
-    """Bits of an input that Loom takes in a cycle."""
-    table_inputs: int
-    """Activations in one of UNPU's tables."""
-    parallel_bits: int
-    """Wires of an operand that comes in one piece to an array that takes the other in several."""
-    accumulator_bits: int
-    sum_signed: bool
-    watched: bool
-    """Whether toggled bits are counted."""
 
 
 def arithmetic(

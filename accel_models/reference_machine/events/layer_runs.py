@@ -159,10 +159,10 @@ def _gate(cost: LayerCost, inputs: int) -> LayerRun:
 @cache
 def slots() -> Any:
     """The compiled events."""
-    return compiled("accel_models.machine.slots")
+    return compiled("accel_models.reference_machine.events.kernel.slots")
 
 
 @cache
 def buffers() -> Any:
     """The compiled count of what passes through the buffers."""
-    return compiled("accel_models.machine.buffers")
+    return compiled("accel_models.reference_machine.events.kernel.buffers")

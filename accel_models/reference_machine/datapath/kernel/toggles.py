@@ -12,10 +12,31 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from accel_models.machine.brick_kernel import W_BITS, W_SHIFT, X_BITS, X_SHIFT, chunks
-from accel_models.machine.families import BIT_FUSION, BITBLADE, LOOM, STRIPES, Arithmetic
-from accel_models.machine.state import INPUTS, LOADED, SUMS, TOGGLED, TURN, WEIGHTS, Lanes, State
-from accel_models.machine.tiles import IDLE
+from accel_models.reference_machine.datapath.kernel.bricks import (
+    W_BITS,
+    W_SHIFT,
+    X_BITS,
+    X_SHIFT,
+    chunks,
+)
+from accel_models.reference_machine.datapath.plain import (
+    BIT_FUSION,
+    BITBLADE,
+    IDLE,
+    LOOM,
+    STRIPES,
+    Arithmetic,
+)
+from accel_models.reference_machine.datapath.state import (
+    INPUTS,
+    LOADED,
+    SUMS,
+    TOGGLED,
+    TURN,
+    WEIGHTS,
+    Lanes,
+    State,
+)
 
 
 class Wires(NamedTuple):

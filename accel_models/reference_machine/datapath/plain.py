@@ -1,0 +1,50 @@
+"""What the compiled array is given, as plain numbers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+BIT_FUSION, BITBLADE, STRIPES, LOOM, UNPU = range(5)
+"""Families whose datapath is here."""
+
+IDLE = -1
+"""In place of an index, where a tile or the layer has ended."""
+
+
+class Arithmetic(NamedTuple):
+    """How an array multiplies a layer's operands, beside its passes."""
+
+    family: int
+    input_bits: int
+    weight_bits: int
+    input_signed: bool
+    weight_signed: bool
+    serial_bits: int
+    """Bits of an input that Loom takes in a cycle."""
+    table_inputs: int
+    """Activations in one of UNPU's tables."""
+    parallel_bits: int
+    """Wires of an operand that comes in one piece to an array that takes the other in several."""
+    accumulator_bits: int
+    sum_signed: bool
+    watched: bool
+    """Whether toggled bits are counted."""
+
+
+class Tile(NamedTuple):
+    """What the array works through for one tile; int64 arrays, for compiled code."""
+
+    order: np.ndarray
+    """[step, (group of positions, column block, taps)], as they are issued."""
+    positions: np.ndarray
+    """[group, window, (image, row, column of the output)]."""
+    columns: np.ndarray
+    """[block, column]: output channels."""
+    taps: np.ndarray
+    """[taps, lane, (channel within its group, kernel row, kernel column)]."""
+    passes: np.ndarray
+    """[taps]: which pass each belongs to."""
+    first_input: int
+    """Channel at which the inputs of the group begin."""
