@@ -14,8 +14,8 @@ if TYPE_CHECKING:  # these load pyarrow
     from accel_models import CostTable
     from accel_models.reference_machine.check import Check
     from accel_models.replay import Policy, Summary
-    from accel_models.replay.ablation import Effect
-    from accel_models.replay.comparison import Comparison, Cost
+    from accel_models.replay.summary.ablation import Effect
+    from accel_models.replay.summary.comparison import Comparison, Cost
 
 
 def replay_facts(found: Summary, beside: Comparison, played: Check | None = None) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from accel_models import InputError
 from accel_models.costs import cost_table
 from accel_models.costs.pricing import COMPONENTS
 from accel_models.replay import Policy, replay, replay_file, spread, summarise, write_rows
-from accel_models.replay.percentiles import spreads
+from accel_models.replay.summary.percentiles import spreads
 from accel_models.trace import DamagedRows, GateTrace, TraceFile, TraceWriter
 
 TABLE = cost_table(three_units(), MACHINES["bitfusion"], "skip,2,8", max_group=8)

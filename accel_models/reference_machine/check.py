@@ -8,8 +8,8 @@ import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.reference_machine.events.timeline import Player, Timeline
-from accel_models.replay.outcome import served
 from accel_models.replay.plan import Plan
+from accel_models.replay.replay import served
 from accel_models.trace import GateTrace
 
 

@@ -5,12 +5,12 @@
 >>> outcome.energy_j.mean(), outcome.latency_s.max()                   # doctest: +SKIP
 """
 
-from accel_models.replay.files import replay_file
-from accel_models.replay.outcome import Replay, replay
-from accel_models.replay.percentiles import spread
+from accel_models.replay.on_disk.replay_file import replay_file
+from accel_models.replay.on_disk.rows import write_rows
 from accel_models.replay.policy import Policy
-from accel_models.replay.rows import write_rows
-from accel_models.replay.summary import Summary, summarise
+from accel_models.replay.replay import Replay, replay
+from accel_models.replay.summary.percentiles import spread
+from accel_models.replay.summary.summary import Summary, summarise
 
 __all__ = [
     "Policy",

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
-from typing import NamedTuple
 
 import numpy as np
 
@@ -18,10 +17,8 @@ from accel_models.costs.cost_table import CostTable
 from accel_models.costs.early_loads import is_known
 from accel_models.costs.pricing import Pricing
 from accel_models.mapping.problem_of import operands
+from accel_models.replay.rules import NOTHING_RAN, Chain
 from accel_models.workloads.workload import Layer
-
-NOTHING_RAN = -1
-"""Operand widths of the array before the first layer."""
 
 
 @dataclass(frozen=True)
@@ -39,43 +36,6 @@ class Link:
     gates: tuple[int, ...]
     layers: tuple[int, ...]
     known: bool
-
-
-class Chain(NamedTuple):
-    """P links at K choices (only the first of them where there is no unit) and G group sizes.
-
-    What `layers` take together is int64 [P, K, G]: `cycles`, and of the first of them that runs
-    `head` cycles and DRAM `bits` of its first weights; at the end `tail` cycles in which DRAM and
-    half of the weight buffer are free. `counts` is int64 [P, K, G, action].
-    """
-
-    unit: np.ndarray
-    """int64 [P]."""
-    known: np.ndarray
-    """bool [P]."""
-    choices: np.ndarray
-    """int64 [P], K or 1."""
-    gate_cycles: np.ndarray
-    """int64 [P, G]."""
-    gate_counts: np.ndarray
-    """int64 [P, G, action]."""
-    gate_pj: np.ndarray
-    """float64 [P, G], without leakage and the share for everything else, as is the next."""
-    pj: np.ndarray
-    """float64 [P, K, G]."""
-    runs: np.ndarray
-    """bool [P, K], whether any of `layers` does."""
-    cycles: np.ndarray
-    counts: np.ndarray
-    head: np.ndarray
-    bits: np.ndarray
-    tail: np.ndarray
-    first: np.ndarray
-    """int64 [P, K], number of the operand widths that the first layer runs at."""
-    last: np.ndarray
-    """int64 [P, K], likewise the last one."""
-    turns: np.ndarray
-    """int64 [P, K], changes of width between `layers`."""
 
 
 def links(table: CostTable) -> tuple[Link, ...]:

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from accel_models.compiled import compiled
-from accel_models.replay.chain import NOTHING_RAN, Chain
-from accel_models.replay.rules import MODAL, PLANES, Rules
+from accel_models.replay.rules import MODAL, NOTHING_RAN, PLANES, Chain, Rules
 
 SPANS = (3, 2)
 """Units for one look-up, if the table of one is not too large."""
@@ -27,7 +26,7 @@ LARGEST = 1600
 @cache
 def kernel() -> Any:
     """The compiled module; numba is imported only here."""
-    return compiled("accel_models.replay.kernel")
+    return compiled("accel_models.replay.kernel.walk")
 
 
 class Step(NamedTuple):

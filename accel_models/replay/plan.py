@@ -11,10 +11,21 @@ import numpy as np
 from accel_models.costs.cost_table import CostTable
 from accel_models.costs.pricing import Pricing
 from accel_models.errors import InputError
-from accel_models.replay.chain import Chain, Link, chain_of, layer_widths, links, turns_within
+from accel_models.precision import highest
+from accel_models.replay.chain import Link, chain_of, layer_widths, links, turns_within
 from accel_models.replay.fusion import Fused, fuse, kernel
 from accel_models.replay.policy import Policy
-from accel_models.replay.rules import PARTS, Rules, Sums, guesses_of, nothing_ran, rules_of
+from accel_models.replay.rules import (
+    DRAM_READ,
+    PARTS,
+    PREFETCHES,
+    STALL,
+    WEIGHT_WRITE,
+    Chain,
+    Rules,
+    Sums,
+    nothing_ran,
+)
 
 
 @dataclass(frozen=True)
@@ -155,3 +166,31 @@ def plan(table: CostTable, policy: Policy, choice_counts: np.ndarray | None = No
     if policy.prefetch == "modal" and policy.guess is None and choice_counts is not None:
         policy = replace(policy, guess=tuple(choice_counts.argmax(axis=1).tolist()))
     return Plan(table, policy)
+
+
+def rules_of(table: CostTable, policy: Policy) -> Rules:
+    """The numbers of a policy on a table's machine."""
+    machine, pricing = table.accelerator, Pricing(table.accelerator)
+    prices = pricing.action_pj
+    skips = [number for number, choice in enumerate(table.choices) if choice.is_skip]
+    return Rules(
+        prefetch=PREFETCHES.index(policy.prefetch),
+        widest=table.choices.index(highest(table.choices)),
+        skip=skips[0] if skips else -1,
+        reconfiguration=machine.array.reconfiguration_cycles if policy.switches else 0,
+        bits_per_cycle=float(machine.dram_bits_per_cycle),
+        burst_bits=8 * machine.dram.burst_bytes,
+        stall_pj=float(prices[STALL]),
+        waste_pj=float(prices[DRAM_READ] + prices[WEIGHT_WRITE]),
+        joules_per_pj=(1 + machine.energy.other_share) * 1e-12,
+        leakage_j=pricing.static_pj_per_cycle * 1e-12,
+    )
+
+
+def guesses_of(chain: Chain, policy: Policy) -> np.ndarray:
+    """The choice whose weights are fetched as each link decides, int64 [link]."""
+    guesses = np.zeros(len(chain.unit), dtype=np.int64)
+    if policy.guess is not None:
+        inside = chain.unit >= 0
+        guesses[inside] = np.asarray(policy.guess)[chain.unit[inside]]
+    return guesses

@@ -6,12 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from accel_models.costs.cost_table import CostTable
-from accel_models.costs.pricing import Pricing
 from accel_models.mapping import problem as mapping
-from accel_models.precision import highest
-from accel_models.replay.chain import Chain
-from accel_models.replay.policy import Policy
 
 NONE, MODAL, PLANES, ORACLE = range(4)
 PREFETCHES = ("none", "modal", "planes", "oracle")
@@ -25,6 +20,47 @@ SPARED, EXPOSED, SWITCHING, WASTED = range(ACTIONS, ACTIONS + 4)
 PARTS = ACTIONS + 4
 """Columns of the detail of an input: all actions, then cycles spared, exposed and for switching,
 then bits fetched in vain."""
+
+
+NOTHING_RAN = -1
+"""Operand widths of the array before the first layer."""
+
+
+class Chain(NamedTuple):
+    """P links at K choices (only the first of them where there is no unit) and G group sizes.
+
+    What `layers` take together is int64 [P, K, G]: `cycles`, and of the first of them that runs
+    `head` cycles and DRAM `bits` of its first weights; at the end `tail` cycles in which DRAM and
+    half of the weight buffer are free. `counts` is int64 [P, K, G, action].
+    """
+
+    unit: np.ndarray
+    """int64 [P]."""
+    known: np.ndarray
+    """bool [P]."""
+    choices: np.ndarray
+    """int64 [P], K or 1."""
+    gate_cycles: np.ndarray
+    """int64 [P, G]."""
+    gate_counts: np.ndarray
+    """int64 [P, G, action]."""
+    gate_pj: np.ndarray
+    """float64 [P, G], without leakage and the share for everything else, as is the next."""
+    pj: np.ndarray
+    """float64 [P, K, G]."""
+    runs: np.ndarray
+    """bool [P, K], whether any of `layers` does."""
+    cycles: np.ndarray
+    counts: np.ndarray
+    head: np.ndarray
+    bits: np.ndarray
+    tail: np.ndarray
+    first: np.ndarray
+    """int64 [P, K], number of the operand widths that the first layer runs at."""
+    last: np.ndarray
+    """int64 [P, K], likewise the last one."""
+    turns: np.ndarray
+    """int64 [P, K], changes of width between `layers`."""
 
 
 class Rules(NamedTuple):
@@ -75,31 +111,3 @@ def nothing_ran(chain: Chain) -> Sums:
     links, choices, groups = chain.cycles.shape
     shapes = ((links, groups), (links, choices, groups), (links, choices), (links, choices))
     return Sums(*(np.zeros(shape, dtype=np.int64) for shape in (*shapes, (links,), (links,))))
-
-
-def rules_of(table: CostTable, policy: Policy) -> Rules:
-    """The numbers of a policy on a table's machine."""
-    machine, pricing = table.accelerator, Pricing(table.accelerator)
-    prices = pricing.action_pj
-    skips = [number for number, choice in enumerate(table.choices) if choice.is_skip]
-    return Rules(
-        prefetch=PREFETCHES.index(policy.prefetch),
-        widest=table.choices.index(highest(table.choices)),
-        skip=skips[0] if skips else -1,
-        reconfiguration=machine.array.reconfiguration_cycles if policy.switches else 0,
-        bits_per_cycle=float(machine.dram_bits_per_cycle),
-        burst_bits=8 * machine.dram.burst_bytes,
-        stall_pj=float(prices[STALL]),
-        waste_pj=float(prices[DRAM_READ] + prices[WEIGHT_WRITE]),
-        joules_per_pj=(1 + machine.energy.other_share) * 1e-12,
-        leakage_j=pricing.static_pj_per_cycle * 1e-12,
-    )
-
-
-def guesses_of(chain: Chain, policy: Policy) -> np.ndarray:
-    """The choice whose weights are fetched as each link decides, int64 [link]."""
-    guesses = np.zeros(len(chain.unit), dtype=np.int64)
-    if policy.guess is not None:
-        inside = chain.unit >= 0
-        guesses[inside] = np.asarray(policy.guess)[chain.unit[inside]]
-    return guesses

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from accel_models.costs.pricing import ACTIONS
 from accel_models.replay.plan import Plan
 from accel_models.replay.rules import DRAM_READ, STALL, WEIGHT_WRITE, Sums
-
-if TYPE_CHECKING:
-    from accel_models.replay.outcome import Replay
 
 
 @dataclass
@@ -151,26 +148,3 @@ class Totals:
             data["edp_js"],
             {int(label): OfClass(*values) for label, values in data["classes"].items()},
         )
-
-
-def add_up(outcome: Replay) -> Totals:
-    """The totals of a replay."""
-    trace, batch = outcome.trace, outcome.policy.batch
-    dealt = outcome.cycles if outcome.order is None else outcome.cycles[outcome.order]
-    labels, of_label = np.unique(trace.labels, return_inverse=True)
-    correct = (trace.labels == trace.predictions).astype(np.float64)
-    columns = [
-        np.bincount(of_label, weights=values, minlength=len(labels)).tolist()
-        for values in (np.ones(len(trace)), correct, outcome.busy_j, outcome.latency_s)
-    ]
-    return Totals(
-        sums=outcome.sums,
-        choice_counts=outcome.choice_counts,
-        busy_cycles=int(dealt[::batch].sum()),
-        idle_s=0.0 if outcome.queued is None else float(outcome.queued.idle.sum()),
-        edp_js=float((outcome.busy_j * outcome.latency_s).sum()),
-        classes={
-            int(label): OfClass(int(inputs), int(right), energy, latency)
-            for label, inputs, right, energy, latency in zip(labels, *columns, strict=True)
-        },
-    )

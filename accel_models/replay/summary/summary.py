@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from accel_models.replay.outcome import Replay
-from accel_models.replay.percentiles import spreads
 from accel_models.replay.plan import Plan
+from accel_models.replay.replay import Replay
+from accel_models.replay.summary.percentiles import spreads
 from accel_models.replay.totals import Totals
 from accel_models.trace import DamagedRows
 

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from accel_models.replay.on_disk.rows import ROWS, about, with_idle_leakage, with_queue
 from accel_models.replay.plan import Plan
 from accel_models.replay.queueing import Poisson, Server
-from accel_models.replay.rows import ROWS, about, with_idle_leakage, with_queue
-from accel_models.replay.summary import AMOUNTS, QUEUED
+from accel_models.replay.summary.summary import AMOUNTS, QUEUED
 from accel_models.replay.totals import Totals
 from accel_models.row_groups import RowGroupWriter
 from accel_models.trace import ARRIVAL

@@ -10,10 +10,10 @@ from accel_models.costs.cost_table import CostTable, Metric
 from accel_models.costs.simulator import simulate
 from accel_models.errors import InfeasibleError
 from accel_models.precision import highest
-from accel_models.replay.outcome import served
 from accel_models.replay.plan import Plan
 from accel_models.replay.policy import Policy
-from accel_models.replay.summary import Summary
+from accel_models.replay.replay import served
+from accel_models.replay.summary.summary import Summary
 from accel_models.trace import GateTrace, TraceHeader
 
 

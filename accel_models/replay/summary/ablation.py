@@ -9,9 +9,9 @@ from typing import Any
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.cost_table import CostTable, cost_table
 from accel_models.mapping.problem import ACTIONS
-from accel_models.replay.outcome import replay
 from accel_models.replay.policy import Policy
-from accel_models.replay.summary import Summary, summarise
+from accel_models.replay.replay import replay
+from accel_models.replay.summary.summary import Summary, summarise
 from accel_models.trace import GateTrace
 
 BATCH, LOAD = 16, 0.7

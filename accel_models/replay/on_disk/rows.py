@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from accel_models.costs.pricing import COMPONENTS
-from accel_models.replay.outcome import Replay
 from accel_models.replay.plan import Plan
 from accel_models.replay.queueing import Queued
+from accel_models.replay.replay import Replay
 from accel_models.row_groups import RowGroupWriter
 
 ROWS = 2**14

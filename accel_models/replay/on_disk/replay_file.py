@@ -26,13 +26,13 @@ import pyarrow.parquet as pq
 from accel_models.costs.cost_table import CostTable
 from accel_models.errors import InputError
 from accel_models.files import replaceable, same_file, writable_folder
-from accel_models.replay.joining import TOTALS, Joined
 from accel_models.replay.matching import check_match
-from accel_models.replay.outcome import count_choices, served
+from accel_models.replay.on_disk.joined_file import TOTALS, Joined
+from accel_models.replay.on_disk.rows import ROWS, rows_of
 from accel_models.replay.plan import Plan, plan
 from accel_models.replay.policy import Policy
-from accel_models.replay.rows import ROWS, rows_of
-from accel_models.replay.summary import Summary, summary
+from accel_models.replay.replay import count_choices, served
+from accel_models.replay.summary.summary import Summary, summary
 from accel_models.replay.totals import Totals
 from accel_models.row_groups import RowGroupWriter
 from accel_models.trace import ARRIVAL, SLICE, DamagedRows, TraceFile

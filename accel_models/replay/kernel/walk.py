@@ -7,19 +7,20 @@ import math
 import numpy as np
 from numba import njit
 
-from accel_models.replay.chain import NOTHING_RAN, Chain
 from accel_models.replay.rules import (
     ACTIONS,
     DRAM_READ,
     EXPOSED,
     MODAL,
     NONE,
+    NOTHING_RAN,
     ORACLE,
     SPARED,
     STALL,
     SWITCHING,
     WASTED,
     WEIGHT_WRITE,
+    Chain,
     Rules,
     Sums,
 )

@@ -21,7 +21,7 @@ from accel_models.replay.plan import Plan, plan
 from accel_models.replay.policy import Policy
 from accel_models.replay.queueing import Poisson, Queued, Server
 from accel_models.replay.rules import ACTIONS, EXPOSED, SPARED, SWITCHING, WASTED, Sums
-from accel_models.replay.totals import Totals, add_up
+from accel_models.replay.totals import OfClass, Totals
 from accel_models.trace import GateTrace
 
 
@@ -270,3 +270,26 @@ def _undealt(values: np.ndarray, order: np.ndarray) -> np.ndarray:
     back = np.empty_like(values)
     back[order] = values
     return back
+
+
+def add_up(outcome: Replay) -> Totals:
+    """The totals of a replay."""
+    trace, batch = outcome.trace, outcome.policy.batch
+    dealt = outcome.cycles if outcome.order is None else outcome.cycles[outcome.order]
+    labels, of_label = np.unique(trace.labels, return_inverse=True)
+    correct = (trace.labels == trace.predictions).astype(np.float64)
+    columns = [
+        np.bincount(of_label, weights=values, minlength=len(labels)).tolist()
+        for values in (np.ones(len(trace)), correct, outcome.busy_j, outcome.latency_s)
+    ]
+    return Totals(
+        sums=outcome.sums,
+        choice_counts=outcome.choice_counts,
+        busy_cycles=int(dealt[::batch].sum()),
+        idle_s=0.0 if outcome.queued is None else float(outcome.queued.idle.sum()),
+        edp_js=float((outcome.busy_j * outcome.latency_s).sum()),
+        classes={
+            int(label): OfClass(int(inputs), int(right), energy, latency)
+            for label, inputs, right, energy, latency in zip(labels, *columns, strict=True)
+        },
+    )
