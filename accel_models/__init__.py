@@ -20,7 +20,7 @@ from accel_models.precision import SKIP, Precision, parse_choices
 from accel_models.workloads.workload import Layer, Workload
 
 if TYPE_CHECKING:
-    from accel_models.explore import explore
+    from accel_models.exploration.exploration import explore
     from accel_models.replay import Policy, Replay
     from accel_models.trace import GateTrace
 
@@ -53,13 +53,16 @@ _LATER = {
     "GateTrace": "accel_models.trace",
     "Policy": "accel_models.replay",
     "Replay": "accel_models.replay",
+    "explore": "accel_models.exploration",
 }
-"""What reads files of traces, which simulations need not wait for."""
+"""What reads files of traces or asks for Optuna, which simulations need not wait for."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return getattr(import_module(_LATER[name]), name)
-    if name == "explore":  # the package, which can be called as the function it is named after
-        return import_module("accel_models.explore")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

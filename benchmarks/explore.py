@@ -26,14 +26,15 @@ import numpy as np
 
 from accel_models.costs import cost_table
 from accel_models.errors import DfsHwError
-from accel_models.explore import Exploration, explore, parse_space
-from accel_models.explore.evaluate import COLUMNS, Evaluator, Outcome
-from accel_models.explore.executors import Dask, Executor, Processes, Serial
-from accel_models.explore.results import tabled
-from accel_models.explore.storage import Storage
-from accel_models.explore.study import Record, search
-from accel_models.explore.sweep import CHUNK, enter
-from accel_models.explore.workloads import demands_of_traces
+from accel_models.exploration import Exploration, explore, parse_space
+from accel_models.exploration.adaptive import Record, search
+from accel_models.exploration.evaluate import COLUMNS, Evaluator, Outcome
+from accel_models.exploration.executors import Dask, Executor, Processes, Serial
+from accel_models.exploration.report import write_outputs
+from accel_models.exploration.results import tabled
+from accel_models.exploration.storage import Storage
+from accel_models.exploration.sweep import CHUNK, enter
+from accel_models.exploration.workloads import demands_of_traces
 from accel_models.precision import highest
 from accel_models.trace import GateTrace, TraceHeader
 from dfs_hw.networks import build_network
@@ -211,7 +212,7 @@ def whole_command(trace: GateTrace, machines: int) -> None:
                 tables, [trace], out=folder, sampler="sweep", workers=WORKERS
             )
         with timed("    what matters, and the page", size):
-            found.write()
+            write_outputs(found)
 
 
 def rivals(python: str) -> None:
@@ -226,7 +227,7 @@ def rivals(python: str) -> None:
         "objectives": ["energy", "latency"],
         "workloads": [{"layers": str(LAYERS), "precision": 8}],
     }
-    from accel_models.explore.workloads import demands_of
+    from accel_models.exploration.workloads import demands_of
 
     space, entries = parse_space(tables)
     own = Evaluator(space, demands_of(entries))

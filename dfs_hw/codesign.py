@@ -15,15 +15,15 @@ from typing import Any
 
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.errors import DfsHwError, InfeasibleError, InputError
-from accel_models.explore import Exploration, Settings, Space, explore, read_space
-from accel_models.explore.evaluate import Evaluator
-from accel_models.explore.exploration import SWEEP, checked_settings
-from accel_models.explore.machine_toml import machine_toml
-from accel_models.explore.results import keeps
-from accel_models.explore.space import METRICS
-from accel_models.explore.study import check_sampler
-from accel_models.explore.sweep import check_sweep
-from accel_models.explore.workloads import demands_of_traces
+from accel_models.exploration import Exploration, Settings, Space, explore, read_space
+from accel_models.exploration.adaptive import check_sampler
+from accel_models.exploration.evaluate import Evaluator
+from accel_models.exploration.exploration import SWEEP, checked_settings
+from accel_models.exploration.machine_toml import machine_toml
+from accel_models.exploration.results import keeps
+from accel_models.exploration.space import METRICS
+from accel_models.exploration.sweep import check_sweep
+from accel_models.exploration.workloads import demands_of_traces
 from accel_models.files import whole_file, writable_folder
 from accel_models.trace import GateTrace
 from dfs_hw.experiment import write_json
@@ -260,7 +260,7 @@ def codesign(
         floor: accuracy on validation inputs that every network keeps.
         out: folder for traces, studies and the outcome.
         prices: of cost, 0 to 1, to choose from; each network's own is tried as well.
-        settings: as of `accel_models.explore.explore`.
+        settings: as of `accel_models.exploration.explore`.
 
     Raises:
         InputError: if anything cannot be used as given, before any work is done.

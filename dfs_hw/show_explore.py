@@ -12,7 +12,7 @@ import numpy as np
 from dfs_hw.show import line, new_table, terminal
 
 if TYPE_CHECKING:  # Optuna, which `--help` need not wait for
-    from accel_models.explore import CrossTable, Exploration
+    from accel_models.exploration import CrossTable, Exploration
     from dfs_hw.codesign import Codesign
 
 SHOWN = 12
@@ -20,8 +20,8 @@ SHOWN = 12
 
 def exploration(found: Exploration, record: Mapping[str, Any]) -> None:
     """The front, what matters, and where the rest is."""
-    from accel_models.explore.page.study import amount_text
-    from accel_models.explore.space import METRICS
+    from accel_models.exploration.report.study_page import amount_text
+    from accel_models.exploration.space import METRICS
 
     space, trials = found.space, record["trials"]
     line(
@@ -58,7 +58,7 @@ def exploration(found: Exploration, record: Mapping[str, Any]) -> None:
 
 def _nothing_chosen(found: Exploration) -> None:
     """Which constraints are too tight, or why nothing runs at all."""
-    from accel_models.explore.page.study import amount_text
+    from accel_models.exploration.report.study_page import amount_text
 
     trials = found.trials
     reasons = Counter(trials.table["infeasible"].to_pylist())
@@ -111,7 +111,7 @@ def crossed(table: CrossTable, metric: str) -> None:
 
 def codesigned(outcome: Codesign) -> None:
     """Start, each alone and both, on test inputs."""
-    from accel_models.explore.page.study import amount_text
+    from accel_models.exploration.report.study_page import amount_text
 
     table = new_table(
         "", outcome.objective, "less than\nat the start", "accuracy", "price", "machine"

@@ -6,7 +6,7 @@ from typing import Any
 
 from exploring import SPACE, trace_of
 
-from accel_models.explore import Exploration, explore
+from accel_models.exploration import Exploration, explore
 
 TRIALS, BATCH = 30, 5
 

@@ -12,7 +12,7 @@ import torch
 from accel_models import InfeasibleError, InputError, load_accelerator, parse_choices
 from accel_models.costs import cost_table
 from accel_models.costs.pricing import Pricing
-from accel_models.explore import parse_space
+from accel_models.exploration import parse_space
 from accel_models.replay import Policy, replay
 from accel_models.trace import GateTrace
 from dfs_hw import codesign as module

@@ -22,11 +22,11 @@ from accel_models import (
 )
 from accel_models.costs import cost_table
 from accel_models.costs.pricing import Pricing
-from accel_models.explore.evaluate import Evaluator, Outcome
-from accel_models.explore.space import Space
-from accel_models.explore.space import choice as dimension
-from accel_models.explore.space_file import parse_space
-from accel_models.explore.workloads import Demand, Run, demands_of_traces
+from accel_models.exploration.evaluate import Evaluator, Outcome
+from accel_models.exploration.space import Space
+from accel_models.exploration.space import choice as dimension
+from accel_models.exploration.space_file import parse_space
+from accel_models.exploration.workloads import Demand, Run, demands_of_traces
 from accel_models.reference_machine.events.timeline import Player
 from accel_models.replay import Policy, replay
 from accel_models.trace import GateTrace

@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from accel_models.explore import explore, parse_space
-from accel_models.explore import sweep as sweeping
-from accel_models.explore.evaluate import Outcome
-from accel_models.explore.results import tabled
-from accel_models.explore.space import COLUMNS, Space
-from accel_models.explore.storage import JOURNAL, Storage
-from accel_models.explore.study import Record, distribution
-from accel_models.explore.sweep import enter
+from accel_models.exploration import explore, parse_space
+from accel_models.exploration import sweep as sweeping
+from accel_models.exploration.adaptive import Record, distribution
+from accel_models.exploration.evaluate import Outcome
+from accel_models.exploration.results import tabled
+from accel_models.exploration.space import COLUMNS, Space
+from accel_models.exploration.storage import JOURNAL, Storage
+from accel_models.exploration.sweep import enter
 
 ROWS = {"array": {"rows": [8, 16]}}
 

@@ -20,13 +20,14 @@ from networks import gated_pair
 from accel_models import InfeasibleError, InputError, load_accelerator
 from accel_models.costs import cost_table
 from accel_models.costs.pricing import Pricing
-from accel_models.explore import Exploration, cross_table, explore, parse_space
-from accel_models.explore.analysis import Analysis, analyse
-from accel_models.explore.evaluate import Outcome
-from accel_models.explore.results import Trials, tabled
-from accel_models.explore.sensitivity import _pairs_kept, stability
-from accel_models.explore.space import COLUMNS
-from accel_models.explore.study import Record
+from accel_models.exploration import Exploration, cross_table, explore, parse_space
+from accel_models.exploration.adaptive import Record
+from accel_models.exploration.evaluate import Outcome
+from accel_models.exploration.report import write_cross_table, write_outputs
+from accel_models.exploration.report.analysis import Analysis, analyse
+from accel_models.exploration.report.sensitivity import _pairs_kept, stability
+from accel_models.exploration.results import Trials, tabled
+from accel_models.exploration.space import COLUMNS
 from accel_models.precision import parse_choices
 from accel_models.replay import replay
 from accel_models.trace import GateTrace, TraceHeader
@@ -47,7 +48,7 @@ def analysis(found: Exploration) -> Analysis:
 
 @pytest.fixture(scope="module")
 def record(found: Exploration) -> dict:
-    return found.write({"commit": "0123abc"})
+    return write_outputs(found, {"commit": "0123abc"})
 
 
 def test_the_chosen_machine_is_a_file_that_costs_what_was_said(
@@ -131,9 +132,9 @@ def test_the_page_needs_nothing_else_and_holds_every_machine(
 def test_the_page_of_a_long_front_holds_the_ends_of_it_and_the_chosen_machine(
     found: Exploration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("accel_models.explore.page.study.EMBEDDED", 0)
+    monkeypatch.setattr("accel_models.exploration.report.study_page.EMBEDDED", 0)
     own = replace(found, folder=tmp_path)
-    record = own.write(analyse=False)
+    record = write_outputs(own, analysed=False)
     page = (tmp_path / "study.html").read_text()
     data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL).group(1))
     rows = {row[data["at"]["number"]]: row for row in data["rows"]}
@@ -155,7 +156,7 @@ def test_the_page_of_a_long_front_holds_the_ends_of_it_and_the_chosen_machine(
 def test_text_from_outside_stays_text(tmp_path: Path) -> None:
     tables = {**SPACE, "name": "</script><b>bold</b>", "fields": {"array": {"rows": [4, 8]}}}
     own = explore(tables, [trace_of()], out=tmp_path, sampler="sweep")
-    own.write(analyse=False)
+    write_outputs(own, analysed=False)
     assert "<b>bold" not in (tmp_path / "study.html").read_text()
     assert load_accelerator(tmp_path / "chosen.toml").name.startswith("</script>")
 
@@ -163,7 +164,7 @@ def test_text_from_outside_stays_text(tmp_path: Path) -> None:
 def test_nothing_within_the_constraints_is_said_and_leaves_no_machine(tmp_path: Path) -> None:
     tables = {**SPACE, "constraints": {"area": 0.01}}
     none = explore(tables, [trace_of()], out=tmp_path, sampler="sweep")
-    record = none.write()
+    record = write_outputs(none)
     assert (record["chosen"], record["front"]) == (None, [])
     assert not (tmp_path / "chosen.toml").exists()
     assert "No machine keeps to the constraints" in (tmp_path / "study.html").read_text()
@@ -175,7 +176,7 @@ def test_where_nothing_runs_the_page_says_so_and_why_and_draws_nothing(tmp_path:
     options = {"all": {"small": {"widths": [1]}, "least": {"widths": [1, 2]}}}
     tables = {**SPACE, "fields": {"array": {"rows": [4, 8]}}, "options": options}
     none = explore(tables, [trace_of()], out=tmp_path, sampler="sweep")
-    record = none.write()
+    record = write_outputs(none)
     assert (record["trials"]["all"], record["trials"]["within_constraints"]) == (4, 0)
     page = html.unescape((tmp_path / "study.html").read_text())
     assert "None of the machines can run the workloads" in page
@@ -283,7 +284,7 @@ def test_a_cross_table_is_what_replays_say(tmp_path: Path) -> None:
     for place in range(3):
         assert loss[place, place] == 0
     assert loss[:, 3].min() == 0  # nobody's own: beside the least
-    crossed.write(tmp_path, {"commit": "0"})
+    write_cross_table(crossed, tmp_path, {"commit": "0"})
     record = json.loads((tmp_path / "cross.json").read_text())
     assert record["loss_percent"]["latency"] == loss.tolist()
     assert "bitblade" in (tmp_path / "cross.html").read_text()

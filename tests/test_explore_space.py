@@ -16,10 +16,10 @@ from networks import gated_pair
 
 from accel_models import InputError, list_accelerators, load_accelerator
 from accel_models.accelerators.toml_file import read_accelerator
-from accel_models.explore import explore, parse_space, read_space
-from accel_models.explore.exploration import named
-from accel_models.explore.machine_toml import machine_toml
-from accel_models.explore.space import Bound, Space
+from accel_models.exploration import explore, parse_space, read_space
+from accel_models.exploration.exploration import named
+from accel_models.exploration.machine_toml import machine_toml
+from accel_models.exploration.space import Bound, Space
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "docs" / "spaces").glob("*.toml"))
 

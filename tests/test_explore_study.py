@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from accel_models import InputError
-from accel_models.explore import Exploration, explore
-from accel_models.explore.results import undominated
-from accel_models.explore.storage import JOURNAL
+from accel_models.exploration import Exploration, explore
+from accel_models.exploration.results import undominated
+from accel_models.exploration.storage import JOURNAL
 
 HERE = Path(__file__).parent
 SAMPLERS = ("nsga2", "tpe", "random", "grid", "sweep")

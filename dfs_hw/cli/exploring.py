@@ -59,7 +59,8 @@ def explore(
     OUT gets study.html, trials.parquet, study.json and chosen.toml. The same command goes on where
     it was stopped.
     """
-    from accel_models.explore import explore as run_exploration
+    from accel_models.exploration import explore as run_exploration
+    from accel_models.exploration.report import write_outputs
     from dfs_hw.provenance import provenance
     from dfs_hw.show_explore import exploration
 
@@ -77,7 +78,7 @@ def explore(
         dask=dask,
         storage=storage,
     )
-    record = found.write(provenance())
+    record = write_outputs(found, provenance())
     if as_json:
         print_json(record)
         return
@@ -96,14 +97,15 @@ def cross(
     as_json: AsJson = False,
 ) -> None:
     """Policies trained for some machines, run on others: what it costs not to have one's own."""
-    from accel_models.explore import cross_table
+    from accel_models.exploration import cross_table
+    from accel_models.exploration.report import write_cross_table
     from dfs_hw.provenance import provenance
     from dfs_hw.show_explore import crossed
 
     table = cross_table(traces, {name: name for name in machine or ()} or None)
     table.loss(metric)
     if out is not None:
-        table.write(out, provenance())
+        write_cross_table(table, out, provenance())
     if as_json:
         print_json(table.to_dict())
         return

@@ -19,7 +19,7 @@ from accel_models.costs.pricing import ACTIONS, Pricing
 from accel_models.costs.residency import NOTHING_RESIDENT
 from accel_models.costs.simulator import LayerSimulator, best_mapping, layer_simulator
 from accel_models.errors import InfeasibleError
-from accel_models.explore.workloads import Run
+from accel_models.exploration.workloads import Run
 from accel_models.mapping.problem import Priced, Problem
 from accel_models.mapping.problem_of import memory
 from accel_models.mapping.search import price

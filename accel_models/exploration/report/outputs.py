@@ -11,11 +11,11 @@ from importlib.metadata import version
 from typing import Any
 
 from accel_models.costs.table_cache import loaded_digest
-from accel_models.explore.analysis import Analysis
-from accel_models.explore.exploration import Exploration
-from accel_models.explore.machine_toml import machine_toml
-from accel_models.explore.page.study import write_study_page
-from accel_models.explore.space import Dimension
+from accel_models.exploration.exploration import Exploration
+from accel_models.exploration.machine_toml import machine_toml
+from accel_models.exploration.report.analysis import Analysis, analyse
+from accel_models.exploration.report.study_page import write_study_page
+from accel_models.exploration.space import Dimension
 from accel_models.files import whole_file
 
 TRIALS, STUDY, PAGE, CHOSEN = "trials.parquet", "study.json", "study.html", "chosen.toml"
@@ -23,13 +23,14 @@ PACKAGES = ("dfs-hw", "numpy", "numba", "optuna", "pyarrow")
 
 
 def write_outputs(
-    found: Exploration, analysis: Analysis | None = None, about: Mapping[str, Any] | None = None
+    found: Exploration, about: Mapping[str, Any] | None = None, *, analysed: bool = True
 ) -> dict[str, Any]:
-    """Write all trials as Parquet, the chosen machine as TOML, a page, and a record of it all.
+    """Write all trials as Parquet, the chosen machine as TOML, a page, and a record of it all, into
+    the exploration's folder.
 
     Args:
-        analysis: what matters; left out of page and record if it was not asked.
         about: facts about the run to be written beside those of this package, such as a commit.
+        analysed: whether to work out what matters, for page and record.
 
     Returns:
         What ``study.json`` holds.
@@ -42,6 +43,7 @@ def write_outputs(
     else:
         with whole_file(chosen) as partial:
             partial.write_text(machine_toml(found.machine()), encoding="utf-8")
+    analysis = analyse(found) if analysed else None
     record = study_record(found, analysis, about)
     with whole_file(folder / STUDY) as partial:
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)

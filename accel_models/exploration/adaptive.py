@@ -26,10 +26,10 @@ from optuna.samplers import BaseSampler, GridSampler, NSGAIISampler, RandomSampl
 from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 
 from accel_models.errors import InputError
-from accel_models.explore.evaluate import Outcome
-from accel_models.explore.executors import Executor
-from accel_models.explore.space import METRICS, Dimension, Space, Value
-from accel_models.explore.storage import Storage, quiet
+from accel_models.exploration.evaluate import Outcome
+from accel_models.exploration.executors import Executor
+from accel_models.exploration.space import METRICS, Dimension, Space, Value
+from accel_models.exploration.storage import Storage, quiet
 
 OUTCOME = "outcome"
 RUNS = "runs"

@@ -8,7 +8,7 @@ from typing import Any
 
 from accel_models.files import whole_file
 
-PACKAGE = "accel_models.explore.page"
+PACKAGE = "accel_models.exploration.report"
 
 
 def render(path: Path, template: str, *, script: str = "", **facts: Any) -> Path:
@@ -17,7 +17,7 @@ def render(path: Path, template: str, *, script: str = "", **facts: Any) -> Path
     from markupsafe import Markup
 
     environment = Environment(
-        loader=PackageLoader("accel_models.explore", "page"),
+        loader=PackageLoader(PACKAGE, "."),
         undefined=StrictUndefined,
         autoescape=True,
     )

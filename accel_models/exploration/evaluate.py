@@ -13,11 +13,11 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.cost_table import CostTable, cost_table
 from accel_models.costs.pricing import Pricing
 from accel_models.errors import DfsHwError
-from accel_models.explore.space import COLUMNS, METRICS, Configuration, Space
-from accel_models.explore.tables import Kinds, TableMaker
-from accel_models.explore.tally import P95 as P95_OF_LATENCY
-from accel_models.explore.tally import Tally, tally, tally_key
-from accel_models.explore.workloads import Demand, Run
+from accel_models.exploration.batched_tables import Kinds, TableMaker
+from accel_models.exploration.space import COLUMNS, METRICS, Configuration, Space
+from accel_models.exploration.tally import P95 as P95_OF_LATENCY
+from accel_models.exploration.tally import Tally, tally, tally_key
+from accel_models.exploration.workloads import Demand, Run
 from accel_models.replay import Policy, replay
 from accel_models.trace import GateTrace
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from accel_models.errors import InputError
-from accel_models.explore.space import TRACE, Configuration, Dimension
-from accel_models.explore.space_file import WorkloadEntry, listed
+from accel_models.exploration.space import TRACE, Configuration, Dimension
+from accel_models.exploration.space_file import WorkloadEntry, listed
 from accel_models.precision import Precision
 from accel_models.trace import GateTrace, TraceHeader
 from accel_models.workloads.layer_csv import read_layers

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from accel_models.explore.analysis import Analysis
-from accel_models.explore.exploration import Exploration
-from accel_models.explore.page.template import render
-from accel_models.explore.results import Trials, rounded
-from accel_models.explore.space import METRICS, Dimension
+from accel_models.exploration.exploration import Exploration
+from accel_models.exploration.report.analysis import Analysis
+from accel_models.exploration.report.template import render
+from accel_models.exploration.results import Trials, rounded
+from accel_models.exploration.space import METRICS, Dimension
 from accel_models.si import si
 
 EMBEDDED = 4000

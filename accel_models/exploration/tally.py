@@ -15,8 +15,8 @@ import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.pricing import Pricing
-from accel_models.explore.tables import STALL, Tables
-from accel_models.explore.workloads import Run
+from accel_models.exploration.batched_tables import STALL, Tables
+from accel_models.exploration.workloads import Run
 from accel_models.mapping.problem_of import operands
 
 P95 = 95

@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 from optuna.trial import create_trial
 
 from accel_models.errors import InputError
-from accel_models.explore.evaluate import Outcome
-from accel_models.explore.executors import Executor
-from accel_models.explore.results import schema_of, tabled
-from accel_models.explore.space import COLUMNS, Space
-from accel_models.explore.storage import Storage
-from accel_models.explore.study import OUTCOME, Record, constraints, distribution, values_of
+from accel_models.exploration.adaptive import OUTCOME, Record, constraints, distribution, values_of
+from accel_models.exploration.evaluate import Outcome
+from accel_models.exploration.executors import Executor
+from accel_models.exploration.results import schema_of, tabled
+from accel_models.exploration.space import COLUMNS, Space
+from accel_models.exploration.storage import Storage
 from accel_models.files import whole_file
 
 CHUNK = 128

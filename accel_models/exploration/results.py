@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from accel_models.explore.evaluate import Outcome
-from accel_models.explore.space import COLUMNS, METRICS, Space, Value
-from accel_models.explore.study import Record
+from accel_models.exploration.adaptive import Record
+from accel_models.exploration.evaluate import Outcome
+from accel_models.exploration.space import COLUMNS, METRICS, Space, Value
 from accel_models.files import whole_file
 
 

@@ -18,15 +18,15 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.pricing import Pricing
 from accel_models.costs.table_cache import loaded_digest
 from accel_models.errors import InfeasibleError, InputError
-from accel_models.explore.evaluate import Evaluator
-from accel_models.explore.executors import Executor, executor
-from accel_models.explore.results import Trials, tabled
-from accel_models.explore.space import Configuration, Dimension, Space
-from accel_models.explore.space_file import parse_space, read_space
-from accel_models.explore.storage import Storage
-from accel_models.explore.study import check_sampler, records, search
-from accel_models.explore.sweep import check_sweep, enter, sweep, swept
-from accel_models.explore.workloads import Demand, Networks, demands_of, demands_of_traces
+from accel_models.exploration.adaptive import check_sampler, records, search
+from accel_models.exploration.evaluate import Evaluator
+from accel_models.exploration.executors import Executor, executor
+from accel_models.exploration.results import Trials, tabled
+from accel_models.exploration.space import Configuration, Dimension, Space
+from accel_models.exploration.space_file import parse_space, read_space
+from accel_models.exploration.storage import Storage
+from accel_models.exploration.sweep import check_sweep, enter, sweep, swept
+from accel_models.exploration.workloads import Demand, Networks, demands_of, demands_of_traces
 from accel_models.trace import GateTrace
 
 Traces = Mapping[str, GateTrace] | Sequence[str | Path | GateTrace]
@@ -95,24 +95,6 @@ class Exploration:
             raise InfeasibleError(f"no machine of '{self.space.name}' keeps to the constraints")
         number = self.trials.table["number"][place].as_py()
         return named(self.space, self.trials.configuration(place), f"{self.space.name}-{number}")
-
-    def write(
-        self, about: Mapping[str, Any] | None = None, *, analyse: bool = True
-    ) -> dict[str, Any]:
-        """Leave ``study.html``, ``trials.parquet``, ``study.json`` and ``chosen.toml`` in the
-        folder.
-
-        Args:
-            about: facts on how this came about, to go beside versions and settings.
-            analyse: also work out what matters (`accel_models.explore.sensitivity`).
-
-        Returns:
-            What ``study.json`` holds.
-        """
-        from accel_models.explore.analysis import analyse as all_that_matters
-        from accel_models.explore.outputs import write_outputs
-
-        return write_outputs(self, all_that_matters(self) if analyse else None, about)
 
 
 def explore(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from accel_models.explore.exploration import Exploration
-from accel_models.explore.sensitivity import (
+from accel_models.exploration.exploration import Exploration
+from accel_models.exploration.report.sensitivity import (
     Importance,
     Stability,
     Swing,

@@ -8,14 +8,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from accel_models.explore.page.study import amount_text
-from accel_models.explore.page.template import render
-from accel_models.explore.policies import REPLAYED, CrossTable
-from accel_models.explore.space import METRICS
+from accel_models.exploration.cross import REPLAYED, CrossTable
+from accel_models.exploration.report.study_page import amount_text
+from accel_models.exploration.report.template import render
+from accel_models.exploration.space import METRICS
+from accel_models.files import whole_file, writable_folder
 from accel_models.si import si
 
 FULL_COLOUR = 50.0
 """Percent of loss at which a cell is as dark as it gets."""
+
+
+def write_cross_table(
+    crossed: CrossTable, folder: str | Path, about: Mapping[str, Any] | None = None
+) -> None:
+    """Leave ``cross.json`` and a heat map, ``cross.html``, in a folder.
+
+    Args:
+        about: facts on how this came about.
+    """
+    folder = writable_folder(folder)
+    record = {**crossed.to_dict(), "provenance": dict(about or {})}
+    with whole_file(folder / "cross.json") as partial:
+        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_cross_page(folder / "cross.html", crossed, about or {})
 
 
 def write_cross_page(path: Path, crossed: CrossTable, about: Mapping[str, Any]) -> Path:
@@ -72,4 +88,4 @@ def colour(loss: float) -> str:
     return f"rgb({', '.join(map(str, parts))})"
 
 
-__all__ = ["colour", "write_cross_page"]
+__all__ = ["colour", "write_cross_page", "write_cross_table"]

@@ -23,12 +23,12 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.pricing import Pricing
 from accel_models.costs.simulator import layer_simulator
 from accel_models.errors import DfsHwError
-from accel_models.explore.evaluate import Evaluator, Outcome
-from accel_models.explore.exploration import Exploration
-from accel_models.explore.results import Trials, undominated
-from accel_models.explore.space import METRICS, Configuration, Dimension, Value
-from accel_models.explore.storage import quiet
-from accel_models.explore.study import distribution
+from accel_models.exploration.adaptive import distribution
+from accel_models.exploration.evaluate import Evaluator, Outcome
+from accel_models.exploration.exploration import Exploration
+from accel_models.exploration.results import Trials, undominated
+from accel_models.exploration.space import METRICS, Configuration, Dimension, Value
+from accel_models.exploration.storage import quiet
 
 IMPORTANCE_TRIALS = 2000
 """That importances are worked out from, at most."""

@@ -6,7 +6,6 @@ the best for another, but with policies that choose for each input.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +17,9 @@ import numpy as np
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.errors import InputError
-from accel_models.explore.evaluate import Evaluator
-from accel_models.explore.space import BASE, METRICS, Space
-from accel_models.explore.workloads import Demand, Run
-from accel_models.files import whole_file, writable_folder
+from accel_models.exploration.evaluate import Evaluator
+from accel_models.exploration.space import BASE, METRICS, Space
+from accel_models.exploration.workloads import Demand, Run
 from accel_models.trace import GateTrace
 
 REPLAYED = ("energy", "latency", "p95", "edp")
@@ -82,20 +80,6 @@ class CrossTable:
             return float(column[own])
         known = column[~np.isnan(column)]
         return float(known.min()) if len(known) else math.nan
-
-    def write(self, folder: str | Path, about: Mapping[str, Any] | None = None) -> None:
-        """Leave ``cross.json`` and a heat map, ``cross.html``, in a folder.
-
-        Args:
-            about: facts on how this came about.
-        """
-        from accel_models.explore.page.cross import write_cross_page
-
-        folder = writable_folder(folder)
-        record = {**self.to_dict(), "provenance": dict(about or {})}
-        with whole_file(folder / "cross.json") as partial:
-            partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        write_cross_page(folder / "cross.html", self, about or {})
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, as JSON can hold it."""

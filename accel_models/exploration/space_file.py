@@ -40,7 +40,7 @@ from accel_models.accelerators.accelerator import Accelerator, first_sentence, m
 from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.energy.dram import dram_preset
 from accel_models.errors import InputError
-from accel_models.explore.space import (
+from accel_models.exploration.space import (
     BASE,
     COLUMNS,
     METRICS,
