@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from accel_models import load_accelerator
 from accel_models.costs import cost_table
-from dfs_hw.hardware_cost import RelativeCost, cost_of
+from dfs_hw.budgets.hardware_cost import RelativeCost, cost_of
 from dfs_hw.networks import CifarResNet, DynamicNetwork, build_network
 from dfs_hw.networks.branches import GatedUnit
 from dfs_hw.networks.dynamic import Decisions

@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from accel_models import load_accelerator
 from accel_models.costs import cost_table
-from dfs_hw.controllers import SignSwitch
-from dfs_hw.hardware_cost import HardwareCost
+from dfs_hw.budgets.controllers import SignSwitch
+from dfs_hw.budgets.hardware_cost import HardwareCost
 from dfs_hw.networks import build_network
 from dfs_hw.workload import workload_of
 

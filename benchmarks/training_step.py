@@ -36,10 +36,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
-from dfs_hw.controllers import SignSwitch
+from dfs_hw.budgets.controllers import SignSwitch
+from dfs_hw.budgets.hardware_cost import BlockCost
 from dfs_hw.data import Augmentation, Dataset, TrainingStream
 from dfs_hw.gates import Trials
-from dfs_hw.hardware_cost import BlockCost
 from dfs_hw.networks import DynamicNetwork, build_network
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))

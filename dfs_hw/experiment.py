@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,19 +14,19 @@ import torch
 from accel_models.costs.cost_table import CostTable
 from accel_models.costs.simulator import Simulation, simulate
 from accel_models.errors import InputError
-from accel_models.files import whole_file, writable_folder
+from accel_models.files import writable_folder
 from accel_models.precision import Precision, highest
 from accel_models.replay import Replay, replay
 from accel_models.trace import GateTrace, TraceHeader
 from accel_models.workloads.workload import Workload
-from dfs_hw.budget import Budget, statistic_of
+from dfs_hw.budgets.budget import Budget, statistic_of
+from dfs_hw.budgets.hardware_cost import RelativeCost
 from dfs_hw.checkpoint import load_checkpoint
 from dfs_hw.data import load_dataset
 from dfs_hw.distributed import world
-from dfs_hw.hardware_cost import RelativeCost
 from dfs_hw.networks import DynamicNetwork
-from dfs_hw.provenance import provenance
-from dfs_hw.record import evaluate, modal_assignment, record, shuffled
+from dfs_hw.provenance import provenance, write_json
+from dfs_hw.recording import evaluate, modal_assignment, record, shuffled
 from dfs_hw.training.bench import Bench
 from dfs_hw.training.config import TrainConfig
 from dfs_hw.training.joint import train_joint
@@ -223,13 +221,6 @@ def _reached(statistic: str, cost: RelativeCost, outcome: Replay) -> float:
         return statistic_of(per_input[cost.metric], statistic)
     choices = torch.from_numpy(outcome.trace.choices.astype(np.int64))
     return statistic_of(cost.cpu().of_choices(choices), statistic) * cost.reference
-
-
-def write_json(path: Path, content: dict[str, Any]) -> Path:
-    """Write a JSON file in one piece."""
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return path
 
 
 def _static(bench: Bench, precision: Precision, run: Trained) -> Variant:

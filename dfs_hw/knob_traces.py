@@ -14,7 +14,7 @@ from accel_models.trace import GateTrace
 from dfs_hw.checkpoint import Checkpoint, load_checkpoint
 from dfs_hw.data import Dataset, Splits, load_dataset
 from dfs_hw.experiment import trace_header
-from dfs_hw.record import record
+from dfs_hw.recording import record
 from dfs_hw.training.config import TrainConfig
 from dfs_hw.workload import workload_of
 

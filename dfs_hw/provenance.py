@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+from accel_models.files import whole_file
 
 PACKAGES = ("dfs-hw", "torch", "numpy", "numba", "pyarrow")
 
@@ -24,6 +28,13 @@ def provenance() -> dict[str, object]:
 def versions() -> dict[str, str]:
     """Of everything that shapes a result."""
     return {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}}
+
+
+def write_json(path: Path, content: dict[str, Any]) -> Path:
+    """Write a JSON file in one piece."""
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return path
 
 
 def _commit() -> str:

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dfs_hw.controllers import PIController
+from dfs_hw.budgets.controllers import PIController
 from dfs_hw.data import Augmentation, Dataset, TrainingStream
 from dfs_hw.distributed import all_averaged
 from dfs_hw.gates import Trials, gumbel_noise, uniform
 from dfs_hw.networks import Design, DynamicNetwork, build_network
-from dfs_hw.record import evaluate
+from dfs_hw.recording import evaluate
 from dfs_hw.training.loop import Batch, Epoch, Stage, StepResult, Validation, run_stage
 from dfs_hw.training.snapshot import snapshot_path
 

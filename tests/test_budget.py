@@ -11,8 +11,8 @@ from accel_models import CostTable, load_accelerator
 from accel_models.costs import cost_table
 from accel_models.errors import InputError
 from accel_models.precision import parse_choices
-from dfs_hw.budget import Budget, statistic_of
-from dfs_hw.hardware_cost import BlockCost, HardwareCost
+from dfs_hw.budgets.budget import Budget, statistic_of
+from dfs_hw.budgets.hardware_cost import BlockCost, HardwareCost
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,6 @@ from accel_models import InputError, load_accelerator, simulate
 from accel_models.precision import Precision, highest, parse_choices
 from accel_models.replay import replay
 from accel_models.trace import GateTrace
-from dfs_hw.baselines.benches import Benches
 from dfs_hw.baselines.compare import compare, ready
 from dfs_hw.baselines.findings import Findings
 from dfs_hw.baselines.kept import kept
@@ -36,6 +35,7 @@ from dfs_hw.baselines.measurement import (
     measure,
 )
 from dfs_hw.baselines.picture import draw
+from dfs_hw.baselines.setups import Benches
 from dfs_hw.baselines.static_search import StaticSearch
 from dfs_hw.baselines.study import FAMILIES
 from dfs_hw.cli import main

@@ -10,9 +10,9 @@ import pytest
 
 from accel_models.errors import InputError
 from accel_models.precision import highest, parse_choices
-from dfs_hw.controllers import CONTROLLERS
+from dfs_hw.budgets.controllers import CONTROLLERS
+from dfs_hw.budgets.hardware_cost import block_cost
 from dfs_hw.gates import ESTIMATORS
-from dfs_hw.hardware_cost import block_cost
 from dfs_hw.networks import FAULTS as NETWORK_FAULTS
 from dfs_hw.training.config import FAULTS, OPTIONS, TrainConfig, read_setting, recipe
 

@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from accel_models.errors import DfsHwError, InputError
 from accel_models.precision import parse_choices
-from dfs_hw.budget import TOLERANCE
-from dfs_hw.controllers import (
+from dfs_hw.budgets.budget import TOLERANCE
+from dfs_hw.budgets.controllers import (
     CONTROLLERS,
     DEAD_BAND,
     GROWTH,
@@ -25,7 +25,7 @@ from dfs_hw.controllers import (
     SignSwitch,
     controller,
 )
-from dfs_hw.hardware_cost import BlockCost
+from dfs_hw.budgets.hardware_cost import BlockCost
 
 every_controller = pytest.mark.parametrize("name", CONTROLLERS)
 RELEASE = parse_choices("skip,8,10,12,14,16,full")

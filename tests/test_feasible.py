@@ -14,8 +14,8 @@ from accel_models import load_accelerator
 from accel_models.costs import cost_table
 from accel_models.errors import DfsHwError, InputError
 from accel_models.precision import parse_choices
-from dfs_hw.data import Dataset
-from dfs_hw.feasible import (
+from dfs_hw.budgets.hardware_cost import BlockCost, HardwareCost, RelativeCost
+from dfs_hw.budgets.meet_budget import (
     CLIFF,
     HALVINGS,
     STEPS,
@@ -26,8 +26,8 @@ from dfs_hw.feasible import (
     search,
     shift_per_tau,
 )
-from dfs_hw.hardware_cost import BlockCost, HardwareCost, RelativeCost
-from dfs_hw.record import evaluate
+from dfs_hw.data import Dataset
+from dfs_hw.recording import evaluate
 
 OPTIONS = parse_choices("skip,8,16,full")
 

@@ -10,7 +10,7 @@ from accel_models.costs import cost_table
 from accel_models.costs.simulator import simulate
 from accel_models.errors import DfsHwError, InfeasibleError, InputError
 from accel_models.precision import highest, parse_choices
-from dfs_hw.hardware_cost import METRICS, BlockCost, HardwareCost, block_cost, cost_of
+from dfs_hw.budgets.hardware_cost import METRICS, BlockCost, HardwareCost, block_cost, cost_of
 
 CHOICES = "8,skip,2,4"  # the highest first, so that no test relies on the usual order
 WORKLOAD = gated_pair()

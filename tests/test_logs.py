@@ -9,7 +9,7 @@ import torch
 
 from accel_models.errors import InputError
 from accel_models.precision import parse_choices
-from dfs_hw.record import evaluate
+from dfs_hw.recording import evaluate
 from dfs_hw.training.logs import TensorBoardLog, choice_shares
 from dfs_hw.training.loop import Validation
 

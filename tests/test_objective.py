@@ -11,10 +11,10 @@ from test_train import DFS_STAGES, QUICK, bench, mine
 from torch.nn import functional
 from waiting import NoWaiting
 
+from dfs_hw.budgets.controllers import SignSwitch
 from dfs_hw.checkpoint import load_checkpoint, read_facts
-from dfs_hw.controllers import SignSwitch
 from dfs_hw.quantize.layers import PrecisionNorm
-from dfs_hw.record import BATCH, evaluate
+from dfs_hw.recording import BATCH, evaluate
 from dfs_hw.training.bench import Bench
 from dfs_hw.training.joint import joint_step, settle_shift
 from dfs_hw.training.objective import controller_of, level, prices, task_loss, weigh

@@ -25,8 +25,8 @@ from dfs_reference import BITS, COSTS, DFS
 from torch import Tensor
 from torch.nn import functional
 
-from dfs_hw.controllers import SignSwitch
-from dfs_hw.hardware_cost import BlockCost
+from dfs_hw.budgets.controllers import SignSwitch
+from dfs_hw.budgets.hardware_cost import BlockCost
 from dfs_hw.networks import FAULTS, DynamicNetwork
 from dfs_hw.quantize import PrecisionNorm
 

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from accel_models.precision import FULL, parse_choices
-from dfs_hw.controllers import SignSwitch
+from dfs_hw.budgets.controllers import SignSwitch
+from dfs_hw.budgets.hardware_cost import BlockCost, block_cost
 from dfs_hw.gates import decide, make_gate
-from dfs_hw.hardware_cost import BlockCost, block_cost
 from dfs_hw.networks import build_network
 from dfs_hw.quantize import Dial, PrecisionNorm, QuantizedConv2d, family
 from dfs_hw.workload import workload_of

@@ -9,10 +9,10 @@ from accel_models.errors import DfsHwError, InputError
 from accel_models.precision import highest
 from accel_models.replay import replay
 from accel_models.trace import GateTrace, TraceHeader
+from dfs_hw.budgets.hardware_cost import HardwareCost
 from dfs_hw.data import Dataset
-from dfs_hw.hardware_cost import HardwareCost
 from dfs_hw.networks import Design, DynamicNetwork, build_network
-from dfs_hw.record import evaluate, modal_assignment, record, shuffled
+from dfs_hw.recording import evaluate, modal_assignment, record, shuffled
 from dfs_hw.workload import workload_of
 
 SIDE = 12

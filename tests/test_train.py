@@ -13,7 +13,7 @@ from accel_models.errors import DfsHwError, InputError
 from dfs_hw.checkpoint import load_checkpoint, read_facts
 from dfs_hw.networks import Design, DynamicNetwork, make_dynamic
 from dfs_hw.quantize.layers import PrecisionNorm
-from dfs_hw.record import evaluate
+from dfs_hw.recording import evaluate
 from dfs_hw.training.bench import Bench
 from dfs_hw.training.config import TrainConfig
 from dfs_hw.training.results import Trained, relevant

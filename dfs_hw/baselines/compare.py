@@ -9,12 +9,12 @@ from tqdm import tqdm
 
 from accel_models.files import writable_folder
 from accel_models.replay import Policy
-from dfs_hw.baselines.benches import Benches, same_start
 from dfs_hw.baselines.contenders import Contender, LineUp, line_up
 from dfs_hw.baselines.findings import Findings, write
 from dfs_hw.baselines.measurement import Record, measure
 from dfs_hw.baselines.picture import write_picture
 from dfs_hw.baselines.preparation import Ready, prepare
+from dfs_hw.baselines.setups import Benches, same_start
 from dfs_hw.baselines.study import Study
 from dfs_hw.provenance import provenance
 

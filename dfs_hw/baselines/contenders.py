@@ -10,9 +10,9 @@ from accel_models.costs.cost_table import cost_table
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.precision import Precision, highest, parse_choices
 from accel_models.workloads.workload import Workload
-from dfs_hw.baselines.benches import Benches
+from dfs_hw.baselines.setups import Benches
 from dfs_hw.baselines.study import STATIC, Study
-from dfs_hw.hardware_cost import UNITS, RelativeCost
+from dfs_hw.budgets.hardware_cost import UNITS, RelativeCost
 from dfs_hw.training.bench import Bench
 from dfs_hw.training.config import TrainConfig
 

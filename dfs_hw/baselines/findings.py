@@ -31,8 +31,8 @@ from dfs_hw.baselines.tabulation import (
     rows_of,
     verdict_on,
 )
-from dfs_hw.experiment import write_json
-from dfs_hw.hardware_cost import UNITS
+from dfs_hw.budgets.hardware_cost import UNITS
+from dfs_hw.provenance import write_json
 from dfs_hw.training.config import plain
 
 FORMAT = 1

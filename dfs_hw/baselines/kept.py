@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from accel_models.errors import InputError
-from dfs_hw.experiment import write_json
+from dfs_hw.provenance import write_json
 
 
 def kept(path: Path, made_from: Mapping[str, Any], make: Callable[[], Any]) -> Any:

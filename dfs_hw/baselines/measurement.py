@@ -18,11 +18,11 @@ from accel_models.trace import GateTrace
 from dfs_hw.baselines.kept import kept
 from dfs_hw.baselines.preparation import Ready, digest
 from dfs_hw.baselines.study import Study
-from dfs_hw.budget import statistic_of
+from dfs_hw.budgets.budget import statistic_of
 from dfs_hw.data import Dataset
 from dfs_hw.experiment import static_cost, trace_header
 from dfs_hw.networks import DynamicNetwork
-from dfs_hw.record import BATCH, evaluate, modal_assignment, shuffled
+from dfs_hw.recording import BATCH, evaluate, modal_assignment, shuffled
 from dfs_hw.training.stages import train_backbone
 
 MET = 0.02

@@ -17,7 +17,7 @@ from accel_models.errors import InfeasibleError
 from dfs_hw.baselines.sensitivity import sensitivity
 from dfs_hw.experiment import static_cost
 from dfs_hw.networks import DynamicNetwork
-from dfs_hw.record import BATCH
+from dfs_hw.recording import BATCH
 from dfs_hw.training.bench import Bench
 
 ROUNDS = 10

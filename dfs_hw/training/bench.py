@@ -14,12 +14,12 @@ from torch import Tensor
 from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.costs.cost_table import CostTable, cost_table
 from accel_models.errors import InputError
-from dfs_hw.budget import Budget
+from dfs_hw.budgets.budget import Budget
+from dfs_hw.budgets.hardware_cost import PAPER, BlockCost, HardwareCost, RelativeCost
 from dfs_hw.data import Dataset, Splits, TrainingStream, generator_for, load_dataset
 from dfs_hw.distributed import on_first
-from dfs_hw.hardware_cost import PAPER, BlockCost, HardwareCost, RelativeCost
 from dfs_hw.networks import DynamicNetwork, build_network
-from dfs_hw.record import BATCH, evaluate
+from dfs_hw.recording import BATCH, evaluate
 from dfs_hw.training.config import StageLength, TrainConfig
 from dfs_hw.training.logs import Log, choice_shares
 from dfs_hw.training.stage import Schedule, Validation

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from dfs_hw.budget import TOLERANCE
+from dfs_hw.budgets.budget import TOLERANCE
 from dfs_hw.training.stage import Epoch
 
 Choose = Callable[[Sequence[Epoch]], Epoch]

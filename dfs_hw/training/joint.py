@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from dfs_hw.controllers import Controller
-from dfs_hw.feasible import meet_budget
+from dfs_hw.budgets.controllers import Controller
+from dfs_hw.budgets.meet_budget import meet_budget
 from dfs_hw.gates import Trials, gumbel_noise, noise_is_on, uniform
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.training.bench import Bench

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from accel_models.precision import highest
-from dfs_hw.feasible import shift_per_tau
+from dfs_hw.budgets.meet_budget import shift_per_tau
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.training.bench import Bench
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from accel_models.precision import highest
-from dfs_hw.controllers import Controller, SignSwitch, controller
+from dfs_hw.budgets.controllers import Controller, SignSwitch, controller
 from dfs_hw.distributed import all_averaged
 from dfs_hw.gates import uniform
 from dfs_hw.networks import DynamicNetwork

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dfs_hw.budget import TOLERANCE, Budget
+from dfs_hw.budgets.budget import TOLERANCE, Budget
 from dfs_hw.checkpoint import load_checkpoint, read_facts, save_checkpoint
 from dfs_hw.distributed import on_first
 from dfs_hw.networks import DynamicNetwork

@@ -13,7 +13,7 @@ from torch.nn import functional
 from accel_models.precision import Precision, highest
 from dfs_hw.distributed import alone
 from dfs_hw.networks import DynamicNetwork
-from dfs_hw.record import BATCH
+from dfs_hw.recording import BATCH
 from dfs_hw.training.bench import Bench
 from dfs_hw.training.choosing import latest_of_the_best
 from dfs_hw.training.loop import Batch, Stage, StepResult, Validation

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dfs_hw.budget import Budget
-from dfs_hw.hardware_cost import HardwareCost, RelativeCost
+from dfs_hw.budgets.budget import Budget
+from dfs_hw.budgets.hardware_cost import HardwareCost, RelativeCost
 from dfs_hw.training.bench import Bench, fresh_network, price_list
 from dfs_hw.training.config import TrainConfig
 

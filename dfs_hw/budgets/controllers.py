@@ -18,7 +18,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from accel_models.errors import DfsHwError, InputError
-from dfs_hw.budget import TOLERANCE
+from dfs_hw.budgets.budget import TOLERANCE
 
 STRENGTH = 0.3
 """Loss per unit of relative cost that a controller starts from, or ramps to, unless told."""

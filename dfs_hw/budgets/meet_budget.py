@@ -21,9 +21,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from accel_models.errors import InputError
-from dfs_hw.budget import check_statistic, statistic_of
-from dfs_hw.hardware_cost import RelativeCost
-from dfs_hw.record import evaluate
+from dfs_hw.budgets.budget import check_statistic, statistic_of
+from dfs_hw.budgets.hardware_cost import RelativeCost
+from dfs_hw.recording import evaluate
 
 if TYPE_CHECKING:
     from dfs_hw.data import Dataset

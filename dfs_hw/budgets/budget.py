@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from accel_models.errors import InputError
-from dfs_hw.hardware_cost import UNITS, RelativeCost
+from dfs_hw.budgets.hardware_cost import UNITS, RelativeCost
 
 _PREFIXES = {
     "": 1.0,
