@@ -13,7 +13,7 @@ from accel_models import Layer, Precision, Workload, load_accelerator, simulate
 from accel_models.costs import cost_table
 from accel_models.costs.simulator import layer_simulator
 from dfs_hw.networks import build_network
-from dfs_hw.workload import workload_of
+from dfs_hw.networks.workload_of import workload_of
 
 MACHINE = load_accelerator("bitfusion")
 PAIRS = [Precision(w, a) for w, a in product(range(1, 9), repeat=2)]

@@ -21,7 +21,7 @@ from accel_models.costs.pricing import Pricing
 from accel_models.costs.simulator import LayerSimulator
 from accel_models.reference_machine.datapath.datapath import compute
 from accel_models.reference_machine.datapath.switching import array_energy
-from dfs_hw.workload import workload_of
+from dfs_hw.networks.workload_of import workload_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from quantized_layers import quickly_trained, seen_layers

@@ -38,7 +38,7 @@ from accel_models.exploration.workloads import demands_of_traces
 from accel_models.precision import highest
 from accel_models.trace import GateTrace, TraceHeader
 from dfs_hw.networks import build_network
-from dfs_hw.workload import workload_of
+from dfs_hw.networks.workload_of import workload_of
 
 SPACE = {
     "name": "ten-thousand",

@@ -33,7 +33,7 @@ from dfs_hw.budgets.hardware_cost import RelativeCost, cost_of
 from dfs_hw.networks import CifarResNet, DynamicNetwork, build_network
 from dfs_hw.networks.branches import GatedUnit
 from dfs_hw.networks.dynamic import Decisions
-from dfs_hw.workload import workload_of
+from dfs_hw.networks.workload_of import workload_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from dfs_pairing import adopt_statistics, paper_network, spread_choices

@@ -16,7 +16,7 @@ from accel_models.costs import cost_table
 from dfs_hw.budgets.controllers import SignSwitch
 from dfs_hw.budgets.hardware_cost import HardwareCost
 from dfs_hw.networks import build_network
-from dfs_hw.workload import workload_of
+from dfs_hw.networks.workload_of import workload_of
 
 BATCH, CLASSES = 128, 10
 

@@ -19,7 +19,7 @@ from accel_models.replay import Policy
 from accel_models.validation.fluid_gap import fluid_gap
 from accel_models.validation.published_rows import PUBLISHED, read_rows, row_problem
 from dfs_hw.networks import build_network
-from dfs_hw.workload import workload_of
+from dfs_hw.networks.workload_of import workload_of
 
 INPUTS = 1000
 CHOICES = "skip,2,4,8"

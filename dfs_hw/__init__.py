@@ -15,7 +15,7 @@ _HOME = {
     "TrainConfig": "dfs_hw.training.config",
     "build_network": "dfs_hw.networks",
     "evaluate": "dfs_hw.recording",
-    "load_checkpoint": "dfs_hw.checkpoint",
+    "load_checkpoint": "dfs_hw.networks.checkpoint",
     "load_dataset": "dfs_hw.data",
     "make_dynamic": "dfs_hw.networks",
     "meet_budget": "dfs_hw.budgets.meet_budget",
@@ -23,10 +23,10 @@ _HOME = {
     "record": "dfs_hw.recording",
     "register_network": "dfs_hw.networks",
     "run_experiment": "dfs_hw.experiment",
-    "save_checkpoint": "dfs_hw.checkpoint",
+    "save_checkpoint": "dfs_hw.networks.checkpoint",
     "train": "dfs_hw.training.run",
     "train_static": "dfs_hw.training.run",
-    "workload_of": "dfs_hw.workload",
+    "workload_of": "dfs_hw.networks.workload_of",
 }
 
 __all__ = sorted(_HOME)

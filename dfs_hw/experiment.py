@@ -21,10 +21,11 @@ from accel_models.trace import GateTrace, TraceHeader
 from accel_models.workloads.workload import Workload
 from dfs_hw.budgets.budget import Budget, statistic_of
 from dfs_hw.budgets.hardware_cost import RelativeCost
-from dfs_hw.checkpoint import load_checkpoint
 from dfs_hw.data import load_dataset
 from dfs_hw.distributed import world
 from dfs_hw.networks import DynamicNetwork
+from dfs_hw.networks.checkpoint import load_checkpoint
+from dfs_hw.networks.workload_of import workload_of
 from dfs_hw.provenance import provenance, write_json
 from dfs_hw.recording import evaluate, modal_assignment, record, shuffled
 from dfs_hw.training.bench import Bench
@@ -33,7 +34,6 @@ from dfs_hw.training.joint import train_joint
 from dfs_hw.training.logs import Log
 from dfs_hw.training.results import Trained
 from dfs_hw.training.stages import train_fixed
-from dfs_hw.workload import workload_of
 
 SPLITS = ("train", "validation", "test")
 BUDGET_TOLERANCE = 0.05

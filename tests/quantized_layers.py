@@ -13,10 +13,10 @@ from torch import Tensor
 from accel_models import Layer, Precision
 from dfs_hw.data import load_digits
 from dfs_hw.networks import DynamicNetwork
+from dfs_hw.networks.workload_of import workload_of
 from dfs_hw.quantize import QuantizedConv2d, QuantizedLinear
 from dfs_hw.training.config import TrainConfig
 from dfs_hw.training.run import train_static
-from dfs_hw.workload import workload_of
 
 WIDTHS = (2, 4, 8)
 """Of the three blocks; what comes before and after them computes in 8 bits."""

@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from accel_models.errors import InputError
-from dfs_hw.checkpoint import load_checkpoint, read_facts, save_checkpoint
 from dfs_hw.networks import Design, DynamicNetwork, build_network, make_dynamic
+from dfs_hw.networks.checkpoint import load_checkpoint, read_facts, save_checkpoint
 from dfs_hw.networks.cifar_resnet import BasicBlock
 
 

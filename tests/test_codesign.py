@@ -15,11 +15,11 @@ from accel_models.costs.pricing import Pricing
 from accel_models.exploration import parse_space
 from accel_models.replay import Policy, replay
 from accel_models.trace import GateTrace
-from dfs_hw import codesign as module
-from dfs_hw.checkpoint import load_checkpoint, save_checkpoint
-from dfs_hw.codesign import Codesign, codesign
+from dfs_hw.codesign import codesign as module
+from dfs_hw.codesign.codesign import Codesign, codesign
 from dfs_hw.data import load_dataset
 from dfs_hw.networks import Design, build_network
+from dfs_hw.networks.checkpoint import load_checkpoint, save_checkpoint
 from dfs_hw.training.config import TrainConfig
 
 PRICES = (0.0, 0.4, 1.0)

@@ -16,7 +16,7 @@ from accel_models import InputError, Layer, Precision, Workload, load_accelerato
 from accel_models.costs.simulator import LayerCost, LayerSimulator
 from accel_models.mapping.problem import LOOPS, Found, Mapping
 from accel_models.reference_machine.datapath.datapath import compute
-from dfs_hw.workload import workload_of
+from dfs_hw.networks.workload_of import workload_of
 
 BATCH = 2
 

@@ -13,6 +13,7 @@ from accel_models.costs import cost_table
 from accel_models.precision import Precision
 from accel_models.replay import replay
 from accel_models.trace import GateTrace
+from dfs_hw.cli.show.tables import misjudgement, si
 from dfs_hw.experiment import (
     Variant,
     Verdict,
@@ -23,7 +24,6 @@ from dfs_hw.experiment import (
 )
 from dfs_hw.report import write_report
 from dfs_hw.report.facts import gather
-from dfs_hw.show import misjudgement, si
 from dfs_hw.training.config import TrainConfig
 
 CONFIG = TrainConfig(

@@ -25,8 +25,8 @@ from torch.nn import functional
 
 from accel_models.errors import InputError
 from dfs_hw.networks import NETWORKS, build_network, make_dynamic, register_network
+from dfs_hw.networks.workload_of import workload_of
 from dfs_hw.quantize import PrecisionNorm, QuantizedConv2d, QuantizedLinear
-from dfs_hw.workload import workload_of
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dfs_hw.networks import Design, make_dynamic
-from dfs_hw.workload import workload_of
+from dfs_hw.networks.workload_of import workload_of
 
 
 def test_blocks_are_gated_in_the_order_in_which_they_run() -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional
 from waiting import NoWaiting
 
 from dfs_hw.budgets.controllers import SignSwitch
-from dfs_hw.checkpoint import load_checkpoint, read_facts
+from dfs_hw.networks.checkpoint import load_checkpoint, read_facts
 from dfs_hw.quantize.layers import PrecisionNorm
 from dfs_hw.recording import BATCH, evaluate
 from dfs_hw.training.bench import Bench

@@ -22,8 +22,8 @@ from dfs_hw.budgets.controllers import SignSwitch
 from dfs_hw.budgets.hardware_cost import BlockCost, block_cost
 from dfs_hw.gates import decide, make_gate
 from dfs_hw.networks import build_network
+from dfs_hw.networks.workload_of import workload_of
 from dfs_hw.quantize import Dial, PrecisionNorm, QuantizedConv2d, family
-from dfs_hw.workload import workload_of
 
 # --- Decisions (1.2 to 1.4)
 

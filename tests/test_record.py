@@ -12,8 +12,8 @@ from accel_models.trace import GateTrace, TraceHeader
 from dfs_hw.budgets.hardware_cost import HardwareCost
 from dfs_hw.data import Dataset
 from dfs_hw.networks import Design, DynamicNetwork, build_network
+from dfs_hw.networks.workload_of import workload_of
 from dfs_hw.recording import evaluate, modal_assignment, record, shuffled
-from dfs_hw.workload import workload_of
 
 SIDE = 12
 

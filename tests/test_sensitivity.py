@@ -11,7 +11,7 @@ from accel_models.costs import cost_table
 from dfs_hw.baselines import sensitivity
 from dfs_hw.data import Dataset
 from dfs_hw.networks import DynamicNetwork, build_network, make_dynamic
-from dfs_hw.workload import workload_of
+from dfs_hw.networks.workload_of import workload_of
 
 SIDE, CLASSES = 12, 5
 CHOICES = "skip,2,4,8"

@@ -10,8 +10,8 @@ from test_checkpoint import Mine, equal_states
 from torch import nn
 
 from accel_models.errors import DfsHwError, InputError
-from dfs_hw.checkpoint import load_checkpoint, read_facts
 from dfs_hw.networks import Design, DynamicNetwork, make_dynamic
+from dfs_hw.networks.checkpoint import load_checkpoint, read_facts
 from dfs_hw.quantize.layers import PrecisionNorm
 from dfs_hw.recording import evaluate
 from dfs_hw.training.bench import Bench

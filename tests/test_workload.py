@@ -19,7 +19,7 @@ from accel_models import Workload, load_accelerator, simulate
 from accel_models.costs import cost_table
 from accel_models.workloads.workload import Ends
 from dfs_hw.networks import Design, DynamicNetwork, build_network, make_dynamic
-from dfs_hw.workload import workload_of
+from dfs_hw.networks.workload_of import workload_of
 
 ARCHITECTURES = (*MODELS, "dfs")
 CHOICES = "skip,2,4/8,8"

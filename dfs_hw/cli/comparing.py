@@ -9,8 +9,8 @@ from typing import Annotated, TypeVar
 import typer
 
 from accel_models.errors import InputError
-from dfs_hw import show
 from dfs_hw.cli.app import DEFAULTS, MACHINE, Quiet, app
+from dfs_hw.cli.show import tables as show
 from dfs_hw.cli.training import (
     Budget,
     Choices,
@@ -86,7 +86,7 @@ def compare(
     )
     from dfs_hw.baselines.compare import compare as run_comparison
     from dfs_hw.baselines.study import Study
-    from dfs_hw.show_findings import comparison
+    from dfs_hw.cli.show.findings import comparison
 
     wanted = Study(
         config,

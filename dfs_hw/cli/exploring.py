@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from accel_models.errors import InputError
-from dfs_hw import show
 from dfs_hw.cli.app import AsJson, Quiet, app, print_json
 from dfs_hw.cli.comparing import PRICES, Prices, numbers
+from dfs_hw.cli.show import tables as show
 
 IMAGE_SIDE = 32
 CHOICES = "skip,2,4,8"
@@ -61,8 +61,8 @@ def explore(
     """
     from accel_models.exploration import explore as run_exploration
     from accel_models.exploration.report import write_outputs
+    from dfs_hw.cli.show.exploration import exploration
     from dfs_hw.provenance import provenance
-    from dfs_hw.show_explore import exploration
 
     found = run_exploration(
         space,
@@ -99,8 +99,8 @@ def cross(
     """Policies trained for some machines, run on others: what it costs not to have one's own."""
     from accel_models.exploration import cross_table
     from accel_models.exploration.report import write_cross_table
+    from dfs_hw.cli.show.exploration import crossed
     from dfs_hw.provenance import provenance
-    from dfs_hw.show_explore import crossed
 
     table = cross_table(traces, {name: name for name in machine or ()} or None)
     table.loss(metric)
@@ -138,8 +138,8 @@ def codesign(
     """
     from dataclasses import asdict
 
-    from dfs_hw.codesign import codesign as run_codesign
-    from dfs_hw.show_explore import codesigned
+    from dfs_hw.cli.show.exploration import codesigned
+    from dfs_hw.codesign.codesign import codesign as run_codesign
 
     outcome = run_codesign(
         space,
@@ -165,7 +165,7 @@ def codesign(
 def _network(name: str) -> Any:
     """Layers of a network by name, for 32 x 32 colour images in 10 classes."""
     from dfs_hw.networks import build_network
-    from dfs_hw.workload import workload_of
+    from dfs_hw.networks.workload_of import workload_of
 
     if name.endswith(".csv"):
         raise InputError(f"'{name}' is a file of layers: name it as layers, not as a network")

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from accel_models.errors import InputError
-from dfs_hw import show
 from dfs_hw.cli.app import DEFAULTS, AsJson, Machine, app, print_json
+from dfs_hw.cli.show import tables as show
 
 COMPARED_NETWORK, DEPARTURES_NETWORK = "resnet20", "resnet38"
 COMPARED_BITS = (8, 4, 2)
@@ -116,7 +116,7 @@ def accelerators(
     """
     from accel_models import list_accelerators, load_accelerator
     from accel_models.explain.data_sheet import spec_sheet
-    from dfs_hw import show_machines as machines
+    from dfs_hw.cli.show import machines
 
     if compare and departures:
         raise InputError("--compare and --departures answer different questions: ask for one")
@@ -138,7 +138,7 @@ def accelerators(
 
 def _explain(runs: dict[str, Any], layer: str, pareto: bool, as_json: bool) -> None:
     from accel_models.explain.layer import explain, pareto_set
-    from dfs_hw import show_layer
+    from dfs_hw.cli.show import layer as show_layer
 
     found = {
         bits: (explain(run, layer), pareto_set(run, layer) if pareto else ())
@@ -155,7 +155,7 @@ def _explain(runs: dict[str, Any], layer: str, pareto: bool, as_json: bool) -> N
 
 def _compare(machines: list[Any], network: str, as_json: bool) -> None:
     from accel_models.explain.data_sheet import compare
-    from dfs_hw import show_comparison
+    from dfs_hw.cli.show import machine_comparison as show_comparison
 
     if len(machines) < 2:
         raise InputError("--compare needs two machines or more")
@@ -168,7 +168,7 @@ def _compare(machines: list[Any], network: str, as_json: bool) -> None:
 
 def _departures(machines: list[Any], network: str, as_json: bool) -> None:
     from accel_models.explain.departures import effects
-    from dfs_hw import show_comparison
+    from dfs_hw.cli.show import machine_comparison as show_comparison
 
     if len(machines) != 1:
         raise InputError("--departures needs one machine, such as bitfusion")
@@ -186,7 +186,7 @@ def _workload(network: str, image: int) -> Any:
 
         return read_layers(network)
     from dfs_hw.networks import build_network
-    from dfs_hw.workload import workload_of
+    from dfs_hw.networks.workload_of import workload_of
 
     built = build_network(network, DEFAULTS.choices, classes=10, in_channels=3)
     return workload_of(built, (image, image)).without_gates()

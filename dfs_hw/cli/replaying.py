@@ -245,7 +245,7 @@ class _Bar:
 
 def _report(found: Summary, ready: _Ready, inputs: int, as_json: bool) -> None:
     from accel_models.replay.summary.comparison import compare
-    from dfs_hw import show_replay
+    from dfs_hw.cli.show import replay as show_replay
 
     beside, played = compare(found, ready.header), _checked(found, ready.trace, inputs)
     if as_json:
@@ -270,7 +270,7 @@ def _checked(found: Summary, trace: Path, inputs: int) -> Check | None:
 def _ablate(ready: _Ready, policy: Policy, batch: int, as_json: bool) -> None:
     from accel_models.replay.summary.ablation import ablate
     from accel_models.trace import GateTrace
-    from dfs_hw import show_replay
+    from dfs_hw.cli.show import replay as show_replay
 
     effects = ablate(GateTrace.read(ready.trace), ready.table, policy, batch)
     if as_json:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accel_models.errors import InputError
-from dfs_hw import show
 from dfs_hw.cli.app import AsJson, app, print_json
 from dfs_hw.cli.replaying import Prefetch, Trace, TracedMachine, traced_machine
+from dfs_hw.cli.show import tables as show
 
 if TYPE_CHECKING:  # pyarrow, which `--help` need not wait for
     from accel_models.replay import Replay
@@ -41,7 +41,7 @@ def timeline(
     from accel_models.reference_machine.events.timeline import Player
     from accel_models.replay import Policy, replay
     from accel_models.trace import GateTrace
-    from dfs_hw import show_timeline
+    from dfs_hw.cli.show import timeline as show_timeline
 
     if window and perfetto is None:
         raise InputError("--window goes with --perfetto FILE")

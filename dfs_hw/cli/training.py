@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dfs_hw import show
 from dfs_hw.cli.app import DEFAULTS, MACHINE, Quiet, app
+from dfs_hw.cli.show import tables as show
 from dfs_hw.training.config import TrainConfig, read_setting, recipe
 
 if TYPE_CHECKING:  # torch, which `--help` need not wait for

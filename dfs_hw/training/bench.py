@@ -19,11 +19,11 @@ from dfs_hw.budgets.hardware_cost import PAPER, BlockCost, HardwareCost, Relativ
 from dfs_hw.data import Dataset, Splits, TrainingStream, generator_for, load_dataset
 from dfs_hw.distributed import on_first
 from dfs_hw.networks import DynamicNetwork, build_network
+from dfs_hw.networks.workload_of import workload_of
 from dfs_hw.recording import BATCH, evaluate
 from dfs_hw.training.config import StageLength, TrainConfig
 from dfs_hw.training.logs import Log, choice_shares
 from dfs_hw.training.stage import Schedule, Validation
-from dfs_hw.workload import workload_of
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from dfs_hw.budgets.budget import TOLERANCE, Budget
-from dfs_hw.checkpoint import load_checkpoint, read_facts, save_checkpoint
 from dfs_hw.distributed import on_first
 from dfs_hw.networks import DynamicNetwork
+from dfs_hw.networks.checkpoint import load_checkpoint, read_facts, save_checkpoint
 from dfs_hw.training.bench import Bench
 from dfs_hw.training.config import TrainConfig, plain
 from dfs_hw.training.loop import Epoch, Stage, run_stage

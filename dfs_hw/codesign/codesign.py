@@ -26,7 +26,7 @@ from accel_models.exploration.sweep import check_sweep
 from accel_models.exploration.workloads import demands_of_traces
 from accel_models.files import whole_file, writable_folder
 from accel_models.trace import GateTrace
-from dfs_hw.knob_traces import Network, Recorder
+from dfs_hw.codesign.knob_traces import Network, Recorder
 from dfs_hw.provenance import provenance, write_json
 
 PRICES = tuple(round(0.1 * step, 1) for step in range(11))

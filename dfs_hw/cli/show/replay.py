@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from accel_models.costs.pricing import COMPONENTS
-from dfs_hw.show import line, new_table, si, terminal
+from dfs_hw.cli.show.tables import line, new_table, si, terminal
 
 if TYPE_CHECKING:  # these load pyarrow
     from accel_models import CostTable

@@ -10,8 +10,7 @@ from typing import Any
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.explain.data_sheet import Comparison, Run, SpecSheet
 from accel_models.explain.departures import Effect
-from dfs_hw.show import line, new_table, si, terminal
-from dfs_hw.show_machines import (
+from dfs_hw.cli.show.machines import (
     NOTHING,
     area_text,
     bits_text,
@@ -24,6 +23,7 @@ from dfs_hw.show_machines import (
     sheet_facts,
     value_text,
 )
+from dfs_hw.cli.show.tables import line, new_table, si, terminal
 
 
 def comparison(compared: Comparison) -> None:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from accel_models.accelerators.accelerator import Accelerator, Fidelity
 from accel_models.explain.data_sheet import Levels, Peak, SpecSheet, Widths
-from dfs_hw.show import line, new_table, si, terminal
+from dfs_hw.cli.show.tables import line, new_table, si, terminal
 
 NOTHING = "–"
 GROUPS_SHOWN = 4

@@ -9,7 +9,7 @@ from accel_models.reference_machine.check import why_apart
 from accel_models.reference_machine.events.layer_runs import slots
 from accel_models.reference_machine.events.timeline import Timeline
 from accel_models.replay import Replay
-from dfs_hw.show import line, new_table, si, terminal
+from dfs_hw.cli.show.tables import line, new_table, si, terminal
 
 
 def timeline_facts(timeline: Timeline) -> dict[str, Any]:

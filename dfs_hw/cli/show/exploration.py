@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dfs_hw.show import line, new_table, terminal
+from dfs_hw.cli.show.tables import line, new_table, terminal
 
 if TYPE_CHECKING:  # Optuna, which `--help` need not wait for
     from accel_models.exploration import CrossTable, Exploration
-    from dfs_hw.codesign import Codesign
+    from dfs_hw.codesign.codesign import Codesign
 
 SHOWN = 12
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dfs_hw.show import line, new_table, terminal
+from dfs_hw.cli.show.tables import line, new_table, terminal
 
 if TYPE_CHECKING:  # torch, which `--help` need not wait for
     from dfs_hw.baselines.findings import Findings

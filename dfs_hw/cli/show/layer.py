@@ -9,7 +9,7 @@ from accel_models.explain.layer import Explanation, Point
 from accel_models.mapping.parts import RESOURCES, Block
 from accel_models.mapping.problem import LOOPS, Mapping
 from accel_models.workloads.workload import Layer
-from dfs_hw.show import line, new_table, si, terminal
+from dfs_hw.cli.show.tables import line, new_table, si, terminal
 
 STAYS = {
     "input": "inputs stay",

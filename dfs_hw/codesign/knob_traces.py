@@ -11,12 +11,12 @@ from accel_models.costs.table_cache import table_key
 from accel_models.errors import InputError
 from accel_models.precision import highest
 from accel_models.trace import GateTrace
-from dfs_hw.checkpoint import Checkpoint, load_checkpoint
 from dfs_hw.data import Dataset, Splits, load_dataset
 from dfs_hw.experiment import trace_header
+from dfs_hw.networks.checkpoint import Checkpoint, load_checkpoint
+from dfs_hw.networks.workload_of import workload_of
 from dfs_hw.recording import record
 from dfs_hw.training.config import TrainConfig
-from dfs_hw.workload import workload_of
 
 
 @dataclass(frozen=True)
