@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from dfs_hw.networks.fused.parameters import taps_to_points
-from dfs_hw.networks.fused.work import array, kernel, zero_images
+from dfs_hw.networks.compiled_blocks.parameters import taps_to_points
+from dfs_hw.networks.compiled_blocks.threads import array, kernel, zero_images
 from dfs_hw.quantize.minmax import round_between
 from dfs_hw.quantize.rounding import Levels, quantize
 
@@ -210,7 +210,7 @@ def rounded(x: Tensor, low: Tensor, step: Tensor, levels: Levels, unit: Tensor) 
 @pytest.mark.parametrize("images", [1, 3, 16, 17])
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_every_image_is_in_one_job_of_its_precision(images: int, threads: int) -> None:
-    from dfs_hw.networks.fused.work import in_jobs, shared_out
+    from dfs_hw.networks.compiled_blocks.threads import in_jobs, shared_out
 
     precisions = torch.arange(images).mul(3).remainder(4).sort().values
     jobs = in_jobs(torch.arange(images), precisions, 3)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from dfs_hw.networks import Design, DynamicNetwork, build_network, make_dynamic
 from dfs_hw.networks.branches import GatedUnit
 from dfs_hw.networks.cifar_resnet import BasicBlock
-from dfs_hw.networks.fused.block import serves
+from dfs_hw.networks.compiled_blocks.autograd import serves
 from dfs_hw.quantize import PrecisionNorm
 from dfs_hw.quantize.observer import Observer
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from accel_models.compiled import compiled
-from dfs_hw.networks.fused.layout import WIDTH
+from dfs_hw.networks.compiled_blocks.kernels.layout import WIDTH
 
 MODULES = ("layout", "lanes", "tiling", "winograd", "taps", "pixels", "forward", "backward")
 
@@ -33,7 +33,9 @@ _importing = threading.Lock()
 
 @cache
 def _kernel() -> Any:
-    return SimpleNamespace(**{name: compiled(f"dfs_hw.networks.fused.{name}") for name in MODULES})
+    return SimpleNamespace(
+        **{name: compiled(f"dfs_hw.networks.compiled_blocks.kernels.{name}") for name in MODULES}
+    )
 
 
 def array(x: Tensor) -> np.ndarray:
@@ -129,7 +131,7 @@ def _new_room_back(shape: Any) -> Any:
 
 
 def zero_images(images: int, image: tuple[int, int, int]) -> np.ndarray:
-    """Float32 [images, *image], with some room after it: see `dfs_hw.networks.fused.taps`."""
+    """Float32 [images, *image], with some room after it: see `dfs_hw.networks.compiled_blocks.kernels.taps`."""
     size, beyond = images * math.prod(image), 2 * kernel().taps.PIXELS * image[-1]
     return array(torch.zeros(size + beyond)[:size].view(images, *image))
 

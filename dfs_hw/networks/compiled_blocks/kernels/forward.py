@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dfs_hw.networks.fused.lanes import compiled
-from dfs_hw.networks.fused.layout import FIRST, SECOND, SIDE, SKIP
-from dfs_hw.networks.fused.pixels import (
+from dfs_hw.networks.compiled_blocks.kernels.lanes import compiled
+from dfs_hw.networks.compiled_blocks.kernels.layout import FIRST, SECOND, SIDE, SKIP
+from dfs_hw.networks.compiled_blocks.kernels.pixels import (
     activate,
     add_up,
     normalize,
@@ -24,9 +24,9 @@ from dfs_hw.networks.fused.pixels import (
     pass_on,
     round_input,
 )
-from dfs_hw.networks.fused.taps import Convolution, convolve_taps
-from dfs_hw.networks.fused.tiling import Tiling, grid_row, image_row
-from dfs_hw.networks.fused.winograd import Blocks, convolve_points
+from dfs_hw.networks.compiled_blocks.kernels.taps import Convolution, convolve_taps
+from dfs_hw.networks.compiled_blocks.kernels.tiling import Tiling, grid_row, image_row
+from dfs_hw.networks.compiled_blocks.kernels.winograd import Blocks, convolve_points
 
 
 class Jobs(NamedTuple):

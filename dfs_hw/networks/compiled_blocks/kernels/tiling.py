@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from dfs_hw.networks.fused.lanes import compiled
+from dfs_hw.networks.compiled_blocks.kernels.lanes import compiled
 
 EDGE, REACH = 4, 6
 """Pixels along an output tile, and along the input tile that it depends on."""

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dfs_hw.networks.fused.lanes import compiled, small_product
-from dfs_hw.networks.fused.layout import WIDTH
-from dfs_hw.networks.fused.tiling import EDGE, Tiling, grid_row, padded_row
+from dfs_hw.networks.compiled_blocks.kernels.lanes import compiled, small_product
+from dfs_hw.networks.compiled_blocks.kernels.layout import WIDTH
+from dfs_hw.networks.compiled_blocks.kernels.tiling import EDGE, Tiling, grid_row, padded_row
 
 PIXELS = 8
 """Of an output row that are computed at once; with few channels, fewer would wait for each other's

@@ -14,9 +14,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dfs_hw.networks.fused.lanes import compiled, fma, load, small_product, splat, store
-from dfs_hw.networks.fused.layout import WIDTH
-from dfs_hw.networks.fused.tiling import BLOCK, EDGE, REACH, Tiling, grid_row, padded_row
+from dfs_hw.networks.compiled_blocks.kernels.lanes import (
+    compiled,
+    fma,
+    load,
+    small_product,
+    splat,
+    store,
+)
+from dfs_hw.networks.compiled_blocks.kernels.layout import WIDTH
+from dfs_hw.networks.compiled_blocks.kernels.tiling import (
+    BLOCK,
+    EDGE,
+    REACH,
+    Tiling,
+    grid_row,
+    padded_row,
+)
 
 POINTS = REACH * REACH
 """Products per tile and pair of channels."""

@@ -11,19 +11,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dfs_hw.networks.fused.forward import Jobs, Parameters, Room, Shape
-from dfs_hw.networks.fused.lanes import compiled, fma, load, store, where_positive
-from dfs_hw.networks.fused.layout import FIRST, SECOND, SIDE, SKIP, WIDTH
-from dfs_hw.networks.fused.pixels import (
+from dfs_hw.networks.compiled_blocks.kernels.forward import Jobs, Parameters, Room, Shape
+from dfs_hw.networks.compiled_blocks.kernels.lanes import compiled, fma, load, store, where_positive
+from dfs_hw.networks.compiled_blocks.kernels.layout import FIRST, SECOND, SIDE, SKIP, WIDTH
+from dfs_hw.networks.compiled_blocks.kernels.pixels import (
     activate,
     pass_on,
     round_input,
     through_activation,
     through_sum,
 )
-from dfs_hw.networks.fused.taps import Convolution, convolve_taps_back
-from dfs_hw.networks.fused.tiling import image_row, inside
-from dfs_hw.networks.fused.winograd import convolve_points_back
+from dfs_hw.networks.compiled_blocks.kernels.taps import Convolution, convolve_taps_back
+from dfs_hw.networks.compiled_blocks.kernels.tiling import image_row, inside
+from dfs_hw.networks.compiled_blocks.kernels.winograd import convolve_points_back
 
 
 class Weights(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dfs_hw.networks.fused.lanes import (
+from dfs_hw.networks.compiled_blocks.kernels.lanes import (
     compiled,
     fma,
     larger,
@@ -21,8 +21,8 @@ from dfs_hw.networks.fused.lanes import (
     store,
     where_positive,
 )
-from dfs_hw.networks.fused.layout import WIDTH
-from dfs_hw.networks.fused.tiling import Tiling, grid_row, image_row, inside
+from dfs_hw.networks.compiled_blocks.kernels.layout import WIDTH
+from dfs_hw.networks.compiled_blocks.kernels.tiling import Tiling, grid_row, image_row, inside
 
 ROUNDING = 6
 

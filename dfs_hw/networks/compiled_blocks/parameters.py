@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from dfs_hw.networks.cifar_resnet import BasicBlock
-from dfs_hw.networks.fused.layout import FIRST, SECOND, SIDE, SKIP, WIDTH
-from dfs_hw.networks.fused.work import array, kernel
+from dfs_hw.networks.compiled_blocks.kernels.layout import FIRST, SECOND, SIDE, SKIP, WIDTH
+from dfs_hw.networks.compiled_blocks.threads import array, kernel
 from dfs_hw.quantize.layers import PrecisionNorm, QuantizedConv2d
 from dfs_hw.quantize.minmax import MinMaxActivations, MinMaxWeights
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from dfs_hw.networks.fused.parameters import (
+from dfs_hw.networks.compiled_blocks.parameters import (
     Prepared,
     Unit,
     norm_gradients,
@@ -23,7 +23,7 @@ from dfs_hw.networks.fused.parameters import (
     prepared,
     weight_gradient,
 )
-from dfs_hw.networks.fused.work import (
+from dfs_hw.networks.compiled_blocks.threads import (
     array,
     in_jobs,
     in_parallel,

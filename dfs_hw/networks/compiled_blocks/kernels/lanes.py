@@ -16,7 +16,7 @@ from numba import extending, njit, types
 from numba.core import cgutils
 from numba.extending import models, overload, register_model
 
-from dfs_hw.networks.fused.layout import WIDTH
+from dfs_hw.networks.compiled_blocks.kernels.layout import WIDTH
 
 compiled = njit(error_model="numpy", nogil=True, cache=True)
 intrinsic: Any = extending.intrinsic  # whose type would have callers give the first argument too
