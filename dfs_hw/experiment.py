@@ -28,12 +28,12 @@ from dfs_hw.networks.checkpoint import load_checkpoint
 from dfs_hw.networks.workload_of import workload_of
 from dfs_hw.provenance import provenance, write_json
 from dfs_hw.recording import evaluate, modal_assignment, record, shuffled
-from dfs_hw.training.bench import Bench
 from dfs_hw.training.config import TrainConfig
-from dfs_hw.training.joint import train_joint
-from dfs_hw.training.logs import Log
-from dfs_hw.training.results import Trained
-from dfs_hw.training.stages import train_fixed
+from dfs_hw.training.loop.logs import Log
+from dfs_hw.training.setup import Bench
+from dfs_hw.training.stages.before_joint import train_fixed
+from dfs_hw.training.stages.joint import train_joint
+from dfs_hw.training.stages.results import Trained
 
 SPLITS = ("train", "validation", "test")
 BUDGET_TOLERANCE = 0.05

@@ -28,7 +28,7 @@ from dfs_hw.distributed import (
     world,
 )
 from dfs_hw.networks import DynamicNetwork
-from dfs_hw.training.loop import Batch, Epoch, Stage, StepResult
+from dfs_hw.training.loop.run_stage import Batch, Epoch, Stage, StepResult
 
 State = dict[str, Tensor]
 BATCH = 12

@@ -17,8 +17,8 @@ from dfs_hw.distributed import all_averaged
 from dfs_hw.gates import Trials, gumbel_noise, uniform
 from dfs_hw.networks import Design, DynamicNetwork, build_network
 from dfs_hw.recording import evaluate
-from dfs_hw.training.loop import Batch, Epoch, Stage, StepResult, Validation, run_stage
-from dfs_hw.training.snapshot import snapshot_path
+from dfs_hw.training.loop.run_stage import Batch, Epoch, Stage, StepResult, Validation, run_stage
+from dfs_hw.training.loop.snapshot import snapshot_path
 
 PRICES = torch.tensor([0.0, 0.25, 1.0])
 """Relative cost of skip, 4 and 8 bits."""

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfs_hw.training.choosing import best_on_target, first_to_beat_all, latest_of_the_best
-from dfs_hw.training.knob import ENOUGH, find_price
-from dfs_hw.training.stage import Epoch
+from dfs_hw.training.loop.stage import Epoch
+from dfs_hw.training.stages.choosing import best_on_target, first_to_beat_all, latest_of_the_best
+from dfs_hw.training.stages.knob import ENOUGH, find_price
 
 ACCURACIES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 

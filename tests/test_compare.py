@@ -39,9 +39,9 @@ from dfs_hw.baselines.setups import Benches
 from dfs_hw.baselines.static_search import StaticSearch
 from dfs_hw.baselines.study import FAMILIES
 from dfs_hw.cli import main
-from dfs_hw.training.bench import Bench
 from dfs_hw.training.config import TrainConfig
-from dfs_hw.training.stages import train_supernet
+from dfs_hw.training.setup import Bench
+from dfs_hw.training.stages.before_joint import train_supernet
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from dfs_hw.baselines.contenders import line_up
 from dfs_hw.baselines.study import Study
 from dfs_hw.cli import main
 from dfs_hw.cli.app import app
-from dfs_hw.training.bench import Bench
+from dfs_hw.training.setup import Bench
 
 
 def test_dfq_takes_what_the_machine_supports_and_says_so() -> None:

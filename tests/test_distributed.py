@@ -22,7 +22,7 @@ from dfs_hw.distributed import (
     world,
 )
 from dfs_hw.networks import DynamicNetwork
-from dfs_hw.training.loop import Stage
+from dfs_hw.training.loop.run_stage import Stage
 
 ROUNDING = 1e-5
 """Sums over a batch are rounded otherwise when two processes make them: by 1e-7 of themselves, and

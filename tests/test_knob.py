@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_train import QUICK, bench
 
-from dfs_hw.training.knob import PULL, open_knob
 from dfs_hw.training.run import train
+from dfs_hw.training.stages.knob import PULL, open_knob
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

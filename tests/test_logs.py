@@ -10,8 +10,8 @@ import torch
 from accel_models.errors import InputError
 from accel_models.precision import parse_choices
 from dfs_hw.recording import evaluate
-from dfs_hw.training.logs import TensorBoardLog, choice_shares
-from dfs_hw.training.loop import Validation
+from dfs_hw.training.loop.logs import TensorBoardLog, choice_shares
+from dfs_hw.training.loop.run_stage import Validation
 
 pytest.importorskip("tensorboard")
 
@@ -104,7 +104,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
 def test_without_tensorboard_the_sentence_says_what_to_install(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['tensorboard'] = None\n"
-        "from dfs_hw.training.logs import TensorBoardLog\n"
+        "from dfs_hw.training.loop.logs import TensorBoardLog\n"
         "from accel_models.errors import InputError\n"
         f"try: TensorBoardLog({str(tmp_path)!r})\n"
         "except InputError as error: print(error)\n"

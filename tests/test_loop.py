@@ -13,7 +13,7 @@ from waiting import NoWaiting
 
 from accel_models.errors import DfsHwError, InputError
 from dfs_hw.data import TrainingStream
-from dfs_hw.training.loop import (
+from dfs_hw.training.loop.run_stage import (
     MOMENTUM,
     Batch,
     Epoch,

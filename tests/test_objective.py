@@ -15,13 +15,13 @@ from dfs_hw.budgets.controllers import SignSwitch
 from dfs_hw.networks.checkpoint import load_checkpoint, read_facts
 from dfs_hw.quantize.layers import PrecisionNorm
 from dfs_hw.recording import BATCH, evaluate
-from dfs_hw.training.bench import Bench
-from dfs_hw.training.joint import joint_step, settle_shift
-from dfs_hw.training.objective import controller_of, level, prices, task_loss, weigh
-from dfs_hw.training.parameters import gate_group, weight_groups
+from dfs_hw.training.loop.stage import Batch
 from dfs_hw.training.run import train
-from dfs_hw.training.stage import Batch
-from dfs_hw.training.stages import open_all_widths, show
+from dfs_hw.training.setup import Bench
+from dfs_hw.training.stages.before_joint import open_all_widths, show
+from dfs_hw.training.stages.joint import joint_step, settle_shift
+from dfs_hw.training.stages.objective import controller_of, level, prices, task_loss, weigh
+from dfs_hw.training.stages.parameters import gate_group, weight_groups
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

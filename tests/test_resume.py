@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from accel_models.errors import DfsHwError, InputError
-from dfs_hw.training.loop import Batch, Epoch, StepResult, Validation
-from dfs_hw.training.snapshot import (
+from dfs_hw.training.loop.run_stage import Batch, Epoch, StepResult, Validation
+from dfs_hw.training.loop.snapshot import (
     Snapshot,
     discard_snapshot,
     read_snapshot,

@@ -14,16 +14,16 @@ from dfs_hw.networks import Design, DynamicNetwork, make_dynamic
 from dfs_hw.networks.checkpoint import load_checkpoint, read_facts
 from dfs_hw.quantize.layers import PrecisionNorm
 from dfs_hw.recording import evaluate
-from dfs_hw.training.bench import Bench
 from dfs_hw.training.config import TrainConfig
-from dfs_hw.training.results import Trained, relevant
 from dfs_hw.training.run import train, train_static
-from dfs_hw.training.stages import (
+from dfs_hw.training.setup import Bench
+from dfs_hw.training.stages.before_joint import (
     open_all_widths,
     random_assignment,
     train_gates,
     train_supernet,
 )
+from dfs_hw.training.stages.results import Trained, relevant
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -13,8 +13,8 @@ from accel_models.workloads.workload import Workload
 from dfs_hw.baselines.setups import Benches
 from dfs_hw.baselines.study import STATIC, Study
 from dfs_hw.budgets.hardware_cost import UNITS, RelativeCost
-from dfs_hw.training.bench import Bench
 from dfs_hw.training.config import TrainConfig
+from dfs_hw.training.setup import Bench
 
 AT_BUDGET = 1.0
 

@@ -23,7 +23,7 @@ from dfs_hw.data import Dataset
 from dfs_hw.experiment import static_cost, trace_header
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.recording import BATCH, evaluate, modal_assignment, shuffled
-from dfs_hw.training.stages import train_backbone
+from dfs_hw.training.stages.before_joint import train_backbone
 
 MET = 0.02
 """Share of the budget by which a contender may miss it and still have met it."""

@@ -13,10 +13,10 @@ from dfs_hw.baselines.contenders import Contender
 from dfs_hw.baselines.kept import kept
 from dfs_hw.baselines.static_search import StaticSearch
 from dfs_hw.networks import DynamicNetwork
-from dfs_hw.training.bench import Bench
-from dfs_hw.training.joint import train_joint
-from dfs_hw.training.results import Trained
-from dfs_hw.training.stages import calibrate, train_fixed, train_supernet
+from dfs_hw.training.setup import Bench
+from dfs_hw.training.stages.before_joint import calibrate, train_fixed, train_supernet
+from dfs_hw.training.stages.joint import train_joint
+from dfs_hw.training.stages.results import Trained
 
 SHARED = ("backbone.safetensors", "supernet.safetensors", "gates.safetensors")
 """What contenders that start from the same network have in common, in the order of training."""

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from dfs_hw.budgets.budget import Budget
 from dfs_hw.budgets.hardware_cost import HardwareCost, RelativeCost
-from dfs_hw.training.bench import Bench, fresh_network, price_list
 from dfs_hw.training.config import TrainConfig
+from dfs_hw.training.setup import Bench, fresh_network, price_list
 
 
 class Benches:

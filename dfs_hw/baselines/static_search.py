@@ -18,7 +18,7 @@ from dfs_hw.baselines.sensitivity import sensitivity
 from dfs_hw.experiment import static_cost
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.recording import BATCH
-from dfs_hw.training.bench import Bench
+from dfs_hw.training.setup import Bench
 
 ROUNDS = 10
 """At most, of changing an assignment for a better one."""

@@ -14,7 +14,7 @@ from dfs_hw.cli.show import tables as show
 from dfs_hw.training.config import TrainConfig, read_setting, recipe
 
 if TYPE_CHECKING:  # torch, which `--help` need not wait for
-    from dfs_hw.training.logs import Log
+    from dfs_hw.training.loop.logs import Log
 
 Data = Annotated[
     str,
@@ -224,7 +224,7 @@ def _training(device: str, log: Path | None) -> Iterator[tuple[str, Log | None, 
         if log is None or not first:
             yield place, None, first
             return
-        from dfs_hw.training.logs import TensorBoardLog
+        from dfs_hw.training.loop.logs import TensorBoardLog
 
         with TensorBoardLog(log) as curves:
             yield place, curves, first

@@ -17,12 +17,12 @@ from pathlib import Path
 from accel_models.files import writable_folder
 from accel_models.precision import Precision
 from dfs_hw.networks import DynamicNetwork
-from dfs_hw.training.bench import Bench
 from dfs_hw.training.config import TrainConfig
-from dfs_hw.training.joint import train_joint
-from dfs_hw.training.logs import Log
-from dfs_hw.training.results import Trained
-from dfs_hw.training.stages import train_fixed
+from dfs_hw.training.loop.logs import Log
+from dfs_hw.training.setup import Bench
+from dfs_hw.training.stages.before_joint import train_fixed
+from dfs_hw.training.stages.joint import train_joint
+from dfs_hw.training.stages.results import Trained
 
 
 def train(

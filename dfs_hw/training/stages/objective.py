@@ -14,8 +14,8 @@ from dfs_hw.budgets.controllers import Controller, SignSwitch, controller
 from dfs_hw.distributed import all_averaged
 from dfs_hw.gates import uniform
 from dfs_hw.networks import DynamicNetwork
-from dfs_hw.training.bench import Bench
-from dfs_hw.training.stage import Batch
+from dfs_hw.training.loop.stage import Batch
+from dfs_hw.training.setup import Bench
 
 TaskLoss = Callable[[Tensor, Batch], Tensor]
 

@@ -14,12 +14,12 @@ from accel_models.precision import Precision, highest
 from dfs_hw.distributed import alone
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.recording import BATCH
-from dfs_hw.training.bench import Bench
-from dfs_hw.training.choosing import latest_of_the_best
-from dfs_hw.training.loop import Batch, Stage, StepResult, Validation
-from dfs_hw.training.objective import TaskLoss, prices, task_loss
-from dfs_hw.training.parameters import gate_group, weight_groups
-from dfs_hw.training.results import Outcome, Trained, carry_out, finished
+from dfs_hw.training.loop.run_stage import Batch, Stage, StepResult, Validation
+from dfs_hw.training.setup import Bench
+from dfs_hw.training.stages.choosing import latest_of_the_best
+from dfs_hw.training.stages.objective import TaskLoss, prices, task_loss
+from dfs_hw.training.stages.parameters import gate_group, weight_groups
+from dfs_hw.training.stages.results import Outcome, Trained, carry_out, finished
 
 CALIBRATION_BATCHES, CALIBRATION_IMAGES = 20, 64
 """What running statistics start from where nothing has run yet: by a moving average with momentum

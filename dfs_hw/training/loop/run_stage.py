@@ -28,11 +28,11 @@ from dfs_hw.distributed import (
     world,
 )
 from dfs_hw.networks import DynamicNetwork
-from dfs_hw.training.interruption import StopRequest, noted_signals
-from dfs_hw.training.logs import Log
-from dfs_hw.training.snapshot import discard_snapshot, read_snapshot, write_snapshot
-from dfs_hw.training.stage import Batch, Epoch, Stage, StepResult, Validation, rate
-from dfs_hw.training.state import (
+from dfs_hw.training.loop.interruption import StopRequest, noted_signals
+from dfs_hw.training.loop.logs import Log
+from dfs_hw.training.loop.snapshot import discard_snapshot, read_snapshot, write_snapshot
+from dfs_hw.training.loop.stage import Batch, Epoch, Stage, StepResult, Validation, rate
+from dfs_hw.training.loop.state import (
     StageState,
     changed_settings,
     from_snapshot,

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from dfs_hw.budgets.budget import TOLERANCE
-from dfs_hw.training.stage import Epoch
+from dfs_hw.training.loop.stage import Epoch
 
 Choose = Callable[[Sequence[Epoch]], Epoch]
 

@@ -14,8 +14,8 @@ from torch.optim import Optimizer
 from accel_models.errors import InputError
 from dfs_hw.distributed import world
 from dfs_hw.networks import DynamicNetwork
-from dfs_hw.training.snapshot import Snapshot
-from dfs_hw.training.stage import Epoch, Stage
+from dfs_hw.training.loop.snapshot import Snapshot
+from dfs_hw.training.loop.stage import Epoch, Stage
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from accel_models.precision import highest
 from dfs_hw.budgets.meet_budget import shift_per_tau
 from dfs_hw.networks import DynamicNetwork
-from dfs_hw.training.bench import Bench
+from dfs_hw.training.setup import Bench
 
 HALVINGS = 7
 """Of the range of prices, at most: what is left is less than a hundredth of it."""

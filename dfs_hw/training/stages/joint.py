@@ -14,11 +14,12 @@ from dfs_hw.budgets.controllers import Controller
 from dfs_hw.budgets.meet_budget import meet_budget
 from dfs_hw.gates import Trials, gumbel_noise, noise_is_on, uniform
 from dfs_hw.networks import DynamicNetwork
-from dfs_hw.training.bench import Bench
-from dfs_hw.training.choosing import Choose, best_on_target, first_to_beat_all
-from dfs_hw.training.knob import Setting, find_price, open_knob
-from dfs_hw.training.loop import Batch, Epoch, Stage, StepResult, Validation
-from dfs_hw.training.objective import (
+from dfs_hw.training.loop.run_stage import Batch, Epoch, Stage, StepResult, Validation
+from dfs_hw.training.setup import Bench
+from dfs_hw.training.stages.before_joint import open_all_widths, train_backbone, train_gates
+from dfs_hw.training.stages.choosing import Choose, best_on_target, first_to_beat_all
+from dfs_hw.training.stages.knob import Setting, find_price, open_knob
+from dfs_hw.training.stages.objective import (
     TaskLoss,
     controller_of,
     level,
@@ -26,9 +27,8 @@ from dfs_hw.training.objective import (
     task_loss,
     weigh,
 )
-from dfs_hw.training.parameters import gate_group, weight_groups
-from dfs_hw.training.results import Outcome, Trained, carry_out, finished
-from dfs_hw.training.stages import open_all_widths, train_backbone, train_gates
+from dfs_hw.training.stages.parameters import gate_group, weight_groups
+from dfs_hw.training.stages.results import Outcome, Trained, carry_out, finished
 
 FEASIBLE = 0.02
 """Share of the budget by which the cost may miss it after the last shift of the logits."""

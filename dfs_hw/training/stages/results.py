@@ -11,10 +11,10 @@ from dfs_hw.budgets.budget import TOLERANCE, Budget
 from dfs_hw.distributed import on_first
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.networks.checkpoint import load_checkpoint, read_facts, save_checkpoint
-from dfs_hw.training.bench import Bench
 from dfs_hw.training.config import TrainConfig, plain
-from dfs_hw.training.loop import Epoch, Stage, run_stage
-from dfs_hw.training.snapshot import discard_snapshot, snapshot_path
+from dfs_hw.training.loop.run_stage import Epoch, Stage, run_stage
+from dfs_hw.training.loop.snapshot import discard_snapshot, snapshot_path
+from dfs_hw.training.setup import Bench
 
 _JOINT_ONLY = {
     *("budget", "controller", "beta", "top_price", "estimator", "temperature", "feasibility"),

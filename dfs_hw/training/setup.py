@@ -22,8 +22,8 @@ from dfs_hw.networks import DynamicNetwork, build_network
 from dfs_hw.networks.workload_of import workload_of
 from dfs_hw.recording import BATCH, evaluate
 from dfs_hw.training.config import StageLength, TrainConfig
-from dfs_hw.training.logs import Log, choice_shares
-from dfs_hw.training.stage import Schedule, Validation
+from dfs_hw.training.loop.logs import Log, choice_shares
+from dfs_hw.training.loop.stage import Schedule, Validation
 
 
 @dataclass(frozen=True)
