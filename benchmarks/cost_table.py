@@ -9,8 +9,7 @@ import time
 from collections.abc import Callable
 from itertools import product
 
-from accel_models import Layer, Precision, Workload, load_accelerator, simulate
-from accel_models.costs import cost_table
+from accel_models import Layer, Precision, Workload, cost_table, load_accelerator, simulate
 from accel_models.costs.simulator import layer_simulator
 from dfs_hw.networks import build_network
 from dfs_hw.networks.workload_of import workload_of

@@ -24,7 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many threads as workers, wha
 
 import numpy as np
 
-from accel_models.costs import cost_table
+from accel_models import cost_table
 from accel_models.errors import DfsHwError
 from accel_models.exploration import Exploration, explore, parse_space
 from accel_models.exploration.adaptive import Record, search

@@ -27,8 +27,7 @@ from stopwatch import fastest
 from torch import Tensor
 from torch.nn import functional
 
-from accel_models import load_accelerator
-from accel_models.costs import cost_table
+from accel_models import cost_table, load_accelerator
 from dfs_hw.budgets.hardware_cost import RelativeCost, cost_of
 from dfs_hw.networks import CifarResNet, DynamicNetwork, build_network
 from dfs_hw.networks.branches import GatedUnit

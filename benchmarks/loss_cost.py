@@ -11,8 +11,7 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
-from accel_models import load_accelerator
-from accel_models.costs import cost_table
+from accel_models import cost_table, load_accelerator
 from dfs_hw.budgets.controllers import SignSwitch
 from dfs_hw.budgets.hardware_cost import HardwareCost
 from dfs_hw.networks import build_network

@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 from stopwatch import fastest
 
-from accel_models import CostTable, Layer, Workload, load_accelerator
-from accel_models.costs import cost_table
+from accel_models import CostTable, Layer, Workload, cost_table, load_accelerator
 from accel_models.replay import Policy, replay, replay_file
 from accel_models.replay.plan import Plan
 from accel_models.trace import ROWS, GateTrace, TraceHeader

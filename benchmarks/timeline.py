@@ -10,8 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from accel_models import load_accelerator
-from accel_models.costs import cost_table
+from accel_models import cost_table, load_accelerator
 from accel_models.mapping.search import search, steps
 from accel_models.reference_machine.events.layer_runs import slots
 from accel_models.reference_machine.events.timeline import Player

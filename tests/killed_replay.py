@@ -5,8 +5,7 @@ import os
 import signal
 import sys
 
-from accel_models import load_accelerator
-from accel_models.costs import cost_table
+from accel_models import cost_table, load_accelerator
 from accel_models.replay import Policy, replay_file
 from accel_models.trace import TraceFile
 

@@ -15,8 +15,7 @@ from itertools import groupby
 import numpy as np
 from hypothesis import strategies as st
 
-from accel_models import CostTable, Layer, Workload, load_accelerator
-from accel_models.costs import cost_table
+from accel_models import CostTable, Layer, Workload, cost_table, load_accelerator
 from accel_models.mapping.problem import ACTIONS
 from accel_models.precision import highest, parse_choices
 from accel_models.replay import Policy

@@ -17,12 +17,12 @@ from accel_models import (
     Layer,
     Simulation,
     Workload,
+    cost_table,
     load_accelerator,
     simulate,
 )
 from accel_models.assignment import constrained_path
 from accel_models.assignment.assignment import Assignment, best_assignment, pareto_assignments
-from accel_models.costs import cost_table
 from accel_models.costs.cost_table import CostTable, Metric
 
 METRICS: tuple[Metric, ...] = ("energy", "latency", "bitops")

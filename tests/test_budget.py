@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_hardware_cost import CHOICES, WORKLOAD
 
-from accel_models import CostTable, load_accelerator
-from accel_models.costs import cost_table
+from accel_models import CostTable, cost_table, load_accelerator
 from accel_models.errors import InputError
 from accel_models.precision import parse_choices
 from dfs_hw.budgets.budget import Budget, statistic_of

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from accel_models import InfeasibleError, InputError, load_accelerator, parse_choices
-from accel_models.costs import cost_table
+from accel_models import InfeasibleError, InputError, cost_table, load_accelerator, parse_choices
 from accel_models.costs.pricing import Pricing
 from accel_models.exploration import parse_space
 from accel_models.replay import Policy, replay

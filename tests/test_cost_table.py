@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from networks import gated_pair
 
-from accel_models import InfeasibleError, InputError, load_accelerator, simulate
-from accel_models.costs import cost_table
+from accel_models import InfeasibleError, InputError, cost_table, load_accelerator, simulate
 from accel_models.precision import highest, parse_choices
 
 MACHINE = load_accelerator("bitfusion-published")

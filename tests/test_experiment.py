@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from accel_models import InputError, load_accelerator
-from accel_models.costs import cost_table
+from accel_models import InputError, cost_table, load_accelerator
 from accel_models.precision import Precision
 from accel_models.replay import replay
 from accel_models.trace import GateTrace

@@ -16,11 +16,11 @@ from accel_models import (
     InfeasibleError,
     Layer,
     Workload,
+    cost_table,
     list_accelerators,
     load_accelerator,
     simulate,
 )
-from accel_models.costs import cost_table
 from accel_models.costs.pricing import Pricing
 from accel_models.exploration.evaluate import Evaluator, Outcome
 from accel_models.exploration.space import Space

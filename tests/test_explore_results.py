@@ -17,8 +17,7 @@ import pytest
 from exploring import SPACE, branching, trace_of
 from networks import gated_pair
 
-from accel_models import InfeasibleError, InputError, load_accelerator
-from accel_models.costs import cost_table
+from accel_models import InfeasibleError, InputError, cost_table, load_accelerator
 from accel_models.costs.pricing import Pricing
 from accel_models.exploration import Exploration, cross_table, explore, parse_space
 from accel_models.exploration.adaptive import Record

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from test_hardware_cost import CHOICES, WORKLOAD
 from torch import Tensor, nn
 
-from accel_models import load_accelerator
-from accel_models.costs import cost_table
+from accel_models import cost_table, load_accelerator
 from accel_models.errors import DfsHwError, InputError
 from accel_models.precision import parse_choices
 from dfs_hw.budgets.hardware_cost import BlockCost, HardwareCost, RelativeCost

@@ -5,8 +5,7 @@ import pytest
 import torch
 from networks import gated_pair
 
-from accel_models import CostTable, load_accelerator
-from accel_models.costs import cost_table
+from accel_models import CostTable, cost_table, load_accelerator
 from accel_models.costs.simulator import simulate
 from accel_models.errors import DfsHwError, InfeasibleError, InputError
 from accel_models.precision import highest, parse_choices

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from networks import cifar_resnet38, gated_pair
 
-from accel_models import InputError, Workload, load_accelerator, simulate
-from accel_models.costs import cost_table
+from accel_models import InputError, Workload, cost_table, load_accelerator, simulate
 from accel_models.precision import highest, parse_choices
 from accel_models.replay import Policy, replay
 from accel_models.trace import GateTrace, TraceHeader, TraceWriter

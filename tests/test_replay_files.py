@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 from replay_reference import MACHINES, random_choices, three_units, trace_of
 
 import accel_models
-from accel_models import InputError
-from accel_models.costs import cost_table
+from accel_models import InputError, cost_table
 from accel_models.costs.pricing import COMPONENTS
 from accel_models.replay import Policy, replay, replay_file, spread, summarise, write_rows
 from accel_models.replay.summary.percentiles import spreads

@@ -5,9 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from accel_models import DfsHwError, InputError, load_accelerator
+from accel_models import DfsHwError, InputError, cost_table, load_accelerator
 from accel_models.assignment.assignment import best_assignment
-from accel_models.costs import cost_table
 from dfs_hw.baselines import sensitivity
 from dfs_hw.data import Dataset
 from dfs_hw.networks import DynamicNetwork, build_network, make_dynamic

@@ -11,8 +11,15 @@ from hypothesis import strategies as st
 from networks import cifar_resnet38, gated_pair
 from test_default_machine import DEFAULT, FRUGAL, by_name, count, residual_blocks
 
-from accel_models import CostTable, InfeasibleError, Layer, Precision, Workload, simulate
-from accel_models.costs import cost_table
+from accel_models import (
+    CostTable,
+    InfeasibleError,
+    Layer,
+    Precision,
+    Workload,
+    cost_table,
+    simulate,
+)
 from accel_models.costs.pricing import Pricing
 from accel_models.costs.simulator import LayerSimulator, layer_simulator
 from accel_models.mapping.problem import ACTIONS

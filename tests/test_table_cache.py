@@ -15,9 +15,8 @@ import numpy as np
 import pytest
 from networks import gated_pair
 
-from accel_models import Accelerator, CostTable, Workload, load_accelerator
+from accel_models import Accelerator, CostTable, Workload, cost_table, load_accelerator
 from accel_models.accelerators.arrays.bit_fusion import BitFusion
-from accel_models.costs import cost_table
 from accel_models.costs.table_cache import PACKAGE, Figures, load, save, source_digest, table_path
 
 MACHINE = load_accelerator("bitfusion")

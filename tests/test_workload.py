@@ -15,8 +15,7 @@ from models import (
 from torch import Tensor, nn
 from torch.nn import functional
 
-from accel_models import Workload, load_accelerator, simulate
-from accel_models.costs import cost_table
+from accel_models import Workload, cost_table, load_accelerator, simulate
 from accel_models.workloads.workload import Ends
 from dfs_hw.networks import Design, DynamicNetwork, build_network, make_dynamic
 from dfs_hw.networks.workload_of import workload_of

@@ -181,7 +181,7 @@ def cost_table(
         always: precision of what always runs; by default the highest choice.
         max_group: largest number of inputs that share a run. Where running a group in two parts is
             cheaper than at once, it is charged so.
-        cache: look for the table on disk first, and keep it there (`accel_models.costs.table_cache`).
+        cache: look for the table on disk first, and keep it there (`costs.table_cache`).
 
     Raises:
         InputError: if the choice set is malformed, or groups are too large.

@@ -95,7 +95,7 @@ def price(problem: Problem, found: Found) -> Priced:
 
 
 def steps(problem: Problem, mapping: Mapping) -> np.ndarray:
-    """A mapping step by step: int64 [step, part], parts as in `accel_models.mapping.kernel.walk`."""
+    """A mapping step by step: int64 [step, part], parts as in `mapping.kernel.walk`."""
     walked: np.ndarray = kernel("walk").steps_of(problem, *places(mapping))
     return walked
 
@@ -173,5 +173,5 @@ _ORDERS = _loop_orders()
 
 @cache
 def kernel(name: str = "search") -> Any:
-    """A compiled module of the search; numba is imported only here, when a layer is first searched."""
+    """A compiled module of the search; numba is first imported here, as a layer is searched."""
     return compiled(f"accel_models.mapping.kernel.{name}")

@@ -156,7 +156,7 @@ class _Ready:
 def _prepared(
     trace: Path, header: TraceHeader, accelerator: str, changes: list[str], batch: int
 ) -> _Ready:
-    from accel_models.costs import cost_table
+    from accel_models import cost_table
 
     machine = traced_machine(trace, header, accelerator)
     if changes:

@@ -37,7 +37,7 @@ def timeline(
 
     dfs-hw timeline trace.parquet --inputs cheapest,dearest --picture timeline.png
     """
-    from accel_models.costs import cost_table
+    from accel_models import cost_table
     from accel_models.reference_machine.events.timeline import Player
     from accel_models.replay import Policy, replay
     from accel_models.trace import GateTrace

@@ -117,8 +117,8 @@ class TrainConfig:
     """Images a step, over all processes together."""
 
     controller: str = "sign"
-    """What holds training to the budget, see `dfs_hw.budgets.controllers`; ``paper`` is the sign switch as
-    DFS has it."""
+    """What holds training to the budget, see `dfs_hw.budgets.controllers`; ``paper`` is the sign
+    switch as DFS has it."""
     beta: float = 0.3
     """Strength the controller starts from, in loss per unit of relative cost. For ``paper`` it is
     that of the released code: per unit of the costs summed over the batch and the blocks."""

@@ -1,4 +1,4 @@
-"""Compiled: the row-stationary lane rule, as `accel_models.accelerators.arrays.eyeriss` states it."""
+"""Compiled: the row-stationary lane rule, as `accelerators.arrays.eyeriss` states it."""
 
 from __future__ import annotations
 

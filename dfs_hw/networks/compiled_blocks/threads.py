@@ -131,7 +131,7 @@ def _new_room_back(shape: Any) -> Any:
 
 
 def zero_images(images: int, image: tuple[int, int, int]) -> np.ndarray:
-    """Float32 [images, *image], with some room after it: see `dfs_hw.networks.compiled_blocks.kernels.taps`."""
+    """Float32 [images, *image], with some room after it: see `kernels.taps`."""
     size, beyond = images * math.prod(image), 2 * kernel().taps.PIXELS * image[-1]
     return array(torch.zeros(size + beyond)[:size].view(images, *image))
 
