@@ -23,7 +23,7 @@ from accel_models.reference_machine.datapath.datapath import compute
 from accel_models.reference_machine.datapath.switching import array_energy
 from dfs_hw.networks.workload_of import workload_of
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "helpers"))
 from quantized_layers import quickly_trained, seen_layers
 
 MACHINES = ("bitfusion", "bitblade", "stripes", "loom-1b", "loom-2b", "loom-4b", "unpu")

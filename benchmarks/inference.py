@@ -34,7 +34,7 @@ from dfs_hw.networks.branches import GatedUnit
 from dfs_hw.networks.dynamic import Decisions
 from dfs_hw.networks.workload_of import workload_of
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "helpers"))
 from dfs_pairing import adopt_statistics, paper_network, spread_choices
 
 CLASSES, HALF = 10, 0.5

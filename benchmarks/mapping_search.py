@@ -30,7 +30,7 @@ from accel_models.mapping.problem import ACTIONS, EDP, Problem
 from accel_models.mapping.search import search
 from accel_models.validation.published_rows import PRICED_ACTIONS, PUBLISHED, row_problem
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "helpers"))
 import bitfusion_reference as published_reference
 import default_reference
 from networks import cifar_resnet38

@@ -42,7 +42,7 @@ from dfs_hw.data import Augmentation, Dataset, TrainingStream
 from dfs_hw.gates import Trials
 from dfs_hw.networks import DynamicNetwork, build_network
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "helpers"))
 import dfs_reference
 from dfs_pairing import (
     adopt_statistics,

@@ -1,6 +1,7 @@
 """Compiled: bits that enter and leave the three buffers, counted tile by tile.
 
-The search has closed forms for them (`mapping.kernel.array_side`); here they are added up along the walk through a mapping. Row-stationary arrays are left to their closed form, which takes all tiles
+The search has closed forms for them (`mapping.kernel.array_side`); here they are added up along the
+walk through a mapping. Row-stationary arrays are left to their closed form, which takes all tiles
 for full ones.
 """
 

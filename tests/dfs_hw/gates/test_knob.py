@@ -1,0 +1,64 @@
+"""A price of cost at run time: what it takes from the logits, and that cost follows it."""
+
+from dataclasses import replace
+from itertools import pairwise, product
+from pathlib import Path
+
+import pytest
+import torch
+from deciding import images, trained
+from hypothesis import given
+from hypothesis import strategies as st
+from trainings import QUICK, bench
+
+from dfs_hw.training.run import train
+from dfs_hw.training.stages.knob import PULL, open_knob
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+PRICES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@given(
+    st.lists(st.floats(0, 8, width=32), min_size=4, max_size=4),
+    st.lists(st.floats(0, 1, width=32), min_size=2, max_size=5),
+)
+def test_no_decision_gets_dearer_as_the_price_rises(
+    costs: list[float], prices: list[float]
+) -> None:
+    """Of the first unit, whose input no decision has changed."""
+    network, x = trained(knob=True), images(16)
+    taken = torch.tensor(costs)
+    network.price_shift.copy_(taken.expand_as(network.price_shift))
+    with torch.no_grad():
+        spent = [
+            taken[network(x, price=torch.full((16,), price)).choices[:, 0]]
+            for price in sorted(prices)
+        ]
+    assert all((less <= more).all() for more, less in pairwise(spent))
+
+
+def test_a_price_takes_from_each_logit_what_its_choice_costs() -> None:
+    this = bench(replace(QUICK, knob=True))
+    network, cost = this.network(), this.cost
+    open_knob(this, network)
+    shift = network.price_shift
+    assert float(shift.amax(1).mean()) == pytest.approx(PULL)
+    assert (shift.amin(1) == 0).all()
+    cheapest = shift.argmin(1)
+    base = cost.of_choices(cheapest[None])
+    extra = torch.zeros_like(shift)
+    for unit, choice in product(range(len(shift)), range(shift.shape[1])):
+        other = cheapest.clone()
+        other[unit] = choice
+        extra[unit, choice] = cost.of_choices(other[None]) - base
+    assert torch.allclose(shift, extra * PULL / extra.amax(1).mean(), rtol=1e-4, atol=1e-4)
+
+
+def test_a_trained_network_follows_the_price(tmp_path: Path) -> None:
+    config = replace(QUICK, knob=True, norm="running", joint_steps=6)
+    network = train(config, tmp_path, progress=False).network
+    this = bench(config)
+    costs = [this.validate(network, price=price).cost for price in PRICES]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[-1] < 0.9 * costs[0]
