@@ -32,7 +32,7 @@ FIELDS = {
     "choices": list,
     "seed": int,
 }
-"""Of a header, beside its workload."""
+"""Types of a header's entries, beside its workload."""
 ARRIVAL = "arrival_s"
 """Column of arrival times in s, which a trace may have."""
 ROWS = 2**18

@@ -46,9 +46,9 @@ class Variant:
 
     name: str
     kind: str
-    """static, adaptive, frozen or shuffled."""
+    """Kind: static, adaptive, frozen or shuffled."""
     precision: str
-    """Of a static network; "" otherwise."""
+    """Precision of a static network; "" otherwise."""
     accuracy: float
     validation_accuracy: float
     bitops: float

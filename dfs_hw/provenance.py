@@ -26,7 +26,7 @@ def provenance() -> dict[str, object]:
 
 
 def versions() -> dict[str, str]:
-    """Of everything that shapes a result."""
+    """Versions of everything that shapes a result."""
     return {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}}
 
 

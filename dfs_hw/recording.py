@@ -24,9 +24,9 @@ class Evaluation:
 
     accuracy: float
     predictions: Tensor
-    """int64 [N]."""
+    """Predicted class of each input, int64 [N]."""
     choices: Tensor
-    """int64 [N, units], indices into the network's choices."""
+    """Choice of each unit for each input, int64 [N, units], indices into the network's choices."""
 
 
 def evaluate(
@@ -92,8 +92,8 @@ def modal_assignment(choices: Tensor) -> Tensor:
 
 
 def shuffled(choices: Tensor, generator: torch.Generator) -> Tensor:
-    """The same decisions [N, units], dealt to other inputs: what their cost buys without a look
-    at the input."""
+    """Decisions [N, units] dealt to other inputs: what their cost buys without a look at the
+    input."""
     return choices[torch.randperm(len(choices), generator=generator)]
 
 

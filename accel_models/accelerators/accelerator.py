@@ -16,7 +16,8 @@ from accel_models.source import Part, Source
 
 Objective = Literal["latency", "energy", "edp", "latency-then-energy"]
 MOST = 1e9
-"""Of factors and of pJ: far more than sensible, far less than what overflows."""
+"""Largest factor, and largest figure in pJ: far more than sensible, far less than what
+overflows."""
 
 
 class Buffers(Part):
@@ -44,7 +45,7 @@ class Dram(Part):
     bits_per_cycle: float | None = Field(default=None, ge=1e-6)
     """Bandwidth tied to the array's clock, as the published simulator has it."""
     latency_ns: float = Field(ge=0, le=1e9)
-    """From the request to the first bit, paid once a layer."""
+    """Time from the request to the first bit, paid once a layer."""
     burst_bytes: int = Field(ge=0, le=2**20)
     """Smallest transfer; every block is moved in whole bursts. 0: any number of bits."""
 
@@ -80,7 +81,7 @@ class MappingOptions(Part):
     rows as columns."""
     objective: Objective
     tolerance: float = Field(ge=0)
-    """For ``latency-then-energy``: how much slower than the fastest a mapping may be."""
+    """Share by which a mapping may be slower than the fastest, for ``latency-then-energy``."""
     lane_rules: tuple[LaneRule, ...] = Field(min_length=1, strict=False)
     image_lane_rules: tuple[LaneRule, ...] = Field(min_length=1, strict=False)
     """Rules for layers that read the image, whose few channels fill no lanes."""
@@ -96,9 +97,11 @@ class Energy(Part):
     vector_pj: float = Field(ge=0, le=MOST)
     """Requantising one output, or adding it to the residual."""
     array_scale: float = Field(ge=0, le=MOST)
-    """Corrects the array's energy; 1 as tabled. Likewise the next two."""
+    """Factor on the array's energy; 1 leaves it as tabled."""
     sram_scale: float = Field(ge=0, le=MOST)
+    """Factor on the buffers' energy; 1 leaves it as tabled."""
     leakage_scale: float = Field(ge=0, le=MOST)
+    """Factor on leakage; 1 leaves it as tabled."""
 
 
 class Technology(Part):

@@ -18,9 +18,9 @@ import numpy as np
 from accel_models.errors import InputError
 
 MAX_LABELS = 1_000_000
-"""Kept at one step, at most: beyond, memory and patience run out."""
+"""Labels kept at one step, at most: beyond, memory and patience run out."""
 LARGEST_COST = 2**61
-"""Of a path: sums of two still are 64-bit integers."""
+"""Cost of a path, at most: sums of two still are 64-bit integers."""
 ROUNDING = 1e-12
 """Share by which sums of the same numbers in another order may differ, generously."""
 MAX_PRICES = 30
@@ -33,26 +33,26 @@ class Step(NamedTuple):
     """
 
     source: np.ndarray
-    """int64 [edge]."""
+    """Node that each edge leaves, int64 [edge]."""
     target: np.ndarray
-    """int64 [edge]."""
+    """Node that each edge leads to, int64 [edge]."""
     choice: np.ndarray
-    """int64 [edge], what the edge is called in a path."""
+    """Name that the edge has in a path, int64 [edge]."""
     cost: np.ndarray
-    """int64 [edge]."""
+    """Cost of each edge, int64 [edge]."""
     loss: np.ndarray
-    """float64 [edge]."""
+    """Loss of each edge, float64 [edge]."""
 
 
 class Paths(NamedTuple):
     """P paths from start to end, the cheapest first; the loss falls from each to the next."""
 
     choices: np.ndarray
-    """int64 [P, step]."""
+    """Choice at each step of each path, int64 [P, step]."""
     cost: np.ndarray
-    """int64 [P]."""
+    """Cost of each path, int64 [P]."""
     loss: np.ndarray
-    """float64 [P], summed from start to end."""
+    """Loss of each path, float64 [P], summed from start to end."""
 
 
 class _ToGo(NamedTuple):
@@ -60,7 +60,7 @@ class _ToGo(NamedTuple):
 
     price: float
     cost: list[np.ndarray]
-    """int64 [node] for the nodes before each step, and the end."""
+    """Cost from there to the end, int64 [node] for the nodes before each step, and the end."""
     loss: list[np.ndarray]
 
     @property
@@ -80,9 +80,9 @@ class _Trail(NamedTuple):
     """Where the labels after a step came from."""
 
     parent: np.ndarray
-    """int32 [label], number of the label before."""
+    """Number of the label before, int32 [label]."""
     choice: np.ndarray
-    """int16 [label]."""
+    """Choice of the last step, int16 [label]."""
 
 
 def least_cost(steps: Sequence[Step]) -> Paths:
@@ -166,7 +166,7 @@ def _bound(steps: Sequence[Step], least: _ToGo, limit: int, sure: int) -> _Bound
 
 
 def _to_go(steps: Sequence[Step], price: float) -> _ToGo:
-    """From every node to the end by the path that minimises loss + price x cost.
+    """Cost and loss from every node to the end, by the path that minimises loss + price x cost.
 
     At no price it is the cheapest of those of least loss; at an infinite one the other way round.
     """

@@ -25,7 +25,7 @@ class _Node(NamedTuple):
     tail: int
     """Cycles at the end of what ran last, as far as anything still to run can use them."""
     begun: tuple[tuple[int, int], ...]
-    """(unit, choice) of the units that more layers follow of."""
+    """Pairs (unit, choice) of the units that more layers follow of."""
     wide: bool
     """Whether some activation is as wide as the tensors between units are planned for."""
 
@@ -50,7 +50,7 @@ class _Place(NamedTuple):
     last: bool
     """Whether it is the last of its unit."""
     useful_tail: int
-    """Most cycles at its end that a later stretch can use."""
+    """Cycles at its end that a later stretch can use, at most."""
     widens: bool
     """Whether a later choice may be as wide as the tensors between units are planned for."""
 

@@ -1,4 +1,4 @@
-"""Between two layers: what of the next one can begin before it is its turn.
+"""What of the next layer can begin before it is its turn.
 
 The first block of a layer's weights may load while DRAM idles at the end of the layer before, if
 the other half of the weight buffer is free by then. Its inputs may not: they are being written.

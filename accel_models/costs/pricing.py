@@ -103,7 +103,8 @@ class Pricing:
         return {"array": self.array.area_mm2, **sram}
 
     def constants(self) -> Iterator[tuple[str, float, str, Source]]:
-        """(name, value, unit, source) of everything that was looked up or derived from the file."""
+        """Name, value, unit and source of everything that was looked up or derived from the
+        file."""
         array = self.machine.array.figures_source
         if array is not None:
             yield "array, every unit at work", self.array.pj_per_cycle, "pJ per cycle", array

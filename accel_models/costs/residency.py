@@ -13,7 +13,7 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.workloads.workload import Layer, Workload
 
 LARGEST_SHARE = 0.5
-"""Of the input buffer that resident tensors may take: the rest is for tiles."""
+"""Share of the input buffer that resident tensors may take, at most: the rest is for tiles."""
 
 
 class Resident(NamedTuple):

@@ -48,7 +48,7 @@ class LayerCost:
     first_weight_bits: int = 0
 
     def sooner(self, cycles: int) -> LayerCost:
-        """The same, `cycles` of its waiting having passed before it began."""
+        """Cost of the layer if `cycles` of its waiting had passed before it began."""
         counts = self.counts.copy()
         counts[_STALL] -= cycles
         return replace(self, cycles=self.cycles - cycles, counts=counts)

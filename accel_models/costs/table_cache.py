@@ -55,7 +55,7 @@ def source_digest(package: Path = PACKAGE) -> str:
 
 
 _LOADED = source_digest()
-"""Of the model as this process knows it, hence taken on import."""
+"""Digest of the model as this process knows it, hence taken on import."""
 
 
 def loaded_digest() -> str:
@@ -89,7 +89,7 @@ def covers(machine: Accelerator) -> bool:
 
 
 def table_path(key: str) -> Path:
-    """Where the table of that key is kept.
+    """File that the table of that key is kept in.
 
     Raises:
         RuntimeError: if there is no cache folder.
@@ -151,7 +151,7 @@ def _packed(key: str, figures: Figures) -> bytes:
 
 
 def _unpacked(content: bytes, key: str, shape: tuple[int, int, int]) -> Figures:
-    """Inverse of `_packed`.
+    """Figures that `_packed` made bytes of.
 
     Raises:
         ValueError: if the seal is broken, or the file is of another key or shape.

@@ -33,8 +33,10 @@ class Contribution:
     Args:
         path: of the constant in the machine's file, such as ``dram.latency_ns``.
         low: the low end of its range, or its nominal value if the machine cannot run there (a
-            clock too fast, say); `high` likewise.
-        energy_at_low: in J; `energy_at_high` likewise.
+            clock too fast, say).
+        high: the high end of its range, or its nominal value if the machine cannot run there.
+        energy_at_low: energy in J with the constant at `low`.
+        energy_at_high: energy in J with the constant at `high`.
         swing: in J, from the least to the most of these two and the nominal energy.
         reschedules: whether the run was simulated anew, not only priced anew.
     """
@@ -53,8 +55,8 @@ class Uncertainty:
     """Energy of a run in J: `nominal`, and the ends of its range.
 
     Args:
-        low: with every constant at whichever end (or its nominal value) makes the energy least.
-        high: likewise, most.
+        low: J with every constant at whichever end (or its nominal value) makes the energy least.
+        high: J with every constant at whichever end (or its nominal value) makes it most.
         contributions: by constant, the one that matters most first.
         not_varied: in a run that could not be simulated again, ranged constants that leave its
             price as it is: what they may do to the schedule is not in the range. Constants that
@@ -78,7 +80,7 @@ def uncertainty_of(
 
     Args:
         counts: [action] as in `mapping.ACTIONS`; for many inputs, their sums or means.
-        cycles: likewise.
+        cycles: of the run; for many inputs, their sum or mean.
         machine: the machine it ran on, with the ranges of its constants.
         rerun: runs it on a changed machine; without it, constants can only change prices.
     """
@@ -104,11 +106,12 @@ class _Study:
     run: Run
     rerun: Rerun | None
     known: dict[frozenset[tuple[str, float]], Run | None] = field(default_factory=dict)
-    """Of `rerun`, by the changes."""
+    """Results of `rerun`, by the changes."""
 
     @cached_property
     def ranges(self) -> dict[str, tuple[float, float]]:
-        """(low, high) by path; the nominal value for an end at which the machine cannot run."""
+        """Pairs (low, high) by path; the nominal value for an end at which the machine cannot
+        run."""
         ranges = {}
         for path, source in self.machine.provenance.items():
             if source.low is not None and source.high is not None:

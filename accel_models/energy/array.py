@@ -38,7 +38,7 @@ SYNTHESIS = Source(
     "45 nm synthesis released with the Bit Fusion simulator, systolic_array_synth.csv; "
     "4x4 array scaled by units where larger",
 )
-"""Where `array_figures` come from."""
+"""Source of `array_figures`."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class IntegerOp:
     pj: float
     area_um2: float
     status: str
-    """Of the energy: ``published``, or ``assumed`` where it was recalled and not checked."""
+    """Status of the energy: ``published``, or ``assumed`` where it was recalled and not checked."""
     area_status: str
     source: str
 

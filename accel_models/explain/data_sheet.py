@@ -45,13 +45,13 @@ class Levels:
 
     operand: str
     speed: tuple[Widths, ...]
-    """By peak throughput."""
+    """Widths told apart by peak throughput."""
     array_energy: tuple[Widths, ...]
-    """By energy of a MAC in the fully used array."""
+    """Widths told apart by energy of a MAC in the fully used array."""
     buffer: tuple[Widths, ...]
-    """By bits that the operand takes in its buffer."""
+    """Widths told apart by bits that the operand takes in its buffer."""
     dram: tuple[Widths, ...]
-    """By bits that it takes in DRAM, inside a decision unit."""
+    """Widths told apart by bits that the operand takes in DRAM, inside a decision unit."""
     refused: tuple[Widths, ...]
     why_refused: str = ""
 
@@ -63,11 +63,12 @@ class Peak:
     macs_per_cycle: float
     macs_per_s: float
     array_pj_per_mac: float
-    """With what the machine charges a busy unit, and without buffers."""
+    """Energy of a MAC in the array, with what the machine charges a busy unit, and without
+    buffers."""
 
     @property
     def gops(self) -> float:
-        """10^9 operations per second: a MAC is a multiplication and an addition."""
+        """Throughput in 10^9 operations per second: a MAC is a multiplication and an addition."""
         return 2e-9 * self.macs_per_s
 
     @property
@@ -120,19 +121,19 @@ class SpecSheet:
     weights: Levels
     activations: Levels
     peaks: dict[int, Peak | None]
-    """By width of both operands; None where the machine refuses it."""
+    """Peaks by width of both operands; None where the machine refuses it."""
     leakage_w: dict[str, float]
-    """By component, whether or not it is charged."""
+    """Leakage by component, whether or not it is charged."""
     static_power_charged: bool
     area_mm2: dict[str, float]
-    """By component; an array of 0 is one whose area is not known."""
+    """Area by component; an array of 0 is one whose area is not known."""
     constants: tuple[Constant, ...]
     charged: dict[str, str | bool]
     """Every option of `accelerator.Fidelity`."""
     base: str | None
     """The machine that it states its departures from."""
     departures: tuple[tuple[str, str], ...]
-    """(what changes, why), in order."""
+    """Pairs (what changes, why), in order."""
 
     @property
     def shape(self) -> str:
@@ -150,7 +151,7 @@ class SpecSheet:
 
     @property
     def total_area_mm2(self) -> float | None:
-        """None if the array's area is not known, as of one on an FPGA."""
+        """Area of array and buffers; None if the array's is not known, as of one on an FPGA."""
         return sum(self.area_mm2.values()) if self.area_mm2["array"] else None
 
 
@@ -225,7 +226,7 @@ class Comparison:
     no such field."""
     network: str
     runs: dict[str, tuple[Run | None, ...]]
-    """By precision, machine by machine; None where a machine refuses it."""
+    """Runs by precision, machine by machine; None where a machine refuses it."""
 
 
 def compare(
@@ -275,7 +276,7 @@ Pairs = dict[tuple[int, int], Problem]
 
 
 def _tasks(machine: Accelerator) -> tuple[Pairs, dict[tuple[int, int], str]]:
-    """At every pair of widths the convolution, or why the machine refuses it."""
+    """The convolution at every pair of widths, or why the machine refuses it."""
     tasks: Pairs = {}
     refusals = {}
     for weight_bits in range(1, WIDEST + 1):

@@ -48,18 +48,18 @@ class Explanation:
     frequency_hz: float
     batch: int
     groups: int
-    """Run one after the other; loops, tiles and blocks are those of each."""
+    """Groups run one after the other; loops, tiles and blocks are those of each."""
     loops: tuple[Loop, ...]
-    """Those that run more than once, from outer to inner."""
+    """Loops that run more than once, from outer to inner."""
     blocks: tuple[Block, ...]
     traffic: tuple[Traffic, ...]
     on_chip: tuple[str, ...]
-    """Of input, output and residual, those that stay on chip between layers."""
+    """Names, of input, output and residual, of the tensors that stay on chip between layers."""
     schedule: Schedule
     roofline: Roofline
     peak_macs_per_cycle: float
     energy_pj: dict[str, float]
-    """By component."""
+    """Energy by component."""
 
     @property
     def distance(self) -> float:
@@ -78,7 +78,7 @@ class Point(NamedTuple):
     energy_pj: float
     mapping: Mapping
     loops: tuple[Loop, ...]
-    """As in `Explanation`, and so are the blocks."""
+    """Loops that run more than once, from outer to inner."""
     blocks: tuple[Block, ...]
     chosen: bool
 

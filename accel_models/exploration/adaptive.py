@@ -38,7 +38,7 @@ CANNOT_RUN = 10.0
 """How far a machine that cannot run is said to be off: further than most that run but cost too
 much, so that a search turns to those first."""
 STEP_ERROR = 1e-8
-"""By how much of a step Optuna lets a value miss it."""
+"""Share of a step by which Optuna lets a value miss it."""
 GRID_LIMIT = 20_000
 """Points that Optuna's grid sampler is given at most: what it does for each grows with all."""
 

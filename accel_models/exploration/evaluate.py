@@ -28,7 +28,7 @@ ENERGY, LATENCY, P95, EDP, POWER = (
 
 
 Metrics = dict[str, float | None]
-"""By column of `space.METRICS`; None where nobody knows."""
+"""Figures by column of `space.METRICS`; None where nobody knows."""
 
 
 class Outcome(NamedTuple):
@@ -99,7 +99,7 @@ class Evaluator:
         return self(list(self.space.configurations(*numbers)))
 
     def _costs(self, ready: list[_Machine]) -> Iterator[tuple[_Machine, int, np.ndarray | str]]:
-        """(machine, place of its run, four costs or why there are none) of every run."""
+        """Machine, place of its run, and four costs or why there are none, of every run."""
         for place in range(len(self.demands)):
             alike: dict[Any, list[tuple[_Machine, tuple[Kinds, np.ndarray]]]] = {}
             for one in ready:
@@ -221,7 +221,7 @@ def _repeated(trace: GateTrace, times: int) -> GateTrace:
 
 
 def _area(pricing: Pricing) -> float:
-    """Of array and buffers in mm²; NaN where the array's is not known."""
+    """Area of array and buffers in mm²; NaN where the array's is not known."""
     parts = pricing.area_mm2
     return sum(parts.values()) if parts["array"] > 0 else math.nan
 

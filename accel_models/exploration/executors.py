@@ -1,6 +1,6 @@
 """Where chunks are worked on: here, on all local cores, or on a Dask cluster.
 
-All say the same of the same chunks; they differ in what they wait for.
+Every executor gives the same results for the same chunks; they differ in what they wait for.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from accel_models.errors import DfsHwError, InputError
 
 Item = TypeVar("Item")
 Done = Iterator[tuple[int, Any]]
-"""(number of the item, result), as they come."""
+"""Pairs (number of the item, result), as they come."""
 AHEAD = 2
 """Chunks handed out for each worker, so that none waits for the next."""
 RESTARTS = 3
@@ -45,7 +45,7 @@ class Executor(Protocol):
 
 
 class Serial:
-    """This process."""
+    """Executor that works in this process."""
 
     workers = 1
 
@@ -161,7 +161,7 @@ class Dask:
 
 
 def executor(function: Callable[[Any], Any], workers: int, dask: str = "") -> Executor:
-    """Where a function is to be called.
+    """Executor that a function is to be called by.
 
     Args:
         workers: processes of this machine; 1 is this one.
@@ -195,7 +195,7 @@ async def _reached(distributed: Any, address: str) -> None:
 
 
 _function: Callable[[Any], Any] | None = None
-"""Of a worker process, sent to it once."""
+"""Function of a worker process, sent to it once."""
 
 
 def _begin(function: Callable[[Any], Any]) -> None:

@@ -1,4 +1,4 @@
-"""From a space and its workloads to a chosen machine."""
+"""The way from a space and its workloads to a chosen machine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from accel_models.trace import GateTrace
 Traces = Mapping[str, GateTrace] | Sequence[str | Path | GateTrace]
 SWEEP = "sweep"
 TRIALS = 200
-"""Of an adaptive search, unless said."""
+"""Trials of an adaptive search, unless said."""
 
 
 @dataclass(frozen=True)

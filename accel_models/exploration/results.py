@@ -47,7 +47,7 @@ class Trials:
 
     @cached_property
     def objectives(self) -> np.ndarray:
-        """float64 [trial, objective]."""
+        """Value of each objective in each trial, float64 [trial, objective]."""
         return np.stack([self.metric(name) for name in self.space.objectives], axis=1)
 
     @cached_property

@@ -44,8 +44,8 @@ METRICS = {
     "power": Metric("power_w", "W", "mean energy / mean latency"),
     "error": Metric("error", "", "share of inputs classified wrongly"),
 }
-"""Over several workloads energy, latency, EDP and error are weighted means; p95 and power are those
-of the worst workload."""
+"""Metrics that a space can ask for. Over several workloads energy, latency, EDP and error are
+weighted means; p95 and power are those of the worst workload."""
 COLUMNS = tuple(metric.column for metric in METRICS.values())
 
 
@@ -129,7 +129,7 @@ class Bound(NamedTuple):
     high: float = math.inf
 
     def excess(self, value: float) -> float:
-        """By what share of the bound a value misses it; 0 or less if it keeps to it."""
+        """Share of the bound by which a value misses it; 0 or less if it keeps to it."""
         over = value / self.high - 1 if self.high < math.inf else -1.0
         under = 1 - value / self.low if self.low > -math.inf else -1.0
         return max(over, under)
@@ -253,7 +253,7 @@ class Space:
 
     @cached_property
     def _blocks(self) -> list[tuple[dict[str, Value], list[Dimension]]]:
-        """For each base machine: what is fixed, and the dimensions that apply."""
+        """Pairs (what is fixed, the dimensions that apply), one for each base machine."""
         several = BASE in self.by_name
         return [
             (

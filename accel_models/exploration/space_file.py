@@ -58,13 +58,13 @@ from accel_models.source import Part
 
 _RANGE = frozenset({"low", "high", "step", "factor", "log"})
 VARIED = ("prefetch", "switches", "batching", "batch")
-"""Of the replay's policy, what a space can vary, as fields of ``policy``."""
+"""Fields of ``policy``, the replay's, that a space can vary."""
 _TAKEN = frozenset({BASE, "number", *COLUMNS, "infeasible", "kept", "pareto"})
 """Names of columns of a study's trials, which an option cannot have."""
 LARGEST_WHOLE = 2**53
-"""That a field can have: beyond it, not every whole number is a float."""
+"""Whole number that a field can have, at most: beyond it, not every one is a float."""
 MOST_VALUES = 10_000
-"""Of one dimension that is spelled out as steps."""
+"""Values of one dimension that is spelled out as steps, at most."""
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -80,9 +80,9 @@ class WorkloadEntry(Part):
     network: str = ""
     """A network that whoever reads the file can build by name."""
     precision: str | int | list[str | int] = Field(default_factory=list)
-    """Of `layers` or `network`; several are alternatives."""
+    """Precision of `layers` or `network`; several are alternatives."""
     accuracy: Share | list[Share] = Field(default_factory=list)
-    """Of a network at each fixed precision, where it is known."""
+    """Accuracy of a network at each fixed precision, where it is known."""
     weight: float = Field(default=1.0, gt=0)
 
 
@@ -153,7 +153,7 @@ def _space(file: SpaceFile, where: str, folder: Path, name: str) -> Space:
 
 
 def _flat(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    """(dotted path, entry) of everything that varies; tables nest as in a machine's file."""
+    """Pairs (dotted path, entry) of everything that varies; tables nest as in a machine's file."""
     for key, entry in table.items():
         if isinstance(entry, Mapping) and not _RANGE & entry.keys():
             yield from _flat(entry, f"{prefix}{key}.")
@@ -276,7 +276,7 @@ def _spelled_out(low: Any, high: Any, entry: Mapping[str, Any], name: str) -> li
 
 
 def _after(low: float, count: int, step: float) -> float:
-    """So many steps up, in decimals as they are written: 0.3, not 0.1 + 2 * 0.1."""
+    """Value so many steps up, in decimals as they are written: 0.3, not 0.1 + 2 * 0.1."""
     if isinstance(low, int) and isinstance(step, int):
         return low + count * step
     return float(Decimal(str(low)) + count * Decimal(str(step)))
@@ -353,7 +353,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _anchored(entry: WorkloadEntry, folder: Path) -> WorkloadEntry:
-    """The same, its paths relative to the folder of the file that names them."""
+    """Copy of an entry, its paths relative to the folder of the file that names them."""
     traces = [trace for trace in listed(entry.trace) if trace]
     layers = str(folder / entry.layers) if entry.layers else ""
     return entry.model_copy(

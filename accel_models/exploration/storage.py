@@ -26,12 +26,12 @@ from accel_models.files import whole_file, writable_folder
 JOURNAL = "study.journal"
 LOCK = ".lock"
 IDENTITY = "identity.json"
-"""Of the study that has the folder, digests by what they are of: another's chunks, journal and
-outputs would be taken for its own."""
+"""File that says which study has the folder, digests by what they are of: another's chunks, journal
+and outputs would be taken for its own."""
 MEMORY = "memory"
 _OWNER = "run"
 QUIET_S = 600.0
-"""After so long without a sign of life, a run on another machine counts as dead."""
+"""Seconds without a sign of life after which a run on another machine counts as dead."""
 
 
 class Journal(BaseJournalBackend):
@@ -94,7 +94,7 @@ class Outline(BaseJournalBackend):
         self._logs += logs
 
     def copy(self) -> Outline:
-        """Another of the same journal: what is added to it is not added here."""
+        """Copy of the outline on the same journal: what is added to it is not added here."""
         return Outline(self._journal, self._logs)
 
     def _read(self) -> Iterator[dict[str, Any]]:

@@ -60,7 +60,7 @@ class Run:
 
     @cached_property
     def network(self) -> Workload:
-        """Its layers without what decides: equal for policies of one network."""
+        """Layers of the network without what decides: equal for policies of one network."""
         return self.workload.without_gates()
 
     @cached_property
@@ -237,7 +237,7 @@ def _check_network(entry: WorkloadEntry, paths: Sequence[str], runs: Sequence[Ru
 
 
 def _named_apart(demands: Iterable[Demand]) -> tuple[Demand, ...]:
-    """The same, none named like another."""
+    """Demands renamed where needed, so that none is named like another."""
     named: dict[str, Demand] = {}
     for demand in demands:
         name, number = demand.name, 2

@@ -41,7 +41,7 @@ class Loop(NamedTuple):
     name: str
     trips: int
     size: int
-    """Of a tile, in elements."""
+    """Size of a tile, in elements."""
     exchanges: tuple[str, ...]
     """Tensors whose blocks change when this loop advances."""
 
@@ -53,9 +53,9 @@ class Block(NamedTuple):
     tile: int
     """Elements that one step works on."""
     tiles: int
-    """In a block, which is exchanged as a whole."""
+    """Tiles in a block, which is exchanged as a whole."""
     bits: int
-    """Of the block as the buffer holds it, lines that neighbouring tiles share held once."""
+    """Bits of the block as the buffer holds it, lines that neighbouring tiles share held once."""
     room_bits: int
     """The half of the buffer that is not being filled meanwhile."""
     trips: int
@@ -95,10 +95,11 @@ class Schedule:
     ramp: int = 0
     latency: int = 0
     fill: int = 0
-    """Of the array's pipeline; the next one is for conversion into the array's format."""
+    """Cycles that fill the array's pipeline."""
     conversion: int = 0
+    """Cycles that convert inputs into the array's format."""
     early: int = 0
-    """Of `load`, passed already during the layer before."""
+    """Cycles of `load` that passed already during the layer before."""
 
     @property
     def cycles(self) -> int:
@@ -153,7 +154,7 @@ class Sized(NamedTuple):
 
     @property
     def steps(self) -> np.ndarray:
-        """int64 [step, part], as `mapping.steps` has it."""
+        """Figures of every step, int64 [step, part]; see `accel_models.mapping.search.steps`."""
         return steps(self.task, self.mapping)
 
 
@@ -214,7 +215,7 @@ def blocks(one: Sized) -> tuple[Block, ...]:
 
 
 def traffic(one: Sized) -> Iterator[Traffic]:
-    """By tensor, adding up to what the layer moves."""
+    """Traffic by tensor, adding up to what the layer moves."""
     p, touched = one.task, kernel("candidates").touched
     images, filters = p.batch * p.groups, p.groups * p.out_channels
     rows = touched(0, p.out_rows, p.kernel_rows, p.row_stride, p.row_padding, p.in_rows)
@@ -249,7 +250,8 @@ def _moved_by_steps(one: Sized) -> dict[str, tuple[int, int]]:
 
 
 def _moved_by_totals(one: Sized) -> dict[str, tuple[int, int]]:
-    """The same in published fidelity: what is left if the other tensors take no room in DRAM."""
+    """Bits moved by tensor in published fidelity: what is left if the other tensors take no room in
+    DRAM."""
     widths = {
         "weights": "stored_weight_bits",
         "inputs": "stored_input_bits",

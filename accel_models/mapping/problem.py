@@ -43,8 +43,9 @@ class Problem(NamedTuple):
     out_rows: int
     out_columns: int
     in_channels: int
-    """Of one group, as are the output channels."""
+    """Input channels of one group."""
     out_channels: int
+    """Output channels of one group."""
     kernel_rows: int
     kernel_columns: int
     row_stride: int
@@ -57,16 +58,19 @@ class Problem(NamedTuple):
     weight_bits: int
     activation_bits: int
     stored_weight_bits: int
-    """As in DRAM; likewise the next two."""
+    """Bits of a weight in DRAM."""
     stored_input_bits: int
+    """Bits of an input in DRAM."""
     stored_output_bits: int
+    """Bits of an output in DRAM."""
     residual_bits: int
-    """Fetched for each output to be added to it; 0 if nothing is."""
+    """Bits fetched for each output to be added to it; 0 if nothing is."""
     buffered_input_bits: int
-    """As the input buffer holds them; 0 if the input lives on chip already."""
+    """Bits of an input in the input buffer; 0 if the input lives on chip already."""
     kept_output_bits: int
-    """As outputs stay in the input buffer for a later layer; 0 if they leave. Likewise the next."""
+    """Bits of an output that stays in the input buffer for a later layer; 0 if it leaves."""
     kept_residual_bits: int
+    """Bits of a residual that stays in the input buffer for a later layer; 0 if it leaves."""
     accumulator_bits: int
     requantise_inputs: bool
     """Inputs change width as they enter their buffer."""
@@ -88,12 +92,14 @@ class Problem(NamedTuple):
 
     dram_bits_per_cycle: float
     dram_latency: int
-    """In cycles."""
+    """Latency in cycles."""
     burst_bits: int
     weight_half: int
-    """Usable half of the double-buffered weight memory, in bits; likewise the next two."""
+    """Usable half of the double-buffered weight memory, in bits."""
     input_half: int
+    """Usable half of the double-buffered input memory, in bits."""
     output_half: int
+    """Usable half of the double-buffered output memory, in bits."""
 
     square_powers: bool
     """Tiles are powers of two with as many rows as columns; otherwise every ceil(D/n)."""
@@ -104,7 +110,7 @@ class Problem(NamedTuple):
     """Tiles whose inputs are on chip together share the lines that both their windows touch."""
     gather_before_dram: bool
     first_reload: int
-    """1 if outputs are fetched even before anything was added to them, else 0."""
+    """Fetches of outputs before anything was added to them, 0 or 1."""
     pad_outputs: bool
     share_input_reads: bool
     published_array_side: bool
@@ -145,7 +151,7 @@ class Priced(NamedTuple):
     cycles: int
     counts: np.ndarray
     head_cycles: int = 0
-    """Of `cycles`, those that go if the first block of weights is on chip already."""
+    """Cycles, of `cycles`, that go if the first block of weights is on chip already."""
     tail_cycles: int = 0
     """Cycles at the end in which DRAM and half of the weight buffer are free."""
     first_weight_bits: int = 0

@@ -25,7 +25,7 @@ class Tensors(NamedTuple):
     output_on_chip: bool = False
     residual_on_chip: bool = False
     reserved_bytes: int = 0
-    """Of the input buffer, kept for resident tensors while the layer runs."""
+    """Bytes of the input buffer that are kept for resident tensors while the layer runs."""
 
 
 def operands(layer: Layer, precision: Precision) -> Precision:

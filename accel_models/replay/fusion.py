@@ -41,7 +41,7 @@ class Step(NamedTuple):
     following: np.ndarray
 
     def then(self, after: Step) -> Step:
-        """Both, one after the other; the code of the second counts fastest."""
+        """Step that runs both, one after the other; the code of the second counts fastest."""
         states, codes = self.cycles.shape
         shape = (states, codes * after.cycles.shape[1])
         return Step(
@@ -59,9 +59,9 @@ class Fused(NamedTuple):
     fused: int
     single: int
     costs: np.ndarray
-    """float64 [entry, 2]: cycles, J."""
+    """Costs of each entry, float64 [entry, 2]: cycles, J."""
     following: np.ndarray
-    """int32 [entry], the first entry of the next table for the state after this one."""
+    """Place in the next table of the state after each entry, int32 [entry]."""
 
 
 def fuse(chain: Chain, rules: Rules, guesses: np.ndarray) -> Fused:

@@ -245,7 +245,7 @@ def served(trace: GateTrace, wanted: Plan) -> Replay:
 
 
 def with_arrivals(outcome: Replay) -> Replay:
-    """The same inputs, waiting for the machine as they arrive by themselves."""
+    """Replay of inputs that wait for the machine as they arrive by themselves."""
     policy, trace, service = outcome.policy, outcome.trace, outcome.latency_s
     if policy.arrivals == "recorded":
         if trace.arrival_s is None:

@@ -35,36 +35,37 @@ class Chain(NamedTuple):
     """
 
     unit: np.ndarray
-    """int64 [P]."""
+    """Number of the decision unit of each stretch, int64 [P]."""
     known: np.ndarray
-    """bool [P]."""
+    """Whether the choice is known from the start, bool [P]."""
     choices: np.ndarray
-    """int64 [P], K or 1."""
+    """Number of choices of each stretch, int64 [P], K or 1."""
     gate_cycles: np.ndarray
-    """int64 [P, G]."""
+    """Cycles of the gate before the stretch, int64 [P, G]."""
     gate_counts: np.ndarray
-    """int64 [P, G, action]."""
+    """Actions of the gate, int64 [P, G, action]."""
     gate_pj: np.ndarray
-    """float64 [P, G], without leakage and the share for everything else, as is the next."""
+    """Energy of the gate, float64 [P, G], without leakage and the share for everything else."""
     pj: np.ndarray
-    """float64 [P, K, G]."""
+    """Energy of the stretch, float64 [P, K, G], without leakage and the share for everything
+    else."""
     runs: np.ndarray
-    """bool [P, K], whether any of `layers` does."""
+    """Whether any of `layers` runs, bool [P, K]."""
     cycles: np.ndarray
     counts: np.ndarray
     head: np.ndarray
     bits: np.ndarray
     tail: np.ndarray
     first: np.ndarray
-    """int64 [P, K], number of the operand widths that the first layer runs at."""
+    """Number of the operand widths that the first layer runs at, int64 [P, K]."""
     last: np.ndarray
-    """int64 [P, K], likewise the last one."""
+    """Number of the operand widths that the last layer runs at, int64 [P, K]."""
     turns: np.ndarray
-    """int64 [P, K], changes of width between `layers`."""
+    """Changes of width between `layers`, int64 [P, K]."""
 
 
 class Rules(NamedTuple):
-    """Of one policy on one machine."""
+    """Rules of one policy on one machine."""
 
     prefetch: int
     """One of `NONE`, `MODAL`, `PLANES`, `ORACLE`."""
@@ -77,17 +78,17 @@ class Rules(NamedTuple):
     bits_per_cycle: float
     burst_bits: int
     stall_pj: float
-    """Of the array in a cycle that it waits."""
+    """Energy of the array in a cycle that it waits."""
     waste_pj: float
-    """Of a bit that comes over DRAM and enters the weight buffer."""
+    """Energy of a bit that comes over DRAM and enters the weight buffer."""
     joules_per_pj: float
-    """With the share for everything else."""
+    """Joules charged for a pJ, with the share for everything else."""
     leakage_j: float
-    """Of a cycle."""
+    """Leakage of a cycle."""
 
 
 class Sums(NamedTuple):
-    """Of all inputs together, int64, so that they add up exactly."""
+    """Sums over all inputs together, int64, so that they add up exactly."""
 
     batches: np.ndarray
     """[link, group], batches by their number of inputs."""

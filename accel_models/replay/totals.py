@@ -31,7 +31,7 @@ class OfClass:
 
 @dataclass
 class Totals:
-    """Of N inputs.
+    """Sums over N inputs.
 
     Args:
         sums: what ran how often.
@@ -139,7 +139,7 @@ class Totals:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Totals:
-        """Inverse of `to_dict`."""
+        """Totals that `to_dict` made plain data of."""
         return cls(
             Sums(*(np.array(values, dtype=np.int64) for values in data["sums"])),
             np.array(data["choice_counts"], dtype=np.int64),

@@ -29,11 +29,11 @@ class FluidGap:
     published: np.ndarray
     played: np.ndarray
     tiles: int
-    """Of all layers together."""
+    """Tiles of all layers together."""
 
     @property
     def longer(self) -> np.ndarray:
-        """By how much of the published time a schedule takes longer, float64 [R]."""
+        """Share of the published time by which a schedule takes longer, float64 [R]."""
         return self.played / self.published - 1
 
     def to_dict(self) -> dict[str, float]:

@@ -181,7 +181,7 @@ def _compute(
 
 
 def _stated_order(prices: Sequence[float]) -> list[float]:
-    """Of the prices of all actions, those that the published tool charges."""
+    """Prices that the published tool charges, of those of all actions."""
     by_action = dict(zip(ACTIONS, prices, strict=True))
     return [by_action[action] for action in PRICED_ACTIONS]
 
@@ -251,7 +251,7 @@ def _stated_energies(name: str, row: Mapping[str, str], unknown: InputError) -> 
 
 
 def read_rows(path: str | Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """(name, cells by column) of every row of a table of published results.
+    """Name, and cells by column, of every row of a table of published results.
 
     Raises:
         InputError: if the file is missing or malformed.

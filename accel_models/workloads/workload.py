@@ -16,7 +16,8 @@ from accel_models.errors import InputError
 from accel_models.precision import Precision
 
 MAX_MACS = 10**13
-"""Of one layer for one input; counts of bits stay well inside 64-bit integers up to here."""
+"""MACs of one layer for one input, at most; counts of bits stay well inside 64-bit integers up to
+here."""
 
 Role = Literal["fixed", "body", "shortcut", "gate"]
 
@@ -39,7 +40,7 @@ class Layer:
     padding: tuple[int, int] = (0, 0)
     groups: int = 1
     reads_image: bool = False
-    """True if the layer reads the network's input: always 8-bit pixels."""
+    """Whether the layer reads the network's input: always 8-bit pixels."""
     role: Role = "fixed"
     unit: str = ""
     """The decision unit the layer belongs to; empty for fixed layers."""
@@ -223,7 +224,7 @@ class Workload:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Workload:
-        """Inverse of `to_dict`.
+        """Workload that `to_dict` made plain data of.
 
         Raises:
             InputError: if a field is missing or unknown.

@@ -15,8 +15,8 @@ from torch.nn import functional
 from accel_models.errors import InputError
 
 ASPECT = 4 / 3
-"""Most that a random crop may be wider than high, or higher than wide, relative to its image
-(Szegedy et al., Going deeper with convolutions, 2015, section 6)."""
+"""Factor by which a random crop may be wider than high, or higher than wide, at most, relative to
+its image (Szegedy et al., Going deeper with convolutions, 2015, section 6)."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Augmentation:
     max_shift: int = 0
     """Pixels by which an image moves, at most, in each direction; black comes in."""
     mirror: bool = False
-    """True if half of the images are flipped left to right."""
+    """Whether half of the images are flipped left to right."""
     min_area: float = 1.0
-    """If below 1, a crop of at least this share of an image's area is enlarged to the image's
-    size, in place of the shift."""
+    """Share of an image's area that a crop has at least; if below 1, the crop is enlarged to the
+    image's size, in place of the shift."""
 
     def __post_init__(self) -> None:
         if self.max_shift < 0:

@@ -23,7 +23,7 @@ from dfs_hw.data.pixels import channel_statistics
 
 DATA_ENV = "DFS_HW_DATA"
 TRAINING_IMAGES, TEST_IMAGES, VALIDATION_IMAGES = 50_000, 10_000, 5_000
-"""Of either data set; those for validation are taken from those for training."""
+"""Images of either data set; those for validation are taken from those for training."""
 _SIDE = 32
 _PIXELS = 3 * _SIDE * _SIDE
 
@@ -48,14 +48,14 @@ class Cifar:
     title: str
     url: str
     digest: str
-    """Of the archive at the URL."""
+    """Digest of the archive at the URL."""
     folder: str
-    """Of the files in the archive."""
+    """Folder of the files in the archive."""
     training_files: tuple[str, ...]
-    """They hold equally many records."""
+    """Files for training, which hold equally many records."""
     test_file: str
     label_bytes: int
-    """At the start of a record; the last of them is the class."""
+    """Bytes at the start of a record; the last of them is the class."""
     classes: tuple[str, ...] = field(repr=False)
     """Names, in the order of the labels."""
 

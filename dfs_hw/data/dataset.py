@@ -21,17 +21,17 @@ class Dataset:
 
     name: str
     pixels: Tensor | MappedPixels
-    """uint8 [N, C, H, W], as a report shows them."""
+    """Images uint8 [N, C, H, W], as a report shows them."""
     labels: Tensor
-    """int64 [N]."""
+    """Class of each image, int64 [N]."""
     mean: Tensor
-    """float32 [C], of the training pixels scaled to 0..1."""
+    """Mean of each channel, float32 [C], of the training pixels scaled to 0..1."""
     std: Tensor
-    """float32 [C]."""
+    """Standard deviation of each channel, float32 [C], of the training pixels scaled to 0..1."""
     augmentation: Augmentation = NO_AUGMENTATION
     """What training does to the images."""
     severity: Tensor | None = None
-    """float32 [N], how badly an image was degraded: 0 for clean, at most 1. None if unknown."""
+    """How badly each image was degraded, float32 [N]: 0 for clean, at most 1. None if unknown."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,7 +65,7 @@ class Dataset:
         )
 
     def to(self, device: torch.device | str) -> Dataset:
-        """The same images for a network on a device.
+        """Move the images to where a network on a device reads them.
 
         Pixels in memory move there as a whole. Pixels in a file stay in it, as they may be more
         than the device holds: their batches are read from the file and then moved. Everything else

@@ -23,7 +23,7 @@ from accel_models.errors import InputError
 from accel_models.files import user_cache, whole_file
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-"""Of files that count as images, in lower case."""
+"""Suffixes of files that count as images, in lower case."""
 
 _LAYOUT = 1
 """Part of the digest: to be raised when images are decoded differently."""

@@ -12,8 +12,8 @@ from dfs_hw.data.pixels import channel_statistics
 
 DEGRADED_SHARE = 0.6
 NOISE, BLUR, OCCLUSION = 1.2, 3.5, 0.85
-"""At severity 1: deviation of the noise as a share of white, deviation of the blur in pixels of a
-16-pixel image, and side of the hidden square as a share of the image."""
+"""Damage at severity 1: deviation of the noise as a share of white, deviation of the blur in pixels
+of a 16-pixel image, and side of the hidden square as a share of the image."""
 
 
 def load_digits(seed: int = 0, size: int = 16) -> Splits:

@@ -37,7 +37,7 @@ class _Part:
 
     paths: list[str]
     labels: Tensor
-    """int64 [N], numbers of the classes of ``train/``."""
+    """Class of each image, int64 [N], numbered as in ``train/``."""
 
     @property
     def rows(self) -> Tensor:

@@ -21,9 +21,9 @@ class MappedPixels:
     """
 
     stored: np.ndarray = field(repr=False)
-    """uint8 [M, C, H, W], mapped from a file."""
+    """Images of the file, uint8 [M, C, H, W], mapped into memory."""
     rows: Tensor
-    """int64 [N], on the CPU: which images of the file these are."""
+    """Numbers of the images of the file that these are, int64 [N], on the CPU."""
 
     def __len__(self) -> int:
         return len(self.rows)

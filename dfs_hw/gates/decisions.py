@@ -1,4 +1,5 @@
-"""From a gate's logits to one choice per input, with a gradient that says what others would do.
+"""The step from a gate's logits to one choice per input, with a gradient that says what others
+would do.
 
 The choice is exactly one-hot, as hardware needs it; the gradient is that of probabilities
 (straight-through: Bengio et al., "Estimating or Propagating Gradients Through Stochastic Neurons",

@@ -25,13 +25,13 @@ class Checkpoint:
     """A network as it was saved."""
 
     network: DynamicNetwork
-    """In evaluation mode; on the CPU, unless it was given."""
+    """Network in evaluation mode; on the CPU, unless it was given."""
     facts: dict[str, Any]
     """What was saved with it (plain JSON): the configuration, the stage, the versions, ..."""
 
     @property
     def price(self) -> float | None:
-        """Of cost, at which a network with a knob meets the budget it was trained for."""
+        """Price of cost at which a network with a knob meets the budget it was trained for."""
         price = self.facts.get("price")
         return None if price is None else float(price)
 

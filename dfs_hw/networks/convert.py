@@ -108,7 +108,8 @@ def _with_activation(old: nn.Module, norm: nn.Module) -> nn.Module:
 
 
 def _keep_input(module: nn.Module) -> None:
-    """Not to overwrite its input: that of a block is needed again, by its other branches."""
+    """Keep a module from overwriting its input: that of a block is needed again, by its other
+    branches."""
     if hasattr(module, "inplace"):
         setattr(module, "inplace", False)  # noqa: B010 (not all modules have it)
 

@@ -49,7 +49,7 @@ class Design:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Design:
-        """Inverse of `dataclasses.asdict`, also by way of JSON."""
+        """Design that `dataclasses.asdict` made plain data of, also by way of JSON."""
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(data) - known):
             raise InputError(

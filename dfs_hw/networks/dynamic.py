@@ -26,7 +26,7 @@ from dfs_hw.quantize.observer import Observer
 
 Branches = Literal["chosen", "all"]
 MIDDLE_PRICE = 0.5
-"""Of cost, between what a gate with a knob is trained for."""
+"""Price of cost in the middle of those that a gate with a knob is trained for."""
 
 
 class Outcome(NamedTuple):

@@ -25,7 +25,7 @@ class Others(NamedTuple):
     inputs: slice | Tensor
     """Part of the batch, or indices [M]."""
     weight: float | Tensor
-    """Of what is found, beside what the chosen branch did: 1, or [M]."""
+    """Weight of what is found, beside what the chosen branch did: 1, or [M]."""
 
 
 def all_others(counts: Sequence[int], offered: Sequence[bool]) -> list[Others]:

@@ -1,4 +1,5 @@
-"""From an ordinary PyTorch model to one that decides, per input, how each of its blocks runs."""
+"""The way from an ordinary PyTorch model to one that decides, per input, how each of its blocks
+runs."""
 
 from __future__ import annotations
 

@@ -45,9 +45,9 @@ class Survey:
     """All that a forward pass told of a model; paths in the order of execution."""
 
     modules: dict[str, Seen] = field(default_factory=dict)
-    """All that map one tensor to another."""
+    """Modules that map one tensor to another."""
     blocks: list[str] = field(default_factory=list)
-    """Those with children, for shapes [N, C, H, W]."""
+    """Modules with children that map [N, C, H, W] to such a shape."""
     runs: dict[str, int] = field(default_factory=dict)
     """How often a module ran."""
     problems: dict[str, str] = field(default_factory=dict)

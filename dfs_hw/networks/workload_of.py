@@ -1,4 +1,4 @@
-"""From a network's own modules to the `Workload` that a cost model prices."""
+"""The `Workload` that a cost model prices, taken from a network's own modules."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ class QuantizedLinear(_QuantizedLayer):
         *,
         signed: bool,
     ) -> QuantizedLinear:
-        """The same layer as `linear`, at the precision that `dial` is set to."""
+        """Layer that computes what `linear` does, at the precision that `dial` is set to."""
         layer = cls.__new__(cls)
         _QuantizedLayer.__init__(
             layer, linear.weight, linear.bias, precisions, dial, quantizers, signed=signed

@@ -25,7 +25,8 @@ from dfs_hw.quantize.rounding import (
 )
 
 SMALLEST_RATIO = 1e-3
-"""Of a step to its start: steps stay above zero, however far the parameter is pushed."""
+"""Ratio of a step to its start, at least: steps stay above zero, however far the parameter is
+pushed."""
 
 
 class LearnedStepWeights(WeightQuantizer):
@@ -80,7 +81,7 @@ class LearnedStepActivations(MagnitudeQuantizer):
         return round_by_learned_step(x, self.ratio[index], start, levels, features)
 
     def grid(self, index: int) -> tuple[Tensor, Tensor]:
-        """0 and the learned step of width number `index`."""
+        """Offset 0 and the learned step of width number `index`."""
         start = step_of(self.magnitude[index], self.levels[index])
         step = positive(self.ratio[index].detach()) * start
         return torch.zeros_like(step), step

@@ -124,7 +124,7 @@ class MinMaxActivations(ActivationQuantizer):
 
 
 def step_between(low: Tensor, high: Tensor, levels: Levels) -> Tensor:
-    """From one level to the next."""
+    """Step from one level to the next."""
     return ((high - low) / levels.high).clamp_min(SMALLEST_STEP)
 
 

@@ -58,7 +58,7 @@ class NormalActivations(MagnitudeQuantizer):
         return quantize(x, step, levels), step
 
     def grid(self, index: int) -> tuple[Tensor, Tensor]:
-        """0 and the step of width number `index`."""
+        """Offset 0 and the step of width number `index`."""
         step = step_of(self.magnitude[index], self.levels[index])
         return torch.zeros_like(step), step
 

@@ -38,7 +38,8 @@ class Observer(nn.Module):
 
     @property
     def observing(self) -> bool:
-        """True in training with gradients: a pass that is repeated without them leaves no trace."""
+        """Whether passes are noted: in training with gradients; one that is repeated without them
+        leaves no trace."""
         return self.training and torch.is_grad_enabled()
 
     @torch.no_grad()

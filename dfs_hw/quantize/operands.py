@@ -25,7 +25,7 @@ class WeightQuantizer(nn.Module):
     """
 
     scaled = True
-    """False if the scale is always 1, so that nothing need be multiplied by it."""
+    """Whether the scale may differ from 1, so that results have to be multiplied by it."""
 
     def initialize(self, weight: Tensor) -> None:
         """Start anew from `weight`, for families that keep something; call it when weights were
@@ -44,10 +44,10 @@ class ActivationQuantizer(Observer):
     """
 
     scaled = True
-    """False if the scale is always 1, so that nothing need be multiplied by it."""
+    """Whether the scale may differ from 1, so that results have to be multiplied by it."""
 
     levels: list[Levels]
-    """Of each width."""
+    """Levels of each width."""
 
     def forward(self, x: Tensor, index: int) -> tuple[Tensor, Tensor]:
         """Values of `x` [N, ...] (same shape) and their scale (scalar), at width `index`."""

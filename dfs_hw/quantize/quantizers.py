@@ -28,9 +28,11 @@ class Family(NamedTuple):
     """How the two operands of a layer are quantised."""
 
     weights: Callable[[tuple[int, ...], Tensor], WeightQuantizer]
-    """From the widths, one for each precision of the layer, and its weight."""
+    """Quantiser of weights, made from the widths, one for each precision of the layer, and its
+    weight."""
     activations: Callable[[tuple[int, ...], bool], ActivationQuantizer]
-    """From the widths, one for each precision of the layer, and whether inputs have a sign."""
+    """Quantiser of activations, made from the widths, one for each precision of the layer, and
+    whether inputs have a sign."""
 
 
 QUANTIZERS = {

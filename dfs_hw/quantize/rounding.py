@@ -25,7 +25,7 @@ class Levels(NamedTuple):
     low: int
     high: int
     has_zero: bool = True
-    """False for one signed bit, which is -1 or 1."""
+    """Whether 0 is a level: not for one signed bit, which is -1 or 1."""
 
     @classmethod
     def signed(cls, bits: int) -> Levels:
@@ -40,7 +40,7 @@ class Levels(NamedTuple):
 
     @classmethod
     def unsigned(cls, bits: int) -> Levels:
-        """From zero up.
+        """Levels from zero up.
 
         Raises:
             InputError: if there is no such operand.
@@ -106,7 +106,7 @@ def quantize(x: Tensor, step: Tensor, levels: Levels) -> Tensor:
 
 
 def nearest(x: Tensor, step: Tensor, levels: Levels) -> Tensor:
-    """As `quantize`, which adds the gradient."""
+    """Round to the nearest level without the gradient that `quantize` adds."""
     if not levels.has_zero:
         return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
     return (x / step).round_().clamp_(levels.low, levels.high)

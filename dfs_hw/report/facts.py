@@ -95,7 +95,7 @@ class Facts:
         return order[:count].tolist(), order[::-1][:count].tolist()
 
     def constants(self) -> Iterator[tuple[str, str, Source]]:
-        """(name, value with unit, source) of every constant that entered the energies."""
+        """Name, value with unit, and source of every constant that entered the energies."""
         machine = self.table.accelerator
         for path, value, source in machine.constants():
             bounds = "" if source.low is None else f" ({source.low:g} to {source.high:g})"

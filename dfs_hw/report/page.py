@@ -96,7 +96,7 @@ def _shown(facts: Facts, row: int) -> dict[str, object]:
 
 
 def _picture(pixels: np.ndarray) -> str:
-    """uint8 [C, H, W] as a PNG data URI."""
+    """PNG data URI of an image, uint8 [C, H, W]."""
     image = np.moveaxis(pixels, 0, -1)
     buffer = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, format="png")

@@ -41,7 +41,8 @@ class Datapath(NamedTuple):
     """Lanes along the reduction, before low precision widens them."""
     columns: int
     passes: Passes = ((1, 1), NO_PASS, NO_PASS, NO_PASS)
-    """(products each row adds per step, how many such passes): wide operands take several."""
+    """Passes of one reduction, each (products a row adds per step, how many such passes): wide
+    operands take several."""
     windows: int = 1
     cycles_per_step: int = 1
     stagger: int = 1
@@ -87,8 +88,8 @@ class Array(Part):
     node_nm: float = Field(gt=0)
     """Process that the array's figures are stated for."""
     reconfiguration_cycles: int = Field(ge=0, le=2**20)
-    """That the array waits when a layer's operands are of other widths than those of the layer
-    before. Filling the pipeline is not among them."""
+    """Cycles that the array waits when a layer's operands are of other widths than those of the
+    layer before. Filling the pipeline is not among them."""
 
     @abstractmethod
     def datapath(self, layer: Layer, widths: Precision) -> Datapath:
@@ -117,11 +118,11 @@ class Array(Part):
 
     @property
     def figures_source(self) -> Source | None:
-        """Where `figures` come from; None if the machine's file states them itself."""
+        """Source of `figures`; None if the machine's file states them itself."""
         return None
 
     def banks(self) -> Banks | None:
-        """How the array splits its buffers; None if the machine's file says so itself."""
+        """Split of the buffers into banks; None if the machine's file says so itself."""
         return None
 
     @property

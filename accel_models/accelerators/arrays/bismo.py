@@ -32,7 +32,7 @@ class Bismo(Array):
     """Width of the memory port, at which matrices are rearranged into bit planes."""
     widest_bits: int = Field(gt=0, le=32)
     stated: StatedFigures
-    """Of one product of two bits, and of one bit pair of a unit."""
+    """Figures of one product of two bits, and of one bit pair of a unit."""
 
     def datapath(self, layer: Layer, widths: Precision) -> Datapath:
         refuse_wider(widths, self.widest_bits)

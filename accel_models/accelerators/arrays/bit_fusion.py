@@ -89,7 +89,7 @@ class BitFusion(Array):
         )
 
     def _passes(self, widths: Precision) -> Passes:
-        """(products per unit and cycle, how many passes) over all pairs of operand slices.
+        """Pairs (products per unit and cycle, how many passes) over all pairs of operand slices.
 
         A unit of 8 down to 2 bits tells three widths of each operand apart: up to 2 bits count
         four times, up to 4 bits twice, up to 8 bits once.
@@ -101,7 +101,7 @@ class BitFusion(Array):
         return cast(Passes, tuple(padded))
 
     def _slices(self, operand: str, bits: int) -> list[tuple[int, int]]:
-        """(times the unit gets faster, how many such slices) of one operand."""
+        """Pairs (times the unit gets faster, how many such slices) of one operand."""
         if bits > self.widest_bits:
             raise InfeasibleError(
                 f"{bits}-bit {operand} are wider than the array's {self.widest_bits} bits"

@@ -26,7 +26,8 @@ class BitBlade(BitFusion):
     energy_ratio: float = Field(gt=0)
     """Energy of a cycle over that of Bit Fusion's units, bricks being as many."""
     area_ratio: float = Field(gt=0)
-    """The same of area; leakage is taken to go with it."""
+    """Area over that of Bit Fusion's units, bricks being as many; leakage is taken to go with
+    it."""
 
     @property
     def figures_source(self) -> Source:

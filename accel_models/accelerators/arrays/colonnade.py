@@ -55,9 +55,9 @@ class Delays(NamedTuple):
     """What the critical path is made of, in ns."""
 
     row: float
-    """Of each row between two pipeline registers."""
+    """Delay of each row between two pipeline registers."""
     column: float
-    """Of each column that a weight takes."""
+    """Delay of each column that a weight takes."""
     constant: float
 
 
@@ -73,7 +73,7 @@ class Colonnade(Array):
     family: Literal["colonnade"]
     macros: int = Field(gt=0)
     pipeline_registers: int
-    """In each column: more of them shorten the critical path."""
+    """Registers in each column: more of them shorten the critical path."""
     supply_volts: float
     weight_write_cycles: int = Field(ge=0)
     """Cycles in which the cells of a macro take new weights and do not compute."""
@@ -126,7 +126,7 @@ class Colonnade(Array):
 
     @property
     def vector_lanes(self) -> int:
-        """As many outputs as the macros can have: those of 1-bit weights."""
+        """Outputs that the macros can have at most: those of 1-bit weights."""
         return self.macros * weights_per_row(1)
 
     def fastest_clock_hz(self, widths: Precision) -> float:

@@ -53,7 +53,8 @@ class Eyeriss(Array):
     word_bits: int = Field(gt=0, le=32)
     """Width of the multipliers: narrower operands are multiplied as if they had it."""
     stated: StatedFigures
-    """Of one element, and one multiplication with its accesses to the element's registers."""
+    """Figures of one element, and of one multiplication with its accesses to the element's
+    registers."""
 
     def datapath(self, layer: Layer, widths: Precision) -> Datapath:
         refuse_wider(widths, self.word_bits)
@@ -77,8 +78,9 @@ class Sets(NamedTuple):
     row_folds: int
     """Passes that a map's rows take."""
     in_channels: int
-    """Side by side in one pass, and summed; likewise the next."""
+    """Input channels side by side in one pass, and summed."""
     out_channels: int
+    """Output channels side by side in one pass."""
 
 
 def row_stationary_sets(

@@ -31,7 +31,7 @@ class SerialTiles(Array):
     windows: int = Field(gt=0)
     widest_bits: int = Field(gt=0, le=32)
     stated: StatedFigures
-    """Of one lane and one cycle of it."""
+    """Figures of one lane and one cycle of it."""
 
     @abstractmethod
     def lane_cycles(self, widths: Precision) -> int:

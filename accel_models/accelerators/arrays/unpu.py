@@ -30,10 +30,10 @@ class Unpu(Array):
     table_inputs: int = Field(gt=0)
     """Activations that a table adds up."""
     binary_table_inputs: int = Field(gt=0)
-    """The same at 1-bit weights."""
+    """Activations that a table adds up at 1-bit weights."""
     widest_bits: int = Field(gt=0, le=32)
     stated: StatedFigures
-    """Per share of a look-up (see `_shares`), and per look-up in a cycle."""
+    """Figures of a share of a look-up (see `_shares`), and of look-ups in a cycle."""
 
     def datapath(self, layer: Layer, widths: Precision) -> Datapath:
         refuse_wider(widths, self.widest_bits)

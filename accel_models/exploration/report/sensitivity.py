@@ -31,7 +31,7 @@ from accel_models.exploration.space import METRICS, Configuration, Dimension, Va
 from accel_models.exploration.storage import quiet
 
 IMPORTANCE_TRIALS = 2000
-"""That importances are worked out from, at most."""
+"""Trials that importances are worked out from, at most."""
 LEAST_TRIALS = 10
 """Fewer say nothing."""
 STEPS = 9
@@ -39,7 +39,7 @@ STEPS = 9
 CANDIDATES = 24
 """Machines whose ranking is looked at: the front, and those behind it."""
 DRAWS = 100
-"""Of all uncertain constants together."""
+"""Draws of all uncertain constants together."""
 
 
 @dataclass(frozen=True)

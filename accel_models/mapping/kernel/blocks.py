@@ -40,7 +40,7 @@ class Blocks(NamedTuple):
     q_tiles: int
     q_from: int
     inside: int
-    """Which of `Tiling.inputs` holds."""
+    """Row of `Tiling.inputs` that holds."""
 
 
 @njit(cache=True, forceinline=True)

@@ -14,18 +14,19 @@ from numba import njit
 from accel_models.mapping.problem import Problem
 
 CHANNELS, KERNEL_ROW, WINDOW, ROW_STATIONARY = range(4)
-"""In the order of `arrays.array.LANE_RULES`."""
+"""Lane rules in the order of `accel_models.accelerators.arrays.array.LANE_RULES`."""
 
 SIZE, COUNT, COVERED, LAST = range(4)
 """Columns of every table: tile size, number of tiles, elements charged in all, size of the last."""
 TOUCHED, ALL_TOUCHED, TOGETHER = 4, 5, 6
-"""Of rows and columns: input lines that the largest tile's windows touch, summed over tiles, and
-those that all windows touch."""
+"""Columns of rows' and columns' tables: input lines that the largest tile's windows touch, summed
+over tiles, and those that all windows touch."""
 BLOCKS, ALL_BLOCKS, MOVED, ALL_MOVED, BUFFERED = 4, 5, 6, 7, 8
-"""Of output channels: column blocks of a tile and in all, outputs moved of a tile and in all, and
-outputs of a tile as their buffer holds them."""
+"""Columns of output channels' tables: column blocks of a tile and in all, outputs moved of a tile
+and in all, and outputs of a tile as their buffer holds them."""
 STEPS, ALL_STEPS, LANES, ALL_LANES = 4, 5, 6, 7
-"""Of input channels: steps per output, and weights per output as the buffer holds them."""
+"""Columns of input channels' tables: steps per output, and weights per output as the buffer holds
+them."""
 COLUMNS = 9
 
 

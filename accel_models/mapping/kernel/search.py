@@ -268,8 +268,8 @@ def hopeful(
 
 @njit(cache=True, forceinline=True)
 def least_touched(p: Problem, rule: int, tile: Tile, inputs: np.ndarray) -> int:
-    """Of each channel of the map, the fewest inputs that a tiling of this or a larger batch tile
-    has to fetch."""
+    """Inputs of each channel of the map that a tiling of this or a larger batch tile has to fetch,
+    at least."""
     _, oh, ow, _, _ = tile
     touched = oh.all_touched * ow.all_touched
     if p.share_halos:

@@ -18,9 +18,9 @@ from accel_models.mapping.kernel.row_stationary import row_stationary_steps
 from accel_models.mapping.problem import Problem
 
 BLOCK, HELD, ALL, WRITTEN = range(4)
-"""Of inputs: elements of a block of one tile's inputs and channels, bits of it in the buffer (with
-windows laid out, if the lane rule asks for it), elements that come if every block comes once, and
-elements that then enter the buffer."""
+"""Columns of `Tiling.inputs`: elements of a block of one tile's inputs and channels, bits of it in
+the buffer (with windows laid out, if the lane rule asks for it), elements that come if every block
+comes once, and elements that then enter the buffer."""
 
 
 class Tiling(NamedTuple):
@@ -33,12 +33,14 @@ class Tiling(NamedTuple):
     w_tile: int
     q_tile: int
     w_held: int
-    """Bits of a tile as its buffer holds it; likewise the next two."""
+    """Bits of a tile of weights as its buffer holds it."""
     q_held: int
+    """Bits of a tile of outputs as its buffer holds it."""
     w_all: int
     q_all: int
     inputs: np.ndarray
-    """int64 [which of the map's loops a block takes in: none, rows, columns, both; what of it]."""
+    """Figures of blocks of inputs, int64 [which of the map's loops a block takes in: none, rows,
+    columns, both; what of it]."""
 
 
 @njit(cache=True, forceinline=True)

@@ -45,13 +45,13 @@ class Walk(NamedTuple):
     """A place in a mapping; arrays int64 [loop], loops as in `mapping.LOOPS`."""
 
     size: np.ndarray
-    """Of a full tile."""
+    """Size of a full tile."""
     total: np.ndarray
     """Elements of the dimension, as far as they are charged."""
     tiles: np.ndarray
-    """How many there are."""
+    """Number of tiles."""
     within: np.ndarray
-    """bool [loop, tensor]: the tensor's block takes in all tiles of the loop."""
+    """True where the tensor's block takes in all tiles of the loop, bool [loop, tensor]."""
     active: np.ndarray
     """Loops that run more than once, innermost first; unused places hold -1."""
     at: np.ndarray

@@ -18,7 +18,7 @@ from accel_models.precision import Precision
 
 BRICK_BITS = 2
 PRODUCT_BITS = 6
-"""Of a brick: two operands of 3 bits, the third their sign."""
+"""Bits of a brick's product: two operands of 3 bits, the third their sign."""
 
 
 class Pass(NamedTuple):
@@ -34,7 +34,7 @@ class Pass(NamedTuple):
     lanes: int
     """Products of this pass that each row adds up in a step."""
     operations: int
-    """Of the array, for each product."""
+    """Operations of the array for each product."""
 
 
 def brick(x: int, w: int, x_signed: bool, w_signed: bool) -> int:
@@ -42,9 +42,9 @@ def brick(x: int, w: int, x_signed: bool, w_signed: bool) -> int:
 
     Args:
         x: 2 bits, 0 to 3.
-        w: the same.
+        w: 2 bits, 0 to 3.
         x_signed: whether `x` stands for a number in two's complement, -2 to 1.
-        w_signed: the same of `w`.
+        w_signed: whether `w` stands for a number in two's complement, -2 to 1.
     """
     x_bits = _sign_extended(x, x_signed)
     w_bits = _sign_extended(w, w_signed)
@@ -101,7 +101,7 @@ def _chunks(bits: int) -> int:
 
 
 def _slices(array: BitFusion, bits: int) -> list[tuple[int, int, bool]]:
-    """(shift, width it is fused at, whether it is the uppermost) of each slice of an operand."""
+    """Shift, width it is fused at, and whether it is the uppermost, of each slice of an operand."""
     starts = range(0, bits, array.max_bits)
     slices = []
     for start in starts:

@@ -46,14 +46,14 @@ class Computed:
     """What an array made of a layer, and how long that took."""
 
     outputs: np.ndarray
-    """int64 [batch, output channel, row, column]: sums as the accumulators hold them."""
+    """Sums as the accumulators hold them, int64 [batch, output channel, row, column]."""
     issue_cycles: int
-    """From the first step to the end of the last one."""
+    """Cycles from the first step to the end of the last one."""
     fill_cycles: int
-    """That results take on their way through the array, beyond the steps themselves."""
+    """Cycles that results take on their way through the array, beyond the steps themselves."""
     steps: int
     operations: int
-    """Of the array: bricks, cycles of a lane, or shares of look-ups."""
+    """Operations of the array: bricks, cycles of a lane, or shares of look-ups."""
     accumulator_bits: int
     switching: Switching | None = None
     """Bits that toggled, if they were counted."""
@@ -85,7 +85,7 @@ def compute(
         inputs: integers [batch, channel, row, column], without padding.
         weights: integers [output channel, input channel of its group, kernel row, kernel column].
         signed_inputs: whether inputs have a sign; one signed bit is -1 or 1.
-        signed_weights: the same of weights.
+        signed_weights: whether weights have a sign; one signed bit is -1 or 1.
         accumulator_bits: width of the accumulators, which wrap; by default the machine's for this
             layer, wide enough for its sums unless it says otherwise.
         switching: also count bits that toggle.

@@ -10,7 +10,7 @@ BIT_FUSION, BITBLADE, STRIPES, LOOM, UNPU = range(5)
 """Families whose datapath is here."""
 
 IDLE = -1
-"""In place of an index, where a tile or the layer has ended."""
+"""Stand-in for an index where a tile or the layer has ended."""
 
 
 class Arithmetic(NamedTuple):

@@ -59,9 +59,9 @@ class State(NamedTuple):
     input_words: np.ndarray
     """[turn or window, lane]: what last lay on each input of a multiplier."""
     weight_words: np.ndarray
-    """[turn, column, lane]: the same of weights."""
+    """Word that last lay on each weight input of a multiplier, [turn, column, lane]."""
     input_from: np.ndarray
-    """Which operand that was: as `Lanes.x_from`, and of which slice."""
+    """Operand that an input word belonged to: as in `Lanes.x_from`, and of which slice."""
     weight_from: np.ndarray
     toggles: np.ndarray
     """[operand, (bits loaded, bits toggled)]."""

@@ -57,7 +57,7 @@ class Switching:
 
     @classmethod
     def from_counts(cls, counts: np.ndarray) -> Switching:
-        """From int64 [operand, (loaded, toggled)]."""
+        """Figures out of counts, int64 [operand, (loaded, toggled)]."""
         return cls(*(Bits(*row) for row in counts.tolist()))
 
     @property
@@ -72,9 +72,9 @@ class ArrayEnergy:
     """Dynamic energy of the array in one layer, in pJ."""
 
     constant_pj: float
-    """As the models charge it."""
+    """Energy as the models charge it."""
     corrected_pj: float
-    """With operations by the activity of the data."""
+    """Energy with operations priced by the activity of the data."""
     activity: float
     reference: float
     assumptions: tuple[Source, ...] = (RANDOM, PROPORTIONAL)

@@ -34,7 +34,7 @@ COLORS = {
     "decide": "#b0412b",
     "reconfigure": "#f2c94c",
 }
-"""By kind of event; what is not here is waiting, and left blank."""
+"""Colours by kind of event; what is not here is waiting, and left blank."""
 KINDS = ("png", "svg", "pdf")
 LAYER_SHADES = ("#dfe5ea", "#c3ccd5")
 

@@ -144,7 +144,7 @@ class _Clock:
         self._leave_free(run.idle, free_from, keep=False)
 
     def fetch(self, bits: int) -> int:
-        """Of so many bits, those that came while DRAM was free, in whole bursts."""
+        """Bits, of so many, that came while DRAM was free, in whole bursts."""
         came = math.floor(self.free * self.bits_per_cycle)
         if self.burst_bits:
             came = -(-came // self.burst_bits) * self.burst_bits
@@ -261,7 +261,7 @@ class Player:
         self.links: tuple[Link, ...] = links(table)
 
     def play(self, choices: np.ndarray, *, draw: bool = False) -> Timeline:
-        """As `timeline` has it."""
+        """Play the choices event by event; see `timeline`."""
         given, units = np.atleast_2d(np.asarray(choices)), len(self.table.units)
         largest = self.table.cycles.shape[2]
         if given.ndim != 2 or given.shape[1] != units or not 1 <= len(given) <= largest:
@@ -296,7 +296,7 @@ class Player:
                     clock.run(part)
 
     def _groups(self, link: Link, choices: np.ndarray) -> list[tuple[int, int]]:
-        """(choice, number of inputs) in the order of choices."""
+        """Pairs (choice, number of inputs) in the order of choices."""
         if link.unit < 0:
             return [(0, len(choices))]
         found, sizes = np.unique(choices[:, link.unit], return_counts=True)

@@ -127,7 +127,7 @@ def transitions(
 
 @njit(cache=True, forceinline=True)
 def enters_anew(before: int, after: int) -> int:
-    """1 if the array changes widths, else 0."""
+    """Number of times the array changes widths, 0 or 1."""
     return int(before != NOTHING_RAN and before != after)
 
 

@@ -15,7 +15,7 @@ from accel_models.replay.replay import Replay
 from accel_models.row_groups import RowGroupWriter
 
 ROWS = 2**14
-"""Of a row group: these rows are some twenty numbers wide."""
+"""Rows of a row group: each is some twenty numbers wide."""
 LEAKAGE = "leakage_j"
 
 
@@ -53,14 +53,14 @@ def about(plan: Plan) -> dict[str, str]:
 
 
 def with_queue(table: pa.Table, queued: Queued) -> pa.Table:
-    """The same rows, and what the inputs saw as they arrived by themselves."""
+    """Rows together with what the inputs saw as they arrived by themselves."""
     for name, values in (("waiting_s", queued.waiting), ("response_s", queued.response)):
         table = table.append_column(name, pa.array(values))
     return table
 
 
 def with_idle_leakage(table: pa.Table, joules: np.ndarray) -> pa.Table:
-    """The same rows, and what leaked as the machine waited for each input."""
+    """Rows together with what leaked as the machine waited for each input."""
     for name in ("energy_j", LEAKAGE):
         if name in table.column_names:
             at = table.column_names.index(name)

@@ -62,7 +62,7 @@ def compare(found: Summary, header: TraceHeader) -> Comparison:
 
 
 def _expected(table: CostTable, shares: np.ndarray) -> Cost | None:
-    """Of inputs of which a share [unit, choice] took each choice."""
+    """Cost of inputs of which a share [unit, choice] took each choice."""
 
     def mean(metric: Metric) -> float:
         always, units = table.costs(metric)

@@ -25,12 +25,12 @@ RowsAgain = Callable[[], Iterable[tuple[Mapping[str, np.ndarray], np.ndarray]]]
 
 @dataclass(frozen=True)
 class Summary:
-    """Of all inputs of a trace.
+    """What all inputs of a trace come to.
 
     Args:
         spreads: mean, percentiles and maximum by amount, in J, s and BitOps; of inputs that arrive
             by themselves also of how long they wait and when they are answered.
-        correct, wrong: the same of energy and latency, by whether the prediction was right.
+        correct, wrong: spreads of energy and latency, by whether the prediction was right.
         damaged: row groups that were left out.
     """
 

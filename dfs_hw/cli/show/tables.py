@@ -62,7 +62,7 @@ def comparison(facts: Facts) -> None:
 
 
 def misjudgement(facts: Facts) -> str:
-    """By how much BitOps misjudged the saving."""
+    """Sentence that says by how much BitOps misjudged the saving."""
     gap = facts.bitops_saving - facts.energy_saving
     verb = "overstated" if gap >= 0 else "understated"
     return (

@@ -94,7 +94,7 @@ def run_chosen(unit: Unit, x: Tensor, choices: Tensor) -> Tensor:
 
 
 def run_gated(unit: Unit, x: Tensor, gate: Tensor, tried: Tensor | None) -> Tensor:
-    """As `GatedUnit.run_gated`."""
+    """Run a block the way of `GatedUnit.run_gated`."""
     choices = gate.detach().argmax(-1)
     if tried is None:
         tried = torch.tensor(unit.offered).to(gate).expand_as(gate)
@@ -102,13 +102,13 @@ def run_gated(unit: Unit, x: Tensor, gate: Tensor, tried: Tensor | None) -> Tens
 
 
 class Call(NamedTuple):
-    """Of a unit, with what was decided."""
+    """Call of a unit, with what was decided."""
 
     unit: Unit
     choices: Tensor
-    """[N]."""
+    """Choice of each input, [N]."""
     weights: Tensor | None
-    """Of the branches to try [N, K], 0 where none is; None if gates learn nothing."""
+    """Weights of the branches to try [N, K], 0 where none is; None if gates learn nothing."""
     learns: bool
     """Whether there may be a backward pass."""
     observes: bool
@@ -194,7 +194,7 @@ class _Block(torch.autograd.Function):
 def _gate_gradient(
     call: Call, images: Tensor, grad: Tensor, chosen: Tensor, ready: Prepared, shape: Any
 ) -> Tensor:
-    """See `dfs_hw.networks.gate_gradient`."""
+    """Gradient of the gates' choices; see `dfs_hw.networks.gate_gradient`."""
     assert call.weights is not None
     code, unit = kernel().forward, call.unit
     choices, inputs = call.weights.T.nonzero(as_tuple=True)

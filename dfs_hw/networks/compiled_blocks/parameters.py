@@ -1,4 +1,4 @@
-"""From the layers of a decision unit to the kernels' parameters, and gradients back."""
+"""Parameters of the kernels, taken from the layers of a decision unit, and gradients given back."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Unit:
     convolutions: tuple[QuantizedConv2d, ...]
     """First, second, and that of the shortcut if it has one."""
     norms: tuple[PrecisionNorm, ...]
-    """Of each convolution."""
+    """Norm after each convolution."""
     modules: tuple[nn.Module, ...]
     """The block and all its parts, which may have hooks."""
     index_of: tuple[int | None, ...]
@@ -163,7 +163,7 @@ def prepared(unit: Unit, learns: bool) -> Prepared:
 
 
 def _same_bits(a: Tensor, b: Tensor) -> bool:
-    """Of float32; a NaN, as of what was never seen, equals itself."""
+    """Whether two float32 are the same bits; a NaN, as of what was never seen, equals itself."""
     return torch.equal(a.view(torch.int32), b.view(torch.int32))
 
 
@@ -197,8 +197,8 @@ def prepare(unit: Unit, learns: bool) -> Prepared:
 
 
 def operands(conv: QuantizedConv2d, precision: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of a convolution at a precision: its rounded weights, what its sums are to be scaled by, and
-    how it rounds its input, as the kernels' `Levels`."""
+    """Operands of a convolution at a precision: its rounded weights, what its sums are to be scaled
+    by, and how it rounds its input, as the kernels' `Levels`."""
     one = conv.weight.new_ones(())
     if conv.precisions[precision].full:
         return conv.weight, one, torch.stack([0 * one, one, one, 0 * one, 0 * one, one])
@@ -220,7 +220,7 @@ def laid_out(values: Tensor, *, by_points: bool) -> Tensor:
 
 
 def weight_gradient(conv: QuantizedConv2d, found: Tensor, *, by_points: bool) -> Tensor:
-    """Of a convolution's weights, from [points or taps * in * out]."""
+    """Gradient of a convolution's weights, out of [points or taps * in * out]."""
     inputs, outputs = conv.in_channels, conv.out_channels
     taps = found.view(-1, inputs * outputs)
     if by_points:
@@ -244,13 +244,13 @@ def affine(norm: PrecisionNorm, scales: Tensor) -> Tensor:
 
 
 def norm_gradients(unit: Unit, precisions: Tensor, products: Tensor, terms: Tensor) -> list[Tensor]:
-    """Of the factors and terms of all norms, as their parameters are laid out.
+    """Gradients of the factors and terms of all norms, as their parameters are laid out.
 
     Args:
         unit: of the norms.
         precisions: at which inputs ran [N].
-        products: as `Gradients` has them [precisions, 3, C].
-        terms: likewise [N, 2, C].
+        products: of `Gradients`, [precisions, 3, C].
+        terms: of `Gradients`, [N, 2, C].
     """
     found: list[Tensor] = []
     for number, norm in enumerate(unit.norms):
@@ -267,8 +267,8 @@ def note(unit: Unit, precisions: Tensor, sums: Tensor, ranges: Tensor, pixels: i
     Args:
         unit: of the layers.
         precisions: at which inputs ran [N].
-        sums: as `Seen` has them [N, 3, 2, C].
-        ranges: likewise [N, 3, 2].
+        sums: of `Seen`, [N, 3, 2, C].
+        ranges: of `Seen`, [N, 3, 2].
         pixels: of an output.
     """
     one = torch.ones_like(sums[:, :, 0, :1])

@@ -95,7 +95,7 @@ def room_of(shape: Any) -> Any:
 
 
 def room_back_of(shape: Any) -> Any:
-    """Its `RoomBack`, for the backward pass."""
+    """This thread's `RoomBack`, for the backward pass through blocks of one shape."""
     return _kept("rooms_back", shape, _new_room_back)
 
 

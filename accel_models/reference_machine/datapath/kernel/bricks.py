@@ -61,8 +61,8 @@ def fused_sums(
 def grouped_sums(
     x: np.ndarray, w: np.ndarray, cut: np.ndarray, brick: np.ndarray, partial: np.ndarray
 ) -> int:
-    """As `fused_sums`, the way of BitBlade: bricks of a column whose products shift equally are
-    added up first, over all its rows, and each of these sums is shifted once."""
+    """Sums the way of BitBlade: bricks of a column whose products shift equally are added up first,
+    over all its rows, and each of these sums is shifted once."""
     x_shift, w_shift = cut[X_SHIFT], cut[W_SHIFT]
     x_chunks, w_chunks = chunks(cut[X_BITS]), chunks(cut[W_BITS])
     for window in range(x.shape[0]):

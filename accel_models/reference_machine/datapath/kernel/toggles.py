@@ -93,7 +93,7 @@ def fan_out(a: Arithmetic, cut: np.ndarray, windows: int, columns: int) -> tuple
 
 @njit(cache=True)
 def stream(old: int, value: int, port: tuple[int, int, int]) -> tuple[int, int]:
-    """(bits toggled, the word that is left on the wires) as an operand's words go past."""
+    """Bits toggled, and the word that is left on the wires, as an operand's words go past."""
     bits, words, repeats = port
     toggled = 0
     for _ in range(repeats):

@@ -68,12 +68,13 @@ KINDS = (
     RECONFIGURE,
 ) = range(16)
 EVENTS_OF_A_STEP = 9
+"""Events that one step adds, at most."""
 EVENTS_AT_THE_ENDS = 10
-"""At most, both."""
+"""Events before the first step and after the last together, at most."""
 
 
 def room_for_events(steps: int) -> np.ndarray:
-    """For the events of so many steps; for none if there are no steps."""
+    """Empty rows for the events of so many steps; none if there are no steps."""
     rows = steps * EVENTS_OF_A_STEP + EVENTS_AT_THE_ENDS if steps else 0
     return np.zeros((rows, EVENT_COLUMNS), dtype=np.int64)
 

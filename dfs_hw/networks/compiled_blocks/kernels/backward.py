@@ -27,8 +27,8 @@ from dfs_hw.networks.compiled_blocks.kernels.winograd import convolve_points_bac
 
 
 class Weights(NamedTuple):
-    """Of the convolutions of a block, or gradients of them; as `Parameters` has them at all
-    precisions, or of one."""
+    """Weights of the convolutions of a block, or gradients of them; laid out as in `Parameters` at
+    all precisions, or of one."""
 
     first: np.ndarray
     second: np.ndarray
@@ -36,7 +36,7 @@ class Weights(NamedTuple):
 
 
 class RoomBack(NamedTuple):
-    """Of one thread, for the images at hand."""
+    """Working memory of one thread, for the images at hand."""
 
     grad: np.ndarray
     """Grids: gradient of what a convolution put out, 0 beyond the image."""
@@ -52,7 +52,7 @@ class Gradients(NamedTuple):
     """What a backward pass finds besides the gradient of the input, float32."""
 
     weights: Weights
-    """Of one thread."""
+    """Gradients of one thread's images."""
     products: np.ndarray
     """[precisions, 3, C] inner products of each convolution's output and its gradient before the
     norm's factor; of one thread."""
@@ -67,10 +67,10 @@ class Passed(NamedTuple):
 
     x: np.ndarray
     hidden: np.ndarray
-    """As `Seen` has it."""
+    """Output of the first convolution; see `Seen`."""
     out: np.ndarray
     grad: np.ndarray
-    """Of `out`."""
+    """Gradient of `out`."""
 
 
 @compiled
@@ -264,8 +264,8 @@ def collect_one(
     total: np.ndarray,
     products: np.ndarray,
 ) -> None:
-    """Of one convolution: what was found lacks the factors of the norm [C]; with them, it is the
-    gradient of the weights, and summed with the weights, the norm's product [C]."""
+    """Gradient of one convolution. What was found lacks the factors of the norm [C]; with them, it
+    is the gradient of the weights, and summed with the weights, the norm's product [C]."""
     channels = len(factors)
     for channel in range(0, channels, WIDTH):
         factor, product = load(factors, channel), load(products, channel)

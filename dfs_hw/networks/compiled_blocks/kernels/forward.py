@@ -41,12 +41,12 @@ class Jobs(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """Of a block."""
+    """Geometry of a block."""
 
     x: Tiling
     out: Tiling
     stride: int
-    """Of the first convolution and of a projected shortcut."""
+    """Stride of the first convolution and of a projected shortcut."""
     projects: bool
     """Whether the shortcut is a convolution."""
     first_by_points: bool
@@ -59,12 +59,13 @@ class Shape(NamedTuple):
 
 
 class Parameters(NamedTuple):
-    """Of a block at each of its precisions, float32."""
+    """Parameters of a block at each of its precisions, float32."""
 
     first: np.ndarray
-    """[precisions, taps or points * channels in * channels out]."""
+    """Weights of the first convolution, [precisions, taps or points * channels in * channels
+    out]."""
     second: np.ndarray
-    """Likewise."""
+    """Weights of the second convolution, [precisions, taps or points * channels * channels]."""
     side: np.ndarray
     """[precisions, channels in * channels out]; none without projection."""
     norms: np.ndarray
@@ -85,7 +86,7 @@ class Seen(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Of one thread, for the images at hand."""
+    """Working memory of one thread, for the images at hand."""
 
     first: np.ndarray
     """Padded images, what the first convolution reads, rounded; and so for the others."""

@@ -27,11 +27,11 @@ FIRST = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
 INDEX = types.intp
 
 Emit = Callable[..., Any]
-"""From an IR builder and operands to the result."""
+"""Function that takes an IR builder and operands to the result."""
 
 
 class LanesType(types.Type):
-    """16 float32."""
+    """Type of 16 float32 in one register."""
 
     def __init__(self) -> None:
         super().__init__(name="Lanes")
@@ -47,7 +47,7 @@ class _LanesModel(models.PrimitiveModel):
 
 
 def address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    """Of element number `index` of a contiguous array."""
+    """Address of element number `index` of a contiguous array."""
     return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
 
 
@@ -62,7 +62,7 @@ def write(builder: Any, value: Any, where: Any) -> None:
 
 
 def spread(builder: Any, number: Any) -> Any:
-    """The same number in every lane."""
+    """Lanes that all hold one number."""
     one = builder.insert_element(ZERO, number, ir.IntType(32)(0))
     return builder.shuffle_vector(one, one, FIRST)
 
@@ -137,7 +137,7 @@ def _kept(builder: Any, sign: Any, value: Any) -> Any:
 
 nearest = _pure(1, instruction("rint", 1))
 larger, smaller = _pure(2, _first_where(">")), _pure(2, _first_where("<"))
-"""Of two; the second if one is NaN, so that a NaN there is passed on."""
+"""Larger and smaller of two; the second if one is NaN, so that a NaN there is passed on."""
 fma = _pure(3, multiply_add)
 """``a * b + c``, rounded once."""
 where_positive = _pure(2, _kept)

@@ -6,7 +6,7 @@ WIDTH = 16
 """Numbers that kernels compute on at once; channels are a multiple of it."""
 
 SKIP = -1
-"""In place of a precision: the block is not run."""
+"""Stand-in for a precision: the block is not run."""
 
 FIRST, SECOND, SIDE = range(3)
 """Convolutions of a block, the last being the shortcut's."""

@@ -44,7 +44,7 @@ class Levels(NamedTuple):
 
 @compiled
 def levels_of(rounding: np.ndarray) -> Levels:
-    """From low, step, 1 / step, lowest and highest level, unit."""
+    """Levels in lanes, of numbers low, step, 1 / step, lowest and highest level, unit."""
     step = splat(rounding[1])
     return Levels(
         splat(rounding[0]),
@@ -278,7 +278,7 @@ def note_sums(grid: np.ndarray, tiling: Tiling, sums: np.ndarray) -> None:
 
 @compiled
 def note_ends(ends: np.ndarray, extremes: np.ndarray) -> None:
-    """Of all lanes of `ends` [2, 16], to minimum and maximum [2]."""
+    """Reduce all lanes of `ends` [2, 16] to minimum and maximum [2]."""
     extremes[0] = ends[:WIDTH].min()
     extremes[1] = ends[WIDTH : 2 * WIDTH].max()
 
@@ -297,7 +297,7 @@ def note_extremes(x: np.ndarray, tiling: Tiling, ends: np.ndarray, extremes: np.
 
 @compiled
 def summed(value: Any, tile: np.ndarray) -> float:
-    """Over the lanes."""
+    """Sum over the lanes."""
     store(tile, 0, value)
     total = 0.0
     for lane in range(WIDTH):

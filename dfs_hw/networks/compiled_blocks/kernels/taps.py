@@ -16,8 +16,8 @@ from dfs_hw.networks.compiled_blocks.kernels.layout import WIDTH
 from dfs_hw.networks.compiled_blocks.kernels.tiling import EDGE, Tiling, grid_row, padded_row
 
 PIXELS = 8
-"""Of an output row that are computed at once; with few channels, fewer would wait for each other's
-sums."""
+"""Pixels of an output row that are computed at once; with few channels, fewer would wait for each
+other's sums."""
 
 narrow, narrow_more = small_product(PIXELS, 1, adds=False), small_product(PIXELS, 1, adds=True)
 broad, broad_more = small_product(PIXELS, 2, adds=False), small_product(PIXELS, 2, adds=True)
@@ -29,7 +29,7 @@ class Convolution(NamedTuple):
     """A convolution."""
 
     kernel: int
-    """3, or 1: the tap in the middle of those."""
+    """Side of the kernel: 3, or 1, which is the tap in the middle of 3x3."""
     stride: int
     x: Tiling
     out: Tiling

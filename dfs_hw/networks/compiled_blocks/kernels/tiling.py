@@ -48,19 +48,19 @@ class Tiling(NamedTuple):
 
 @compiled
 def image_row(tiling: Tiling) -> int:
-    """From one row of an image to the next."""
+    """Distance from one row of an image to the next."""
     return tiling.width * tiling.channels
 
 
 @compiled
 def padded_row(tiling: Tiling) -> int:
-    """From one row of a padded image to the next."""
+    """Distance from one row of a padded image to the next."""
     return (EDGE * tiling.across + 2) * tiling.channels
 
 
 @compiled
 def grid_row(tiling: Tiling) -> int:
-    """From one row of a grid to the next."""
+    """Distance from one row of a grid to the next."""
     return EDGE * tiling.across * tiling.channels
 
 

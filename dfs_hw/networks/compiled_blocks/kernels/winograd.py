@@ -35,7 +35,7 @@ from dfs_hw.networks.compiled_blocks.kernels.tiling import (
 POINTS = REACH * REACH
 """Products per tile and pair of channels."""
 PAD = WIDTH
-"""Between the points of a block, so that they do not fall into one set of the cache."""
+"""Gap between the points of a block, so that they do not fall into one set of the cache."""
 
 WEIGHT_TRANSFORM = np.array(
     [
@@ -50,7 +50,7 @@ WEIGHT_TRANSFORM = np.array(
 """G."""
 
 LINE = REACH * WIDTH
-"""From one line of a tile to the next."""
+"""Distance from one line of a tile to the next."""
 
 tall, tall_adding = small_product(BLOCK, 1, adds=False), small_product(WIDTH, 1, adds=True)
 ROWS = 8
@@ -68,7 +68,7 @@ class Blocks(NamedTuple):
 
 @compiled
 def point_size(channels: int) -> int:
-    """From one point of a block [POINTS, BLOCK, channels] to the next."""
+    """Distance from one point of a block [POINTS, BLOCK, channels] to the next."""
     return BLOCK * channels + PAD
 
 
@@ -176,7 +176,7 @@ def located(tile: int, tiling: Tiling) -> tuple[int, int, int]:
 
 @compiled
 def multiply(tiles: np.ndarray, weights: np.ndarray, out: np.ndarray, channels: int) -> None:
-    """At each point, [BLOCK, channels] by [channels, channels]."""
+    """Multiply, at each point, [BLOCK, channels] by [channels, channels]."""
     for p in range(POINTS):
         here, w = p * point_size(channels), p * channels * channels
         if channels % (2 * WIDTH):
@@ -198,7 +198,7 @@ def correlate(
     channels: int,
     count: int,
 ) -> None:
-    """At each point, add what the first `count` tiles say of the weights' gradient."""
+    """Add, at each point, what the first `count` tiles say of the weights' gradient."""
     for p in range(POINTS):
         here, w = p * point_size(channels), p * channels * channels
         if channels % (2 * WIDTH):
