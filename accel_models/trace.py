@@ -73,6 +73,7 @@ class TraceHeader:
         return pa.schema(columns, metadata={METADATA_KEY: json.dumps(self.to_dict())})
 
     def to_dict(self) -> dict[str, Any]:
+        """Header as plain data, as a trace's file keeps it."""
         return {
             "format": FORMAT,
             "network": self.network,
@@ -88,6 +89,11 @@ class TraceHeader:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TraceHeader:
+        """Header that `to_dict` made plain data of.
+
+        Raises:
+            InputError: if a field is missing or malformed, or the format is not known.
+        """
         if not isinstance(data, Mapping):
             raise InputError("it is no table of fields")
         if data.get("format") != FORMAT:

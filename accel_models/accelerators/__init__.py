@@ -1,0 +1,1 @@
+"""Machines as data: one file each, checked when it is read, and the arithmetic of their arrays."""

@@ -37,6 +37,8 @@ class Buffers(Part):
 
 
 class Dram(Part):
+    """Memory port, and what a bit, a request and a burst over it cost."""
+
     preset: str | None = None
     """Name in `accel_models.energy.array.dram_preset` that `pj_per_bit` is taken from."""
     pj_per_bit: float = Field(ge=0, le=MOST)
@@ -331,6 +333,7 @@ def _check_rules(machine: Accelerator, where: str) -> None:
 
 
 def first_sentence(error: ValidationError, where: str, prefix: str) -> str:
+    """What is wrong with a machine's file, in one sentence about the first error found."""
     first = error.errors()[0]
     path = prefix + ".".join(str(part) for part in first["loc"] if part not in _OF_A_UNION)
     if first["type"] == "missing":

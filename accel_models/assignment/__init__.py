@@ -1,0 +1,1 @@
+"""The best static assignment of precisions to decision units, found exactly."""

@@ -123,6 +123,7 @@ class _Study:
         return ranges
 
     def energy_j(self, changes: Mapping[str, float]) -> float:
+        """Energy of the run in J, with some constants changed."""
         schedule = {path: value for path, value in changes.items() if self.reschedules(path)}
         counts, cycles = self._rerun(schedule) or self.run
         pricing = Pricing(self._changed(changes))
@@ -133,6 +134,7 @@ class _Study:
         return any(self._rerun({path: end}) is not None for end in self.ranges[path])
 
     def contribution(self, path: str, nominal: float) -> Contribution:
+        """Effect of one constant over its range, beside the nominal energy."""
         low, high = self.ranges[path]
         ends = self.energy_j({path: low}), self.energy_j({path: high})
         swing = max(*ends, nominal) - min(*ends, nominal)

@@ -1,0 +1,1 @@
+"""Machines and mappings taken apart for people: data sheets, one layer, departures."""

@@ -1,0 +1,1 @@
+"""Mappings of one layer onto a machine: the problem, the search for the best, its parts."""

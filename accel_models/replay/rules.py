@@ -104,6 +104,7 @@ class Sums(NamedTuple):
     """[link], cycles of gates, and of first weights waited for as these decided."""
 
     def plus(self, other: Sums) -> Sums:
+        """Sums of two sets of inputs together."""
         return Sums(*(mine + its for mine, its in zip(self, other, strict=True)))
 
 

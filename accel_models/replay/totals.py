@@ -23,6 +23,7 @@ class OfClass:
     latency_s: float = 0.0
 
     def add(self, other: OfClass) -> None:
+        """Add the inputs of the same label in another part of the trace."""
         self.inputs += other.inputs
         self.correct += other.correct
         self.energy_j += other.energy_j

@@ -219,6 +219,7 @@ class Workload:
         return found
 
     def to_dict(self) -> dict[str, Any]:
+        """Workload as plain data for JSON."""
         layers = [asdict(layer) for layer in self.layers]
         return {"name": self.name, "layers": layers, "edges": [list(edge) for edge in self.edges]}
 

@@ -76,4 +76,5 @@ def _came_of_ctrl_c(error: BaseException | None) -> bool:
 
 
 def print_json(content: Any) -> None:
+    """Print plain data as JSON."""
     print(json.dumps(content, indent=2))

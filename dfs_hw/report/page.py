@@ -59,10 +59,12 @@ def write_report(run_dir: Path | str) -> Path:
 
 
 def percent(share: float, digits: int = 1) -> str:
+    """Share as a percentage."""
     return f"{share:.{digits}%}"
 
 
 def signed(share: float) -> str:
+    """Share as a percentage with its sign."""
     return f"{share:+.1%}".replace("-", "−")
 
 

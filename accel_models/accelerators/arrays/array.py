@@ -69,6 +69,8 @@ class BankShape(NamedTuple):
 
 
 class Banks(NamedTuple):
+    """Split of each buffer into banks."""
+
     weight: BankShape
     input: BankShape
     output: BankShape

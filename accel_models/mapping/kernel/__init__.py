@@ -1,0 +1,1 @@
+"""The compiled search for mappings, and the compiled walk through one."""

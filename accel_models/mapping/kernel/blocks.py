@@ -69,6 +69,7 @@ def grow(p: Problem, s: Tiling, loop: int, count: int, depth: int, nest: np.ndar
 def grow_tensor(
     nest: np.ndarray, depth: int, tensor: int, indexes: int, held: int, half: int, count: int
 ) -> None:
+    """Fill in one tensor's part of row ``depth + 1`` of a nest; see `grow`."""
     trips, tiles, since = nest[depth, tensor], nest[depth, tensor + 1], nest[depth, tensor + 2]
     if not indexes:
         if since != NEVER:
@@ -94,6 +95,7 @@ def empty_nest() -> np.ndarray:
 
 @njit(cache=True, forceinline=True)
 def blocks_of_row(row: np.ndarray) -> Blocks:
+    """Blocks that a row of a nest describes."""
     return Blocks(
         row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[INSIDE]
     )
@@ -160,6 +162,7 @@ def largest_block(nest: np.ndarray, depth: int, tensor: int, table: np.ndarray) 
 def fill_block(
     table: np.ndarray, tensor: int, place: int, trips: int, tiles: int, since: int, inside: int
 ) -> None:
+    """Write one block of a tensor into a table of blocks."""
     table[tensor, place, 0], table[tensor, place, 1] = trips, tiles
     table[tensor, place, 2], table[tensor, place, 3] = since, inside
 

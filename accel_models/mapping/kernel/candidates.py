@@ -111,31 +111,37 @@ class Tables(NamedTuple):
 
 @njit(cache=True)
 def span(t: np.ndarray, i: int) -> Span:
+    """Row `i` of a table of tiles along the batch."""
     return Span(t[i, 0], t[i, 1], t[i, 2], t[i, 3])
 
 
 @njit(cache=True)
 def lines(t: np.ndarray, i: int) -> Lines:
+    """Row `i` of a table of tiles along the map's rows or columns."""
     return Lines(t[i, 0], t[i, 1], t[i, 2], t[i, 3], t[i, 4], t[i, 5], t[i, 6])
 
 
 @njit(cache=True)
 def ins(t: np.ndarray, i: int) -> Ins:
+    """Row `i` of a table of tiles along the input channels."""
     return Ins(t[i, 0], t[i, 1], t[i, 2], t[i, 3], t[i, 4], t[i, 5], t[i, 6], t[i, 7])
 
 
 @njit(cache=True)
 def outs(t: np.ndarray, i: int) -> Outs:
+    """Row `i` of a table of tiles along the output channels."""
     return Outs(t[i, 0], t[i, 1], t[i, 2], t[i, 3], t[i, 4], t[i, 5], t[i, 6], t[i, 7], t[i, 8])
 
 
 @njit(cache=True)
 def ceil_div(a: int, b: int) -> int:
+    """Quotient of two integers, rounded up."""
     return -(-a // b)
 
 
 @njit(cache=True)
 def tables(p: Problem, rule: int) -> Tables:
+    """Candidate tile sizes of every dimension of a layer, with the sums that the search needs."""
     side = max(p.out_rows, p.out_columns)
     gathered = p.gather_before_dram and rule == WINDOW
     step = 1 if gathered or not p.square_powers else p.array_columns
@@ -156,6 +162,8 @@ def tables(p: Problem, rule: int) -> Tables:
 
 @njit(cache=True)
 def with_ideal(table: np.ndarray, size: int) -> np.ndarray:
+    """Table with one more row, the ideal candidate: one tile that covers the dimension and takes no
+    room, so that none can be priced below it."""
     grown = np.zeros((len(table) + 1, COLUMNS), dtype=np.int64)
     grown[:-1] = table
     grown[-1, COUNT], grown[-1, COVERED] = 1, size
@@ -214,6 +222,8 @@ def candidates(size: int, longest: int, step: int, p: Problem) -> np.ndarray:
 
 @njit(cache=True)
 def fill_size(row: np.ndarray, tile: int, size: int, p: Problem) -> None:
+    """Fill in what every table says of a tile size: how many tiles, what they cover, the last
+    one."""
     count = ceil_div(size, tile)
     row[SIZE], row[COUNT] = tile, count
     row[COVERED] = count * tile if p.whole_tiles else size
@@ -261,6 +271,7 @@ def touched(first: int, length: int, kernel: int, stride: int, padding: int, siz
 
 @njit(cache=True)
 def fill_blocks(table: np.ndarray, rule: int, p: Problem) -> None:
+    """Fill in the column blocks of output-channel tiles, and the outputs that move and are held."""
     width = 1 if rule == ROW_STATIONARY else p.array_columns
     for row in table:
         row[BLOCKS] = ceil_div(row[SIZE], width)
@@ -272,6 +283,7 @@ def fill_blocks(table: np.ndarray, rule: int, p: Problem) -> None:
 
 @njit(cache=True)
 def fill_reduction(table: np.ndarray, rule: int, p: Problem) -> None:
+    """Fill in the steps and weight lanes of input-channel tiles."""
     for row in table:
         before = row[COUNT] - 1
         row[STEPS] = reduction_steps(p, rule, row[SIZE]) + p.fold_overhead

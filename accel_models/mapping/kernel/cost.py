@@ -142,6 +142,7 @@ def drain_cycles(p: Problem, counts: np.ndarray) -> int:
 
 @njit(cache=True, forceinline=True)
 def energy_of(actions: np.ndarray, cycles: int, prices: np.ndarray) -> float:
+    """Energy in pJ: every action at its price, and what each cycle costs by itself."""
     energy = cycles * prices[CYCLE]
     for action in range(12):
         energy += actions[action] * prices[action]

@@ -87,6 +87,7 @@ def walk(p: Problem, rule: int, tile: np.ndarray, order: np.ndarray, stops: np.n
 
 @njit(cache=True)
 def number_of_steps(p: Problem, w: Walk) -> int:
+    """Number of tiles that the walk visits."""
     steps = p.groups
     for loop in range(5):
         steps *= w.tiles[loop]
@@ -225,6 +226,7 @@ def output_block(p: Problem, rule: int, w: Walk) -> int:
 
 @njit(cache=True)
 def padded(size: int, width: int) -> int:
+    """Size rounded up to a multiple of a width."""
     return ceil_div(size, width) * width
 
 

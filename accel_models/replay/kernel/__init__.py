@@ -1,0 +1,1 @@
+"""The compiled walk of inputs through a network, and its look-ups."""

@@ -89,6 +89,8 @@ class _Queue:
         self.source = Poisson(self.policy.load * totals.inputs / busy_s, self.policy.seed)
 
     def pass_through(self, table: pa.Table) -> pa.Table:
+        """Rows with their waiting and idle leakage added, the machine's queue kept from chunk to
+        chunk."""
         if self.policy.arrivals == "recorded":
             arrivals = table[ARRIVAL].to_numpy()
             table = table.drop_columns([ARRIVAL])

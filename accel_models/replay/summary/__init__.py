@@ -1,0 +1,1 @@
+"""What replays come to: summaries, comparisons with static networks, what each rule is worth."""

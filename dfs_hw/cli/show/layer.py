@@ -39,6 +39,7 @@ def explanation(found: Explanation, points: Sequence[Point]) -> None:
 
 
 def explanation_facts(found: Explanation, points: Sequence[Point]) -> dict[str, Any]:
+    """Everything that is known of a layer's mapping, as plain data for JSON."""
     schedule, roofline = found.schedule, found.roofline
     facts: dict[str, Any] = {
         "layer": found.cost.layer.name,

@@ -99,6 +99,7 @@ def notes(sheets: Sequence[SpecSheet]) -> list[str]:
 
 
 def comparison_facts(compared: Comparison, built: Sequence[Accelerator]) -> dict[str, Any]:
+    """Machines side by side, as plain data for JSON."""
     names = [sheet.name for sheet in compared.sheets]
     pairs = zip(compared.sheets, built, strict=True)
     return {
@@ -120,6 +121,8 @@ def comparison_facts(compared: Comparison, built: Sequence[Accelerator]) -> dict
 
 
 def departure_facts(effects: Sequence[Effect], network: str, bits: Sequence[int]) -> dict[str, Any]:
+    """What each step from one machine to another changes, as plain data for JSON."""
+
     def facts(effect: Effect) -> dict[str, Any]:
         runs = {
             str(width): {

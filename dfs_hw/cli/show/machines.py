@@ -158,6 +158,7 @@ def _print_constants(sheet: SpecSheet) -> None:
 
 
 def print_reasons(reasons: Iterable[tuple[str, str]]) -> None:
+    """Print numbered changes with their reasons."""
     table = new_table("", "change", "why", text=("change", "why"))
     table.show_header = False
     for number, (title, why) in enumerate(reasons, start=1):
@@ -200,6 +201,7 @@ def _short_levels(groups: Sequence[Widths]) -> str:
 
 
 def value_text(value: Any) -> str:
+    """Value of a machine's field as a table shows it."""
     if value is None:
         return NOTHING
     if isinstance(value, bool):
@@ -212,6 +214,7 @@ def value_text(value: Any) -> str:
 
 
 def kib(size_bytes: int) -> str:
+    """Size in KiB."""
     return f"{size_bytes / 1024:,g} KiB"
 
 
@@ -220,18 +223,22 @@ def _bursts(size: int) -> str:
 
 
 def area_text(mm2: float | None) -> str:
+    """Area in mm², or a dash where it is not known."""
     return NOTHING if mm2 is None else f"{mm2:.3g} mm²"
 
 
 def bits_text(bits: int) -> str:
+    """Number of bits with its unit."""
     return f"{bits} bit" + ("s" if bits > 1 else "")
 
 
 def peak_text(peak: Peak | None, of: Callable[[Peak], str]) -> str:
+    """Figure of a peak, or a dash where the machine has none."""
     return NOTHING if peak is None else of(peak)
 
 
 def gops_text(peak: Peak) -> str:
+    """Peak throughput in operations per second."""
     return si(peak.gops * 1e9, "OPS")
 
 

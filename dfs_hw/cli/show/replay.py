@@ -63,6 +63,7 @@ def replay_facts(found: Summary, beside: Comparison, played: Check | None = None
 
 
 def replay_summary(found: Summary, beside: Comparison, played: Check | None = None) -> None:
+    """Print what a replay comes to, beside static networks and the timeline where there are any."""
     facts, table = replay_facts(found, beside), found.plan.table
     line(f"{facts['inputs']} inputs on {facts['accelerator']}, accuracy {facts['accuracy']:.1%}")
     if found.damaged:
@@ -92,6 +93,7 @@ def replay_summary(found: Summary, beside: Comparison, played: Check | None = No
 
 
 def ablation_facts(effects: Sequence[Effect], table: CostTable, policy: Policy) -> dict[str, Any]:
+    """What each part of the machine's policy is worth, as plain data for JSON."""
     return {
         "accelerator": table.accelerator.name,
         "policy": policy.to_dict(),

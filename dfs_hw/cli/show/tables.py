@@ -24,6 +24,7 @@ PIPE_WIDTH = 180
 
 
 def line(text: str, *, bold: bool = False) -> None:
+    """Print one line, however long, without markup."""
     style = "bold" if bold else None
     Console(markup=False, emoji=False).print(text, style=style, highlight=False, soft_wrap=True)
 
@@ -153,6 +154,7 @@ def energy_range(name: str, energy: Uncertainty) -> None:
 
 
 def validation(outcome: Validation, against: EyerissComparison | None = None) -> None:
+    """Print how recomputed results compare with the published ones."""
     if outcome.mismatches:
         table = new_table("row", "column", "published", "computed", "off by")
         for mismatch in outcome.mismatches[:MISMATCHES_SHOWN]:

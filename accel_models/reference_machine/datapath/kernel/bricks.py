@@ -11,6 +11,7 @@ X_SHIFT, X_BITS, X_SIGNED, W_SHIFT, W_BITS, W_SIGNED, LANES, PER_PRODUCT = range
 
 @njit(cache=True)
 def chunks(bits: int) -> int:
+    """Number of 2-bit chunks of an operand."""
     return (bits + 1) // 2
 
 

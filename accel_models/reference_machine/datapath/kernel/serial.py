@@ -13,6 +13,7 @@ from numba import njit
 
 @njit(cache=True)
 def digit(value: int, place: int, is_sign: bool) -> int:
+    """Digit of an operand at a place: a bit, or, where the operand is a sign, the sign itself."""
     return value if is_sign else (value >> place) & 1
 
 

@@ -58,11 +58,13 @@ def ones(value: int) -> int:
 
 @njit(cache=True)
 def lowest(value: int, bits: int) -> int:
+    """Lowest bits of a word."""
     return value if bits >= 64 else value & ((1 << bits) - 1)
 
 
 @njit(cache=True)
 def watch_sum(before: int, after: int, bits: int, toggles: np.ndarray) -> None:
+    """Count the bits that toggle as a sum is added to."""
     toggles[SUMS, LOADED] += min(bits, 64)
     toggles[SUMS, TOGGLED] += ones(lowest(before ^ after, bits))
 

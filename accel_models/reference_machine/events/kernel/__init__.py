@@ -1,0 +1,1 @@
+"""The compiled timeline of one layer."""

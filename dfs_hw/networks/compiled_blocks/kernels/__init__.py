@@ -1,0 +1,1 @@
+"""The compiled kernels of residual blocks, forwards and backwards."""

@@ -278,6 +278,7 @@ def collect_one(
 
 @compiled
 def clear(weights: Weights) -> None:
+    """Set gradients to zero."""
     weights.first[:] = 0
     weights.second[:] = 0
     weights.side[:] = 0

@@ -52,12 +52,14 @@ def address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> An
 
 
 def read(builder: Any, where: Any) -> Any:
+    """Value in lanes of 16 numbers in memory, which need not be aligned."""
     value = builder.load(builder.bitcast(where, VECTOR.as_pointer()))
     value.align = 4
     return value
 
 
 def write(builder: Any, value: Any, where: Any) -> None:
+    """Store lanes to memory, which need not be aligned."""
     builder.store(value, builder.bitcast(where, VECTOR.as_pointer())).align = 4
 
 

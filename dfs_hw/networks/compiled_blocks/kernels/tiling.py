@@ -28,6 +28,7 @@ class Tiling(NamedTuple):
 
     @classmethod
     def of(cls, height: int, width: int, channels: int) -> Tiling:
+        """Tiling of images of a size."""
         return cls(height, width, channels, -(-height // EDGE), -(-width // EDGE))
 
     @property

@@ -356,6 +356,7 @@ def back_to_points(
 
 @compiled
 def load_four(array: np.ndarray, first: int, step: int) -> Any:
+    """Four vectors at equal distances, in lanes."""
     return (
         load(array, first),
         load(array, first + step),
@@ -366,6 +367,7 @@ def load_four(array: np.ndarray, first: int, step: int) -> Any:
 
 @compiled
 def load_six(array: np.ndarray, first: int, step: int) -> Any:
+    """Six vectors at equal distances, in lanes."""
     return (
         load(array, first),
         load(array, first + step),
@@ -378,6 +380,7 @@ def load_six(array: np.ndarray, first: int, step: int) -> Any:
 
 @compiled
 def store_four(array: np.ndarray, first: int, step: int, values: Any) -> None:
+    """Store four vectors at equal distances."""
     store(array, first, values[0])
     store(array, first + step, values[1])
     store(array, first + 2 * step, values[2])
@@ -386,6 +389,7 @@ def store_four(array: np.ndarray, first: int, step: int, values: Any) -> None:
 
 @compiled
 def store_six(array: np.ndarray, first: int, step: int, values: Any) -> None:
+    """Store six vectors at equal distances."""
     store(array, first, values[0])
     store(array, first + step, values[1])
     store(array, first + 2 * step, values[2])
