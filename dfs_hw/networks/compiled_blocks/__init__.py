@@ -1,1 +1,1 @@
-"""Residual blocks compiled for the CPU, behind one switch: without them, PyTorch runs everything."""
+"""Residual blocks compiled for the CPU, behind one switch; without it, PyTorch runs them."""
