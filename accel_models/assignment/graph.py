@@ -114,20 +114,23 @@ class AssignmentGraph:
         unit = stretch.unit
         for source, node in enumerate(nodes):
             begun = dict(node.begun)
-            for choice in place.options if place.first else (begun[unit],):
+            options = place.options if place.first else (begun[unit],)
+            boundary = stretch.following(node.tail, np.array(options))
+            for choice, spared, tail in zip(
+                options, *map(np.ndarray.tolist, boundary), strict=True
+            ):
                 wide = node.wide or self._is_wide(unit, choice)
                 if not wide and not place.widens:
                     continue
                 rest = {key: value for key, value in begun.items() if key != unit}
                 if not place.last:
                     rest[unit] = choice
-                tail = int(stretch.tail[choice]) if stretch.runs[choice] else node.tail
                 target = _Node(min(tail, place.useful_tail), tuple(sorted(rest.items())), wide)
                 yield _Edge(
                     source,
                     numbers.setdefault(target, len(numbers)),
                     choice,
-                    min(node.tail, int(stretch.head[choice])),
+                    spared,
                     float(self.losses[unit, choice]) if place.first and unit >= 0 else 0.0,
                 )
 

@@ -17,14 +17,12 @@ from itertools import groupby
 import numpy as np
 
 from accel_models.costs.cost_table import CostTable, Metric
-from accel_models.costs.early_loads import prefetched
+from accel_models.costs.early_loads import STALL, between_stretches, prefetched
 from accel_models.costs.pricing import ACTIONS, Pricing
 from accel_models.costs.simulator import LayerCost, LayerSimulator, layer_simulator
 from accel_models.costs.simulator import bitops as layer_bitops
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.workloads.workload import Layer, Workload
-
-_STALL = ACTIONS.index("array_stall_cycles")
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,13 @@ class Stretch:
     bitops: np.ndarray
     head: np.ndarray
     tail: np.ndarray
+
+    def following(
+        self, free: np.ndarray | int, choice: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Cycles spared, and left free in turn, at some choices [N] if `free` cycles [N] of DRAM
+        were left before; both int64 [N]."""
+        return between_stretches(free, self.runs[choice], self.head[choice], self.tail[choice])
 
 
 @dataclass(frozen=True)
@@ -82,12 +87,11 @@ class StaticNetwork:
         bitops, tail = np.zeros_like(cycles), np.zeros_like(cycles)
         for stretch in self.stretches:
             chosen = choices[:, stretch.unit] if stretch.unit >= 0 else np.zeros_like(cycles)
-            spared = np.minimum(tail, stretch.head[chosen])
+            spared, tail = stretch.following(tail, chosen)
             cycles += stretch.cycles[chosen] - spared
             counts += stretch.counts[chosen]
-            counts[:, _STALL] -= spared
+            counts[:, STALL] -= spared
             bitops += stretch.bitops[chosen]
-            tail = np.where(stretch.runs[chosen], stretch.tail[chosen], tail)
         return self._in_units(cycles, counts, bitops, metric)
 
     def stretch_costs(
@@ -95,7 +99,7 @@ class StaticNetwork:
     ) -> np.ndarray:
         """Cost of one stretch at some choices [N], less cycles [N] that it is spared at each."""
         counts = stretch.counts[choice]
-        counts[:, _STALL] -= spared
+        counts[:, STALL] -= spared
         return self._in_units(
             stretch.cycles[choice] - spared, counts, stretch.bitops[choice], metric
         )

@@ -11,7 +11,7 @@ import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs import table_cache
-from accel_models.costs.early_loads import is_known
+from accel_models.costs.early_loads import STALL, pairs_within_units, spare_within_units
 from accel_models.costs.pricing import ACTIONS, Pricing
 from accel_models.costs.simulator import LayerSimulator, bitops, layer_simulator, simulate
 from accel_models.costs.table_cache import Figures, table_key
@@ -135,12 +135,7 @@ class CostTable:
     @cached_property
     def runs(self) -> np.ndarray:
         """Whether a layer runs when its unit takes a choice, bool [layer, choice]."""
-        return np.array(
-            [
-                [layer.precision(choice, self.always) is not None for choice in self.choices]
-                for layer in self.workload.layers
-            ]
-        )
+        return _runs(self.workload, self.choices, self.always)
 
     def per_unit(self, values: np.ndarray) -> np.ndarray:
         """Sum [layer, ...] over the layers of each unit: [unit, ...]."""
@@ -200,14 +195,36 @@ def cost_table(
     kept = table_cache.load(key, shape) if cache else None
     if kept is not None:
         return CostTable(workload, accelerator, options, rest, *kept)
-    figures = _simulated(workload, accelerator, options, rest, max_group)
-    table = CostTable(workload, accelerator, options, rest, *figures)
-    _split_groups(table)
-    if accelerator.fidelity.prefetch:
-        _prefetch_within_units(table)
+    figures = _figures(workload, accelerator, options, rest, max_group)
     if cache:
         table_cache.save(key, figures)
-    return table
+    return CostTable(workload, accelerator, options, rest, *figures)
+
+
+def _figures(
+    workload: Workload,
+    machine: Accelerator,
+    options: Sequence[Precision],
+    always: Precision,
+    max_group: int,
+) -> Figures:
+    """All that a table holds: layers by themselves, groups in parts, then what loads early."""
+    figures = _simulated(workload, machine, options, always, max_group)
+    _split_groups(figures, machine)
+    if machine.fidelity.prefetch:
+        pairs = pairs_within_units(workload, _runs(workload, options, always))
+        spare_within_units(pairs, *figures[:4])
+    return figures
+
+
+def _runs(workload: Workload, options: Sequence[Precision], always: Precision) -> np.ndarray:
+    """Whether a layer runs at each of K choices, bool [layer, choice]."""
+    return np.array(
+        [
+            [layer.precision(choice, always) is not None for choice in options]
+            for layer in workload.layers
+        ]
+    )
 
 
 def _simulated(
@@ -217,7 +234,7 @@ def _simulated(
     always: Precision,
     max_group: int,
 ) -> Figures:
-    """The figures of a table, every layer by itself."""
+    """Figures of every layer by itself."""
     simulators = [
         layer_simulator(workload, machine, [always, *options], group, max_group)
         for group in range(1, max_group + 1)
@@ -260,42 +277,23 @@ def _groups(
     )
 
 
-def _prefetch_within_units(table: CostTable) -> None:
-    """Let first weights load while the layer before computes, where its width is settled."""
-    stall = ACTIONS.index("array_stall_cycles")
-    runs, layers = table.runs, table.workload.layers
-    for column in range(len(table.choices)):
-        before = None
-        for row, layer in enumerate(layers):
-            if before is not None and layers[before].unit != layer.unit:
-                before = None
-            if not runs[row, column]:
-                continue
-            if before is not None and is_known(table.workload, layers[before], layer):
-                spared = np.minimum(table.tail[before, column], table.head[row, column])
-                table.cycles[row, column] -= spared
-                table.counts[row, column, :, stall] -= spared
-            before = row
-
-
-def _split_groups(table: CostTable) -> None:
-    """Run a group in two parts, one after the other, where that is faster than at once. The first
-    weights of the second may load while the first still computes."""
-    cycles, counts, head, tail = table.cycles, table.counts, table.head, table.tail
-    prices = np.asarray(Pricing(table.accelerator).action_pj)
+def _split_groups(figures: Figures, machine: Accelerator) -> None:
+    """Run a group, in place, in two parts one after the other where that is faster than at once.
+    The first weights of the second may load while the first still computes."""
+    cycles, counts, head, tail, bits, parts, _ = figures
+    prices = np.asarray(Pricing(machine).action_pj)
     for size in range(2, cycles.shape[2] + 1):
         at = size - 1
         for part in range(1, size // 2 + 1):
             first, second = part - 1, size - part - 1
             apart = cycles[..., first] + cycles[..., second]
             work = counts[..., first, :] + counts[..., second, :]
-            if table.accelerator.fidelity.prefetch:
+            if machine.fidelity.prefetch:
                 spared = np.minimum(tail[..., first], head[..., second])
                 apart -= spared
-                work[..., ACTIONS.index("array_stall_cycles")] -= spared
+                work[..., STALL] -= spared
             less = work @ prices < counts[..., at, :] @ prices
             better = (apart < cycles[..., at]) | ((apart == cycles[..., at]) & less)
             cycles[better, at], counts[better, at] = apart[better], work[better]
             head[better, at], tail[better, at] = head[better, first], tail[better, second]
-            table.first_weight_bits[better, at] = table.first_weight_bits[better, first]
-            table.parts[better, at] = part
+            bits[better, at], parts[better, at] = bits[better, first], part

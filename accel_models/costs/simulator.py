@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
-from accel_models.costs.early_loads import prefetched
+from accel_models.costs.early_loads import STALL, prefetched
 from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.costs.residency import NOTHING_RESIDENT, Resident, plan
 from accel_models.costs.uncertainty import Run, Uncertainty, uncertainty_of
@@ -22,7 +22,6 @@ from accel_models.mapping.search import pareto, price, search
 from accel_models.precision import Precision, highest
 from accel_models.workloads.workload import MAX_MACS, Layer, Workload
 
-_STALL = ACTIONS.index("array_stall_cycles")
 _VECTOR = ACTIONS.index("vector_operations")
 _WEIGHT_READS = ACTIONS.index("weight_buffer_read_bits")
 
@@ -50,7 +49,7 @@ class LayerCost:
     def sooner(self, cycles: int) -> LayerCost:
         """Cost of the layer if `cycles` of its waiting had passed before it began."""
         counts = self.counts.copy()
-        counts[_STALL] -= cycles
+        counts[STALL] -= cycles
         return replace(self, cycles=self.cycles - cycles, counts=counts)
 
 
@@ -189,7 +188,7 @@ class LayerSimulator:
         passes = -(-layer.out_channels // lanes)
         cycles = self.batch * (passes * (layer.in_channels + 1) - (-averages // lanes))
         counts = np.zeros(len(ACTIONS), dtype=np.int64)
-        counts[_STALL] = cycles
+        counts[STALL] = cycles
         counts[_VECTOR] = self.batch * (layer.macs + layer.out_channels + averages)
         counts[_WEIGHT_READS] = self.batch * layer.weights * precision.weight_bits
         return LayerCost(layer, precision, cycles, 0, counts, None, tail_cycles=cycles)

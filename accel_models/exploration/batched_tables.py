@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
-from accel_models.costs.early_loads import is_known
+from accel_models.costs.early_loads import pairs_within_units, spare_within_units
 from accel_models.costs.pricing import ACTIONS, Pricing
 from accel_models.costs.residency import NOTHING_RESIDENT
 from accel_models.costs.simulator import LayerSimulator, best_mapping, layer_simulator
@@ -25,8 +25,6 @@ from accel_models.mapping.problem_of import memory
 from accel_models.mapping.search import price
 from accel_models.precision import Precision
 from accel_models.workloads.workload import Layer
-
-STALL = ACTIONS.index("array_stall_cycles")
 
 
 class Tables(NamedTuple):
@@ -55,8 +53,7 @@ class Kinds:
         tasks: the mapping problem of each kind but for its memory, and the bytes reserved
             meanwhile; for gates on the vector unit, which has no memory, what they cost.
         place: int64 [layer, used choice], the kind; one beyond the last where nothing runs.
-        spares: (before, after, choice) of layers of one unit of which the second's first weights
-            load while the first computes; int64 [3, pair].
+        spares: int64 [3, pair], as `pairs_within_units` has them.
     """
 
     members: tuple[tuple[Layer, Precision], ...]
@@ -123,12 +120,7 @@ class TableMaker:
         tables = Tables(placed[..., 0], placed[..., 3:], placed[..., 1], placed[..., 2])
         for number, (machine, (kinds, _)) in enumerate(zip(machines, made, strict=True)):
             if machine.fidelity.prefetch:
-                before, after, choice = kinds.spares
-                spared = np.minimum(
-                    tables.tail[number, before, choice], tables.head[number, after, choice]
-                )
-                tables.cycles[number, after, choice] -= spared
-                tables.counts[number, after, choice, STALL] -= spared
+                spare_within_units(kinds.spares, *(figures[number] for figures in tables))
         return tables
 
     def _simulator(self, machine: Accelerator) -> LayerSimulator:
@@ -171,7 +163,7 @@ class TableMaker:
                 place[row, column] = members.setdefault(key, member)[0]
         ordered = tuple((layer, precision) for _, layer, precision in members.values())
         tasks = tuple(self._task(simulator, *member) for member in ordered)
-        return Kinds(ordered, tasks, place, self._spares(place))
+        return Kinds(ordered, tasks, place, pairs_within_units(workload, place >= 0))
 
     def _task(
         self, simulator: LayerSimulator, layer: Layer, precision: Precision
@@ -186,19 +178,5 @@ class TableMaker:
             simulator.cost(self.run.workload, layer, precision)  # says it in full
             raise
 
-    def _spares(self, place: np.ndarray) -> np.ndarray:
-        workload, pairs = self.run.workload, []
-        for column in range(place.shape[1]):
-            before = None
-            for row, layer in enumerate(workload.layers):
-                if before is not None and workload.layers[before].unit != layer.unit:
-                    before = None
-                if place[row, column] < 0:
-                    continue
-                if before is not None and is_known(workload, workload.layers[before], layer):
-                    pairs.append((before, row, column))
-                before = row
-        return np.array(pairs, dtype=np.int64).reshape(-1, 3).T
 
-
-__all__ = ["STALL", "Kinds", "TableMaker", "Tables"]
+__all__ = ["Kinds", "TableMaker", "Tables"]

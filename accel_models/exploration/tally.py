@@ -14,8 +14,9 @@ from functools import cached_property
 import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
+from accel_models.costs.early_loads import STALL, is_known_early
 from accel_models.costs.pricing import Pricing
-from accel_models.exploration.batched_tables import STALL, Tables
+from accel_models.exploration.batched_tables import Tables
 from accel_models.exploration.workloads import Run
 from accel_models.mapping.problem_of import operands
 
@@ -176,13 +177,11 @@ def _pairs(
     """Which decisions lead to which pairs, bool [decision] by pair; as `accel_models.replay` has
     it."""
     workload, found = run.workload, {}
-    layers, waits = workload.layers, workload.deciding_units
+    layers = workload.layers
     none = np.full(len(columns), -1, dtype=np.int64)
     last, last_choice, stretch, here = none.copy(), none.copy(), none.copy(), 0
     gates = [
-        row
-        for row, layer in enumerate(layers)
-        if gates_on_vector_unit and layer.role == "gate" and layer.unit in waits
+        row for row, layer in enumerate(layers) if gates_on_vector_unit and layer.role == "gate"
     ]
     for row, (layer, unit) in enumerate(zip(layers, unit_of_layer.tolist(), strict=True)):
         here += row > 0 and unit != unit_of_layer[row - 1]
@@ -192,7 +191,7 @@ def _pairs(
         runs = np.array(
             [layer.precision(run.choices[choice], run.always) is not None for choice in run.used]
         )[chosen]
-        if layer.role == "gate" or layer.unit not in waits:
+        if is_known_early(workload, layer):  # what else is fresh waits for its gate
             fresh = runs & (stretch != here)
             state = np.stack([chosen, last, last_choice], axis=1)
             for choice, before, choice_before in np.unique(state[fresh], axis=0).tolist():

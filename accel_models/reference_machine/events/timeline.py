@@ -126,6 +126,7 @@ class _Clock:
             self._append(run, self.now, 0, 0)
             self._leave_free(run.idle, 0, keep=True)
             return
+        # By events, and not by `costs.early_loads`, on purpose: the tables are held against this.
         spared = min(self.free, run.head)
         if self.limit is not None:
             spared = min(spared, self.limit)
