@@ -21,6 +21,8 @@ def positions(p: Problem, oh: Lines, ow: Lines) -> int:
     """Groups of `windows` output positions of one input, over tiles true to size."""
     if p.windows == 1:
         return oh.covered * ow.covered
+    # Quotients rounded up do not add up: full tiles, those at either edge and the corner are
+    # counted apart.
     more_rows, more_columns = oh.tiles - 1, ow.tiles - 1
     return (
         more_rows * more_columns * ceil_div(oh.size * ow.size, p.windows)
@@ -35,6 +37,8 @@ def array_side(p: Problem, rule: int, tile: Tile, prices: np.ndarray, actions: n
     """Fill in what array and buffers exchange, which no loop order changes; say what stays put."""
     b, oh, ow, ic, oc = tile
     window = p.kernel_rows * p.kernel_columns
+    # Reads and sums go by what tiles cover, more than the layer where they count as whole;
+    # operations are the layer's own.
     weights = window * ic.covered * oc.covered * p.groups
     inputs = b.covered * oh.covered * ow.covered * window * ic.covered * p.groups
     outputs = b.covered * oh.covered * ow.covered * oc.covered * p.groups
@@ -46,16 +50,21 @@ def array_side(p: Problem, rule: int, tile: Tile, prices: np.ndarray, actions: n
     actions[A_READ] = reads * p.activation_bits + outputs * p.kept_residual_bits
     per_weight = b.covered * positions(p, oh, ow)
     visits = b.tiles * oh.tiles * ow.tiles
+    # Overhead takes cycles in which no sum passes.
     steps = ic.all_steps - ic.tiles * p.fold_overhead
     if rule == ROW_STATIONARY:
         return row_side(p, tile, weights, outputs, actions)
+    # Each way to keep something in the array trades reads of weights for exchanges of sums.
     by_output = (
         per_weight * weights * p.weight_bits,
         outputs * p.accumulator_bits * ic.tiles,
     )
+    # The published tool decides by an estimate of its own, right or wrong.
     if p.published_array_side:
         return published_side(p, tile, macs, inputs * oc.tiles, weights * visits, actions)
     by_weight = (weights * visits * p.weight_bits, outputs * p.accumulator_bits * steps)
+    # Both ways compute the same in the same time, so the cheaper one is taken, by buffer prices
+    # alone.
     q_price = prices[Q_READ] + prices[Q_WRITE]
     spared = (by_output[0] - by_weight[0]) * prices[W_READ]
     weights_stay = (by_weight[1] - by_output[1]) * q_price < spared
@@ -83,6 +92,7 @@ def published_side(
         actions[W_READ], actions[A_READ] = weights * w, inputs * a
         actions[Q_READ] = actions[Q_WRITE] = once
         return OUTPUT_STATIONARY
+    # It takes lanes and columns for full, though what is charged afterwards is true to size.
     padded_out = oc.blocks * p.array_columns
     padded_in = ic.steps * p.array_rows * p.passes[0][0]
     costs = (
@@ -110,6 +120,7 @@ def row_side(p: Problem, tile: Tile, weights: int, outputs: int, actions: np.nda
     """Row-stationary: every pass hands its inputs to all sets that share them, weights to all rows
     of a map, and adds up what its sets of several input channels make."""
     b, oh, ow, ic, oc = tile
+    # A pass hands each input to all sets at once, so reads go by passes and not by MACs.
     inputs = b.covered * ic.covered * oh.all_touched * ow.all_touched * p.groups
     if oh.size == 0:  # the ideal candidate: everything passes once
         folds, in_passes, out_passes = 1, 1, 1

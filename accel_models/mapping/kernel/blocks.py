@@ -59,6 +59,7 @@ def grow(p: Problem, s: Tiling, loop: int, count: int, depth: int, nest: np.ndar
     more = 1 if loop in (OUT_ROWS, OUT_COLUMNS) else count
     held = s.inputs[grown, HELD]
     grow_tensor(nest, depth, 3, INDEXES_INPUTS >> loop & 1, held, p.input_half, more)
+    # Once a block has stopped growing it stays as it is, whatever loops come outside.
     if nest[depth + 1, 5] != NEVER:
         grown = inside
     nest[depth + 1, INSIDE] = grown
@@ -71,6 +72,8 @@ def grow_tensor(
 ) -> None:
     """Fill in one tensor's part of row ``depth + 1`` of a nest; see `grow`."""
     trips, tiles, since = nest[depth, tensor], nest[depth, tensor + 1], nest[depth, tensor + 2]
+    # A loop that does not index the tensor finds the block again inside of it for free, and moves
+    # everything once more outside; one that does makes the block larger as long as that fits.
     if not indexes:
         if since != NEVER:
             trips *= count
@@ -120,6 +123,8 @@ def levels(
     """
     indexes = (INDEXES_WEIGHTS, INDEXES_INPUTS, INDEXES_OUTPUTS)[tensor]
     half = (p.weight_half, p.input_half, p.output_half)[tensor]
+    # From the innermost loop outwards: all loops that do not index the tensor repeat it at first,
+    # and each that the block takes in no longer does.
     found, tiles, inside, saves, rest = 0, 1, 0, True, 1
     for depth in range(loops):
         if not indexes >> order[depth] & 1:
@@ -134,12 +139,15 @@ def levels(
             fill_block(table, tensor, found, rest, tiles, depth, inside)
             found += 1
         more, beside, held = counts[loop], inside, (s.w_held, 0, s.q_held)[tensor]
+        # A block larger by this loop alone pays only if something outside finds it again.
         saves = False
         if tensor == 1:
+            # Tiles of the map overlap: one block of two may need less than two blocks.
             if loop in (OUT_ROWS, OUT_COLUMNS):
                 more, beside = 1, inside | (loop == OUT_ROWS) | (loop == OUT_COLUMNS) << 1
                 saves = s.inputs[beside, ALL] < s.inputs[inside, ALL]
             held = s.inputs[beside, HELD]
+        # Larger blocks hold this one, so none of them fits either.
         if held * tiles * more > half:
             return found
         tiles, inside = tiles * more, beside

@@ -91,6 +91,7 @@ def better(
     """Whether the first mapping beats the second."""
     if best_cycles < 0:
         return True
+    # Ties go by the other figure, so that nothing is spent for nothing.
     if objective == LATENCY:
         return cycles < best_cycles or (cycles == best_cycles and energy < best_energy)
     if objective == ENERGY:
@@ -110,8 +111,11 @@ def promises(floor: Floor, goal: Goal, best: Best) -> bool:
 @njit(cache=True, forceinline=True)
 def hopeless(p: Problem, floor: Floor, again: int, goal: Goal, best: Best) -> bool:
     """Whether a tiling cannot beat the best any more, now that `again` DRAM bits move again."""
+    # With nothing moved again the floor is all there is, and it has been held against the best
+    # before.
     if again == 0:
         return False
+    # The port at full rate and the cheaper direction: whichever bits these are, they take no less.
     cycles = max(floor.cycles, int((floor.dram_bits + again) / p.dram_bits_per_cycle))
     dram_pj = min(goal.prices[DRAM_READ], goal.prices[DRAM_WRITE])
     energy = floor.energy + again * dram_pj * SLACK
@@ -125,6 +129,7 @@ def floor_of(
     """What no loop order of a tiling can beat; fills in its loop counts and its array side."""
     counts, actions = scratch.counts, scratch.actions
     b, oh, ow, ic, oc = tile
+    # Left behind for the loop orders that are tried next: they ask for the same counts and sizes.
     counts[0], counts[1], counts[2] = b.tiles, oh.tiles, ow.tiles
     counts[3], counts[4] = ic.tiles, oc.tiles
     counts[5], counts[6], counts[7], counts[8], counts[9] = (
@@ -134,6 +139,7 @@ def floor_of(
         ic.size,
         oc.size,
     )
+    # Array and buffers exchange the same under every order; only DRAM traffic has to be bounded.
     stays = array_side(p, rule, tile, prices, actions)
     dram_bits = least_traffic(p, s, actions)
     step = max(s.tile_cycles, drain_cycles(p, counts))
@@ -151,10 +157,12 @@ def floor_cycles(p: Problem, s: Tiling, step: int, counts: np.ndarray, dram_bits
     memory = int(dram_bits / p.dram_bits_per_cycle)
     if p.fluid:
         return max(s.compute + fluid_ends(p, s, counts), memory)
+    # Nothing hides the first load and the last store, and blocks are no smaller than a tile.
     ends = bursts(p, s.w_tile * p.stored_weight_bits)
     ends += bursts(p, s.inputs[0, BLOCK] * p.stored_input_bits)
     busy = max(s.steps * p.groups * step, s.compute - p.ramp)
     busy += transfer(p, ends) + transfer(p, finished_bits(p, s.q_tile))
+    # Either the array sets the pace or the port, and that idles in the last slot, a whole step.
     return p.dram_latency + max(busy, memory + step) + p.ramp + p.fill
 
 
@@ -162,6 +170,8 @@ def floor_cycles(p: Problem, s: Tiling, step: int, counts: np.ndarray, dram_bits
 def fluid_ends(p: Problem, s: Tiling, counts: np.ndarray) -> int:
     """Cycles to load the first blocks and store the last: the least, for blocks grow while they
     can and take all tiles where these fit."""
+    # A tensor that fits as a whole is one block under every order; of any other, no block is
+    # smaller than a tile.
     maps = counts[BATCH] * counts[OUT_ROWS] * counts[OUT_COLUMNS]
     channels = counts[IN_CHANNELS] * counts[OUT_CHANNELS]
     w_block = s.w_tile * whole(s.w_held, channels, p.weight_half)
@@ -183,6 +193,7 @@ def whole(tile_bits: int, tiles: int, half: int) -> int:
 @njit(cache=True, forceinline=True)
 def least_traffic(p: Problem, s: Tiling, actions: np.ndarray) -> int:
     """Fill in what no loop order can spare: every tensor moved once, in transfers of any size."""
+    # Bursts depend on blocks, which the order decides: without them the bound holds for all.
     least = least_inputs(p, s)
     loaded = s.w_all * p.stored_weight_bits + s.inputs[least, ALL] * p.stored_input_bits
     sums = s.q_all * p.accumulator_bits * p.first_reload
@@ -210,6 +221,7 @@ def least_inputs(p: Problem, s: Tiling) -> int:
 @njit(cache=True, forceinline=True)
 def repeated_bits(p: Problem, s: Tiling, nest: np.ndarray, depth: int) -> int:
     """DRAM bits that a nest of loops moves again, whatever comes outside of it."""
+    # The first trip is in the floor. Partial sums go out and come back, hence twice.
     again = s.w_all * p.stored_weight_bits * (nest[depth, 0] - 1)
     inputs = s.inputs[nest[depth, INSIDE], ALL] * p.stored_input_bits
     again += inputs * (nest[depth, 3] - 1)

@@ -142,6 +142,8 @@ def ceil_div(a: int, b: int) -> int:
 @njit(cache=True)
 def tables(p: Problem, rule: int) -> Tables:
     """Candidate tile sizes of every dimension of a layer, with the sums that the search needs."""
+    # The published tool tiles square, by powers of two, and goes on until the longer side is
+    # covered.
     side = max(p.out_rows, p.out_columns)
     gathered = p.gather_before_dram and rule == WINDOW
     step = 1 if gathered or not p.square_powers else p.array_columns
@@ -154,6 +156,7 @@ def tables(p: Problem, rule: int) -> Tables:
     fill_reduction(in_channels, rule, p)
     out_channels = candidates(p.out_channels, p.out_channels, step, p)
     fill_blocks(out_channels, rule, p)
+    # Before the ideal candidate is appended: it stands for all shapes and pairs with none.
     maps = pairs(p, rows, columns)
     ideal = (with_ideal(batch, p.batch), with_ideal(rows, p.out_rows))
     columns = with_ideal(columns, p.out_columns)
@@ -181,17 +184,22 @@ def pairs(p: Problem, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     number = 0
     for i in range(len(rows)):
         for j in range(len(columns)):
+            # The published tool's tiles are square. Others come in mirrored pairs where rows and
+            # columns are alike, and cost the same.
             if (p.square_powers and i != j) or (alike and j < i):
                 continue
             touched[number] = rows[i, ALL_TOUCHED] * columns[j, ALL_TOUCHED]
             found[number, 0], found[number, 1] = i, j
             number += 1
+    # A stable sort: which of equal mappings is found must not depend on the platform.
     return found[np.argsort(touched[:number], kind="mergesort")]
 
 
 @njit(cache=True)
 def candidates(size: int, longest: int, step: int, p: Problem) -> np.ndarray:
     """All tile sizes of a dimension: step, 2 step, 4 step ... up to `longest`, or all ceil(D/n)."""
+    # Any other size makes as many tiles as one of these and a smaller last one: it needs more room
+    # and saves nothing. Counted first, for compiled arrays have a fixed size.
     count = 0
     if p.square_powers:
         tile = step
@@ -259,6 +267,8 @@ def line_count(p: Problem, first: int, length: int, windows: tuple[int, int, int
 def touched(first: int, length: int, kernel: int, stride: int, padding: int, size: int) -> int:
     """Input lines inside the map under the windows of outputs first ... first + length - 1."""
     low = first * stride - padding
+    # Windows that overlap touch one stretch of lines; those that do not leave lines between
+    # untouched.
     if stride < kernel:
         high = low + (length - 1) * stride + kernel
         return max(0, min(high, size) - max(low, 0))
@@ -272,6 +282,7 @@ def touched(first: int, length: int, kernel: int, stride: int, padding: int, siz
 @njit(cache=True)
 def fill_blocks(table: np.ndarray, rule: int, p: Problem) -> None:
     """Fill in the column blocks of output-channel tiles, and the outputs that move and are held."""
+    # Row-stationary arrays spread outputs over rows of the map, not over columns of channels.
     width = 1 if rule == ROW_STATIONARY else p.array_columns
     for row in table:
         row[BLOCKS] = ceil_div(row[SIZE], width)

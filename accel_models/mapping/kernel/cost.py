@@ -46,6 +46,8 @@ def moved(p: Problem, elements: int, block: int, bits: int) -> int:
         return 0
     if p.burst_bits == 0:
         return elements * bits
+    # Integers, so that what the search, the walk and the timeline count can be equal to the last
+    # bit.
     whole, rest = divmod(elements, block)
     padded = bursts(p, block * bits)
     return whole * padded + rest * padded // block
@@ -58,14 +60,19 @@ def traffic(p: Problem, s: Tiling, k: Blocks, actions: np.ndarray) -> None:
     a_block = input_block(s, k)
     weights = moved(p, s.w_all, w_block, p.stored_weight_bits) * k.w_trips
     inputs = moved(p, s.inputs[k.inside, ALL], a_block, p.stored_input_bits) * k.a_trips
+    # Sums come back on every trip but the first, and leave on every trip but the last, which stores
+    # finished outputs in their place.
     sums = moved(p, s.q_all, q_block, p.accumulator_bits)
     outputs = moved(p, s.q_all, q_block, p.stored_output_bits)
     reloads = (k.q_trips - 1 + p.first_reload) * sums
     actions[DRAM_READ] = weights + inputs + reloads + moved(p, s.q_all, q_block, p.residual_bits)
     actions[DRAM_WRITE] = outputs + (k.q_trips - 1) * sums
+    # Buffers hold what the array computes on: widths there may differ from those in DRAM.
     actions[W_WRITE] = s.w_all * k.w_trips * p.weight_bits
     actions[A_WRITE] = s.inputs[k.inside, WRITTEN] * k.a_trips * p.buffered_input_bits
     actions[A_WRITE] += s.q_all * p.kept_output_bits
+    # The vector unit touches an output once to bring it to its width, once more to add the
+    # residual.
     added = 2 if p.residual_bits + p.kept_residual_bits else 1
     entering = s.inputs[k.inside, ALL] * k.a_trips if p.requantise_inputs else 0
     actions[VECTOR] = s.q_all * added + entering
@@ -78,6 +85,8 @@ def fluid_cycles(p: Problem, s: Tiling, k: Blocks, dram_bits: int) -> int:
     first = s.w_tile * k.w_tiles * p.stored_weight_bits + input_block(s, k) * p.stored_input_bits
     first += q_block * p.accumulator_bits * p.first_reload
     last = q_block * p.stored_output_bits
+    # What has to be there before the first step, and what the last step makes, overlaps with
+    # nothing.
     between = transfer(p, dram_bits - first - last)
     return max(s.compute, between) + transfer(p, first) + transfer(p, last)
 
@@ -88,6 +97,8 @@ def exchange_cycles(p: Problem, s: Tiling, k: Blocks) -> tuple[int, int, int]:
     weights = transfer(p, bursts(p, s.w_tile * k.w_tiles * p.stored_weight_bits))
     inputs = transfer(p, bursts(p, input_block(s, k) * p.stored_input_bits))
     q_block = s.q_tile * k.q_tiles
+    # Whether a visit is the last is not known per slot: with several, the longer case counts, and
+    # the sums of the next block come with it.
     finished = finished_bits(p, q_block)
     if k.q_trips > 1 or p.first_reload:
         sums = bursts(p, q_block * p.accumulator_bits)
@@ -109,11 +120,16 @@ def pipelined_cycles(
     tiles being full ones (`accel_models.mapping.kernel.walk` has them as they are)."""
     weights, inputs, outputs = exchange_cycles(p, s, k)
     step = max(s.tile_cycles, drain_cycles(p, counts))
+    # At both ends nothing overlaps: DRAM brings the first blocks, the array's pipeline empties, and
+    # the last outputs leave.
     first_weights = bursts(p, s.w_tile * k.w_tiles * p.stored_weight_bits)
     first_inputs = bursts(p, input_block(s, k) * p.stored_input_bits)
     load = transfer(p, first_weights + first_inputs)
     cycles = p.dram_latency + load + step + p.ramp + p.fill
     cycles += transfer(p, finished_bits(p, s.q_tile * k.q_tiles))
+    # Which blocks a slot exchanges depends only on the outermost loop that moves on in it. So slots
+    # are counted by that loop instead of being walked: of `outside` slots in which this or a
+    # further loop moves, `here` are those of further ones.
     outside = s.steps * p.groups
     for position in range(5):
         loop = order[position]
@@ -129,6 +145,7 @@ def pipelined_cycles(
             memory += outputs
         cycles += (outside - here) * max(step, memory)
         outside = here
+    # Groups share nothing: between two of them everything is exchanged.
     cycles += (p.groups - 1) * max(step, weights + inputs + outputs)
     return cycles
 

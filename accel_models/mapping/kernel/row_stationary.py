@@ -23,12 +23,16 @@ class Sets(NamedTuple):
 @njit(cache=True, forceinline=True)
 def row_stationary_sets(p: Problem, out_rows: int, in_channels: int, out_channels: int) -> Sets:
     """The sets of a tile, `Sets` of `arrays.eyeriss` and the passes they take."""
+    # A set is as high as the kernel and as wide as the map has rows. What it leaves of the array
+    # takes more strips of the same map first, for they share weights, then other channels.
     slots = max(1, p.array_rows // p.kernel_rows)
     folds = ceil_div(out_rows, p.array_columns)
     stacked = min(slots, folds)
     beside = max(1, p.array_columns // out_rows)
     spare = slots // stacked
     summed, others, least = 0, 0, -1
+    # Sets side by side either sum over input channels or make other outputs. Rounding decides which
+    # split takes the fewest passes; of equals, the one that sums most sends fewest sums out.
     for channels in range(spare, 0, -1):
         beyond = spare // channels * beside
         passes = ceil_div(in_channels, channels) * ceil_div(out_channels, beyond)
@@ -48,6 +52,7 @@ def row_stationary_steps(p: Problem, tile: Tile) -> tuple[int, int]:
         window = p.kernel_rows * p.kernel_columns
         outputs = b.covered * oh.covered * ow.covered * oc.covered
         return 0, ceil_div(outputs * ic.covered * window, elements) * p.groups
+    # Passes are rounded up tile by tile and do not add up: each size of tile is counted apart.
     passes = 0
     for rows, row_tiles in ((oh.size, oh.tiles - 1), (oh.last, 1)):
         for inputs, in_tiles in ((ic.size, ic.tiles - 1), (ic.last, 1)):

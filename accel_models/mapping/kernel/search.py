@@ -71,15 +71,21 @@ def search_orders(
     these decide is worked out once, and if it cannot beat the best, all of them are left out.
     """
     counts, nest = scratch.counts, scratch.nest
+    # A loop that runs once changes nothing wherever it stands: orders are those of the others
+    # alone.
     active = loops = 0
     for loop in range(5):
         active |= (counts[loop] > 1) << loop
         loops += counts[loop] > 1
     index = 0
     while index < FACTORIAL[loops]:
+        # Sorted orders keep their inner loops for a factorial of those outside: what the nest holds
+        # of these, from the order before, still stands.
         depth = 0
         while depth < loops - 1 and index % FACTORIAL[loops - 1 - depth] != 0:
             depth += 1
+        # Outwards, traffic is only ever repeated more often: once hopeless, so is all that begins
+        # alike. Where rows and columns are tiled alike, one of two mirrored orders is enough.
         same = 0
         while depth < loops and same == 0:
             loop = orders[active, index, depth]
@@ -111,11 +117,14 @@ def search_blocks(
 ) -> None:
     """Try every choice of blocks worth trying under one loop order."""
     t, found = scratch.blocks, scratch.found
+    # The published tool lets blocks grow while they fit. In slots a large block also delays the
+    # first step, so every size that saves traffic has to be tried.
     for tensor in range(3):
         if p.fluid:  # blocks grow while they fit
             found[tensor] = largest_block(scratch.nest, loops, tensor, t)
         else:
             found[tensor] = levels(p, s, tensor, order, loops, scratch.counts, t)
+    # Repeated traffic of the three tensors adds up: most choices fall by it before any is priced.
     for w in range(found[0]):
         weights = s.w_all * p.stored_weight_bits * (t[0, w, 0] - 1)
         for a in range(found[1]):
@@ -154,6 +163,7 @@ def try_blocks(
 ) -> None:
     """Price one mapping, and note it if it beats the best so far."""
     actions, counts, found = scratch.actions, scratch.counts, best.found
+    # Cycles come before energy: they rule most mappings out, and stalls and leakage depend on them.
     traffic(p, s, k, actions)
     if p.fluid:
         cycles = fluid_cycles(p, s, k, actions[DRAM_READ] + actions[DRAM_WRITE])
@@ -161,6 +171,7 @@ def try_blocks(
         cycles = pipelined_cycles(p, s, k, order, counts)
     if cycles > goal.limit or (goal.objective == LATENCY and cycles > found[0] >= 0):
         return
+    # Set anew, for the mapping tried before may have added its own.
     actions[Q_READ] = actions[Q_WRITE] = floor.sums
     if p.published_array_side:  # outputs pass through their buffer once more on their way out
         sums = s.q_all * p.accumulator_bits
@@ -168,6 +179,7 @@ def try_blocks(
         actions[Q_WRITE] += sums * (k.q_trips - 1 + p.first_reload)
     actions[ARRAY], actions[STALL] = s.compute, cycles - s.compute
     energy = energy_of(actions, cycles, goal.prices)
+    # Copied number by number, since all of it is overwritten by the next trial.
     if better(goal.objective, cycles, energy, found[0], best.energy[0]):
         best.energy[0] = energy
         best.actions[:] = actions
@@ -210,16 +222,22 @@ def search(
         found=np.empty(3, dtype=np.int64),
     )
     goal = Goal(prices, objective, limit)
+    # Loops stand in the order in which bounds can be shared: channels settle the weights, the shape
+    # of the map the inputs, and the batch comes last, so that one bound rules out all within.
     for rule in range(RULES):
         if not p.lane_rules >> rule & 1:
             continue
         t = tables(p, rule)
+        # The last real batch tile is the smallest (after it comes the ideal one): no other leaves
+        # more room for lines that tiles share.
         least_batch = span(t.batch, len(t.batch) - 2)
         whole_map = t.rows[0, ALL_TOUCHED] * t.columns[0, ALL_TOUCHED]
         for i_oc in range(len(t.out_channels)):
             oc = outs(t.out_channels, i_oc)
             for i_ic in range(len(t.in_channels)):
                 ic = ins(t.in_channels, i_ic)
+                # Shapes come by the inputs they touch, which says little where tiles share lines:
+                # there the whole map, the least that any shape touches, bounds all of them first.
                 if p.share_halos and not hopeful(
                     p, t, rule, whole_map, ic, oc, goal, scratch, best
                 ):
@@ -236,6 +254,7 @@ def search(
                     for i_batch in range(len(t.batch) - 2, -1, -1):
                         tile = Tile(span(t.batch, i_batch), oh, ow, ic, oc)
                         s = price_tile(p, rule, tile, scratch.inputs)
+                        # What does not fit is refused before it is bounded, which takes longer.
                         if not holds(p, s):
                             continue
                         floor = floor_of(p, s, rule, tile, prices, scratch)
@@ -257,10 +276,12 @@ def hopeful(
     best: Best,
 ) -> bool:
     """Whether any tiling of these channels, touching so much of the map, can beat the best."""
+    # The ideal candidate takes no room and wastes no lane, so its floor is that of every real one.
     batch, rows, columns = len(t.batch) - 1, len(t.rows) - 1, len(t.columns) - 1
     t.rows[rows, ALL_TOUCHED] = t.rows[rows, TOGETHER] = touched
     tile = Tile(span(t.batch, batch), lines(t.rows, rows), lines(t.columns, columns), ic, oc)
     s = price_tile(p, rule, tile, scratch.inputs)
+    # Weights alone take room that channels decide whatever the map does.
     if s.w_held > p.weight_half:
         return False
     return promises(floor_of(p, s, rule, tile, goal.prices, scratch), goal, best)
@@ -297,6 +318,7 @@ def untiled_compute(p: Problem) -> int:
     least = -1
     for rule in range(RULES):
         if p.lane_rules >> rule & 1:
+            # Largest tiles come first in every table: row 0 is the whole dimension.
             t = tables(p, rule)
             tile = Tile(
                 span(t.batch, 0),

@@ -49,13 +49,16 @@ def price_tile(p: Problem, rule: int, tile: Tile, inputs: np.ndarray) -> Tiling:
     b, oh, ow, ic, oc = tile
     fill_inputs(p, rule, tile, inputs)
     q_tile = b.size * oh.size * ow.size
+    # Steps of one full tile pace the slots; steps of all tiles, true to size, are what is computed.
     if rule == ROW_STATIONARY:
         one, steps = row_stationary_steps(p, tile)
     else:
         one = b.size * ceil_div(oh.size * ow.size, p.windows) * oc.blocks * ic.steps
         steps = b.covered * positions(p, oh, ow) * oc.all_blocks * ic.all_steps * p.groups
+    # The array turns to other weights once for each fold of a tile, however few positions it has.
     streams = b.tiles * oh.tiles * ow.tiles * oc.all_blocks * ic.all_steps * p.groups
     turning = streams * p.stream_overhead
+    # Aligned weights are padded tile by tile, so that the sum over tiles may exceed the layer's.
     lanes_all = ic.tiles * ic.lanes if p.whole_tiles else ic.all_lanes
     return Tiling(
         steps=b.tiles * oh.tiles * ow.tiles * ic.tiles * oc.tiles,
@@ -76,6 +79,8 @@ def price_tile(p: Problem, rule: int, tile: Tile, inputs: np.ndarray) -> Tiling:
 def fill_inputs(p: Problem, rule: int, tile: Tile, inputs: np.ndarray) -> None:
     """A tiling's inputs, as `Tiling` has them."""
     b, oh, ow, ic, _ = tile
+    # Bit 0 of `inside`: the block takes in the loop over rows; bit 1: that over columns. Lines that
+    # tiles share make these four the only blocks that differ in more than a factor.
     window = p.kernel_rows * p.kernel_columns
     one, once = b.size * ic.size, b.covered * ic.covered * p.groups
     spread = once * oh.covered * ow.covered * window
@@ -83,6 +88,8 @@ def fill_inputs(p: Problem, rule: int, tile: Tile, inputs: np.ndarray) -> None:
         rows, lines_down = lines_of(p, oh, inside & 1 > 0)
         columns, lines_across = lines_of(p, ow, inside > 1)
         block, come = one * rows * columns, once * lines_down * lines_across
+        # A window laid out holds a pixel once for every window it is in; over DRAM it comes once,
+        # unless the windows are laid out there already.
         held, written = block, come
         if rule == WINDOW:
             held = one * window * span_of(p, oh, inside & 1 > 0) * span_of(p, ow, inside > 1)

@@ -73,6 +73,8 @@ def walk(p: Problem, rule: int, tile: np.ndarray, order: np.ndarray, stops: np.n
     count = -(-total // tile)
     if p.whole_tiles:
         total = count * tile
+    # A block takes in the loops inside the place from which it is exchanged, and those that run
+    # once.
     within = np.ones((5, TENSORS), dtype=np.bool_)
     active = np.full(5, -1, dtype=np.int64)
     place = 0
@@ -123,16 +125,22 @@ def steps_of(
     steps = np.zeros((number_of_steps(p, w), STEP_PARTS), dtype=np.int64)
     moved = NEVER
     for step in steps:
+        # A block is exchanged when a loop at its place or further out has moved on; before the
+        # first step all have (`NEVER` is further out than any place).
         step[ARRAY], step[DRAIN] = array_cycles(p, rule, w), drain_cycles(p, w)
         if moved >= stops[0]:
             step[WEIGHTS] = bursts(p, weight_block(p, w) * p.stored_weight_bits)
         if moved >= stops[1]:
             step[INPUTS] = bursts(p, input_block(p, rule, w) * p.stored_input_bits)
+        # Outputs are complete after all input channels. A block that takes in that loop is visited
+        # once; any other comes back with the sums so far, on all visits but its first.
         block, visits = output_block(p, rule, w), w.tiles[IN_CHANNELS]
         if w.within[IN_CHANNELS, 2]:
             visits = 1
         if moved >= stops[2] and (p.first_reload or (visits > 1 and w.at[IN_CHANNELS] > 0)):
             step[SUMS] = bursts(p, block * p.accumulator_bits)
+        # Sizes are read off before the walk moves on; whether the block leaves shows only
+        # afterwards.
         last_visit = visits == 1 or w.at[IN_CHANNELS] == visits - 1
         moved = advance(w)
         if moved < stops[2]:
@@ -153,6 +161,7 @@ def array_cycles(p: Problem, rule: int, w: Walk) -> int:
     if rule == ROW_STATIONARY:
         passes = row_stationary_sets(p, rows, inputs, outputs).passes
         return batch * columns * p.kernel_columns * passes * p.cycles_per_step
+    # The same closed form as for the layer (`Datapath`), on a tile true to size.
     folds = ceil_div(outputs, p.array_columns)
     folds *= reduction_steps(p, rule, inputs) + p.fold_overhead
     steps = batch * ceil_div(rows * columns, p.windows) * folds
@@ -169,6 +178,7 @@ def drain_cycles(p: Problem, w: Walk) -> int:
 @njit(cache=True)
 def weight_block(p: Problem, w: Walk) -> int:
     """Weights of the current block, padding included where they are aligned."""
+    # Each tile is padded by itself, so the last, smaller one is counted apart.
     lanes = lanes_of(p, extent(w, IN_CHANNELS))
     if w.within[IN_CHANNELS, 0]:
         full = w.tiles[IN_CHANNELS] - 1
@@ -199,6 +209,7 @@ def input_block(p: Problem, rule: int, w: Walk) -> int:
 def lines(p: Problem, w: Walk, loop: int, windows: tuple[int, int, int, int]) -> int:
     """Input lines under the windows of the current block; `windows` are kernel, stride, padding
     and size of the dimension."""
+    # Three cases: one tile; tiles that share their lines; tiles that each hold their own.
     if not w.within[loop, 1]:
         return line_count(p, w.at[loop] * w.size[loop], extent(w, loop), windows)
     if p.share_halos or w.tiles[loop] == 1:
@@ -244,6 +255,8 @@ def price_steps(p: Problem, steps: np.ndarray) -> np.ndarray:
     and DRAM brings what the next tile needs and takes what this tile is the last to need; the slot
     ends with the slowest of the three. The first blocks load before, the last outputs leave after.
     """
+    # All in integers: the timeline plays the same slots event by event, and must agree to the
+    # cycle.
     priced = np.zeros(6, dtype=np.int64)
     first, last = steps[0], steps[-1]
     sums = first[SUMS] + first[INPUTS]
@@ -254,13 +267,18 @@ def price_steps(p: Problem, steps: np.ndarray) -> np.ndarray:
         step = steps[index]
         priced[READ] += step[WEIGHTS] + step[INPUTS] + step[SUMS] + step[RESIDUAL]
         priced[WRITTEN] += step[STORED] + step[RESTORED]
+        # In the last slot there is nothing left to fetch, and what it makes is not there yet.
         busy, memory = max(step[ARRAY], step[DRAIN]), 0
         if index < len(steps) - 1:
             memory = exchange_cycles(p, step, steps[index + 1])
         cycles += max(busy, memory)
+        # The half of the weight buffer that the next layer may load into is free only after the
+        # last block of weights has come; what DRAM idles before that helps no one.
         free += max(0, busy - memory)
         if index < len(steps) - 1 and steps[index + 1, WEIGHTS] > 0:
             free = 0
+    # The head is what weights add to the first load, which they share with inputs and sums. The
+    # tail takes in ramp and fill, when DRAM idles, and not the final store, when it does not.
     priced[CYCLES] = cycles + p.ramp + p.fill + transfer(p, leaving(last))
     priced[HEAD] = load - transfer(p, sums)
     priced[TAIL] = free + p.ramp + p.fill

@@ -55,16 +55,21 @@ def speculate(
     """
     if rules.prefetch == NONE:
         return 0, 0, False
+    # What came early spares no more than the layer would have waited for, nor than DRAM was free.
     right = min(free, head[choice, size - 1]) if choice >= 0 else 0
     if rules.prefetch == ORACLE:
         return right, 0, False
     if rules.prefetch == MODAL:
+        # One choice is fetched for the whole batch. A right guess spares cycles, a wrong one costs
+        # what came before the decision, and only if that unit would have read weights at all.
         if guess == choice:
             return right, 0, False
         if not runs[guess]:
             return 0, 0, False
         fetched = arrived(rules, free, bits[guess, batch - 1])
         return 0, fetched, fetched > 0
+    # Planes come from the highest bit on, so those that came serve any width, as far as it needs
+    # them; the rest is wasted.
     fetched = arrived(rules, free, bits[rules.widest, batch - 1])
     if choice < 0 or choice == rules.skip:
         return 0, fetched, fetched > 0
@@ -92,11 +97,15 @@ def transitions(
     A state is what is passed on between links: the cycles for which DRAM has been free, and the
     last operand widths. More than `most` free cycles are of no use to anything that follows.
     """
+    # Inputs alone, batches of one: a state holds all that a link passes on, so a link's costs can
+    # be tabled and links fused.
     known, guess = chain.known[link], guesses[link]
     runs, head, bits = chain.runs[link], chain.head[link], chain.bits[link]
     for state in range(len(free)):
         for choice in range(cycles.shape[1]):
             idle = int(free[state] + chain.gate_cycles[link, 0])
+            # Choices that need no decision load as early as the cycles before allow. Others wait
+            # for their gate, unless something is fetched on suspicion.
             waits = wasted = 0
             fetched = False
             if not known:
@@ -107,6 +116,8 @@ def transitions(
                 waits -= spared
             elif runs[choice]:
                 waits -= min(idle, int(head[choice, 0]))
+            # Only a link that runs changes what the next one meets; a skipped one passes it on, but
+            # for DRAM that was busy with weights nobody wanted.
             widths_after[state, choice] = widths[state]
             if runs[choice]:
                 turns = chain.turns[link, choice] + enters_anew(
@@ -117,6 +128,8 @@ def transitions(
                 widths_after[state, choice] = chain.last[link, choice]
             elif fetched:
                 idle = 0
+            # Capped, so that there are few states: more free cycles than any later head make no
+            # difference.
             free_after[state, choice] = min(idle, most)
             cycles[state, choice] = (
                 chain.gate_cycles[link, 0] + chain.cycles[link, choice, 0] + waits
@@ -157,6 +170,8 @@ def tally(
     and J, and where the next table begins for the state it leaves behind. Four inputs take turns,
     so that none waits for its own look-ups.
     """
+    # A look-up waits for the one before, whose result says where the table begins. Four inputs,
+    # which do not depend on each other, fill that wait.
     inputs, span = len(choices), len(weights)
     done = inputs - inputs % 4
     for i in range(0, done, 4):
@@ -181,9 +196,11 @@ def tally(
             at0, at1, at2, at3 = following[k0], following[k1], following[k2], following[k3]
         cycles[i], cycles[i + 1], cycles[i + 2], cycles[i + 3] = t0, t1, t2, t3
         joules[i], joules[i + 1], joules[i + 2], joules[i + 3] = e0, e1, e2, e3
+        # Units left over when all are fused in equal numbers are looked up singly.
         if single > 0:
             for here, at in ((i, at0), (i + 1, at1), (i + 2, at2), (i + 3, at3)):
                 rest(choices, here, unit, at, single, costs, following, cycles, joules)
+    # Up to three inputs are left over.
     for i in range(done, inputs):
         at, unit = 0, 0
         total = energy = 0.0
@@ -234,6 +251,8 @@ def walk(
     Fills in what each input takes: `cycles` of its batch, its share of the energy, and of `detail`
     [input, part], if it has rows, its share of all actions. Adds to `sums` what ran how often.
     """
+    # One function: a batch's state lives in a dozen numbers that every phase reads and changes, and
+    # the arrays below would have to be handed to each.
     # Arrays are taken out of their tuples here: in the loops, that would count references.
     units, known, options = chain.unit, chain.known, chain.choices
     gate_cycles, gate_pj, gate_counts = chain.gate_cycles, chain.gate_pj, chain.gate_counts
@@ -248,16 +267,21 @@ def walk(
     for start in range(0, len(choices), batch):
         stop = min(start + batch, len(choices))
         together = stop - start
+        # Batches begin on an idle machine: nothing is passed on between them, so that what an input
+        # takes does not depend on the trace around it.
         free, widths = 0, NOTHING_RAN
         total = exposed = spared = switching = 0
         every_pj = 0.0
         for link in range(len(units)):
             unit = units[link]
+            # The gate decides for all inputs of the batch together, while DRAM is free.
             late = gate_cycles[link, together - 1]
             total += late
             free += late
             every_pj += gate_pj[link, together - 1] / together
             batches[link, together - 1] += 1
+            # How many chose what: inputs that agree run as one group. A link without a unit is one
+            # group of all; a single input needs no counting.
             lowest, end = 0, options[link]
             if unit < 0:
                 size[0] = together
@@ -270,6 +294,8 @@ def walk(
                     size[choice] = 0
                 for i in range(start, stop):
                     size[choices[i, unit]] += 1
+            # Groups follow each other in the order of choices, so that results do not depend on
+            # that of the inputs.
             wasted, begins = 0, True
             for choice in range(lowest, end):
                 group = size[choice]
@@ -277,6 +303,9 @@ def walk(
                 if group == 0 or not runs[link, choice]:
                     continue
                 head = heads[link, choice, group - 1]
+                # Weights known in advance come while DRAM is free. Where a gate decides, only the
+                # first group can profit from a guess; the groups after it are known by then, and
+                # load early like any other.
                 gained = min(free, head)
                 if begins and not known[link]:
                     gained = 0
@@ -285,6 +314,8 @@ def walk(
                         gained, wasted, _ = speculate(rules, *here, choice, group, together, free)
                     late += head - gained
                 begins = False
+                # Array and energy: waits are stalls and are paid for as such, cycles gained are
+                # stalls spared. The energy of a group falls on its inputs alone.
                 entering = enters_anew(widths, first[link, choice]) * rules.reconfiguration
                 waits = entering + turns[link, choice] * rules.reconfiguration
                 switching += waits
@@ -301,11 +332,15 @@ def walk(
                         if unit < 0 or choices[i, unit] == choice:
                             add_share(detail, i, counts[link, choice, group - 1], group)
                             detail[i, STALL] += waits / group
+            # No group ran, so nothing above has asked what the guess has cost: all that came is
+            # wasted.
             if speculates and begins and not known[link]:
                 here = (guesses[link], runs[link], heads[link], bits[link])
                 _, wasted, fetched = speculate(rules, *here, -1, 1, together, free)
                 if fetched:
                     free = 0
+            # What the gate did, and what was fetched in vain, was done for the whole batch: all
+            # inputs share.
             exposed += late
             exposed_by[link] += late
             wasted_by[link] += wasted
@@ -321,6 +356,7 @@ def walk(
                     detail[i, DRAM_READ] += wasted / together
                     detail[i, WEIGHT_WRITE] += wasted / together
                     detail[i, WASTED] += wasted / together
+        # All inputs of a batch are answered at its end; they share what leaked until then.
         every_j = every_pj * rules.joules_per_pj + total * rules.leakage_j / together
         for i in range(start, stop):
             cycles[i] = total
@@ -333,6 +369,7 @@ def walk(
 @njit(cache=True, forceinline=True)
 def add_share(detail: np.ndarray, i: int, counts: np.ndarray, inputs: int) -> None:
     """Add to an input its share of the actions of several."""
+    # Shares are fractions and add up only to rounding; `Sums` holds the same in integers, exactly.
     share = 1.0 / inputs
     for action in range(ACTIONS):
         detail[i, action] += counts[action] * share

@@ -55,6 +55,8 @@ def run_tile(
         state: changes from step to step.
     """
     for number in range(len(tile.order)):
+        # Operands are brought anew for every step, idle lanes as zeros, so that what is multiplied
+        # is what memory holds and not what a formula expects.
         p, q, s = tile.order[number]
         cut = passes[tile.passes[s]]
         feed_inputs(tile, p, s, memory, lanes)
@@ -71,6 +73,8 @@ def run_tile(
 @njit(cache=True)
 def issue(cycles: int, state: State) -> None:
     """Let a step of so many cycles begin, a cycle after the last one or when its turn is free."""
+    # Steps are issued a cycle apart as long as turns are free: a step of many cycles delays only
+    # the one that takes its turn next.
     turn = state.clock[TURN]
     start = max(state.clock[NEXT], state.ends[turn])
     state.ends[turn] = start + cycles
@@ -93,12 +97,14 @@ def feed_inputs(tile: Tile, p: int, s: int, memory: Memory, lanes: Lanes) -> Non
     _, channels, rows, columns = memory.inputs.shape
     for window in range(lanes.x.shape[0]):
         image, row, column = tile.positions[p, window]
+        # Memory holds padding as zeros, so that windows need no case for edges.
         top, left = row * memory.strides[0], column * memory.strides[1]
         for lane in range(lanes.x.shape[1]):
             channel, down, across = tile.taps[s, lane]
             if image == IDLE or channel == IDLE:
                 lanes.x[window, lane], lanes.x_from[window, lane] = 0, IDLE
                 continue
+            # Where an operand came from tells whether the same one lies on the wires already.
             channel, down, across = channel + tile.first_input, top + down, left + across
             place = ((image * channels + channel) * rows + down) * columns + across
             lanes.x[window, lane] = memory.inputs[image, channel, down, across]
@@ -112,6 +118,7 @@ def feed_weights(tile: Tile, q: int, s: int, memory: Memory, lanes: Lanes) -> No
     for column in range(lanes.w.shape[0]):
         output = tile.columns[q, column]
         for lane in range(lanes.w.shape[1]):
+            # Weights are numbered within their group, hence without the tile's first input.
             channel, down, across = tile.taps[s, lane]
             if output == IDLE or channel == IDLE:
                 lanes.w[column, lane], lanes.w_from[column, lane] = 0, IDLE
@@ -149,6 +156,8 @@ def add_up(
     state: State,
 ) -> int:
     """Add a step's sums to the accumulators, which wrap; how many products that were."""
+    # Only windows and columns that stand for something count: idle ones multiply zeros into
+    # nowhere.
     at_work = 0
     for window in range(partial.shape[0]):
         image, row, across = tile.positions[p, window]
@@ -176,6 +185,7 @@ def wrapped(value: int, how: Arithmetic) -> int:
     bits = how.accumulator_bits
     if bits >= 64:
         return value
+    # Masking and a shift of sign, as registers do it: an overflow shows in the result.
     value &= (1 << bits) - 1
     if how.sum_signed and value >> (bits - 1):
         value -= 1 << bits

@@ -19,6 +19,7 @@ def chunks(bits: int) -> int:
 def fused_product(x: int, w: int, cut: np.ndarray, brick: np.ndarray) -> int:
     """Product of two operand slices: one brick for each pair of chunks, shifted and added."""
     x_chunks, w_chunks = chunks(cut[X_BITS]), chunks(cut[W_BITS])
+    # Only the topmost chunk of an operand carries its sign; the others are plain digits of base 4.
     product = 0
     for i in range(x_chunks):
         x_sign = cut[X_SIGNED] if i == x_chunks - 1 else 0
@@ -46,6 +47,8 @@ def fused_sums(
     Returns:
         Cycles it took: 1.
     """
+    # An operand wider than a unit comes in slices, one pass each: its place is made good in the
+    # sum, once for all lanes.
     x_shift, w_shift = cut[X_SHIFT], cut[W_SHIFT]
     for window in range(x.shape[0]):
         for column in range(w.shape[0]):
@@ -69,6 +72,8 @@ def grouped_sums(
     for window in range(x.shape[0]):
         for column in range(w.shape[0]):
             total = 0
+            # Bricks outside, lanes inside: products of equal weight meet before the one shifter
+            # they share.
             for i in range(x_chunks):
                 x_sign = cut[X_SIGNED] if i == x_chunks - 1 else 0
                 for j in range(w_chunks):

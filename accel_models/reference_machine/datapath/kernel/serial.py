@@ -44,6 +44,7 @@ def stripes_sums(
     digits = np.empty(x.shape[1], dtype=np.int64)
     is_sign = x_signed and x_bits == 1
     for place in range(x_bits):
+        # The sign bit of two's complement subtracts: one cycle in which the sum is turned round.
         minus = counts_negative(place, x_bits, x_signed)
         for window in range(x.shape[0]):
             for lane in range(x.shape[1]):
@@ -80,18 +81,21 @@ def loom_sums(
     partial[:] = 0
     cycles = 0
     windows, columns, lanes = x.shape[0], w.shape[0], x.shape[1]
+    # Activations are cut into digits once; the array sees them again for every weight bit.
     x_digits = np.empty((x_bits, windows, lanes), dtype=np.int64)
     for place in range(x_bits):
         for window in range(windows):
             for lane in range(lanes):
                 x_digits[place, window, lane] = digit(x[window, lane], place, x_is_sign)
     w_digits = np.empty((columns, lanes), dtype=np.int64)
+    # Weight bits outside: each is loaded once and waits while all activation bits go past.
     for w_place in range(w_bits):
         w_minus = counts_negative(w_place, w_bits, w_signed)
         for column in range(columns):
             for lane in range(lanes):
                 w_digits[column, lane] = digit(w[column, lane], w_place, w_is_sign)
         for first in range(0, x_bits, serial_bits):
+            # These bits go past side by side, in one cycle. Two sign bits make a positive product.
             for x_place in range(first, min(first + serial_bits, x_bits)):
                 minus = w_minus != counts_negative(x_place, x_bits, x_signed)
                 for window in range(windows):
@@ -120,12 +124,15 @@ def unpu_sums(
     """
     partial[:] = 0
     cycles = 0
+    # Where weights are signs, half of the sums are the others negated: the table holds the half
+    # with the first activation added.
     signs = w_signed and w_bits == 1
     windows, columns, tables = x.shape[0], w.shape[0], x.shape[1] // inputs
     sums = np.empty((windows, tables, 1 << (inputs - signs)), dtype=np.int64)
     for window in range(windows):
         for table in range(tables):
             fill_table(x[window, table * inputs : (table + 1) * inputs], signs, sums[window, table])
+    # Tables are filled once and looked up for all columns and weight bits: that is what saves work.
     for place in range(w_bits):
         minus = counts_negative(place, w_bits, w_signed)
         for column in range(columns):

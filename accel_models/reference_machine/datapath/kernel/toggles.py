@@ -49,6 +49,7 @@ class Wires(NamedTuple):
 @njit(cache=True)
 def ones(value: int) -> int:
     """Bits that are set, of a number of up to 64 bits."""
+    # Sums of bits in pairs, fours and bytes, added up by a multiplication: no loop over 64 bits.
     v = np.uint64(value)
     v = v - ((v >> np.uint64(1)) & np.uint64(0x5555555555555555))
     v = (v & np.uint64(0x3333333333333333)) + ((v >> np.uint64(2)) & np.uint64(0x3333333333333333))
@@ -72,6 +73,8 @@ def watch_sum(before: int, after: int, bits: int, toggles: np.ndarray) -> None:
 @njit(cache=True)
 def ports(a: Arithmetic, cut: np.ndarray) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
     """How an input and a weight come: (bits of a word, words, how often these are repeated)."""
+    # What is serial comes again in every step, and Loom's activations once for each weight bit;
+    # what is parallel comes as one word as wide as the multiplier, whatever the operand's width.
     whole = (a.parallel_bits, 1, 1)
     if a.family == BIT_FUSION or a.family == BITBLADE:
         return (2 * chunks(cut[X_BITS]), 1, 1), (2 * chunks(cut[W_BITS]), 1, 1)
@@ -86,6 +89,7 @@ def ports(a: Arithmetic, cut: np.ndarray) -> tuple[tuple[int, int, int], tuple[i
 @njit(cache=True)
 def fan_out(a: Arithmetic, cut: np.ndarray, windows: int, columns: int) -> tuple[int, int]:
     """Multipliers that an input and a weight enter: bricks, lanes, tables."""
+    # An operand toggles the wires of every multiplier it enters, so bits count once for each.
     if a.family == BIT_FUSION or a.family == BITBLADE:
         return columns * chunks(cut[W_BITS]), windows * chunks(cut[X_BITS])
     if a.family == STRIPES or a.family == LOOM:
@@ -98,6 +102,7 @@ def stream(old: int, value: int, port: tuple[int, int, int]) -> tuple[int, int]:
     """Bits toggled, and the word that is left on the wires, as an operand's words go past."""
     bits, words, repeats = port
     toggled = 0
+    # From word to word, and from the last back to the first where words come again.
     for _ in range(repeats):
         for word in range(words):
             new = lowest(value >> (word * bits), bits)
@@ -110,6 +115,7 @@ def stream(old: int, value: int, port: tuple[int, int, int]) -> tuple[int, int]:
 def watch_operands(how: Arithmetic, cut: np.ndarray, lanes: Lanes, state: State) -> None:
     """Count what the operands of a step toggle."""
     turn = state.clock[TURN]  # the one that the step is about to take
+    # Fan-out goes by windows and columns that have operands: an idle one's wires are gated.
     x_port, w_port = ports(how, cut)
     x_fan, w_fan = fan_out(how, cut, at_work(lanes.x_from), at_work(lanes.w_from))
     x_is_sign = how.input_signed and how.input_bits == 1
@@ -148,10 +154,13 @@ def watch_row(
     values, places, shift = came
     serial = port[1] * port[2] > 1
     for lane in range(len(values)):
+        # Place and first bit together name a slice of an operand: another slice of it is loaded
+        # anew.
         here = places[lane] * 64 + shift
         if places[lane] == IDLE or (on.operands[lane] == here and not serial):
             continue
         value = values[lane] >> shift
+        # A sign is -1 or 1 to the adder, and 0 or 1 on its wire.
         if is_sign and port[0] == 1:
             value = int(value > 0)
         toggled, on.words[lane] = stream(on.words[lane], value, port)

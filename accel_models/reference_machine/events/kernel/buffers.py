@@ -63,12 +63,15 @@ def buffer_bits(
     bits = np.zeros(12, dtype=np.int64)
     moved = NEVER
     for _ in range(number_of_steps(p, w)):
+        # Blocks enter when they come over DRAM; the first of each comes before any loop has moved.
         if moved >= stops[0]:
             bits[W_WRITE] += weight_block(p, w) * p.weight_bits
         if moved >= stops[1]:
             bits[A_WRITE] += written_inputs(p, rule, w) * p.buffered_input_bits
+        # The array side is counted tile by tile, true to size, from what stays and not from totals.
         read_operands(p, stays, w, bits)
         add_sums(p, stays, rule, w, bits)
+        # The published tool counts outputs through their buffer once more, as they come and go.
         block, first, last = output_block(p, rule, w), moved >= stops[2], last_visit(w)
         if first and p.published_array_side and (p.first_reload or w.at[IN_CHANNELS] > 0):
             bits[Q_WRITE] += block * p.accumulator_bits
@@ -98,10 +101,13 @@ def read_operands(p: Problem, stays: int, w: Walk, bits: np.ndarray) -> None:
     window, outputs = p.kernel_rows * p.kernel_columns, extent(w, OUT_CHANNELS)
     reduction = window * extent(w, IN_CHANNELS)
     side = extent(w, OUT_ROWS) * extent(w, OUT_COLUMNS)
+    # A weight is read once for every group of positions computed side by side, or, if it stays,
+    # once.
     weight_reads = extent(w, BATCH) * ceil_div(side, p.windows) * reduction * outputs
     bits[W_READ] += p.weight_bits * (
         reduction * outputs if stays == WEIGHT_STATIONARY else weight_reads
     )
+    # An input serves all columns of the array at once where reads are shared, else one.
     columns = ceil_div(outputs, p.array_columns) if p.share_input_reads else outputs
     if stays == INPUT_STATIONARY:
         columns = 1
@@ -113,6 +119,7 @@ def add_sums(p: Problem, stays: int, rule: int, w: Walk, bits: np.ndarray) -> No
     """Partial sums of the current tile, read and written."""
     sums = positions(w) * extent(w, OUT_CHANNELS) * p.accumulator_bits
     channels = extent(w, IN_CHANNELS)
+    # Sums that do not stay go to their buffer and come back in every step of the reduction.
     if stays != OUTPUT_STATIONARY:
         if p.published_array_side:
             sums *= p.kernel_rows * p.kernel_columns * channels
@@ -134,6 +141,7 @@ def keep_outputs(p: Problem, w: Walk, bits: np.ndarray) -> None:
 def written_inputs(p: Problem, rule: int, w: Walk) -> int:
     """Inputs that enter the buffer with the current block, windows laid out if the lane rule asks
     for it."""
+    # Windows that are laid out as they enter repeat the pixels they share.
     if rule != WINDOW:
         return input_block(p, rule, w)
     places = part(w, BATCH, 1) * part(w, OUT_ROWS, 1) * part(w, OUT_COLUMNS, 1)

@@ -91,6 +91,7 @@ def note(
     tile: int,
 ) -> int:
     """Write an event down, if events are wanted and it takes any time; how many there are now."""
+    # Cycles are wanted far more often than pictures: without room nothing is written down.
     if len(events) == 0 or (end == start and bits == 0):
         return number
     event = events[number]
@@ -115,10 +116,14 @@ def play(
         Cycles in all; of these, those in which DRAM idles after the last block of weights is there;
         how many events there are, and the first of those that happen after that.
     """
+    # Before the first slot nothing overlaps. Weights come first, so that what arrived early, during
+    # the layer before, shortens this load from its beginning.
     first, number = steps[0], 0
     number = note(events, number, DRAM_PORT, LATENCY, 0, p.dram_latency, 0, 0)
     others = transfer(p, first[INPUTS] + first[SUMS])
     here = p.dram_latency + transfer(p, first[WEIGHTS] + first[INPUTS] + first[SUMS])
+    # All three transfers are one in a row: cycles are rounded up over them together, so the weights
+    # end where the others have to begin.
     here -= others + early
     bits = first[WEIGHTS]
     number = note(events, number, DRAM_PORT, WEIGHTS_IN, p.dram_latency, here, bits, 0)
@@ -130,7 +135,9 @@ def play(
     idle, free_from = 0, number
     for tile in range(len(steps)):
         step, ends = steps[tile], tile == len(steps) - 1
+        # No resource starts a slot before the controller issues it.
         dram, array, vector = max(dram, issued), max(array, issued), max(vector, issued)
+        # The vector unit drains outputs as they come and so runs beside the array, not after it.
         computed, drained = array + step[ARRAY], max(vector, array) + step[DRAIN]
         number = note(events, number, COMPUTE_ARRAY, COMPUTE, array, computed, 0, tile)
         number = note(
@@ -144,6 +151,8 @@ def play(
             number = note(events, number, COMPUTE_ARRAY, RAMP, out, out + p.ramp, 0, tile)
             array = out + p.ramp + p.fill
             number = note(events, number, COMPUTE_ARRAY, FILL, out + p.ramp, array, 0, tile)
+        # The next slot waits for the slowest. Then DRAM idles, and once the last weights are there,
+        # weights of the next layer could come: from there on idle cycles count.
         issued = max(dram, array, vector)
         idle += issued - dram
         number = note(events, number, DRAM_PORT, IDLE, dram, issued, 0, tile)
@@ -165,6 +174,8 @@ def exchange(
 ) -> tuple[int, int]:
     """DRAM in a slot, from when it is free: until when it is busy, and how many events there
     are."""
+    # Weights and inputs are requests of their own, each rounded up to cycles, as in the closed
+    # form.
     end = dram + transfer(p, following[WEIGHTS])
     bits = following[WEIGHTS]
     number = note(events, number, DRAM_PORT, WEIGHTS_IN, dram, end, bits, tile + 1)
@@ -186,6 +197,8 @@ def leave(
 ) -> tuple[int, int]:
     """What a block of outputs sends to DRAM and gets from it, in one go, and the partial sums of
     the block after it."""
+    # One transfer in parts: rounding up after each part, but over the sum so far, makes them end
+    # where the whole does.
     bits, end = 0, dram
     for kind, part in ((OUTPUTS_OUT, STORED), (SUMS_OUT, RESTORED), (RESIDUAL_IN, RESIDUAL)):
         bits += step[part]
