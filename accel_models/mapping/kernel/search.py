@@ -179,7 +179,7 @@ def try_blocks(
         actions[Q_WRITE] += sums * (k.q_trips - 1 + p.first_reload)
     actions[ARRAY], actions[STALL] = s.compute, cycles - s.compute
     energy = energy_of(actions, cycles, goal.prices)
-    # Copied number by number, since all of it is overwritten by the next trial.
+    # Copied, for the next trial overwrites all of it.
     if better(goal.objective, cycles, energy, found[0], best.energy[0]):
         best.energy[0] = energy
         best.actions[:] = actions

@@ -99,6 +99,8 @@ def backward(
         x_grad: is written.
         gradients: weights and products are added to, the others written.
     """
+    # Jobs come in the order of precisions: gradients of one precision are summed up before the
+    # norms' factors, which differ between precisions, are applied once for all of its images.
     clear(back.weights)
     before = jobs.precisions[0]
     for job in range(len(jobs.precisions)):
@@ -107,6 +109,8 @@ def backward(
             collect(before, parameters, shape, back.weights, gradients)
             before = k
         for image in images:
+            # Gates learn from the inner product of what the block put out with its gradient,
+            # skipped or not.
             gradients.chosen[image] = pass_on(
                 passed.out[image],
                 image_row(shape.out),
@@ -116,6 +120,7 @@ def backward(
                 True,
                 room.blocks.tile,
             )
+        # The block was the identity, and so is its gradient; nothing is left to do.
         if k == SKIP and not shape.projects:
             for image in images:
                 x_grad[image] = passed.grad[image]
@@ -140,6 +145,7 @@ def run_back(
     terms: np.ndarray,
 ) -> None:
     """Gradients of all convolutions of some images at precision number `k`."""
+    # From the end to the beginning: the last ReLU, the shortcut, the second convolution, the first.
     rectified = k != SKIP or shape.rectifies
     for number, image in enumerate(images):
         out, grad = passed.out[image], passed.grad[image]
@@ -150,6 +156,8 @@ def run_back(
         project_back(passed.x, images, used, parameters, transposed, shape, room, back)
     if k == SKIP:
         return
+    # Rounded inputs are made again from the image: to keep them would cost a write and a read of
+    # memory, and rounding costs less than either.
     second_back(passed, images, k, parameters, transposed, shape, room, back, terms)
     for number, image in enumerate(images):
         round_input(passed.x[image], parameters.rounding[k, FIRST], shape.x, room.first[number])
@@ -179,6 +187,8 @@ def second_back(
 ) -> None:
     """Gradients of the second convolution, and on to that of the first one's output: both are in
     ``back.grad``, one before and one after."""
+    # The forward pass left the first convolution's output; what the second read is made of it
+    # again.
     norm, tiling = parameters.norms[k, FIRST], shape.out
     for number, image in enumerate(images):
         activate(
@@ -190,6 +200,7 @@ def second_back(
             room.second[number],
             room.blocks.tile,
         )
+    # Gradients of overlapping tiles are added up, so they begin at zero.
     back.hidden_grad[:] = 0
     convolve_points_back(
         room.second,
@@ -234,6 +245,7 @@ def add_gradient(
         p, q = row * image_row(shape.x), inside(row, shape.x)
         for i in range(0, image_row(shape.x), WIDTH):
             value = load(padded_grad, q + i)
+            # Through the identity the gradient passes where the last ReLU let the value through.
             if not shape.projects:
                 value = value + where_positive(load(out, p + i), load(grad, p + i))
             store(x_grad, p + i, value)
@@ -245,6 +257,7 @@ def collect(
 ) -> None:
     """Add what was found at one precision to the rest, and start anew."""
     total, norms, products = gradients.weights, parameters.norms, gradients.products
+    # A skipped block has no gradient but its shortcut's, which ran at the highest precision.
     if k != SKIP:
         first, second = parameters.first[k], parameters.second[k]
         collect_one(found.first, first, norms[k, FIRST, 0], total.first, products[k, FIRST])
@@ -269,6 +282,7 @@ def collect_one(
     channels = len(factors)
     for channel in range(0, channels, WIDTH):
         factor, product = load(factors, channel), load(products, channel)
+        # One pass for both sums while weights and gradient are in registers.
         for p in range(channel, len(found), channels):
             here = load(found, p)
             product = fma(load(weights, p), here, product)

@@ -111,6 +111,8 @@ def forward(
     """Run every image of x [N, H, W, C] at its precision; write `out`, and what was `seen`."""
     for job in range(len(jobs.precisions)):
         images, k = jobs.images[jobs.starts[job] : jobs.starts[job + 1]], jobs.precisions[job]
+        # A job's images go through the whole block together: as many as fill a block of tiles, few
+        # enough to stay in the cache from one convolution to the next.
         run(x, images, k, parameters, shape, room, seen)
         for number, image in enumerate(images):
             finish(x[image], number, k, parameters, shape, room, out[image], False)
@@ -151,23 +153,29 @@ def run(
 ) -> None:
     """All convolutions of some images at precision number `k`: leaves the output of the second in
     ``room.out`` and the shortcut, if it is projected, in ``room.side_out``."""
+    # A skipped block keeps its shortcut where that changes the shape, and nothing else.
     if shape.projects:
         project(x, images, shape.highest if k == SKIP else k, parameters, shape, room, seen)
     if k == SKIP:
         return
     norms, rounding, tile = parameters.norms[k], parameters.rounding[k], room.blocks.tile
     count, tiling = len(images), shape.out
+    # Into a padded copy, so that the convolution needs no case for edges; rounded on the way, since
+    # each precision of the block rounds the same image differently.
     for number, image in enumerate(images):
         round_input(x[image], rounding[FIRST], shape.x, room.first[number])
     first = Convolution(3, shape.stride, shape.x, tiling)
     by_points = shape.first_by_points
     convolve(room.first, parameters.first[k], room.out, count, first, by_points, room.blocks)
+    # Norm, ReLU and the next rounding take one pass over what is still in the cache. Statistics are
+    # noted in training only: they take passes of their own.
     for number, image in enumerate(images):
         y, padded = room.out[number], room.second[number]
         activate(y, grid_row(tiling), norms[FIRST], rounding[SECOND], tiling, padded, tile)
         if len(seen.hidden):
             note_ends(tile, seen.ranges[image, SECOND])  # as `activate` left them
             note_first(x[image], y, image, shape, seen, tile)
+    # The grid is free again by now, since `activate` has moved its contents on.
     again = Convolution(3, 1, tiling, tiling)
     by_points = shape.second_by_points
     convolve(room.second, parameters.second[k], room.out, count, again, by_points, room.blocks)
@@ -224,6 +232,7 @@ def project(
         if len(seen.hidden):
             note_extremes(x[image], shape.x, tile, seen.ranges[image, SIDE])
             note_sums(grid, shape.out, seen.sums[image, SIDE])
+    # Statistics are those before the norm, so the norm comes after them.
     for number in range(len(images)):
         normalize(room.side_out[number], norm, shape.out)
 
@@ -242,6 +251,7 @@ def finish(
     """What follows `run` for an image: write the block's output to `other`; or, if it `scores`,
     return its inner product with what stands there."""
     tiling, tile = shape.out, room.blocks.tile
+    # An identity shortcut is added from the image itself and never copied.
     side, row_size = x, image_row(tiling)
     if shape.projects:
         side, row_size = room.side_out[number], grid_row(tiling)

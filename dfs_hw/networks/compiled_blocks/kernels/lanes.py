@@ -176,6 +176,7 @@ def small_product(rows: int, vectors: int, *, adds: bool) -> Any:
         first_a = address(context, builder, signature.args[0], a, a0)
         first_b = address(context, builder, signature.args[4], b, b0)
         first_c = address(context, builder, signature.args[7], c, c0)
+        # Where each vector of the result lies is worked out once, before the sums.
         at = {
             (row, vector): builder.gep(
                 first_c, [builder.add(builder.mul(c_row, i64(row)), i64(WIDTH * vector))]
@@ -183,9 +184,12 @@ def small_product(rows: int, vectors: int, *, adds: bool) -> Any:
             for row in range(rows)
             for vector in range(vectors)
         }
+        # Stack slots, which LLVM turns into registers: there are at most as many as it has.
         sums = {place: cgutils.alloca_once(builder, VECTOR) for place in at}
         for place, where in at.items():
             builder.store(read(builder, where) if adds else ZERO, sums[place])
+        # Term by term: a column of a against a row of b, each number loaded once for the whole
+        # result.
         with cgutils.for_range(builder, depth) as loop:
             row_of_b = builder.gep(first_b, [builder.mul(loop.index, b_step)])
             column_of_a = builder.gep(first_a, [builder.mul(loop.index, a_step)])

@@ -67,6 +67,8 @@ def to_level(x: Any, to: Levels) -> Any:
     """The value of the nearest level. The quotient is as division gives it (Markstein, "Computation
     of elementary functions on the IBM RISC System/6000 processor", 1990), in less time."""
     above = smaller(to.top, larger(to.bottom, x - to.low))
+    # A product with 1 / step is off by a rounding, which could be the other level than PyTorch's;
+    # one step of correction makes it the quotient.
     quotient = above * to.per_step
     rest = fma(splat(0.0) - quotient, to.step, above)
     return nearest(fma(rest, to.per_step, quotient)) * to.unit + to.low
@@ -75,6 +77,7 @@ def to_level(x: Any, to: Levels) -> Any:
 @compiled
 def round_input(x: np.ndarray, rounding: np.ndarray, tiling: Tiling, padded: np.ndarray) -> None:
     """Copy an image into a padded one, rounded."""
+    # The border of the padded image stays zero from when the room was made, and is never written.
     to, rounded, row_size = levels_of(rounding), rounds(rounding), image_row(tiling)
     for row in range(tiling.height):
         p, q = row * row_size, inside(row, tiling)
@@ -104,6 +107,8 @@ def activate(
         padded: is written.
         ends: [2, 16] is written: extremes before rounding, in each lane. (A NaN does not count.)
     """
+    # Channels outside: norms are by channel, so 16 of them keep factor and term in registers over
+    # all pixels.
     channels, to, rounded = tiling.channels, levels_of(rounding), rounds(rounding)
     low, high = splat(np.inf), splat(-np.inf)
     for channel in range(0, channels, WIDTH):
@@ -111,6 +116,7 @@ def activate(
         for row in range(tiling.height):
             p, q = row * row_size + channel, inside(row, tiling) + channel
             for _ in range(tiling.width):
+                # The order of the operands lets a NaN through, as PyTorch does.
                 value = larger(splat(0.0), fma(factor, load(y, p), term))
                 low, high = smaller(low, value), larger(high, value)
                 store(padded, q, to_level(value, to) if rounded else value)
@@ -175,6 +181,7 @@ def add_up(
                 p += channels
                 q += channels
                 r += channels
+            # Row by row, since rounding errors grow with the length of a sum.
             total = total + part
     return summed(total, tile) if scores else 0.0
 
@@ -224,6 +231,8 @@ def through_activation(
             p, q = row * image_row(tiling) + channel, inside(row, tiling) + channel
             r = row * grid_row(tiling) + channel
             for _ in range(tiling.width):
+                # Where the activation was not positive the ReLU passed nothing on. Its sign is
+                # computed as in the forward pass, to the bit.
                 grad = where_positive(fma(factor, load(y, p), term), load(padded_grad, q))
                 total = total + grad
                 store(grid, r, grad)
@@ -265,6 +274,7 @@ def note_sums(grid: np.ndarray, tiling: Tiling, sums: np.ndarray) -> None:
     """Sums and sums of squares over the pixels to `sums` [2, C]."""
     channels = tiling.channels
     for channel in range(0, channels, WIDTH):
+        # Both moments in one pass over memory; means and variances are taken of them elsewhere.
         total, squares = splat(0.0), splat(0.0)
         for row in range(tiling.height):
             p = row * grid_row(tiling) + channel
@@ -286,6 +296,7 @@ def note_ends(ends: np.ndarray, extremes: np.ndarray) -> None:
 @compiled
 def note_extremes(x: np.ndarray, tiling: Tiling, ends: np.ndarray, extremes: np.ndarray) -> None:
     """Minimum and maximum of an image to `extremes` [2]; `ends` is room."""
+    # Extremes do not depend on channels, so the image is one stretch of memory.
     low, high = splat(np.inf), splat(-np.inf)
     for p in range(0, tiling.height * image_row(tiling), WIDTH):
         value = load(x, p)

@@ -57,6 +57,8 @@ def convolve_taps(
     """
     outputs, step = how.out.channels, how.stride * how.x.channels
     line = how.kernel * how.x.channels  # the taps of a line are one stretch of a padded image
+    # A few pixels at a time, all taps each: sums stay in registers over a line of taps, whose
+    # weights are read once for all these pixels.
     for row in range(how.out.height):
         for column in range(0, how.out.width, PIXELS):
             a, c = window(row, column, how), row * grid_row(how.out) + column * outputs
@@ -81,6 +83,7 @@ def multiply(
     adds: bool,
 ) -> None:
     """[PIXELS, depth] by [depth, columns]."""
+    # Two vectors of columns use each loaded input twice; an odd number leaves one.
     if columns % (2 * WIDTH):
         for v in range(0, columns, WIDTH):
             if adds:
@@ -121,6 +124,8 @@ def convolve_taps_back(
         for tap in range(how.kernel * how.kernel):
             i, j = divmod(tap, how.kernel)
             first = window(row, 0, how) + i * padded_row(how.x) + j * inputs
+            # To the image: each tap adds its share to the pixels it read, with strides in between.
+            # Grids are zero beyond the image, so whole steps of it may be taken.
             for column in range(0, how.out.width, EDGE):
                 a, c = line + column * outputs, first + column * step
                 for v in range(0, inputs, WIDTH):
@@ -128,6 +133,8 @@ def convolve_taps_back(
                     back_more(
                         grid, a, outputs, 1, weights, b, inputs, padded_grad, c + v, step, outputs
                     )
+            # To the weights: 16 channels by 16, summed over a row's pixels in registers before any
+            # of it goes to memory.
             for channel in range(0, inputs, WIDTH):
                 a, w = first + channel, (tap * inputs + channel) * outputs
                 for v in range(0, outputs, WIDTH):

@@ -92,6 +92,8 @@ def convolve_points(
         blocks: room.
     """
     channels, tiles = tiling.channels, images * tiling.down * tiling.across
+    # Block by block: transformed tiles take more than twice the room of the image, and must not
+    # leave the cache before they are multiplied.
     for first in range(0, tiles, BLOCK):
         count = min(BLOCK, tiles - first)
         for tile in range(count):
@@ -99,6 +101,8 @@ def convolve_points(
             for channel in range(0, channels, WIDTH):
                 p = tile * channels + channel
                 to_points(padded, place + channel, tiling, blocks.tile, blocks.inputs, p)
+        # At every point a product of matrices over channels; the last block multiplies stale tiles
+        # too, which takes no longer than to leave them out and is never read.
         multiply(blocks.inputs, weights, blocks.outputs, channels)
         for tile in range(count):
             place = grid_place(first + tile, tiling)
@@ -137,9 +141,12 @@ def convolve_points_back(
             place, made = padded_place(first + tile, tiling), grid_place(first + tile, tiling)
             for channel in range(0, channels, WIDTH):
                 p = tile * channels + channel
+                # Inputs are transformed again rather than kept from the forward pass, which would
+                # be a multiple of the image in memory.
                 to_points(padded, place + channel, tiling, blocks.tile, blocks.inputs, p)
                 back_to_points(grid, made + channel, tiling, blocks.tile, blocks.gradients, p)
         multiply(blocks.gradients, weights, blocks.outputs, channels)
+        # Here stale tiles would count, so only `count` of them are taken.
         correlate(blocks.inputs, blocks.gradients, weight_grad, channels, count)
         for tile in range(count):
             place = padded_place(first + tile, tiling)
@@ -179,6 +186,8 @@ def multiply(tiles: np.ndarray, weights: np.ndarray, out: np.ndarray, channels: 
     """Multiply, at each point, [BLOCK, channels] by [channels, channels]."""
     for p in range(POINTS):
         here, w = p * point_size(channels), p * channels * channels
+        # Registers hold either sixteen rows of one vector or eight of two; two use each number of
+        # `tiles` twice.
         if channels % (2 * WIDTH):
             for column in range(0, channels, WIDTH):
                 b, c = w + column, here + column
@@ -218,6 +227,8 @@ def correlate(
 @compiled
 def times_b(d: Any) -> Any:
     """B' of six numbers."""
+    # Sums and differences that two lines share are taken once; every product is a power of two or
+    # five, so few roundings are added.
     four, five = splat(4.0), splat(-5.0)
     even, odd = fma(splat(-4.0), d[2], d[4]), fma(splat(-4.0), d[1], d[3])
     near, far = d[4] - d[2], splat(2.0) * (d[3] - d[1])
@@ -279,6 +290,8 @@ def to_points(
     """B' d B of the input tile at `place`, for 16 channels."""
     step = point_size(tiling.channels)
     for j in range(REACH):
+        # Columns, then lines: the same six-number transform twice. Sixteen channels go side by
+        # side, so nothing is shuffled between lanes.
         column = load_six(padded, place + j * tiling.channels, padded_row(tiling))
         store_six(tile, j * WIDTH, LINE, times_b(column))
     for i in range(REACH):
@@ -304,6 +317,8 @@ def back_from_points(
             times_b_transposed(load_six(tile, i * LINE, WIDTH)),
             place + i * padded_row(tiling),
         )
+        # Input tiles overlap by two pixels, whose gradients come from several tiles: they are
+        # added.
         there = load_six(padded, p, tiling.channels)
         total = (
             there[0] + more[0],
