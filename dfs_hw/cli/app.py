@@ -1,4 +1,4 @@
-"""What all commands share: the program, options that several of them have, and how it ends."""
+"""The program that commands are part of, and how it ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from accel_models.errors import DfsHwError
-from dfs_hw.training.config import TrainConfig
 
 app = typer.Typer(
     help=(
@@ -23,12 +22,6 @@ app = typer.Typer(
     add_completion=False,
 )
 
-MACHINE = "A machine of `dfs-hw accelerators`, or a path to your own .toml."
-Machine = Annotated[str, typer.Option(help=MACHINE)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
-
-DEFAULTS = TrainConfig()
 STOPPED = (130, 143)
 """Exit status after Ctrl-C and after SIGTERM, as shells have them."""
 INTERRUPTED = "dfs-hw: interrupted; the same command goes on from here"

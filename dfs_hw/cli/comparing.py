@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
-from accel_models.errors import InputError
-from dfs_hw.cli.app import DEFAULTS, MACHINE, Quiet, app
-from dfs_hw.cli.show import tables as show
-from dfs_hw.cli.training import (
+from dfs_hw.cli.app import app
+from dfs_hw.cli.loading import numbers, training_config, words
+from dfs_hw.cli.options import (
+    DEFAULTS,
+    PRICES,
     Budget,
     Choices,
     Data,
@@ -20,17 +20,13 @@ from dfs_hw.cli.training import (
     Metric,
     Network,
     Out,
+    Prices,
+    Quiet,
     Settings,
     Style,
-    _config,
+    TrainedFor,
 )
-
-Prices = Annotated[
-    str, typer.Option(help="Of cost, 0 to 1, at which a network with a knob is looked at.")
-]
-PRICES = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1"
-
-Number = TypeVar("Number", int, float)
+from dfs_hw.cli.show import tables as show
 
 
 @app.command()
@@ -39,10 +35,7 @@ def compare(
     style: Style = "modern",
     network: Network = None,
     choices: Choices = None,
-    machine: Annotated[
-        str | None,
-        typer.Option("--machine", "--accelerator", help=MACHINE, show_default=DEFAULTS.accelerator),
-    ] = None,
+    accelerator: TrainedFor = None,
     metric: Metric = None,
     budget: Budget = None,
     seeds: Annotated[str, typer.Option(help="Everything is trained once for each.")] = "0,1,2",
@@ -73,14 +66,14 @@ def compare(
     Ends with a table that says whether deciding per input earned its keep; OUT has it as JSON, CSV,
     Markdown and a picture. The same command goes on where it was stopped.
     """
-    config = _config(
+    config = training_config(
         data,
         style,
         epochs,
         settings,
         network=network,
         choices=choices,
-        accelerator=machine,
+        accelerator=accelerator,
         metric=metric,
         budget=budget,
     )
@@ -91,7 +84,7 @@ def compare(
     wanted = Study(
         config,
         tuple(numbers("seeds", seeds, int)),
-        tuple(_parts(contenders)),
+        tuple(words(contenders)),
         dfq,
         tuple(numbers("points", points, float)),
         tuple(numbers("prices", prices, float)),
@@ -100,17 +93,3 @@ def compare(
     findings = run_comparison(wanted, out, device=device, progress=not quiet)
     comparison(findings)
     show.line(f"As Markdown, CSV, JSON and a picture: {out / 'compare.md'}")
-
-
-def _parts(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def numbers(name: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
-    """What an option of this name takes: numbers with commas between them."""
-    try:
-        return [kind(part) for part in _parts(text)]
-    except ValueError as error:
-        raise InputError(
-            f"--{name} takes numbers with commas between them, got '{text}'"
-        ) from error

@@ -4,55 +4,49 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from accel_models.errors import InputError
-from dfs_hw.cli.app import AsJson, Quiet, app, print_json
-from dfs_hw.cli.comparing import PRICES, Prices, numbers
+from dfs_hw.cli.app import app, print_json
+from dfs_hw.cli.loading import load_network, numbers
+from dfs_hw.cli.options import (
+    PRICES,
+    Accelerators,
+    AsJson,
+    Dask,
+    MachinesTried,
+    MoreTraces,
+    NoTraceOption,
+    Prices,
+    ProposedAtATime,
+    Quiet,
+    Sampler,
+    SamplingSeed,
+    SpaceFile,
+    Traces,
+    Workers,
+)
 from dfs_hw.cli.show import tables as show
-
-IMAGE_SIDE = 32
-CHOICES = "skip,2,4,8"
-
-SpaceFile = Annotated[Path, typer.Argument(metavar="SPACE.toml", help="What may change, and why.")]
-Sampler = Annotated[
-    str, typer.Option(help="nsga2, tpe, random or grid by Optuna; sweep: every machine.")
-]
-Trials = Annotated[
-    int, typer.Option(help="Machines to try, those of earlier runs included; a sweep tries all.")
-]
-Seed = Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)]
-Batch = Annotated[int, typer.Option(help="Machines proposed at a time.", min=1)]
-Workers = Annotated[
-    int, typer.Option(help="Processes here; 0: one for each core.", min=0, show_default="all cores")
-]
-Dask = Annotated[
-    str, typer.Option(metavar="tcp://HOST:8786", help="Scheduler of a Dask cluster to work on.")
-]
-Storage = Annotated[
-    str, typer.Option(metavar="URL", help="Database for Optuna; default: a file in OUT.")
-]
 
 
 @app.command()
 def explore(
     space: SpaceFile,
-    trace: Annotated[
-        list[Path] | None,
-        typer.Option(help="A gate trace to run, beside the space's workloads; repeat for more."),
-    ] = None,
+    traces: MoreTraces = None,
     out: Annotated[Path, typer.Option(help="Folder for the study.")] = Path("out/explore"),
     sampler: Sampler = "nsga2",
-    trials: Trials = 200,
-    seed: Seed = 0,
-    batch: Batch = 16,
+    trials: MachinesTried = 200,
+    seed: SamplingSeed = 0,
+    batch: ProposedAtATime = 16,
     workers: Workers = 0,
     dask: Dask = "",
-    storage: Storage = "",
+    storage: Annotated[
+        str, typer.Option(metavar="URL", help="Database for Optuna; default: a file in OUT.")
+    ] = "",
     quiet: Quiet = False,
     as_json: AsJson = False,
+    _: NoTraceOption = None,
 ) -> None:
     """Search machines for the best ones under recorded traces, and say what matters.
 
@@ -66,9 +60,9 @@ def explore(
 
     found = run_exploration(
         space,
-        trace or (),
+        traces or (),
         out=out,
-        networks=_network,
+        networks=load_network,
         progress=not quiet,
         sampler=sampler,
         trials=trials,
@@ -87,11 +81,8 @@ def explore(
 
 @app.command()
 def cross(
-    traces: Annotated[list[Path], typer.Argument(help="Gate traces of one network's policies.")],
-    machine: Annotated[
-        list[str] | None,
-        typer.Option(help="Machine to run on; repeat. Default: those of the traces."),
-    ] = None,
+    traces: Traces,
+    accelerator: Accelerators = None,
     metric: Annotated[str, typer.Option(help="energy, latency, p95 or edp.")] = "energy",
     out: Annotated[Path | None, typer.Option(help="Folder for cross.html and cross.json.")] = None,
     as_json: AsJson = False,
@@ -102,7 +93,7 @@ def cross(
     from dfs_hw.cli.show.exploration import crossed
     from dfs_hw.provenance import provenance
 
-    table = cross_table(traces, {name: name for name in machine or ()} or None)
+    table = cross_table(traces, {name: name for name in accelerator or ()} or None)
     table.loss(metric)
     if out is not None:
         write_cross_table(table, out, provenance())
@@ -124,9 +115,9 @@ def codesign(
     prices: Prices = PRICES,
     out: Annotated[Path, typer.Option(help="Folder for all of it.")] = Path("out/codesign"),
     sampler: Sampler = "nsga2",
-    trials: Trials = 200,
-    seed: Seed = 0,
-    batch: Batch = 16,
+    trials: MachinesTried = 200,
+    seed: SamplingSeed = 0,
+    batch: ProposedAtATime = 16,
     workers: Workers = 0,
     dask: Dask = "",
     quiet: Quiet = False,
@@ -160,14 +151,3 @@ def codesign(
         return
     codesigned(outcome)
     show.line(f"The machine, as a file: {out / 'chosen.toml'}")
-
-
-def _network(name: str) -> Any:
-    """Layers of a network by name, for 32 x 32 colour images in 10 classes."""
-    from dfs_hw.networks import build_network
-    from dfs_hw.networks.workload_of import workload_of
-
-    if name.endswith(".csv"):
-        raise InputError(f"'{name}' is a file of layers: name it as layers, not as a network")
-    built = build_network(name, CHOICES, classes=10, in_channels=3)
-    return workload_of(built, (IMAGE_SIDE, IMAGE_SIDE)).without_gates()

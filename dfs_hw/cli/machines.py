@@ -9,12 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from accel_models.errors import InputError
-from dfs_hw.cli.app import DEFAULTS, AsJson, Machine, app, print_json
+from dfs_hw.cli.app import app, print_json
+from dfs_hw.cli.loading import IMAGE_SIDE, load_machine, load_workload
+from dfs_hw.cli.options import DEFAULTS, Accelerator, AsJson, MachineSettings, NoSettings
 from dfs_hw.cli.show import tables as show
 
 COMPARED_NETWORK, DEPARTURES_NETWORK = "resnet20", "resnet38"
 COMPARED_BITS = (8, 4, 2)
-IMAGE_SIDE = 32
 
 
 @app.command()
@@ -22,7 +23,8 @@ def simulate(
     network: Annotated[
         str, typer.Argument(help="resnet20, resnet38, ... or a CSV of layers (SCALE-Sim's too).")
     ],
-    accelerator: Machine = DEFAULTS.accelerator,
+    accelerator: Accelerator = DEFAULTS.accelerator,
+    machine_settings: MachineSettings = None,
     precision: Annotated[
         list[str] | None, typer.Option(help="Bits of every layer; repeat to compare. Default 8.")
     ] = None,
@@ -47,17 +49,17 @@ def simulate(
         bool, typer.Option("--uncertainty", help="How far off energy may be, and what moves it.")
     ] = False,
     as_json: AsJson = False,
+    _: NoSettings = None,
 ) -> None:
     """What a network costs at fixed precisions, layer by layer."""
-    from accel_models import load_accelerator
     from accel_models import simulate as run_simulation
 
     if pareto and not explain:
         raise InputError("--pareto goes with --explain LAYER")
-    machine = load_accelerator(accelerator)
+    machine = load_machine(accelerator, machine_settings)
     if objective:
         machine = machine.configured(mapping__objective=objective)
-    workload = _workload(network, image)
+    workload = load_workload(network, image)
     runs = {
         bits: run_simulation(workload, machine, bits, batch=batch, uncertainty=uncertainty)
         for bits in precision or ["8"]
@@ -159,7 +161,7 @@ def _compare(machines: list[Any], network: str, as_json: bool) -> None:
 
     if len(machines) < 2:
         raise InputError("--compare needs two machines or more")
-    compared = compare(machines, _workload(network, IMAGE_SIDE), COMPARED_BITS)
+    compared = compare(machines, load_workload(network), COMPARED_BITS)
     if as_json:
         print_json(show_comparison.comparison_facts(compared, machines))
     else:
@@ -172,21 +174,9 @@ def _departures(machines: list[Any], network: str, as_json: bool) -> None:
 
     if len(machines) != 1:
         raise InputError("--departures needs one machine, such as bitfusion")
-    workload = _workload(network, IMAGE_SIDE)
+    workload = load_workload(network)
     found = effects(machines[0], workload, COMPARED_BITS)
     if as_json:
         print_json(show_comparison.departure_facts(found, workload.name, COMPARED_BITS))
     else:
         show_comparison.departures(found, workload.name, COMPARED_BITS)
-
-
-def _workload(network: str, image: int) -> Any:
-    if network.endswith(".csv"):
-        from accel_models.workloads.layer_csv import read_layers
-
-        return read_layers(network)
-    from dfs_hw.networks import build_network
-    from dfs_hw.networks.workload_of import workload_of
-
-    built = build_network(network, DEFAULTS.choices, classes=10, in_channels=3)
-    return workload_of(built, (image, image)).without_gates()

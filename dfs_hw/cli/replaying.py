@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +12,12 @@ import typer
 
 from accel_models.errors import InputError
 from accel_models.files import same_file
-from dfs_hw.cli.app import AsJson, app, print_json
+from dfs_hw.cli.app import app, print_json
+from dfs_hw.cli.loading import load_traced_machine
+from dfs_hw.cli.options import AsJson, MachineSettings, NoSettings, Prefetch, Trace, TracedOn
 
 if TYPE_CHECKING:
-    from accel_models import Accelerator, CostTable, Precision
+    from accel_models import CostTable, Precision
     from accel_models.reference_machine.check import Check
     from accel_models.replay import Policy, Summary
     from accel_models.trace import TraceHeader
@@ -25,23 +26,12 @@ BATCH = 16
 LOAD = 0.5
 PLAYED = 100
 
-Trace = Annotated[Path, typer.Argument(help="A gate trace.")]
-TracedMachine = Annotated[
-    str, typer.Option(help="Machine to run on; default: the one it was trained for.")
-]
-Prefetch = Annotated[
-    str,
-    typer.Option(
-        help="What loads while a gate decides: none, modal (the most frequent choice), planes "
-        "(from the top), or oracle (a bound)."
-    ),
-]
-
 
 @app.command()
 def replay(
     trace: Trace,
-    accelerator: TracedMachine = "",
+    accelerator: TracedOn = "",
+    machine_settings: MachineSettings = None,
     prefetch: Prefetch = "none",
     guess: Annotated[
         str,
@@ -73,15 +63,6 @@ def replay(
     idle_gating: Annotated[
         bool, typer.Option("--idle-gating", help="No leakage while waiting for arrivals.")
     ] = False,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="FIELD=VALUE",
-            help="A field of the machine, such as storage.weights=copies or "
-            "storage.stream_bits=32; repeat for more.",
-        ),
-    ] = None,
     ablate: Annotated[
         bool, typer.Option("--ablate", help="Switch each effect by itself, and print the table.")
     ] = False,
@@ -104,6 +85,7 @@ def replay(
         bool, typer.Option("--skip-damaged", help="Leave out what cannot be read of the trace.")
     ] = False,
     as_json: AsJson = False,
+    _: NoSettings = None,
 ) -> None:
     """Run a recorded trace through a machine: energy and latency of every input.
 
@@ -134,7 +116,7 @@ def replay(
     with TraceFile(trace) as file:
         header = file.header
     policy = Policy(**options, guess=_guess(guess, header.choices))
-    ready = _prepared(trace, header, accelerator, changes or [], policy.batch)
+    ready = _prepared(trace, header, accelerator, machine_settings, policy.batch)
     if ablate:
         _ablate(ready, policy, batch or BATCH, as_json)
         return
@@ -154,36 +136,15 @@ class _Ready:
 
 
 def _prepared(
-    trace: Path, header: TraceHeader, accelerator: str, changes: list[str], batch: int
+    trace: Path, header: TraceHeader, accelerator: str, settings: list[str] | None, batch: int
 ) -> _Ready:
     from accel_models import cost_table
 
-    machine = traced_machine(trace, header, accelerator)
-    if changes:
-        machine = machine.configured(**dict(map(_change, changes)))
+    machine = load_traced_machine(trace, header, accelerator, settings)
     table = cost_table(
         header.workload, machine, header.choices, always=header.always, max_group=batch
     )
     return _Ready(trace, header, table)
-
-
-def traced_machine(trace: Path, header: TraceHeader, asked: str) -> Accelerator:
-    """The machine that is asked for, or else the one that a trace names."""
-    from accel_models import load_accelerator
-
-    if not (asked or header.accelerator):
-        raise InputError(f"{trace} names no machine: say which with --accelerator")
-    return load_accelerator(asked or header.accelerator)
-
-
-def _change(text: str) -> tuple[str, Any]:
-    path, equals, value = text.partition("=")
-    if not equals:
-        raise InputError(f"--set {text}: write FIELD=VALUE, such as storage.weights=copies")
-    try:
-        return path.strip().replace(".", "__"), json.loads(value)
-    except json.JSONDecodeError:
-        return path.strip().replace(".", "__"), value.strip()
 
 
 def _guess(text: str, choices: Sequence[Precision]) -> tuple[int, ...] | None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accel_models.errors import InputError
-from dfs_hw.cli.app import AsJson, app, print_json
-from dfs_hw.cli.replaying import Prefetch, Trace, TracedMachine, traced_machine
+from dfs_hw.cli.app import app, print_json
+from dfs_hw.cli.loading import load_traced_machine, words
+from dfs_hw.cli.options import AsJson, MachineSettings, NoSettings, Prefetch, Trace, TracedOn
 from dfs_hw.cli.show import tables as show
 
 if TYPE_CHECKING:  # pyarrow, which `--help` need not wait for
@@ -19,7 +20,8 @@ if TYPE_CHECKING:  # pyarrow, which `--help` need not wait for
 @app.command()
 def timeline(
     trace: Trace,
-    accelerator: TracedMachine = "",
+    accelerator: TracedOn = "",
+    machine_settings: MachineSettings = None,
     inputs: Annotated[
         str, typer.Option(help="cheapest, dearest, or numbers of the trace's inputs.")
     ] = "cheapest,dearest",
@@ -32,6 +34,7 @@ def timeline(
     ] = "",
     picture: Annotated[Path | None, typer.Option(help="Draw them, as .png, .svg or .pdf.")] = None,
     as_json: AsJson = False,
+    _: NoSettings = None,
 ) -> None:
     """Run single inputs of a trace through a machine, event by event.
 
@@ -50,7 +53,7 @@ def timeline(
     policy = Policy(prefetch=prefetch)  # type: ignore[arg-type]
     recorded = GateTrace.read(trace)
     header = recorded.header
-    machine = traced_machine(trace, header, accelerator)
+    machine = load_traced_machine(trace, header, accelerator, machine_settings)
     table = cost_table(header.workload, machine, header.choices, always=header.always)
     outcome = replay(recorded, table, policy)
     rows = _rows(inputs, outcome)
@@ -76,7 +79,7 @@ def timeline(
 def _rows(inputs: str, outcome: Replay) -> dict[str, int]:
     """Rows of the trace by what they are called."""
     rows = {}
-    for word in (part.strip() for part in inputs.split(",") if part.strip()):
+    for word in words(inputs):
         if word in ("cheapest", "dearest"):
             energy = outcome.energy_j
             row = int(energy.argmin() if word == "cheapest" else energy.argmax())

@@ -5,76 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dfs_hw.cli.app import DEFAULTS, MACHINE, Quiet, app
+from dfs_hw.cli.app import app
+from dfs_hw.cli.loading import training_config
+from dfs_hw.cli.options import (
+    DEFAULTS,
+    Budget,
+    Choices,
+    Data,
+    Device,
+    Epochs,
+    Logs,
+    Metric,
+    Network,
+    Out,
+    Quiet,
+    Settings,
+    Style,
+    TrainedFor,
+    TrainingSeed,
+)
 from dfs_hw.cli.show import tables as show
-from dfs_hw.training.config import TrainConfig, read_setting, recipe
 
 if TYPE_CHECKING:  # torch, which `--help` need not wait for
     from dfs_hw.training.loop.logs import Log
-
-Data = Annotated[
-    str,
-    typer.Option(
-        help="digits (bundled), cifar10 or cifar100 (DFS_HW_DATA, or download), folder:PATH."
-    ),
-]
-Style = Annotated[
-    str, typer.Option(help="modern: what works best here; paper: DFS to the constant.")
-]
-Network = Annotated[
-    str | None,
-    typer.Option(help="resnet8, resnet14, resnet20, resnet38, ...; default suits the data."),
-]
-Choices = Annotated[
-    str | None,
-    typer.Option(
-        help="What a block may do: skip, bits, weight/activation bits such as 4/8, or full.",
-        show_default=DEFAULTS.choices,
-    ),
-]
-Machine = Annotated[str | None, typer.Option(help=MACHINE, show_default=DEFAULTS.accelerator)]
-Metric = Annotated[
-    str | None,
-    typer.Option(
-        help="What the budget limits: energy, latency, edp, bitops, or paper.",
-        show_default=DEFAULTS.metric,
-    ),
-]
-Budget = Annotated[
-    str | None,
-    typer.Option(
-        help="Mean cost per input: a share (0.6, 60%) of the highest precision, or 45uJ; "
-        "45uJ@p95 for all but 5% of the inputs.",
-        show_default=DEFAULTS.budget,
-    ),
-]
-Seed = Annotated[
-    int | None,
-    typer.Option(
-        help="Drives data, initial weights and order of training.",
-        show_default=str(DEFAULTS.seed),
-    ),
-]
-Epochs = Annotated[
-    int | None, typer.Option(help="Epochs of backbone, supernet and joint stage, each.", min=1)
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        help="Any other setting of TrainConfig, such as joint_lr=0.02; repeat for more.",
-    ),
-]
-Device = Annotated[str, typer.Option(help="Where to train: cpu or cuda.")]
-Logs = Annotated[
-    Path | None, typer.Option("--tensorboard", help="Folder for curves; none by default.")
-]
-Out = Annotated[Path, typer.Option(help="Folder for everything the command writes.")]
 
 
 @app.command()
@@ -83,10 +40,10 @@ def demo(
     style: Style = "modern",
     network: Network = None,
     choices: Choices = None,
-    accelerator: Machine = None,
+    accelerator: TrainedFor = None,
     metric: Metric = None,
     budget: Budget = None,
-    seed: Seed = None,
+    seed: TrainingSeed = None,
     epochs: Epochs = None,
     settings: Settings = None,
     device: Device = "cpu",
@@ -98,7 +55,7 @@ def demo(
 
     Ends with a table, and a page to open: OUT/report.html.
     """
-    config = _config(
+    config = training_config(
         data,
         style,
         epochs,
@@ -128,10 +85,10 @@ def train(
     style: Style = "modern",
     network: Network = None,
     choices: Choices = None,
-    accelerator: Machine = None,
+    accelerator: TrainedFor = None,
     metric: Metric = None,
     budget: Budget = None,
-    seed: Seed = None,
+    seed: TrainingSeed = None,
     epochs: Epochs = None,
     settings: Settings = None,
     device: Device = "cpu",
@@ -143,7 +100,7 @@ def train(
 
     On several processes: torchrun --nproc-per-node 2 -m dfs_hw train ...
     """
-    config = _config(
+    config = training_config(
         data,
         style,
         epochs,
@@ -199,19 +156,6 @@ def report(
     from dfs_hw.report import write_report
 
     show.line(str(write_report(run)))
-
-
-def _config(
-    data: str, style: str, epochs: int | None, settings: list[str] | None, **given: Any
-) -> TrainConfig:
-    """The recipe for the data, changed by what was given on the command line."""
-    changes = {name: value for name, value in given.items() if value is not None}
-    if epochs is not None:
-        stages = ("backbone", "supernet", "joint") if style == "modern" else ("backbone", "joint")
-        for stage in stages:
-            changes |= {f"{stage}_epochs": epochs, f"{stage}_steps": 0}
-    changes |= dict(read_setting(text) for text in settings or [])
-    return recipe(data, style, **changes)
 
 
 @contextmanager

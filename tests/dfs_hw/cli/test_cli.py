@@ -96,7 +96,10 @@ def test_every_policy_is_an_option(trace: Path, printed: Callable[..., str]) -> 
         "switches": ("--no-switches",),
         "batching": ("--batching", "grouped", "--batch", "3"),
         "arrivals": ("--arrivals", "poisson", "--load", "0.8", "--seed", "3", "--idle-gating"),
-        "storage": ("--set", "storage.weights=copies", "--set", "storage.stream_bits=16"),
+        "storage": (
+            *("--machine-set", "storage.weights=copies"),
+            *("--machine-set", "storage.stream_bits=16"),
+        ),
     }
     plain = replayed()
     found = {name: replayed(*words) for name, words in options.items()}
@@ -301,10 +304,22 @@ def test_bad_input_ends_in_one_sentence(
         "--idle-gating goes with --arrivals": ("replay", trace, "--idle-gating", "--ablate"),
         "1 to 1024 inputs, got 9999": ("replay", trace, "--batching", "max", "--batch", "9999"),
         "reconfiguration_cycles must be less": (
-            *("replay", trace, "--set"),
+            *("replay", trace, "--machine-set"),
             f"array.reconfiguration_cycles={10**30}",
         ),
-        "frequency_hz must be greater": ("replay", trace, "--set", "frequency_hz=1e-300"),
+        "frequency_hz must be greater": (
+            "simulate",
+            "resnet8",
+            "--machine-set",
+            "frequency_hz=1e-300",
+        ),
+        "write FIELD=VALUE": ("timeline", trace, "--machine-set", "storage.weights"),
+        "--machine-set array.rows=4": ("replay", trace, "--set", "array.rows=4"),
+        "field of the machine is --machine-set": ("simulate", "resnet8", "--set", "array.rows=4"),
+        "a field of the machine is": ("timeline", trace, "--set", "array.rows=4"),
+        "are arguments: dfs-hw explore SPACE.toml a b": (
+            *("explore", toml, "--trace", "a", "--trace", "b"),
+        ),
         "there is no checkpoint": ("record", tmp_path / "absent.safetensors"),
         "run.json": ("report", tmp_path),
         "no data set": ("train", "--data", "mnist", "--out", out),

@@ -1,0 +1,115 @@
+"""What commands are given by name or as text, read alike in all of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from accel_models.errors import InputError
+from dfs_hw.cli.options import DEFAULTS
+from dfs_hw.training.config import TrainConfig, read_setting, recipe
+
+if TYPE_CHECKING:  # NumPy and all that simulates, which `--help` need not wait for
+    from accel_models import Accelerator, Workload
+    from accel_models.trace import TraceHeader
+
+IMAGE_SIDE = 32
+CLASSES = 10
+
+Number = TypeVar("Number", int, float)
+
+
+def load_machine(name: str, settings: list[str] | None = None) -> Accelerator:
+    """A machine of the library or of a file, with fields changed as FIELD=VALUE says.
+
+    Raises:
+        InputError: if there is no such machine or field, or the value is none for it.
+    """
+    from accel_models import load_accelerator
+
+    machine = load_accelerator(name)
+    return machine.configured(**dict(map(_field, settings))) if settings else machine
+
+
+def load_traced_machine(
+    trace: Path, header: TraceHeader, asked: str, settings: list[str] | None = None
+) -> Accelerator:
+    """The machine that is asked for, or else the one that a trace names."""
+    if not (asked or header.accelerator):
+        raise InputError(f"{trace} names no machine: say which with --accelerator")
+    return load_machine(asked or header.accelerator, settings)
+
+
+def load_workload(network: str, side: int = IMAGE_SIDE) -> Workload:
+    """The layers of a network by name, without gates, for square colour images in 10 classes; or
+    those of a CSV file.
+
+    Args:
+        network: such as ``resnet20``, or the path of a file that ends in ``.csv``.
+        side: of the images, in pixels.
+    """
+    if network.endswith(".csv"):
+        from accel_models.workloads.layer_csv import read_layers
+
+        return read_layers(network)
+    from dfs_hw.networks import build_network
+    from dfs_hw.networks.workload_of import workload_of
+
+    built = build_network(network, DEFAULTS.choices, classes=CLASSES, in_channels=3)
+    return workload_of(built, (side, side)).without_gates()
+
+
+def load_network(name: str) -> Workload:
+    """As `load_workload`, but by name only: a space file has a word of its own for CSV files."""
+    if name.endswith(".csv"):
+        raise InputError(f"'{name}' is a file of layers: name it as layers, not as a network")
+    return load_workload(name)
+
+
+def training_config(
+    data: str, style: str, epochs: int | None, settings: list[str] | None, **given: Any
+) -> TrainConfig:
+    """The recipe for the data, changed by what was given on the command line.
+
+    Args:
+        data: see `dfs_hw.load_dataset`.
+        style: ``modern`` or ``paper``.
+        epochs: of every stage that is long.
+        settings: others, as NAME=VALUE.
+        given: fields of `TrainConfig`; None leaves one as the recipe has it.
+    """
+    changes = {name: value for name, value in given.items() if value is not None}
+    if epochs is not None:
+        stages = ("backbone", "supernet", "joint") if style == "modern" else ("backbone", "joint")
+        for stage in stages:
+            changes |= {f"{stage}_epochs": epochs, f"{stage}_steps": 0}
+    changes |= dict(read_setting(text) for text in settings or [])
+    return recipe(data, style, **changes)
+
+
+def words(text: str) -> list[str]:
+    """What stands between the commas of a list."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def numbers(option: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
+    """What an option of this name takes: numbers with commas between them."""
+    try:
+        return [kind(part) for part in words(text)]
+    except ValueError as error:
+        raise InputError(
+            f"--{option} takes numbers with commas between them, got '{text}'"
+        ) from error
+
+
+def _field(text: str) -> tuple[str, Any]:
+    """Field and value as `Accelerator.configured` takes them."""
+    path, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"--machine-set {text}: write FIELD=VALUE, such as storage.weights=copies")
+    try:
+        return path.strip().replace(".", "__"), json.loads(value)
+    except json.JSONDecodeError:
+        return path.strip().replace(".", "__"), value.strip()

@@ -1,0 +1,50 @@
+"""One spelling for one meaning, in every command."""
+
+import ast
+
+import pytest
+import typer
+from places import ROOT
+
+from dfs_hw.cli import app
+
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+FILES = sorted((ROOT / "dfs_hw" / "cli").glob("*.py"))
+
+
+def shown(command: str) -> dict[str, str]:
+    """Help by option, of those that a person sees."""
+    return {
+        word: param.help
+        for param in COMMANDS[command].params
+        for word in param.opts
+        if not getattr(param, "hidden", False)
+    }
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_machine_is_asked_for_by_either_word_or_by_none(command: str) -> None:
+    assert ("--accelerator" in shown(command)) == ("--machine" in shown(command))
+
+
+def test_settings_of_training_and_of_machines_have_words_of_their_own() -> None:
+    for word in ("--set", "--machine-set"):
+        assert len({shown(command).get(word, "") for command in COMMANDS} - {""}) == 1
+    trains = {command for command in COMMANDS if "--set" in shown(command)}
+    assert trains == {"demo", "train", "compare"}
+    runs = {command for command in COMMANDS if "--machine-set" in shown(command)}
+    assert runs == {"simulate", "replay", "timeline"}
+
+
+@pytest.mark.parametrize("command", ["replay", "timeline", "cross", "explore"])
+def test_traces_are_arguments(command: str) -> None:
+    takers = [param for param in COMMANDS[command].params if param.name in ("trace", "traces")]
+    assert [param.param_type_name for param in takers] == ["argument"]
+    assert "--trace" not in shown(command)
+
+
+def test_no_command_imports_the_private_names_of_another() -> None:
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                assert not [alias.name for alias in node.names if alias.name.startswith("_")]
