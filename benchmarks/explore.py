@@ -27,12 +27,12 @@ import numpy as np
 from accel_models import cost_table
 from accel_models.errors import DfsHwError
 from accel_models.exploration import Exploration, explore, parse_space
-from accel_models.exploration.adaptive import Record, search
-from accel_models.exploration.evaluate import COLUMNS, Evaluator, Outcome
+from accel_models.exploration.adaptive import FinishedTrial, search
+from accel_models.exploration.evaluate import COLUMNS, Evaluator, TrialOutcome
 from accel_models.exploration.executors import Dask, Executor, Processes, Serial
 from accel_models.exploration.report import write_outputs
 from accel_models.exploration.results import tabled
-from accel_models.exploration.storage import Storage
+from accel_models.exploration.storage import StudyStorage
 from accel_models.exploration.sweep import CHUNK, enter
 from accel_models.exploration.workloads import demands_of_traces
 from accel_models.precision import highest
@@ -157,12 +157,12 @@ def scaling(evaluator: Evaluator, machines: int) -> None:
 def overheads(evaluator: Evaluator) -> None:
     """What asking and telling takes, evaluations left out."""
     space = evaluator.space
-    nothing = Outcome({column: 1.0 for column in COLUMNS})
+    nothing = TrialOutcome({column: 1.0 for column in COLUMNS})
     for name in ("memory", "journal", "sqlite"):
         for sampler in ("nsga2", "tpe"):
             with tempfile.TemporaryDirectory() as folder:
                 urls = {"memory": "memory", "journal": "", "sqlite": f"sqlite:///{folder}/s.db"}
-                storage = Storage(Path(folder), urls[name])
+                storage = StudyStorage(Path(folder), urls[name])
                 study = storage.study("overhead", len(space.objectives), {})
                 started = time.perf_counter()
                 search(
@@ -183,15 +183,16 @@ def overheads(evaluator: Evaluator) -> None:
 
 def entering(evaluator: Evaluator) -> None:
     space = evaluator.space
-    outcome = Outcome({column: 1.0 for column in COLUMNS})
+    outcome = TrialOutcome({column: 1.0 for column in COLUMNS})
     records = [
-        Record(n, space.configuration(n % (space.size or 1)), outcome) for n in range(ENTERED)
+        FinishedTrial(n, space.configuration(n % (space.size or 1)), outcome)
+        for n in range(ENTERED)
     ]
     table = tabled(space, records)
     for name in ("memory", "journal"):
         with tempfile.TemporaryDirectory() as folder:
             url = "memory" if name == "memory" else ""
-            storage = Storage(Path(folder), url, outline=True)
+            storage = StudyStorage(Path(folder), url, outline=True)
             study = storage.study("entering", len(space.objectives), {})
             with timed(f"add_trials in bulk, {name}", ENTERED, "trials"):
                 enter(space, table, study, storage, lambda _: None)

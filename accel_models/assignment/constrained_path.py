@@ -26,7 +26,7 @@ ROUNDING = 1e-12
 MAX_PRICES = 30
 
 
-class Step(NamedTuple):
+class Edges(NamedTuple):
     """Edges from the nodes before to the nodes after, both numbered from 0, sorted by source.
 
     The first step has one source, the last one target; every node has an edge that leads on.
@@ -85,13 +85,13 @@ class _Trail(NamedTuple):
     """Choice of the last step, int16 [label]."""
 
 
-def least_cost(steps: Sequence[Step]) -> Paths:
+def least_cost(steps: Sequence[Edges]) -> Paths:
     """The cheapest path alone; of several, the one of least loss."""
     least = _to_go(steps, float("inf"))
     return _walk(steps, least.start[0], least, None)
 
 
-def best_paths(steps: Sequence[Step], limit: int, sure: int) -> Paths:
+def best_paths(steps: Sequence[Edges], limit: int, sure: int) -> Paths:
     """The path of least loss within a limit of cost; of several, the cheapest.
 
     Where it is uncertain what a limit means, because costs were rounded, also the paths that are
@@ -108,7 +108,7 @@ def best_paths(steps: Sequence[Step], limit: int, sure: int) -> Paths:
     return _walk(steps, limit, least, _bound(steps, least, limit, sure))
 
 
-def pareto_paths(steps: Sequence[Step]) -> Paths:
+def pareto_paths(steps: Sequence[Edges]) -> Paths:
     """Every path that no other beats in cost and loss at once; of equals, one.
 
     Raises:
@@ -150,7 +150,7 @@ class _Bound(NamedTuple):
         return keep
 
 
-def _bound(steps: Sequence[Step], least: _ToGo, limit: int, sure: int) -> _Bound:
+def _bound(steps: Sequence[Edges], least: _ToGo, limit: int, sure: int) -> _Bound:
     """Look for the price at which the best path just meets the limit."""
     dear, cheap = _to_go(steps, 0.0), least
     prices = [dear]
@@ -165,7 +165,7 @@ def _bound(steps: Sequence[Step], least: _ToGo, limit: int, sure: int) -> _Bound
     return _Bound(prices, limit, sure, size)
 
 
-def _to_go(steps: Sequence[Step], price: float) -> _ToGo:
+def _to_go(steps: Sequence[Edges], price: float) -> _ToGo:
     """Cost and loss from every node to the end, by the path that minimises loss + price x cost.
 
     At no price it is the cheapest of those of least loss; at an infinite one the other way round.
@@ -181,7 +181,7 @@ def _to_go(steps: Sequence[Step], price: float) -> _ToGo:
     return _ToGo(price, cost[::-1], loss[::-1])
 
 
-def _walk(steps: Sequence[Step], limit: int, least: _ToGo, bound: _Bound | None) -> Paths:
+def _walk(steps: Sequence[Edges], limit: int, least: _ToGo, bound: _Bound | None) -> Paths:
     """All labels from start to end, and the paths of those that arrive."""
     zero = np.zeros(1, dtype=np.int64)
     labels, trails = _Labels(zero, zero, np.zeros(1)), []
@@ -206,7 +206,7 @@ def _walk(steps: Sequence[Step], limit: int, least: _ToGo, bound: _Bound | None)
     return Paths(_traced(trails, len(labels.cost)), labels.cost, labels.loss)
 
 
-def _extended(labels: _Labels, step: Step) -> tuple[_Labels, np.ndarray, np.ndarray]:
+def _extended(labels: _Labels, step: Edges) -> tuple[_Labels, np.ndarray, np.ndarray]:
     """Every label along every edge that leaves its node; with the numbers of both."""
     degree = np.bincount(step.source)
     edges_before = np.cumsum(degree) - degree

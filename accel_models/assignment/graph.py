@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from accel_models.assignment.constrained_path import Paths, Step
+from accel_models.assignment.constrained_path import Edges, Paths
 from accel_models.assignment.static_network import StaticNetwork, Stretch
 from accel_models.costs.cost_table import Metric
 
@@ -85,7 +85,7 @@ class AssignmentGraph:
         return dearest / _ENERGY_STEPS
 
     @cached_property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[Edges, ...]:
         """The graph, one step for each stretch."""
         always = self.network.table.always.activation_bits
         nodes, steps = [_Node(0, (), wide=always == self.network.widest)], []
@@ -97,7 +97,7 @@ class AssignmentGraph:
             )
             cost = self.network.stretch_costs(place.stretch, choice, spared, self.metric)
             counted = np.rint(cost / self.resolution).astype(np.int64)
-            steps.append(Step(source, target, choice, counted, loss))
+            steps.append(Edges(source, target, choice, counted, loss))
             nodes = list(numbers)
         return tuple(steps)
 

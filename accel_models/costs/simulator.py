@@ -14,7 +14,7 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.early_loads import STALL, prefetched
 from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.costs.residency import NOTHING_RESIDENT, Resident, plan
-from accel_models.costs.uncertainty import Run, Uncertainty, uncertainty_of
+from accel_models.costs.uncertainty import CountsAndCycles, Uncertainty, uncertainty_of
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.mapping.problem import ACTIONS, EDP, ENERGY, LATENCY, Found, Mapping
 from accel_models.mapping.problem_of import Problem, Tensors, operands, problem
@@ -269,7 +269,7 @@ def simulate(
     if not uncertainty:
         return run
 
-    def rerun(machine: Accelerator) -> Run | None:
+    def rerun(machine: Accelerator) -> CountsAndCycles | None:
         changed = layer_simulator(workload, machine, widths, batch)
         if changed.solves_as(layers, workload, chosen):
             return None

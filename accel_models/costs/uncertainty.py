@@ -20,9 +20,9 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.pricing import Pricing
 from accel_models.errors import InfeasibleError
 
-Run = tuple[np.ndarray, float]
+CountsAndCycles = tuple[np.ndarray, float]
 """Counts of `mapping.ACTIONS`, and cycles."""
-Rerun = Callable[[Accelerator], Run | None]
+Rerun = Callable[[Accelerator], CountsAndCycles | None]
 """The run on a changed machine; None if every layer's mapping problem is what it was."""
 
 
@@ -103,9 +103,9 @@ class _Study:
     """Energies of one run with some constants changed, by dotted path."""
 
     machine: Accelerator
-    run: Run
+    run: CountsAndCycles
     rerun: Rerun | None
-    known: dict[frozenset[tuple[str, float]], Run | None] = field(default_factory=dict)
+    known: dict[frozenset[tuple[str, float]], CountsAndCycles | None] = field(default_factory=dict)
     """Results of `rerun`, by the changes."""
 
     @cached_property
@@ -178,7 +178,7 @@ class _Study:
             return False
         return True
 
-    def _rerun(self, changes: Mapping[str, float]) -> Run | None:
+    def _rerun(self, changes: Mapping[str, float]) -> CountsAndCycles | None:
         key = frozenset(
             (path, value) for path, value in changes.items() if value != self.machine.field(path)
         )
@@ -193,4 +193,4 @@ class _Study:
         return self.machine.configured(**fields) if fields else self.machine
 
 
-__all__ = ["Contribution", "Rerun", "Run", "Uncertainty", "uncertainty_of"]
+__all__ = ["Contribution", "CountsAndCycles", "Rerun", "Uncertainty", "uncertainty_of"]

@@ -40,7 +40,7 @@ class Widths(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Levels:
+class DistinctWidths:
     """Which widths of one operand a machine tells apart, at any width of the other."""
 
     operand: str
@@ -77,7 +77,7 @@ class Peak:
         return self.macs_per_s * self.array_pj_per_mac * 1e-12
 
 
-class Memory(NamedTuple):
+class OnChipBuffer(NamedTuple):
     """One on-chip buffer."""
 
     size_bytes: int
@@ -112,14 +112,14 @@ class SpecSheet:
     frequency_hz: float
     node_nm: float
     volts: float
-    buffers: dict[str, Memory]
+    buffers: dict[str, OnChipBuffer]
     dram_gb_per_s: float
     dram_pj_per_bit: float
     dram_preset: str | None
     dram_latency_ns: float
     dram_burst_bytes: int
-    weights: Levels
-    activations: Levels
+    weights: DistinctWidths
+    activations: DistinctWidths
     peaks: dict[int, Peak | None]
     """Peaks by width of both operands; None where the machine refuses it."""
     leakage_w: dict[str, float]
@@ -176,7 +176,9 @@ def spec_sheet(machine: Accelerator) -> SpecSheet:
         node_nm=machine.technology.node_nm,
         volts=machine.technology.volts,
         buffers={
-            buffer.name: Memory(buffer.size_bytes, buffer.shape.number, buffer.shape.word_bits)
+            buffer.name: OnChipBuffer(
+                buffer.size_bytes, buffer.shape.number, buffer.shape.word_bits
+            )
             for buffer in pricing.buffers
         },
         dram_gb_per_s=machine.dram_bits_per_cycle * machine.frequency_hz / 8e9,
@@ -205,7 +207,7 @@ def macs_per_cycle(task: Problem) -> Fraction:
 
 
 @dataclass(frozen=True)
-class Run:
+class Performance:
     """A network on one machine at one precision."""
 
     cycles: int
@@ -217,7 +219,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MachineComparison:
     """Machines side by side."""
 
     sheets: tuple[SpecSheet, ...]
@@ -225,7 +227,7 @@ class Comparison:
     """Fields that are not the same everywhere: values machine by machine, None where a machine has
     no such field."""
     network: str
-    runs: dict[str, tuple[Run | None, ...]]
+    runs: dict[str, tuple[Performance | None, ...]]
     """Runs by precision, machine by machine; None where a machine refuses it."""
 
 
@@ -235,7 +237,7 @@ def compare(
     precisions: Iterable[str | int] = (8, 4, 2),
     *,
     batch: int = 1,
-) -> Comparison:
+) -> MachineComparison:
     """Put machines side by side, and run a network on each.
 
     Raises:
@@ -249,7 +251,7 @@ def compare(
         raise InputError(f"a comparison takes different machines, got {twice} twice")
     sheets = tuple(spec_sheet(machine) for machine in machines)
     pairs = list(zip(machines, sheets, strict=True))
-    return Comparison(
+    return MachineComparison(
         sheets,
         differing_fields(machines),
         workload.name,
@@ -296,7 +298,7 @@ def _tasks(machine: Accelerator) -> tuple[Pairs, dict[tuple[int, int], str]]:
 
 def _levels(
     operand: str, tasks: Pairs, refusals: Mapping[tuple[int, int], str], pricing: Pricing
-) -> Levels:
+) -> DistinctWidths:
     """Group the widths of one operand by what each property is at all widths of the other."""
     first = operand == "weights"
 
@@ -313,7 +315,7 @@ def _levels(
         return _groups({b: [of(tasks.get(pair(b, other))) for other in widths] for b in runs})
 
     refused = [bits for bits in widths if bits not in runs]
-    return Levels(
+    return DistinctWidths(
         operand,
         speed=levels(macs_per_cycle),
         array_energy=levels(lambda task: _array_pj(task, pricing)),
@@ -353,13 +355,13 @@ def _constants(machine: Accelerator, pricing: Pricing) -> Iterator[Constant]:
 
 def _run(
     workload: Workload, machine: Accelerator, sheet: SpecSheet, bits: str | int, batch: int
-) -> Run | None:
+) -> Performance | None:
     try:
         run = simulate(workload, machine, bits, batch=batch)
     except InfeasibleError:
         return None
     throughput, area = batch / run.latency_s, sheet.total_area_mm2
-    return Run(
+    return Performance(
         run.cycles, run.latency_s, run.energy_j, throughput, throughput / area if area else None
     )
 

@@ -14,7 +14,7 @@ from accel_models.workloads.workload import Workload
 
 
 @dataclass(frozen=True)
-class Step:
+class DepartureStep:
     """A machine on the way from one to another: the last change made, why, and the machine."""
 
     title: str
@@ -23,14 +23,14 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Effect:
+class DepartureEffect:
     """What a network costs after a step, at each of the precisions asked for."""
 
-    step: Step
+    step: DepartureStep
     runs: tuple[Simulation, ...]
 
 
-def steps(machine: Accelerator) -> list[Step]:
+def steps(machine: Accelerator) -> list[DepartureStep]:
     """The machines from the base that `machine` names to itself; each keeps the changes before.
 
     Raises:
@@ -42,11 +42,11 @@ def steps(machine: Accelerator) -> list[Step]:
         here = load_accelerator(machine.departures.base)
     except InputError as error:
         raise InputError(f"{machine.name}: departures.base: {error}") from error
-    path = [Step(f"as {here.name}", here.title, here)]
+    path = [DepartureStep(f"as {here.name}", here.title, here)]
     for step in machine.departures.step:
         changes = {name.replace(".", "__"): machine.field(name) for name in step.fields}
         here = here.configured(**changes)
-        path.append(Step(step.title, step.why, here))
+        path.append(DepartureStep(step.title, step.why, here))
     missing = sorted(
         name
         for name, value in _flat(machine).items()
@@ -66,10 +66,12 @@ def effects(
     precisions: Sequence[str | int | Precision] = (8, 4, 2),
     *,
     batch: int = 1,
-) -> list[Effect]:
+) -> list[DepartureEffect]:
     """What each departure does to a network, one after the other."""
     return [
-        Effect(step, tuple(simulate(workload, step.machine, p, batch=batch) for p in precisions))
+        DepartureEffect(
+            step, tuple(simulate(workload, step.machine, p, batch=batch) for p in precisions)
+        )
         for step in steps(machine)
     ]
 

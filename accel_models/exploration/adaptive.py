@@ -26,10 +26,10 @@ from optuna.samplers import BaseSampler, GridSampler, NSGAIISampler, RandomSampl
 from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 
 from accel_models.errors import InputError
-from accel_models.exploration.evaluate import Outcome
+from accel_models.exploration.evaluate import TrialOutcome
 from accel_models.exploration.executors import Executor
 from accel_models.exploration.space import METRICS, Dimension, Space, Value
-from accel_models.exploration.storage import Storage, quiet
+from accel_models.exploration.storage import StudyStorage, quiet
 
 OUTCOME = "outcome"
 RUNS = "runs"
@@ -77,18 +77,18 @@ SAMPLERS: Mapping[str, Callable[[Space, int], BaseSampler]] = {
 
 
 @dataclass(frozen=True)
-class Record:
+class FinishedTrial:
     """One finished trial."""
 
     number: int
     configuration: dict[str, Value]
-    outcome: Outcome
+    outcome: TrialOutcome
 
 
 def search(
     space: Space,
     study: optuna.Study,
-    storage: Storage,
+    storage: StudyStorage,
     executor: Executor,
     *,
     sampler: str,
@@ -130,9 +130,9 @@ def search(
 def _evaluate(
     space: Space,
     study: optuna.Study,
-    storage: Storage,
+    storage: StudyStorage,
     executor: Executor,
-    known: dict[Any, Outcome],
+    known: dict[Any, TrialOutcome],
 ) -> None:
     """Have every trial that was asked evaluated, equal ones once."""
     waiting: dict[Any, list[Trial]] = {}
@@ -161,14 +161,14 @@ def _tell(space: Space, study: optuna.Study) -> int:
     """Tell Optuna of all trials that have an outcome, in order."""
     running = _running(study)
     for trial in running:
-        outcome = Outcome(*trial.user_attrs[OUTCOME])
+        outcome = TrialOutcome(*trial.user_attrs[OUTCOME])
         for name, excess in constraints(space, outcome).items():
             trial.set_constraint(name, excess)
         study.tell(trial, values_of(space, outcome))
     return len(running)
 
 
-def _note(trial: Trial, outcome: Outcome) -> None:
+def _note(trial: Trial, outcome: TrialOutcome) -> None:
     trial.set_user_attr(OUTCOME, list(outcome))
 
 
@@ -196,16 +196,18 @@ def _ask_to_the_end(
             trial._suggest(name, values)
 
 
-def records(space: Space, study: optuna.Study) -> list[Record]:
+def records(space: Space, study: optuna.Study) -> list[FinishedTrial]:
     """Finished trials, by number."""
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return [
-        Record(trial.number, _configuration(space, trial), Outcome(*trial.user_attrs[OUTCOME]))
+        FinishedTrial(
+            trial.number, _configuration(space, trial), TrialOutcome(*trial.user_attrs[OUTCOME])
+        )
         for trial in done
     ]
 
 
-def constraints(space: Space, outcome: Outcome) -> dict[str, float]:
+def constraints(space: Space, outcome: TrialOutcome) -> dict[str, float]:
     """How far an outcome misses each constraint, 0 or less if it keeps to it."""
     found = {RUNS: -1.0 if outcome.is_feasible else CANNOT_RUN}
     for bound in space.bounds:
@@ -214,7 +216,7 @@ def constraints(space: Space, outcome: Outcome) -> dict[str, float]:
     return found
 
 
-def values_of(space: Space, outcome: Outcome) -> list[float]:
+def values_of(space: Space, outcome: TrialOutcome) -> list[float]:
     """What Optuna minimises; infinite where the machine cannot run."""
     columns = (METRICS[objective].column for objective in space.objectives)
     values = (outcome.metrics[column] for column in columns)
@@ -282,7 +284,7 @@ def _key(configuration: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
 
 __all__ = [
     "SAMPLERS",
-    "Record",
+    "FinishedTrial",
     "check_sampler",
     "constraints",
     "distribution",

@@ -19,7 +19,7 @@ from accel_models.costs.pricing import ACTIONS, Pricing
 from accel_models.costs.residency import NOTHING_RESIDENT
 from accel_models.costs.simulator import LayerSimulator, best_mapping, layer_simulator
 from accel_models.errors import InfeasibleError
-from accel_models.exploration.workloads import Run
+from accel_models.exploration.workloads import NetworkRun
 from accel_models.mapping.problem import Priced, Problem
 from accel_models.mapping.problem_of import memory
 from accel_models.mapping.search import price
@@ -27,7 +27,7 @@ from accel_models.precision import Precision
 from accel_models.workloads.workload import Layer
 
 
-class Tables(NamedTuple):
+class BatchedTables(NamedTuple):
     """What `CostTable` holds, for C machines, one input running alone, and used choices only.
 
     Args:
@@ -66,7 +66,7 @@ class Kinds:
 class TableMaker:
     """Makes the tables of one run."""
 
-    run: Run
+    run: NetworkRun
     _known: dict[Any, Kinds] = field(default_factory=dict)
 
     def figures(self, machine: Accelerator, pricing: Pricing) -> tuple[Kinds, np.ndarray]:
@@ -114,10 +114,10 @@ class TableMaker:
 
     def tables(
         self, machines: Sequence[Accelerator], made: Sequence[tuple[Kinds, np.ndarray]]
-    ) -> Tables:
+    ) -> BatchedTables:
         """The figures of several machines, each layer's in its place."""
         placed = np.stack([figures[kinds.place] for kinds, figures in made])
-        tables = Tables(placed[..., 0], placed[..., 3:], placed[..., 1], placed[..., 2])
+        tables = BatchedTables(placed[..., 0], placed[..., 3:], placed[..., 1], placed[..., 2])
         for number, (machine, (kinds, _)) in enumerate(zip(machines, made, strict=True)):
             if machine.fidelity.prefetch:
                 spare_within_units(kinds.spares, *(figures[number] for figures in tables))
@@ -179,4 +179,4 @@ class TableMaker:
             raise
 
 
-__all__ = ["Kinds", "TableMaker", "Tables"]
+__all__ = ["Kinds", "TableMaker"]

@@ -19,7 +19,7 @@ from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.errors import InputError
 from accel_models.exploration.evaluate import Evaluator
 from accel_models.exploration.space import BASE, METRICS, Space
-from accel_models.exploration.workloads import Demand, Run
+from accel_models.exploration.workloads import Demand, NetworkRun
 from accel_models.trace import GateTrace
 
 REPLAYED = ("energy", "latency", "p95", "edp")
@@ -127,7 +127,7 @@ def cross_table(
         if not machines and home and home not in chosen:
             chosen[home] = _home(name, home)
     _check(policies, homes, chosen)
-    runs = tuple(Run.of_trace(trace, name) for name, trace in policies.items())
+    runs = tuple(NetworkRun.of_trace(trace, name) for name, trace in policies.items())
     demand = Demand("policy", 1.0, runs)
     dimension = demand.dimension
     costs = {metric: np.full((len(policies), len(chosen)), math.nan) for metric in REPLAYED}

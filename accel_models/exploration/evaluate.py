@@ -17,7 +17,7 @@ from accel_models.exploration.batched_tables import Kinds, TableMaker
 from accel_models.exploration.space import COLUMNS, METRICS, Configuration, Space
 from accel_models.exploration.tally import P95 as P95_OF_LATENCY
 from accel_models.exploration.tally import Tally, tally, tally_key
-from accel_models.exploration.workloads import Demand, Run
+from accel_models.exploration.workloads import Demand, NetworkRun
 from accel_models.replay import Policy, replay
 from accel_models.trace import GateTrace
 
@@ -31,7 +31,7 @@ Metrics = dict[str, float | None]
 """Figures by column of `space.METRICS`; None where nobody knows."""
 
 
-class Outcome(NamedTuple):
+class TrialOutcome(NamedTuple):
     """What became of a configuration.
 
     Args:
@@ -57,7 +57,7 @@ class _Machine(NamedTuple):
     number: int
     machine: Accelerator
     pricing: Pricing
-    runs: tuple[Run, ...]
+    runs: tuple[NetworkRun, ...]
     policy: Policy
 
 
@@ -76,9 +76,9 @@ class Evaluator:
     def __getstate__(self) -> dict[str, Any]:
         return {"space": self.space, "demands": self.demands, "_makers": {}, "_tallies": {}}
 
-    def __call__(self, configurations: Sequence[Configuration]) -> list[Outcome]:
+    def __call__(self, configurations: Sequence[Configuration]) -> list[TrialOutcome]:
         """What each of some configurations costs, in their order."""
-        outcomes: list[Outcome | None] = [None] * len(configurations)
+        outcomes: list[TrialOutcome | None] = [None] * len(configurations)
         ready: list[_Machine] = []
         for number, configuration in enumerate(configurations):
             try:
@@ -87,14 +87,14 @@ class Evaluator:
                 policy = Policy(**self.space.policy(configuration))
                 ready.append(_Machine(number, machine, Pricing(machine), runs, policy))
             except DfsHwError as error:
-                outcomes[number] = Outcome(NOTHING, str(error))
+                outcomes[number] = TrialOutcome(NOTHING, str(error))
         by_run = {(one.number, place): cost for one, place, cost in self._costs(ready)}
         for one in ready:
             costs = [by_run[one.number, place] for place in range(len(self.demands))]
             outcomes[one.number] = self._together(one.pricing, one.runs, costs)
         return [outcome for outcome in outcomes if outcome is not None]
 
-    def run(self, numbers: tuple[int, int]) -> list[Outcome]:
+    def run(self, numbers: tuple[int, int]) -> list[TrialOutcome]:
         """Outcomes of the space's configurations from one number up to another."""
         return self(list(self.space.configurations(*numbers)))
 
@@ -140,7 +140,7 @@ class Evaluator:
         return metrics
 
     def _repriced(
-        self, run: Run, machine: Accelerator, policy: Policy
+        self, run: NetworkRun, machine: Accelerator, policy: Policy
     ) -> Callable[[Pricing], np.ndarray]:
         if not is_separable(policy):
             table = table_of(run, machine, policy)
@@ -151,11 +151,11 @@ class Evaluator:
         return lambda drawn: columns.costs([machine], [drawn], tables)[0]
 
     def _together(
-        self, pricing: Pricing, runs: Sequence[Run], costs: Sequence[np.ndarray | str]
-    ) -> Outcome:
+        self, pricing: Pricing, runs: Sequence[NetworkRun], costs: Sequence[np.ndarray | str]
+    ) -> TrialOutcome:
         for cost in costs:
             if isinstance(cost, str):
-                return Outcome(NOTHING, cost)
+                return TrialOutcome(NOTHING, cost)
         weights = np.array([demand.weight for demand in self.demands])
         weights = weights / weights.sum()
         energy, latency, p95, edp = np.array(costs).T
@@ -169,12 +169,12 @@ class Evaluator:
         if len(known) == len(errors):
             values[ERROR] = float(weights @ np.array(known))
         plain = [None if math.isnan(value) else value for value in values]
-        return Outcome(dict(zip(COLUMNS, plain, strict=True)))
+        return TrialOutcome(dict(zip(COLUMNS, plain, strict=True)))
 
-    def _maker(self, run: Run) -> TableMaker:
+    def _maker(self, run: NetworkRun) -> TableMaker:
         return self._makers.setdefault(id(run), TableMaker(run))
 
-    def _tally(self, run: Run, machine: Accelerator, switches: bool) -> Tally:
+    def _tally(self, run: NetworkRun, machine: Accelerator, switches: bool) -> Tally:
         key = tally_key(run, machine, switches)
         if key not in self._tallies:
             self._tallies[key] = tally(run, machine, switches)
@@ -186,7 +186,7 @@ def is_separable(policy: Policy) -> bool:
     return policy.prefetch == "none" and policy.batching == "single"
 
 
-def table_of(run: Run, machine: Accelerator, policy: Policy) -> CostTable:
+def table_of(run: NetworkRun, machine: Accelerator, policy: Policy) -> CostTable:
     """The table that a policy needs."""
     return cost_table(
         run.workload,
@@ -198,7 +198,7 @@ def table_of(run: Run, machine: Accelerator, policy: Policy) -> CostTable:
     )
 
 
-def replayed(run: Run, table: CostTable, policy: Policy) -> np.ndarray:
+def replayed(run: NetworkRun, table: CostTable, policy: Policy) -> np.ndarray:
     """The four costs of `Tally.costs`, input by input. A network at a fixed precision fills its
     batch: what it does is the same for every input."""
     trace = run.trace if run.recorded else _repeated(run.trace, policy.batch)
@@ -226,4 +226,4 @@ def _area(pricing: Pricing) -> float:
     return sum(parts.values()) if parts["array"] > 0 else math.nan
 
 
-__all__ = ["Evaluator", "Outcome"]
+__all__ = ["Evaluator", "TrialOutcome"]

@@ -21,10 +21,10 @@ from accel_models.errors import InfeasibleError, InputError
 from accel_models.exploration.adaptive import check_sampler, records, search
 from accel_models.exploration.evaluate import Evaluator
 from accel_models.exploration.executors import Executor, executor
-from accel_models.exploration.results import Trials, tabled
+from accel_models.exploration.results import TrialTable, tabled
 from accel_models.exploration.space import Configuration, Dimension, Space
 from accel_models.exploration.space_file import parse_space, read_space
-from accel_models.exploration.storage import Storage
+from accel_models.exploration.storage import StudyStorage
 from accel_models.exploration.sweep import check_sweep, enter, sweep, swept
 from accel_models.exploration.workloads import Demand, Networks, demands_of, demands_of_traces
 from accel_models.trace import GateTrace
@@ -70,7 +70,7 @@ class Exploration:
     space: Space
     demands: tuple[Demand, ...]
     settings: Settings
-    trials: Trials
+    trials: TrialTable
     opened: Callable[[], optuna.Study]
     folder: Path
 
@@ -129,7 +129,7 @@ def explore(
     function = evaluator.run if wanted.sampler == SWEEP else evaluator
     pool = executor(function, wanted.workers, wanted.dask)
     try:
-        storage = Storage(Path(out), wanted.storage, outline=wanted.sampler == SWEEP)
+        storage = StudyStorage(Path(out), wanted.storage, outline=wanted.sampler == SWEEP)
         study = None
         try:
             study = storage.study(
@@ -140,7 +140,7 @@ def explore(
             storage.close(study)
     finally:
         pool.close()
-    trials = Trials(chosen, table)
+    trials = TrialTable(chosen, table)
     return Exploration(chosen, demands, wanted, trials, partial(storage.whole, study), Path(out))
 
 
@@ -158,7 +158,7 @@ def _run(
     space: Space,
     settings: Settings,
     study: optuna.Study,
-    storage: Storage,
+    storage: StudyStorage,
     pool: Executor,
     out: Path,
     bar: Callable[[str, str, int], tqdm[Never]],

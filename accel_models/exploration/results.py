@@ -13,14 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from accel_models.exploration.adaptive import Record
-from accel_models.exploration.evaluate import Outcome
+from accel_models.exploration.adaptive import FinishedTrial
+from accel_models.exploration.evaluate import TrialOutcome
 from accel_models.exploration.space import COLUMNS, METRICS, Space, Value
 from accel_models.files import whole_file
 
 
 @dataclass(frozen=True)
-class Trials:
+class TrialTable:
     """Trials of a space, in columns.
 
     Args:
@@ -97,8 +97,8 @@ class Trials:
             pq.write_table(table, partial, compression="zstd")
 
 
-def tabled(space: Space, rows: Sequence[Record]) -> pa.Table:
-    """Records as a table with the columns of `Trials`."""
+def tabled(space: Space, rows: Sequence[FinishedTrial]) -> pa.Table:
+    """Records as a table with the columns of `TrialTable`."""
     schema, kept = schema_of(space), [keeps(space, row.outcome) for row in rows]
     columns: dict[str, list[Any]] = {
         "number": [row.number for row in rows],
@@ -120,7 +120,7 @@ def schema_of(space: Space) -> pa.Schema:
     return pa.schema([*fields, ("infeasible", pa.string()), ("kept", pa.bool_())])
 
 
-def keeps(space: Space, outcome: Outcome) -> bool:
+def keeps(space: Space, outcome: TrialOutcome) -> bool:
     """Whether an outcome runs and keeps to every constraint."""
     if not outcome.is_feasible:
         return False

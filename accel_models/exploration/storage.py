@@ -105,7 +105,7 @@ class Outline(BaseJournalBackend):
                 yield log
 
 
-class Storage:
+class StudyStorage:
     """A study that this run alone adds to.
 
     Args:

@@ -16,12 +16,18 @@ import pyarrow.parquet as pq
 from optuna.trial import create_trial
 
 from accel_models.errors import InputError
-from accel_models.exploration.adaptive import OUTCOME, Record, constraints, distribution, values_of
-from accel_models.exploration.evaluate import Outcome
+from accel_models.exploration.adaptive import (
+    OUTCOME,
+    FinishedTrial,
+    constraints,
+    distribution,
+    values_of,
+)
+from accel_models.exploration.evaluate import TrialOutcome
 from accel_models.exploration.executors import Executor
 from accel_models.exploration.results import schema_of, tabled
 from accel_models.exploration.space import COLUMNS, Space
-from accel_models.exploration.storage import Storage
+from accel_models.exploration.storage import StudyStorage
 from accel_models.files import whole_file
 
 CHUNK = 128
@@ -60,7 +66,7 @@ def sweep(
     for number, outcomes in executor.each(missing):
         start, stop = ranges[number]
         rows = [
-            Record(start + place, configuration, outcome)
+            FinishedTrial(start + place, configuration, outcome)
             for place, (configuration, outcome) in enumerate(
                 zip(space.configurations(start, stop), outcomes, strict=True)
             )
@@ -82,7 +88,7 @@ def enter(
     space: Space,
     table: pa.Table,
     study: optuna.Study,
-    storage: Storage,
+    storage: StudyStorage,
     advance: Callable[[int], None],
 ) -> None:
     """Add a sweep's trials to a study in order, but those that it has already.
@@ -101,7 +107,7 @@ def enter(
 
 def _trials(space: Space, table: pa.Table, distributions: dict[str, Any]) -> Iterator[Any]:
     for row in table.to_pylist():
-        outcome = Outcome({column: row[column] for column in COLUMNS}, row["infeasible"] or "")
+        outcome = TrialOutcome({column: row[column] for column in COLUMNS}, row["infeasible"] or "")
         params = {name: row[name] for name in distributions if row[name] is not None}
         yield create_trial(
             values=values_of(space, outcome),

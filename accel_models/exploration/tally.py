@@ -16,8 +16,8 @@ import numpy as np
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.early_loads import STALL, is_known_early
 from accel_models.costs.pricing import Pricing
-from accel_models.exploration.batched_tables import Tables
-from accel_models.exploration.workloads import Run
+from accel_models.exploration.batched_tables import BatchedTables
+from accel_models.exploration.workloads import NetworkRun
 from accel_models.mapping.problem_of import operands
 
 P95 = 95
@@ -47,7 +47,7 @@ class Tally:
         switches: whether changes of operand widths take time.
     """
 
-    run: Run
+    run: NetworkRun
     matrix: np.ndarray
     unit_of_layer: np.ndarray
     pairs: tuple[Pair, ...]
@@ -65,7 +65,9 @@ class Tally:
         both: np.ndarray = (self.matrix * self.run.times[:, None]).T @ self.matrix
         return both
 
-    def columns(self, tables: Tables, switching: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def columns(
+        self, tables: BatchedTables, switching: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """What each column takes.
 
         Args:
@@ -94,7 +96,7 @@ class Tally:
         return columns[..., 0], columns[..., 1:]
 
     def costs(
-        self, machines: Sequence[Accelerator], prices: Sequence[Pricing], tables: Tables
+        self, machines: Sequence[Accelerator], prices: Sequence[Pricing], tables: BatchedTables
     ) -> np.ndarray:
         """Mean energy in J, mean and 95th percentile of latency in s, and mean energy x latency in
         J s: float64 [machine, 4]."""
@@ -120,13 +122,13 @@ class Tally:
         return np.percentile(np.repeat(seconds, self.run.times, axis=1), P95, axis=1)
 
 
-def tally_key(run: Run, machine: Accelerator, switches: bool) -> Hashable:
+def tally_key(run: NetworkRun, machine: Accelerator, switches: bool) -> Hashable:
     """All that a tally depends on."""
     fidelity = machine.fidelity
     return id(run), fidelity.gates, fidelity.prefetch, machine.widths, switches
 
 
-def tally(run: Run, machine: Accelerator, switches: bool) -> Tally:
+def tally(run: NetworkRun, machine: Accelerator, switches: bool) -> Tally:
     """The columns of a run on all machines of one `tally_key`."""
     on_vector_unit = machine.fidelity.gates == "vector-unit"
     index = {unit: number for number, unit in enumerate(run.workload.units)}
@@ -147,7 +149,7 @@ def tally(run: Run, machine: Accelerator, switches: bool) -> Tally:
 
 
 def _turns(
-    run: Run, columns: np.ndarray, unit_of_layer: np.ndarray, machine: Accelerator
+    run: NetworkRun, columns: np.ndarray, unit_of_layer: np.ndarray, machine: Accelerator
 ) -> np.ndarray:
     """How often the array changes operand widths from one layer that runs to the next, int64
     [decision]. Gates on the vector unit leave it alone."""
@@ -172,7 +174,7 @@ def _turns(
 
 
 def _pairs(
-    run: Run, columns: np.ndarray, unit_of_layer: np.ndarray, gates_on_vector_unit: bool
+    run: NetworkRun, columns: np.ndarray, unit_of_layer: np.ndarray, gates_on_vector_unit: bool
 ) -> dict[Pair, np.ndarray]:
     """Which decisions lead to which pairs, bool [decision] by pair; as `accel_models.replay` has
     it."""

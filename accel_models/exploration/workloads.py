@@ -24,7 +24,7 @@ Networks = Callable[[str], Workload]
 
 
 @dataclass(frozen=True)
-class Run:
+class NetworkRun:
     """What one network does for N inputs, equal decisions brought together.
 
     Args:
@@ -78,7 +78,7 @@ class Run:
         }
 
     @classmethod
-    def of_trace(cls, trace: GateTrace, label: str = "") -> Run:
+    def of_trace(cls, trace: GateTrace, label: str = "") -> NetworkRun:
         """The run that a trace recorded."""
         header = trace.header
         rows, times = np.unique(trace.choices, axis=0, return_counts=True)
@@ -96,7 +96,7 @@ class Run:
     @classmethod
     def fixed(
         cls, workload: Workload, precision: str | int | Precision, accuracy: float | None = None
-    ) -> Run:
+    ) -> NetworkRun:
         """One input of a network whose precision is the same everywhere; its gates are left out.
 
         Raises:
@@ -121,7 +121,7 @@ class Demand:
 
     name: str
     weight: float
-    runs: tuple[Run, ...]
+    runs: tuple[NetworkRun, ...]
 
     @property
     def dimension(self) -> Dimension | None:
@@ -131,7 +131,7 @@ class Demand:
         labels = tuple(run.label for run in self.runs)
         return Dimension(f"{TRACE}{self.name}", labels, tuple({} for _ in labels))
 
-    def chosen(self, configuration: Configuration) -> Run:
+    def chosen(self, configuration: Configuration) -> NetworkRun:
         """The alternative that a configuration takes."""
         if len(self.runs) == 1:
             return self.runs[0]
@@ -168,15 +168,17 @@ def demands_of_traces(
     """
     if isinstance(traces, Mapping):
         named = dict(traces)
-        return tuple(Demand(name, 1.0, (Run.of_trace(t, name),)) for name, t in named.items())
+        return tuple(
+            Demand(name, 1.0, (NetworkRun.of_trace(t, name),)) for name, t in named.items()
+        )
     return _named_apart(_traced(trace) for trace in traces)
 
 
 def _traced(trace: str | Path | GateTrace) -> Demand:
     if isinstance(trace, GateTrace):
-        return Demand(trace.header.network, 1.0, (Run.of_trace(trace),))
+        return Demand(trace.header.network, 1.0, (NetworkRun.of_trace(trace),))
     name = Path(trace).stem
-    return Demand(name, 1.0, (Run.of_trace(GateTrace.read(trace), name),))
+    return Demand(name, 1.0, (NetworkRun.of_trace(GateTrace.read(trace), name),))
 
 
 def _demand(entry: WorkloadEntry, called: str, networks: Networks | None) -> Demand:
@@ -204,7 +206,7 @@ def _demand(entry: WorkloadEntry, called: str, networks: Networks | None) -> Dem
             "give one for each, or none"
         )
     accuracies = known or [None] * len(precisions)
-    runs = tuple(map(partial(Run.fixed, workload), precisions, accuracies))
+    runs = tuple(map(partial(NetworkRun.fixed, workload), precisions, accuracies))
     if len({run.label for run in runs}) < len(runs):
         raise InputError(f"{called} names a precision twice")
     return Demand(entry.name or workload.name, entry.weight, runs)
@@ -216,14 +218,14 @@ def _traces(entry: WorkloadEntry, called: str) -> Demand:
     if listed(entry.accuracy):
         raise InputError(f"{called}: its trace says how accurate it is")
     paths = listed(entry.trace)
-    runs = tuple(Run.of_trace(GateTrace.read(path), Path(path).stem) for path in paths)
+    runs = tuple(NetworkRun.of_trace(GateTrace.read(path), Path(path).stem) for path in paths)
     if len({run.label for run in runs}) < len(runs):
         raise InputError(f"{called} names two traces of one file name")
     _check_network(entry, paths, runs)
     return Demand(entry.name or runs[0].label, entry.weight, runs)
 
 
-def _check_network(entry: WorkloadEntry, paths: Sequence[str], runs: Sequence[Run]) -> None:
+def _check_network(entry: WorkloadEntry, paths: Sequence[str], runs: Sequence[NetworkRun]) -> None:
     """Refuse traces that are not all of one network, or not of the one that is named."""
     first = runs[0].network
     for path, run in zip(paths, runs, strict=True):

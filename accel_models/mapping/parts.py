@@ -162,7 +162,7 @@ def sized(task: Problem, mapping: Mapping) -> Sized:
     """Size up one mapping of a layer, such as the search returned it."""
     tiling_code, sizing, blocks_code = (kernel(name) for name in ("candidates", "tiling", "blocks"))
     rule = LANE_RULES.index(mapping.lane_rule)
-    candidates = tiling_code.tables(task, rule)
+    candidates = tiling_code.all_candidates(task, rule)
     rows = [
         table[np.flatnonzero(table[:, tiling_code.SIZE] == size)[0]].tolist()
         for table, size in zip(candidates[: len(LOOPS)], mapping.tile, strict=True)
@@ -174,10 +174,10 @@ def sized(task: Problem, mapping: Mapping) -> Sized:
     order = np.full(len(LOOPS), -1, dtype=np.int64)
     order[: len(active)] = active
     lines = tiling_code.Lines
-    kinds = (tiling_code.Span, lines, lines, tiling_code.Ins, tiling_code.Outs)
+    kinds = (tiling_code.DimensionSplit, lines, lines, tiling_code.Ins, tiling_code.Outs)
     chosen = [kind(*row[: len(kind._fields)]) for kind, row in zip(kinds, rows, strict=True)]
     inputs = np.empty((4, 4), dtype=np.int64)
-    tiling = sizing.price_tile(task, rule, tiling_code.Tile(*chosen), inputs)
+    tiling = sizing.price_tile(task, rule, tiling_code.TileSizes(*chosen), inputs)
     blocks = blocks_code.blocks_until(tiling, order, counts, mapping.exchanged_from)
     return Sized(task, mapping, tiling, blocks, order, counts)
 

@@ -29,7 +29,7 @@ def kernel() -> Any:
     return compiled("accel_models.replay.kernel.walk")
 
 
-class Step(NamedTuple):
+class FusedLink(NamedTuple):
     """One link or several: what they take in each of S states at each of C codes.
 
     `cycles` and `joules` are float64 [S, C], cycles exact, energy with what leaks meanwhile;
@@ -40,11 +40,11 @@ class Step(NamedTuple):
     joules: np.ndarray
     following: np.ndarray
 
-    def then(self, after: Step) -> Step:
-        """Step that runs both, one after the other; the code of the second counts fastest."""
+    def then(self, after: FusedLink) -> FusedLink:
+        """Link that runs both, one after the other; the code of the second counts fastest."""
         states, codes = self.cycles.shape
         shape = (states, codes * after.cycles.shape[1])
-        return Step(
+        return FusedLink(
             (self.cycles[:, :, None] + after.cycles[self.following]).reshape(shape),
             (self.joules[:, :, None] + after.joules[self.following]).reshape(shape),
             after.following[self.following].reshape(shape),
@@ -78,7 +78,7 @@ def fuse(chain: Chain, rules: Rules, guesses: np.ndarray) -> Fused:
     return Fused(np.array(units), weights, fused, len(narrow), costs, following)
 
 
-def _steps(chain: Chain, rules: Rules, guesses: np.ndarray) -> list[Step]:
+def _steps(chain: Chain, rules: Rules, guesses: np.ndarray) -> list[FusedLink]:
     """Every link by itself, in all states it can be met in."""
     most = _free_of_use(chain, rules)
     states = np.array([[0, NOTHING_RAN]])
@@ -94,7 +94,7 @@ def _steps(chain: Chain, rules: Rules, guesses: np.ndarray) -> list[Step]:
         one, following = np.unique(free * WIDTHS + widths - NOTHING_RAN, return_inverse=True)
         states = np.stack([one // WIDTHS, one % WIDTHS + NOTHING_RAN], axis=1)
         joules = pj * rules.joules_per_pj + cycles * rules.leakage_j
-        steps.append(Step(cycles, joules, following.reshape(shape)))
+        steps.append(FusedLink(cycles, joules, following.reshape(shape)))
     return steps
 
 
@@ -106,9 +106,9 @@ def _free_of_use(chain: Chain, rules: Rules) -> np.ndarray:
     return np.append(np.maximum.accumulate(needed[::-1])[::-1], 0)
 
 
-def _merged(steps: list[Step]) -> list[Step]:
+def _merged(steps: list[FusedLink]) -> list[FusedLink]:
     """States that make no difference to anything that follows are one."""
-    merged: list[Step] = []
+    merged: list[FusedLink] = []
     same = np.zeros(int(steps[-1].following.max()) + 1, dtype=np.int64)
     for step in reversed(steps):
         following = same[step.following]
@@ -116,13 +116,13 @@ def _merged(steps: list[Step]) -> list[Step]:
         numbers: dict[bytes, int] = {}
         same = np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in rows])
         _, kept = np.unique(same, return_index=True)
-        merged.append(Step(step.cycles[kept], step.joules[kept], following[kept]))
+        merged.append(FusedLink(step.cycles[kept], step.joules[kept], following[kept]))
     return merged[::-1]
 
 
-def _by_unit(steps: list[Step], chain: Chain) -> tuple[list[Step], list[int]]:
+def _by_unit(steps: list[FusedLink], chain: Chain) -> tuple[list[FusedLink], list[int]]:
     """One step for each link with a choice, what always runs joined to one beside it."""
-    found: list[Step] = []
+    found: list[FusedLink] = []
     units: list[int] = []
     for step, unit in zip(steps, chain.unit.tolist(), strict=True):
         if found and (unit < 0 or not units):
@@ -134,14 +134,14 @@ def _by_unit(steps: list[Step], chain: Chain) -> tuple[list[Step], list[int]]:
     return found, units
 
 
-def _joined(steps: list[Step]) -> Step:
+def _joined(steps: list[FusedLink]) -> FusedLink:
     whole = steps[0]
     for step in steps[1:]:
         whole = whole.then(step)
     return whole
 
 
-def _laid_out(steps: list[Step]) -> tuple[np.ndarray, np.ndarray]:
+def _laid_out(steps: list[FusedLink]) -> tuple[np.ndarray, np.ndarray]:
     """All tables one after another; `following` as the places of their rows."""
     sizes = [step.cycles.size for step in steps]
     starts = np.concatenate([[0], np.cumsum(sizes)])

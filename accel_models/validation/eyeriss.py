@@ -31,7 +31,7 @@ down "due to technology"."""
 
 
 @dataclass(frozen=True)
-class Comparison:
+class NetworkComparison:
     """One network on both, for a batch of 16; energies in pJ."""
 
     network: str
@@ -54,7 +54,7 @@ class Comparison:
 class EyerissComparison:
     """All networks, in the order of Eyeriss's table, and geometric means over them."""
 
-    networks: tuple[Comparison, ...]
+    networks: tuple[NetworkComparison, ...]
 
     @property
     def speedup(self) -> float:
@@ -81,7 +81,7 @@ def compare_with_eyeriss(machine: str = "bitfusion-published") -> EyerissCompari
         theirs[row["network"]].append(row)
     return EyerissComparison(
         tuple(
-            Comparison(
+            NetworkComparison(
                 network=network,
                 eyeriss_cycles=sum(int(row["cycles_batch16"]) for row in rows),
                 cycles=sum(cycles for cycles, _ in ours[network]),

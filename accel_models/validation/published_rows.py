@@ -90,7 +90,7 @@ class Mismatch:
 
 
 @dataclass(frozen=True)
-class Validation:
+class TableValidation:
     """Outcome for a table: rows in all, mismatching cells, and the rows rightly rejected."""
 
     rows: int
@@ -109,7 +109,7 @@ class Validation:
         return self.exact == self.rows
 
 
-def validate_table(path: str | Path, machine: str = "bitfusion-published") -> Validation:
+def validate_table(path: str | Path, machine: str = "bitfusion-published") -> TableValidation:
     """Recompute every row of a CSV with the columns of the published results.
 
     Raises:
@@ -126,7 +126,7 @@ def validate_table(path: str | Path, machine: str = "bitfusion-published") -> Va
         borrowed += outcome.borrowed_energy
         if outcome.rejection and not outcome.mismatches:
             rejected[name] = outcome.rejection
-    return Validation(rows, tuple(mismatches), rejected, borrowed)
+    return TableValidation(rows, tuple(mismatches), rejected, borrowed)
 
 
 @dataclass(frozen=True)

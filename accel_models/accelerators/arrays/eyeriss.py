@@ -71,7 +71,7 @@ class Eyeriss(Array):
         return self.stated.stated(self.rows * self.columns, self.operations_per_cycle)
 
 
-class Sets(NamedTuple):
+class ElementSets(NamedTuple):
     """How one pass through the array is made up, and how many of them a tile takes."""
 
     kernel_folds: int
@@ -90,7 +90,7 @@ def row_stationary_sets(
     out_rows: int,
     in_channels: int,
     out_channels: int,
-) -> Sets:
+) -> ElementSets:
     """The sets of a tile on an array of rows x columns elements, by the rule of this module.
 
     Among splits of equal time, the one of most input channels: it revisits fewest partial sums.
@@ -108,7 +108,7 @@ def row_stationary_sets(
             -split[0],
         ),
     )
-    return Sets(_ceil_div(kernel_rows, rows), _ceil_div(folds, stacked), summed, others)
+    return ElementSets(_ceil_div(kernel_rows, rows), _ceil_div(folds, stacked), summed, others)
 
 
 def row_stationary_steps(

@@ -24,9 +24,9 @@ from accel_models.costs.pricing import Pricing
 from accel_models.costs.simulator import layer_simulator
 from accel_models.errors import DfsHwError
 from accel_models.exploration.adaptive import distribution
-from accel_models.exploration.evaluate import Evaluator, Outcome
+from accel_models.exploration.evaluate import Evaluator, TrialOutcome
 from accel_models.exploration.exploration import Exploration
-from accel_models.exploration.results import Trials, undominated
+from accel_models.exploration.results import TrialTable, undominated
 from accel_models.exploration.space import METRICS, Configuration, Dimension, Value
 from accel_models.exploration.storage import quiet
 
@@ -102,7 +102,7 @@ class Importance:
     best: dict[str, float]
 
 
-def importances(trials: Trials, seed: int = 0) -> dict[str, Importance]:
+def importances(trials: TrialTable, seed: int = 0) -> dict[str, Importance]:
     """What Optuna's two quick measures say of each objective.
 
     From trials that run, and of these a sample if they are many; among several base machines, of
@@ -137,7 +137,7 @@ def _importance(study: optuna.Study, place: int, values: np.ndarray, seed: int) 
     )
 
 
-def _trials(trials: Trials, rows: np.ndarray) -> Iterator[optuna.trial.FrozenTrial]:
+def _trials(trials: TrialTable, rows: np.ndarray) -> Iterator[optuna.trial.FrozenTrial]:
     distributions = {d.name: distribution(d) for d in trials.space.dimensions}
     for row in rows.tolist():
         params = trials.configuration(row)
@@ -165,7 +165,7 @@ def tornado(evaluator: Evaluator, configuration: Configuration) -> list[Swing]:
 
 
 def _swing(
-    dimension: Dimension, objective: str, values: Sequence[Value], outcomes: Sequence[Outcome]
+    dimension: Dimension, objective: str, values: Sequence[Value], outcomes: Sequence[TrialOutcome]
 ) -> Swing | None:
     column = METRICS[objective].column
     amounts = [
@@ -234,7 +234,7 @@ def stability(found: Exploration, draws: int = DRAWS, seed: int = 0) -> Stabilit
     )
 
 
-def _candidates(trials: Trials) -> list[int]:
+def _candidates(trials: TrialTable) -> list[int]:
     """The front and, while there is room, the fronts behind it."""
     left = np.flatnonzero(trials.kept & ~np.isnan(trials.objectives).any(axis=1))
     values, first = np.unique(trials.objectives[left], axis=0, return_index=True)

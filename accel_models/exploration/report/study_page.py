@@ -13,7 +13,7 @@ import numpy as np
 from accel_models.exploration.exploration import Exploration
 from accel_models.exploration.report.analysis import Analysis
 from accel_models.exploration.report.template import render
-from accel_models.exploration.results import Trials, rounded
+from accel_models.exploration.results import TrialTable, rounded
 from accel_models.exploration.space import METRICS, Dimension
 from accel_models.si import si
 
@@ -107,7 +107,7 @@ def _field(dimension: Dimension, at: int) -> dict[str, Any]:
     return {**about, **ends, "metric": False, "known": True, "axis": True, "at": at}
 
 
-def _shown(trials: Trials, seed: int) -> np.ndarray:
+def _shown(trials: TrialTable, seed: int) -> np.ndarray:
     """Positions of what the page holds: as many on the front, and as many others, as it can take,
     the chosen machine and the best in each objective among them."""
     rng, front = np.random.default_rng(seed), trials.front
@@ -163,12 +163,12 @@ def _sampler(found: Exploration) -> str:
     return f"Proposed by Optuna ({settings.sampler}, seed {settings.seed})."
 
 
-def _runs(trials: Trials) -> int:
+def _runs(trials: TrialTable) -> int:
     """How many machines can run the workloads; the page's script draws what some cost."""
     return int(trials.table["infeasible"].null_count)
 
 
-def _reasons(trials: Trials) -> list[tuple[str, int]]:
+def _reasons(trials: TrialTable) -> list[tuple[str, int]]:
     """Why machines cannot run, most frequent first."""
     told = [reason for reason in trials.table["infeasible"].to_pylist() if reason]
     counted = Counter(told).most_common()

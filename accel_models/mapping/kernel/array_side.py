@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from accel_models.mapping.kernel.candidates import ROW_STATIONARY, Lines, Tile, ceil_div
+from accel_models.mapping.kernel.candidates import ROW_STATIONARY, Lines, TileSizes, ceil_div
 from accel_models.mapping.kernel.row_stationary import row_stationary_sets
 from accel_models.mapping.problem import Problem
 
@@ -33,7 +33,9 @@ def positions(p: Problem, oh: Lines, ow: Lines) -> int:
 
 
 @njit(cache=True, forceinline=True)
-def array_side(p: Problem, rule: int, tile: Tile, prices: np.ndarray, actions: np.ndarray) -> int:
+def array_side(
+    p: Problem, rule: int, tile: TileSizes, prices: np.ndarray, actions: np.ndarray
+) -> int:
     """Fill in what array and buffers exchange, which no loop order changes; say what stays put."""
     b, oh, ow, ic, oc = tile
     window = p.kernel_rows * p.kernel_columns
@@ -76,7 +78,7 @@ def array_side(p: Problem, rule: int, tile: Tile, prices: np.ndarray, actions: n
 @njit(cache=True, forceinline=True)
 def published_side(
     p: Problem,
-    tile: Tile,
+    tile: TileSizes,
     macs: int,
     inputs: int,
     weights: int,
@@ -116,7 +118,7 @@ def published_side(
 
 
 @njit(cache=True, forceinline=True)
-def row_side(p: Problem, tile: Tile, weights: int, outputs: int, actions: np.ndarray) -> int:
+def row_side(p: Problem, tile: TileSizes, weights: int, outputs: int, actions: np.ndarray) -> int:
     """Row-stationary: every pass hands its inputs to all sets that share them, weights to all rows
     of a map, and adds up what its sets of several input channels make."""
     b, oh, ow, ic, oc = tile

@@ -19,7 +19,7 @@ from accel_models.mapping.kernel.array_side import (
     array_side,
 )
 from accel_models.mapping.kernel.blocks import INSIDE
-from accel_models.mapping.kernel.candidates import Tile
+from accel_models.mapping.kernel.candidates import TileSizes
 from accel_models.mapping.kernel.cost import (
     bursts,
     drain_cycles,
@@ -124,7 +124,7 @@ def hopeless(p: Problem, floor: Floor, again: int, goal: Goal, best: Best) -> bo
 
 @njit(cache=True, forceinline=True)
 def floor_of(
-    p: Problem, s: Tiling, rule: int, tile: Tile, prices: np.ndarray, scratch: Scratch
+    p: Problem, s: Tiling, rule: int, tile: TileSizes, prices: np.ndarray, scratch: Scratch
 ) -> Floor:
     """What no loop order of a tiling can beat; fills in its loop counts and its array side."""
     counts, actions = scratch.counts, scratch.actions

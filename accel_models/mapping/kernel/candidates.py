@@ -30,7 +30,7 @@ them."""
 COLUMNS = 9
 
 
-class Span(NamedTuple):
+class DimensionSplit(NamedTuple):
     """A candidate tile of one dimension: its size, how many there are, elements charged in all, and
     the size of the last one. So begin the candidates of every dimension."""
 
@@ -82,17 +82,17 @@ class Outs(NamedTuple):
     held: int
 
 
-class Tile(NamedTuple):
+class TileSizes(NamedTuple):
     """One tiling: a candidate of every dimension, in the order of `mapping.LOOPS`."""
 
-    batch: Span
+    batch: DimensionSplit
     rows: Lines
     columns: Lines
     ins: Ins
     outs: Outs
 
 
-class Tables(NamedTuple):
+class Candidates(NamedTuple):
     """Candidates of each dimension, int64 [candidate, column], the largest first.
 
     Behind the last candidate of batch, rows and columns comes an ideal one: it covers the
@@ -110,9 +110,9 @@ class Tables(NamedTuple):
 
 
 @njit(cache=True)
-def span(t: np.ndarray, i: int) -> Span:
+def split(t: np.ndarray, i: int) -> DimensionSplit:
     """Row `i` of a table of tiles along the batch."""
-    return Span(t[i, 0], t[i, 1], t[i, 2], t[i, 3])
+    return DimensionSplit(t[i, 0], t[i, 1], t[i, 2], t[i, 3])
 
 
 @njit(cache=True)
@@ -140,7 +140,7 @@ def ceil_div(a: int, b: int) -> int:
 
 
 @njit(cache=True)
-def tables(p: Problem, rule: int) -> Tables:
+def all_candidates(p: Problem, rule: int) -> Candidates:
     """Candidate tile sizes of every dimension of a layer, with the sums that the search needs."""
     # The published tool tiles square, by powers of two, and goes on until the longer side is
     # covered.
@@ -160,7 +160,7 @@ def tables(p: Problem, rule: int) -> Tables:
     maps = pairs(p, rows, columns)
     ideal = (with_ideal(batch, p.batch), with_ideal(rows, p.out_rows))
     columns = with_ideal(columns, p.out_columns)
-    return Tables(ideal[0], ideal[1], columns, in_channels, out_channels, maps)
+    return Candidates(ideal[0], ideal[1], columns, in_channels, out_channels, maps)
 
 
 @njit(cache=True)

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from numba import njit
 
-from accel_models.mapping.kernel.candidates import Tile, ceil_div
+from accel_models.mapping.kernel.candidates import TileSizes, ceil_div
 from accel_models.mapping.problem import Problem
 
 
-class Sets(NamedTuple):
+class RowStationaryPasses(NamedTuple):
     """How one pass through the array is made up, and how many of them a tile takes."""
 
     kernel_folds: int
@@ -21,8 +21,10 @@ class Sets(NamedTuple):
 
 
 @njit(cache=True, forceinline=True)
-def row_stationary_sets(p: Problem, out_rows: int, in_channels: int, out_channels: int) -> Sets:
-    """The sets of a tile, `Sets` of `arrays.eyeriss` and the passes they take."""
+def row_stationary_sets(
+    p: Problem, out_rows: int, in_channels: int, out_channels: int
+) -> RowStationaryPasses:
+    """The sets of a tile, `ElementSets` of `arrays.eyeriss`, and the passes they take."""
     # A set is as high as the kernel and as wide as the map has rows. What it leaves of the array
     # takes more strips of the same map first, for they share weights, then other channels.
     slots = max(1, p.array_rows // p.kernel_rows)
@@ -40,11 +42,13 @@ def row_stationary_sets(p: Problem, out_rows: int, in_channels: int, out_channel
             summed, others, least = channels, beyond, passes
     kernel_folds = ceil_div(p.kernel_rows, p.array_rows)
     row_folds = ceil_div(folds, stacked)
-    return Sets(kernel_folds, row_folds, summed, others, kernel_folds * row_folds * least)
+    return RowStationaryPasses(
+        kernel_folds, row_folds, summed, others, kernel_folds * row_folds * least
+    )
 
 
 @njit(cache=True, forceinline=True)
-def row_stationary_steps(p: Problem, tile: Tile) -> tuple[int, int]:
+def row_stationary_steps(p: Problem, tile: TileSizes) -> tuple[int, int]:
     """Steps of one full tile, and of all tiles of all groups, true to size."""
     b, oh, ow, ic, oc = tile
     if oh.size == 0:  # the ideal candidate: every element busy in every step

@@ -31,15 +31,15 @@ from accel_models.mapping.kernel.bounds import (
 from accel_models.mapping.kernel.candidates import (
     ALL_TOUCHED,
     TOGETHER,
+    Candidates,
     Ins,
     Outs,
-    Tables,
-    Tile,
+    TileSizes,
+    all_candidates,
     ins,
     lines,
     outs,
-    span,
-    tables,
+    split,
 )
 from accel_models.mapping.kernel.cost import (
     RULES,
@@ -227,10 +227,10 @@ def search(
     for rule in range(RULES):
         if not p.lane_rules >> rule & 1:
             continue
-        t = tables(p, rule)
+        t = all_candidates(p, rule)
         # The last real batch tile is the smallest (after it comes the ideal one): no other leaves
         # more room for lines that tiles share.
-        least_batch = span(t.batch, len(t.batch) - 2)
+        least_batch = split(t.batch, len(t.batch) - 2)
         whole_map = t.rows[0, ALL_TOUCHED] * t.columns[0, ALL_TOUCHED]
         for i_oc in range(len(t.out_channels)):
             oc = outs(t.out_channels, i_oc)
@@ -245,14 +245,14 @@ def search(
                 for i_map in range(len(t.maps)):
                     oh, ow = lines(t.rows, t.maps[i_map, 0]), lines(t.columns, t.maps[i_map, 1])
                     touched = least_touched(
-                        p, rule, Tile(least_batch, oh, ow, ic, oc), scratch.inputs
+                        p, rule, TileSizes(least_batch, oh, ow, ic, oc), scratch.inputs
                     )
                     if not hopeful(p, t, rule, touched, ic, oc, goal, scratch, best):
                         if p.share_halos:
                             continue
                         break  # the others touch no less
                     for i_batch in range(len(t.batch) - 2, -1, -1):
-                        tile = Tile(span(t.batch, i_batch), oh, ow, ic, oc)
+                        tile = TileSizes(split(t.batch, i_batch), oh, ow, ic, oc)
                         s = price_tile(p, rule, tile, scratch.inputs)
                         # What does not fit is refused before it is bounded, which takes longer.
                         if not holds(p, s):
@@ -266,7 +266,7 @@ def search(
 @njit(cache=True, forceinline=True)
 def hopeful(
     p: Problem,
-    t: Tables,
+    t: Candidates,
     rule: int,
     touched: int,
     ic: Ins,
@@ -279,7 +279,7 @@ def hopeful(
     # The ideal candidate takes no room and wastes no lane, so its floor is that of every real one.
     batch, rows, columns = len(t.batch) - 1, len(t.rows) - 1, len(t.columns) - 1
     t.rows[rows, ALL_TOUCHED] = t.rows[rows, TOGETHER] = touched
-    tile = Tile(span(t.batch, batch), lines(t.rows, rows), lines(t.columns, columns), ic, oc)
+    tile = TileSizes(split(t.batch, batch), lines(t.rows, rows), lines(t.columns, columns), ic, oc)
     s = price_tile(p, rule, tile, scratch.inputs)
     # Weights alone take room that channels decide whatever the map does.
     if s.w_held > p.weight_half:
@@ -288,7 +288,7 @@ def hopeful(
 
 
 @njit(cache=True, forceinline=True)
-def least_touched(p: Problem, rule: int, tile: Tile, inputs: np.ndarray) -> int:
+def least_touched(p: Problem, rule: int, tile: TileSizes, inputs: np.ndarray) -> int:
     """Inputs of each channel of the map that a tiling of this or a larger batch tile has to fetch,
     at least."""
     _, oh, ow, _, _ = tile
@@ -319,9 +319,9 @@ def untiled_compute(p: Problem) -> int:
     for rule in range(RULES):
         if p.lane_rules >> rule & 1:
             # Largest tiles come first in every table: row 0 is the whole dimension.
-            t = tables(p, rule)
-            tile = Tile(
-                span(t.batch, 0),
+            t = all_candidates(p, rule)
+            tile = TileSizes(
+                split(t.batch, 0),
                 lines(t.rows, 0),
                 lines(t.columns, 0),
                 ins(t.in_channels, 0),

@@ -13,7 +13,13 @@ import numpy as np
 from numba import njit
 
 from accel_models.mapping.kernel.array_side import positions
-from accel_models.mapping.kernel.candidates import ROW_STATIONARY, WINDOW, Lines, Tile, ceil_div
+from accel_models.mapping.kernel.candidates import (
+    ROW_STATIONARY,
+    WINDOW,
+    Lines,
+    TileSizes,
+    ceil_div,
+)
 from accel_models.mapping.kernel.row_stationary import row_stationary_steps
 from accel_models.mapping.problem import Problem
 
@@ -44,7 +50,7 @@ class Tiling(NamedTuple):
 
 
 @njit(cache=True, forceinline=True)
-def price_tile(p: Problem, rule: int, tile: Tile, inputs: np.ndarray) -> Tiling:
+def price_tile(p: Problem, rule: int, tile: TileSizes, inputs: np.ndarray) -> Tiling:
     """Size up a tiling, whatever the loop order. `inputs` is filled in, and becomes part of it."""
     b, oh, ow, ic, oc = tile
     fill_inputs(p, rule, tile, inputs)
@@ -76,7 +82,7 @@ def price_tile(p: Problem, rule: int, tile: Tile, inputs: np.ndarray) -> Tiling:
 
 
 @njit(cache=True, forceinline=True)
-def fill_inputs(p: Problem, rule: int, tile: Tile, inputs: np.ndarray) -> None:
+def fill_inputs(p: Problem, rule: int, tile: TileSizes, inputs: np.ndarray) -> None:
     """A tiling's inputs, as `Tiling` has them."""
     b, oh, ow, ic, _ = tile
     # Bit 0 of `inside`: the block takes in the loop over rows; bit 1: that over columns. Lines that

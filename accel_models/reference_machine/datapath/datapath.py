@@ -35,9 +35,14 @@ from accel_models.reference_machine.datapath.operands import (
     densely_connected,
 )
 from accel_models.reference_machine.datapath.plain import Arithmetic
-from accel_models.reference_machine.datapath.state import Memory, State, before_all, lanes
+from accel_models.reference_machine.datapath.state import (
+    ArrayState,
+    LayerTensors,
+    before_all,
+    lanes,
+)
 from accel_models.reference_machine.datapath.switching import Switching
-from accel_models.reference_machine.datapath.tiles import Shape, Sizes, tiles
+from accel_models.reference_machine.datapath.tiles import ArrayShape, Sizes, tiles
 from accel_models.workloads.workload import Layer
 
 
@@ -113,7 +118,7 @@ def compute(
     loops = (len(x), *layer.out_size, layer.in_channels // groups, layer.out_channels // groups)
     sizes = Sizes(groups, dict(zip(LOOPS, loops, strict=True)), layer.kernel)
     sums = np.zeros((len(x), layer.out_channels, *layer.out_size), dtype=np.int64)
-    memory = Memory(x, w, sums, np.array(layer.stride, dtype=np.int64))
+    memory = LayerTensors(x, w, sums, np.array(layer.stride, dtype=np.int64))
     parts = passes_of(machine.array, widths, signs)
     whole = machine.fidelity.edges == "whole-tiles"
     state = _run(sizes, mapping, data, whole, parts, how, memory, turns(machine.array, layer))
@@ -136,11 +141,11 @@ def _run(
     whole_tiles: bool,
     parts: Sequence[Pass],
     how: Arithmetic,
-    memory: Memory,
+    memory: LayerTensors,
     turns: int,
-) -> State:
+) -> ArrayState:
     """Run all tiles; sums come to lie in the memory."""
-    shape = Shape(
+    shape = ArrayShape(
         *(data.rows, data.columns, data.windows),
         lanes=tuple(part.lanes for part in parts),
         lane_rule=mapping.lane_rule,

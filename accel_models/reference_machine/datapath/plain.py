@@ -33,7 +33,7 @@ class Arithmetic(NamedTuple):
     """Whether toggled bits are counted."""
 
 
-class Tile(NamedTuple):
+class TileSchedule(NamedTuple):
     """What the array works through for one tile; int64 arrays, for compiled code."""
 
     order: np.ndarray

@@ -9,16 +9,16 @@ import numpy as np
 from accel_models.reference_machine.datapath.plain import IDLE
 
 STEPS, OPERATIONS = range(2)
-"""Places of `State.counts`."""
+"""Places of `ArrayState.counts`."""
 NEXT, TURN, LAST = range(3)
-"""Places of `State.clock`."""
+"""Places of `ArrayState.clock`."""
 INPUTS, WEIGHTS, SUMS = range(3)
-"""Rows of `State.toggles`: both operands of the multipliers, and the partial sums."""
+"""Rows of `ArrayState.toggles`: both operands of the multipliers, and the partial sums."""
 LOADED, TOGGLED = range(2)
-"""Columns of `State.toggles`."""
+"""Columns of `ArrayState.toggles`."""
 
 
-class Memory(NamedTuple):
+class LayerTensors(NamedTuple):
     """What the array reads and adds to."""
 
     inputs: np.ndarray
@@ -46,7 +46,7 @@ class Lanes(NamedTuple):
     """The step's sums, [window, column]."""
 
 
-class State(NamedTuple):
+class ArrayState(NamedTuple):
     """What stays from step to step."""
 
     clock: np.ndarray
@@ -73,7 +73,7 @@ def lanes(windows: int, columns: int, width: int) -> Lanes:
     return Lanes(x, w, x.copy(), w.copy(), np.zeros((windows, columns), dtype=np.int64))
 
 
-def before_all(turns: int, windows: int, columns: int, width: int) -> State:
+def before_all(turns: int, windows: int, columns: int, width: int) -> ArrayState:
     """Nothing issued yet, zeros on all wires.
 
     Args:
@@ -83,7 +83,7 @@ def before_all(turns: int, windows: int, columns: int, width: int) -> State:
         width: most lanes of a step.
     """
     at_inputs, at_weights = (max(turns, windows), width), (turns, columns, width)
-    return State(
+    return ArrayState(
         clock=np.zeros(3, dtype=np.int64),
         ends=np.zeros(turns, dtype=np.int64),
         counts=np.zeros(2, dtype=np.int64),

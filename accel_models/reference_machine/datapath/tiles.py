@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from accel_models.mapping.problem import LOOPS, Mapping
-from accel_models.reference_machine.datapath.plain import IDLE, Tile
+from accel_models.reference_machine.datapath.plain import IDLE, TileSchedule
 
 
-class Span(NamedTuple):
+class TileExtent(NamedTuple):
     """A tile's part of one dimension: where it begins, what it holds, and what is charged."""
 
     first: int
@@ -22,7 +22,7 @@ class Span(NamedTuple):
     """More than it holds if tiles at the end cost as much as full ones."""
 
 
-class Shape(NamedTuple):
+class ArrayShape(NamedTuple):
     """How much an array takes side by side, and in what shape a layer is given to it."""
 
     rows: int
@@ -44,7 +44,7 @@ class Sizes(NamedTuple):
     kernel: tuple[int, int]
 
 
-def tiles(sizes: Sizes, shape: Shape, mapping: Mapping) -> Iterator[Tile]:
+def tiles(sizes: Sizes, shape: ArrayShape, mapping: Mapping) -> Iterator[TileSchedule]:
     """All tiles of a layer, group by group, in the order of the mapping's loops."""
     spans = {
         loop: _spans(sizes.loops[loop], size, shape.whole_tiles)
@@ -55,15 +55,15 @@ def tiles(sizes: Sizes, shape: Shape, mapping: Mapping) -> Iterator[Tile]:
             yield _tile(group, dict(zip(mapping.order, nest, strict=True)), sizes, shape)
 
 
-def _spans(size: int, tile: int, whole: bool) -> list[Span]:
+def _spans(size: int, tile: int, whole: bool) -> list[TileExtent]:
     found = []
     for first in range(0, size, tile):
         held = min(tile, size - first)
-        found.append(Span(first, held, tile if whole else held))
+        found.append(TileExtent(first, held, tile if whole else held))
     return found
 
 
-def _tile(group: int, part: dict[str, Span], sizes: Sizes, shape: Shape) -> Tile:
+def _tile(group: int, part: dict[str, TileExtent], sizes: Sizes, shape: ArrayShape) -> TileSchedule:
     positions = _positions(part["batch"], part["out_rows"], part["out_columns"], shape.windows)
     columns = _columns(part["out_channels"], shape.columns)
     columns[columns != IDLE] += group * sizes.loops["out_channels"]
@@ -73,10 +73,14 @@ def _tile(group: int, part: dict[str, Span], sizes: Sizes, shape: Shape) -> Tile
     )
     shifted = np.where(taps == IDLE, IDLE, taps + np.array([span.first, 0, 0]))
     order = _order(len(positions), len(columns), len(taps), shape.stationary)
-    return Tile(order, positions, columns, shifted, passes, group * sizes.loops["in_channels"])
+    return TileSchedule(
+        order, positions, columns, shifted, passes, group * sizes.loops["in_channels"]
+    )
 
 
-def _positions(batch: Span, rows: Span, columns: Span, windows: int) -> np.ndarray:
+def _positions(
+    batch: TileExtent, rows: TileExtent, columns: TileExtent, windows: int
+) -> np.ndarray:
     """Output positions of a tile, `windows` at a time and none of two images together."""
     groups = []
     for image in range(batch.charged):
@@ -94,7 +98,7 @@ def _positions(batch: Span, rows: Span, columns: Span, windows: int) -> np.ndarr
     return np.array(groups, dtype=np.int64)
 
 
-def _columns(channels: Span, columns: int) -> np.ndarray:
+def _columns(channels: TileExtent, columns: int) -> np.ndarray:
     """Output channels of a tile, one column block after the other."""
     blocks = []
     for begin in range(0, channels.charged, columns):
@@ -115,7 +119,7 @@ def _taps(
     lane_rule: str,
     lanes_of: tuple[int, ...],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What the lanes reduce, step by step, for one output: (taps, passes) as `Tile` has them.
+    """What the lanes reduce, step by step, for one output: (taps, passes) of a `TileSchedule`.
 
     Rows whose lanes no step of the tile uses are left out at the end.
     """

@@ -12,7 +12,7 @@ import numpy as np
 from accel_models.errors import InputError
 from accel_models.files import whole_file
 from accel_models.reference_machine.events.layer_runs import slots
-from accel_models.reference_machine.events.timeline import Span, Timeline
+from accel_models.reference_machine.events.timeline import LayerSpan, Timeline
 
 
 def write_perfetto(
@@ -89,7 +89,7 @@ def _complete(
     }  # fmt: skip
 
 
-def _about(span: Span) -> dict[str, Any]:
+def _about(span: LayerSpan) -> dict[str, Any]:
     return {
         "unit": span.run.layer.unit,
         "precision": str(span.run.precision),

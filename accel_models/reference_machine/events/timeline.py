@@ -31,7 +31,7 @@ SPAN = 6
 
 
 @dataclass(frozen=True)
-class Span:
+class LayerSpan:
     """A layer at work, from its first event to its last, in cycles from the beginning.
 
     Of its time, `spared` cycles had passed before, with its first weights; for `switching` cycles
@@ -61,7 +61,7 @@ class Timeline:
     table: CostTable
     policy: Policy
     choices: np.ndarray
-    spans: tuple[Span, ...]
+    spans: tuple[LayerSpan, ...]
     counts: np.ndarray
     wasted_bits: int
     events: np.ndarray
@@ -113,7 +113,7 @@ class _Clock:
         self.gaps: list[tuple[int, int]] = []
         """When those were, if that is to be drawn."""
         self.widths: Precision | None = None
-        self.spans: list[Span] = []
+        self.spans: list[LayerSpan] = []
         self.counts = np.zeros(len(ACTIONS), dtype=np.int64)
         self.wasted = 0
         self.events: list[np.ndarray] = []
@@ -183,7 +183,7 @@ class _Clock:
 
     def _append(self, run: LayerRun, start: int, spared: int, switching: int) -> None:
         self.now = start + run.cycles - spared
-        self.spans.append(Span(run, start, self.now, spared, switching))
+        self.spans.append(LayerSpan(run, start, self.now, spared, switching))
         self.counts += run.counts
         self.counts[STALL] += switching - spared
 

@@ -35,7 +35,7 @@ class Switch:
 
 
 @dataclass(frozen=True)
-class Effect:
+class PolicyEffect:
     """What a switch comes to.
 
     Args:
@@ -81,7 +81,7 @@ def switches(table: CostTable, policy: Policy, batch: int = BATCH) -> Iterator[S
 
 def ablate(
     trace: GateTrace, table: CostTable, policy: Policy | None = None, batch: int = BATCH
-) -> list[Effect]:
+) -> list[PolicyEffect]:
     """Replay a trace once for each of `switches`; the first is the policy as it is.
 
     Raises:
@@ -154,7 +154,7 @@ def _effect(
     policy: Policy,
     switch: Switch,
     tables: dict[tuple[Any, ...], CostTable],
-) -> Effect:
+) -> PolicyEffect:
     wanted = replace(policy, **switch.policy)
     key: tuple[Any, ...] = tuple(switch.machine.items())
     if wanted.batch > base.cycles.shape[2]:
@@ -169,11 +169,11 @@ def _effect(
     return _of_summary(switch.name, found)
 
 
-def _of_summary(name: str, found: Summary) -> Effect:
+def _of_summary(name: str, found: Summary) -> PolicyEffect:
     plan, inputs = found.plan, found.totals.inputs
     counts = found.totals.counts(plan)
     latency = found.spreads.get("response_s", found.spreads["latency_s"])
-    return Effect(
+    return PolicyEffect(
         name=name,
         energy_j=found.spreads["energy_j"],
         latency_s=latency,

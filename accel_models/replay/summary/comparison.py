@@ -27,7 +27,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ReplayComparison:
     """One replay and what it is measured against.
 
     Args:
@@ -46,11 +46,11 @@ class Comparison:
     frozen: Cost
 
 
-def compare(found: Summary, header: TraceHeader) -> Comparison:
+def compare(found: Summary, header: TraceHeader) -> ReplayComparison:
     """Compare what a trace came to; `header` is the trace's."""
     table = found.plan.table
     uniform = _uniform(table)
-    return Comparison(
+    return ReplayComparison(
         replayed=Cost(
             *(found.spreads[name]["mean"] for name in ("energy_j", "latency_s", "bitops"))
         ),

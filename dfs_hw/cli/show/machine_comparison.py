@@ -8,8 +8,8 @@ from math import floor, log10
 from typing import Any
 
 from accel_models.accelerators.accelerator import Accelerator
-from accel_models.explain.data_sheet import Comparison, Run, SpecSheet
-from accel_models.explain.departures import Effect
+from accel_models.explain.data_sheet import MachineComparison, Performance, SpecSheet
+from accel_models.explain.departures import DepartureEffect
 from dfs_hw.cli.show.machines import (
     NOTHING,
     area_text,
@@ -26,7 +26,7 @@ from dfs_hw.cli.show.machines import (
 from dfs_hw.cli.show.tables import line, new_table, si, terminal
 
 
-def comparison(compared: Comparison) -> None:
+def comparison(compared: MachineComparison) -> None:
     """Machines side by side."""
     sheets = compared.sheets
     names = [sheet.name for sheet in sheets]
@@ -52,7 +52,7 @@ def comparison(compared: Comparison) -> None:
         line(note)
 
 
-def departures(effects: Sequence[Effect], network: str, bits: Sequence[int]) -> None:
+def departures(effects: Sequence[DepartureEffect], network: str, bits: Sequence[int]) -> None:
     """What each departure of a machine from its base does to a network."""
     name, ratio = effects[-1].step.machine.name, f"{bits[-1]} / {bits[0]} bits"
     table = new_table(
@@ -98,7 +98,7 @@ def notes(sheets: Sequence[SpecSheet]) -> list[str]:
     return found
 
 
-def comparison_facts(compared: Comparison, built: Sequence[Accelerator]) -> dict[str, Any]:
+def comparison_facts(compared: MachineComparison, built: Sequence[Accelerator]) -> dict[str, Any]:
     """Machines side by side, as plain data for JSON."""
     names = [sheet.name for sheet in compared.sheets]
     pairs = zip(compared.sheets, built, strict=True)
@@ -120,10 +120,12 @@ def comparison_facts(compared: Comparison, built: Sequence[Accelerator]) -> dict
     }
 
 
-def departure_facts(effects: Sequence[Effect], network: str, bits: Sequence[int]) -> dict[str, Any]:
+def departure_facts(
+    effects: Sequence[DepartureEffect], network: str, bits: Sequence[int]
+) -> dict[str, Any]:
     """What each step from one machine to another changes, as plain data for JSON."""
 
-    def facts(effect: Effect) -> dict[str, Any]:
+    def facts(effect: DepartureEffect) -> dict[str, Any]:
         runs = {
             str(width): {
                 "cycles": run.cycles,
@@ -142,7 +144,7 @@ def departure_facts(effects: Sequence[Effect], network: str, bits: Sequence[int]
 
 
 def _beside_first(
-    row: Sequence[Run | None], of: Callable[[Run], float | None], unit: str
+    row: Sequence[Performance | None], of: Callable[[Performance], float | None], unit: str
 ) -> list[str]:
     """Values of a row, and how many times the first machine's they are."""
     values = [None if run is None else of(run) for run in row]

@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from accel_models.accelerators.accelerator import Accelerator, Fidelity
-from accel_models.explain.data_sheet import Levels, Peak, SpecSheet, Widths
+from accel_models.explain.data_sheet import DistinctWidths, Peak, SpecSheet, Widths
 from dfs_hw.cli.show.tables import line, new_table, si, terminal
 
 NOTHING = "–"
@@ -98,7 +98,7 @@ def _print_facts(sheet: SpecSheet) -> None:
     terminal().print(table)
 
 
-def _print_levels(operands: Iterable[Levels]) -> None:
+def _print_levels(operands: Iterable[DistinctWidths]) -> None:
     columns = ("by peak speed", "by energy in the array", "by room in the buffer", "in DRAM")
     table = new_table("bits told apart", *[f"{column}" for column in columns])
     for column in table.columns:

@@ -14,11 +14,13 @@ if TYPE_CHECKING:  # these load pyarrow
     from accel_models import CostTable
     from accel_models.reference_machine.check import Check
     from accel_models.replay import Policy, Summary
-    from accel_models.replay.summary.ablation import Effect
-    from accel_models.replay.summary.comparison import Comparison, Cost
+    from accel_models.replay.summary.ablation import PolicyEffect
+    from accel_models.replay.summary.comparison import Cost, ReplayComparison
 
 
-def replay_facts(found: Summary, beside: Comparison, played: Check | None = None) -> dict[str, Any]:
+def replay_facts(
+    found: Summary, beside: ReplayComparison, played: Check | None = None
+) -> dict[str, Any]:
     """Means, percentiles and breakdowns of a replay."""
     plan, totals = found.plan, found.totals
     table, inputs = plan.table, totals.inputs
@@ -62,7 +64,7 @@ def replay_facts(found: Summary, beside: Comparison, played: Check | None = None
     }
 
 
-def replay_summary(found: Summary, beside: Comparison, played: Check | None = None) -> None:
+def replay_summary(found: Summary, beside: ReplayComparison, played: Check | None = None) -> None:
     """Print what a replay comes to, beside static networks and the timeline where there are any."""
     facts, table = replay_facts(found, beside), found.plan.table
     line(f"{facts['inputs']} inputs on {facts['accelerator']}, accuracy {facts['accuracy']:.1%}")
@@ -92,7 +94,9 @@ def replay_summary(found: Summary, beside: Comparison, played: Check | None = No
     terminal().print(classes)
 
 
-def ablation_facts(effects: Sequence[Effect], table: CostTable, policy: Policy) -> dict[str, Any]:
+def ablation_facts(
+    effects: Sequence[PolicyEffect], table: CostTable, policy: Policy
+) -> dict[str, Any]:
     """What each part of the machine's policy is worth, as plain data for JSON."""
     return {
         "accelerator": table.accelerator.name,
@@ -101,7 +105,7 @@ def ablation_facts(effects: Sequence[Effect], table: CostTable, policy: Policy) 
     }
 
 
-def ablation(effects: Sequence[Effect], table: CostTable) -> None:
+def ablation(effects: Sequence[PolicyEffect], table: CostTable) -> None:
     """Each switch by itself, relative to the first line."""
     line(f"One option at a time, on {table.accelerator.name}:")
     first, *_ = effects
@@ -180,7 +184,7 @@ def _timeline(played: Check) -> None:
     )
 
 
-def _beside(beside: Comparison) -> None:
+def _beside(beside: ReplayComparison) -> None:
     table = new_table("beside", "energy", "replayed", "latency", "replayed", "BitOps", "replayed")
     others: dict[str, Cost | None] = {"as the training loss charges it": beside.expected}
     for bits, one in beside.uniform.items():

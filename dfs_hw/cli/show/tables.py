@@ -16,7 +16,7 @@ from accel_models.si import si
 if TYPE_CHECKING:  # these load pyarrow and torch, which `--help` need not wait for
     from accel_models.costs.uncertainty import Uncertainty
     from accel_models.validation.eyeriss import EyerissComparison
-    from accel_models.validation.published_rows import Validation
+    from accel_models.validation.published_rows import TableValidation
     from dfs_hw.report.facts import Facts
 
 MISMATCHES_SHOWN = 20
@@ -153,7 +153,7 @@ def energy_range(name: str, energy: Uncertainty) -> None:
     terminal().print(table)
 
 
-def validation(outcome: Validation, against: EyerissComparison | None = None) -> None:
+def validation(outcome: TableValidation, against: EyerissComparison | None = None) -> None:
     """Print how recomputed results compare with the published ones."""
     if outcome.mismatches:
         table = new_table("row", "column", "published", "computed", "off by")

@@ -22,7 +22,7 @@ from accel_models import (
 from accel_models.costs.pricing import Pricing
 from accel_models.costs.residency import LARGEST_SHARE, plan
 from accel_models.costs.simulator import LayerSimulator, best_mapping
-from accel_models.explain.departures import Effect, effects, steps
+from accel_models.explain.departures import DepartureEffect, effects, steps
 from accel_models.mapping.problem_of import accumulator_bits
 from accel_models.mapping.search import compute_cycles, pareto
 from accel_models.precision import parse_choices
@@ -134,11 +134,13 @@ def test_published_fidelity_never_looks_at_overflow() -> None:
 
 
 @pytest.fixture(scope="module")
-def departures() -> list[Effect]:
+def departures() -> list[DepartureEffect]:
     return effects(DEFAULT, cifar_resnet38())
 
 
-def test_departures_lead_from_the_published_machine_to_this_one(departures: list[Effect]) -> None:
+def test_departures_lead_from_the_published_machine_to_this_one(
+    departures: list[DepartureEffect],
+) -> None:
     published = load_accelerator("bitfusion-published")
     machines = [step.machine.key_fields | {"name": ""} for step in steps(DEFAULT)]
     assert machines[0] == published.key_fields | {"name": ""}
@@ -152,14 +154,14 @@ def test_departures_lead_from_the_published_machine_to_this_one(departures: list
         assert run.energy_pj.tolist() == here.energy_pj.tolist()
 
 
-def test_the_first_row_is_what_was_published(departures: list[Effect]) -> None:
+def test_the_first_row_is_what_was_published(departures: list[DepartureEffect]) -> None:
     """The released simulator's totals for ResNet-38 at 8, 4 and 2 bits, batch 1."""
     runs = departures[0].runs
     assert [run.cycles for run in runs] == [293069, 227071, 215956]
     assert [round(run.energy_j * 1e6) for run in runs] == [920, 708, 671]
 
 
-def test_departures_that_say_so_change_nothing_here(departures: list[Effect]) -> None:
+def test_departures_that_say_so_change_nothing_here(departures: list[DepartureEffect]) -> None:
     quiet = [one for one in departures if "Nothing changes" in one.step.why]
     assert quiet == departures[-3:]
     for one in quiet:

@@ -13,7 +13,7 @@ from accel_models.costs.early_loads import STALL, is_known, pairs_within_units
 from accel_models.costs.pricing import Pricing
 from accel_models.exploration.batched_tables import TableMaker
 from accel_models.exploration.tally import tally
-from accel_models.exploration.workloads import Run
+from accel_models.exploration.workloads import NetworkRun
 from accel_models.precision import highest, parse_choices
 from accel_models.replay import replay
 from accel_models.trace import GateTrace, TraceHeader
@@ -61,7 +61,7 @@ def test_whoever_adds_up_lets_the_same_weights_load_early(
 ) -> None:
     table = cost_table(network, machine, CHOICES, cache=False)
     trace = every_choice(table)
-    run, pricing = Run.of_trace(trace), Pricing(machine)
+    run, pricing = NetworkRun.of_trace(trace), Pricing(machine)
     maker = TableMaker(run)
     batched = maker.tables([machine], [maker.figures(machine, pricing)])
     for name, figures in batched._asdict().items():

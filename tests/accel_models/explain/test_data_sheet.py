@@ -18,7 +18,7 @@ from accel_models.energy.published_tables import read_table
 from accel_models.explain.data_sheet import (
     PEAK_BITS,
     WIDEST,
-    Levels,
+    DistinctWidths,
     SpecSheet,
     Widths,
     compare,
@@ -127,7 +127,7 @@ conv_layers = st.builds(
 )
 
 
-def group(levels: Levels, bits: int) -> Widths:
+def group(levels: DistinctWidths, bits: int) -> Widths:
     return next(one for one in levels.speed if one.low <= bits <= one.high)
 
 

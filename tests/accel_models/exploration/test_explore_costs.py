@@ -22,11 +22,11 @@ from accel_models import (
     simulate,
 )
 from accel_models.costs.pricing import Pricing
-from accel_models.exploration.evaluate import Evaluator, Outcome
+from accel_models.exploration.evaluate import Evaluator, TrialOutcome
 from accel_models.exploration.space import Space
 from accel_models.exploration.space import choice as dimension
 from accel_models.exploration.space_file import parse_space
-from accel_models.exploration.workloads import Demand, Run, demands_of_traces
+from accel_models.exploration.workloads import Demand, NetworkRun, demands_of_traces
 from accel_models.reference_machine.events.timeline import Player
 from accel_models.replay import Policy, replay
 from accel_models.trace import GateTrace
@@ -69,7 +69,9 @@ def expected(evaluated: Evaluator, trace: GateTrace, configuration: Any) -> dict
     }
 
 
-def compare(evaluated: Evaluator, trace: GateTrace, configuration: Any, outcome: Outcome) -> None:
+def compare(
+    evaluated: Evaluator, trace: GateTrace, configuration: Any, outcome: TrialOutcome
+) -> None:
     """The same costs, or the same reason why there are none."""
     try:
         wanted = expected(evaluated, trace, configuration)
@@ -160,7 +162,7 @@ def test_a_fixed_precision_in_batches_costs_what_simulate_says_of_whole_ones() -
     machine = load_accelerator("bitfusion").configured(array__reconfiguration_cycles=0)
     dimensions = (dimension("policy.batching", ["grouped"]), dimension("policy.batch", [4]))
     space = Space("one", {machine.name: machine}, dimensions, ("energy",))
-    demand = Demand("pair", 1.0, (Run.fixed(gated_pair(), 8),))
+    demand = Demand("pair", 1.0, (NetworkRun.fixed(gated_pair(), 8),))
     (outcome,) = Evaluator(space, (demand,))([space.configuration(0)])
     whole = simulate(gated_pair().without_gates(), machine, 8, batch=4)
     assert outcome.metrics["energy_j"] == pytest.approx(whole.energy_j / 4, rel=1e-9)
@@ -172,7 +174,7 @@ def test_a_fixed_precision_costs_what_simulate_says(bits: str) -> None:
     """And changes of width, which `simulate` leaves out."""
     machine = load_accelerator("bitfusion").configured(array__reconfiguration_cycles=0)
     space = Space("one", {machine.name: machine}, (), ("energy",))
-    demand = Demand("pair", 1.0, (Run.fixed(gated_pair(), bits, accuracy=0.75),))
+    demand = Demand("pair", 1.0, (NetworkRun.fixed(gated_pair(), bits, accuracy=0.75),))
     (outcome,) = Evaluator(space, (demand,))([{}])
     whole = simulate(gated_pair().without_gates(), machine, bits)
     assert outcome.metrics["latency_s"] == whole.latency_s == outcome.metrics["p95_s"]

@@ -17,11 +17,11 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from accel_models.exploration import explore, parse_space
 from accel_models.exploration import sweep as sweeping
-from accel_models.exploration.adaptive import Record, distribution
-from accel_models.exploration.evaluate import Outcome
+from accel_models.exploration.adaptive import FinishedTrial, distribution
+from accel_models.exploration.evaluate import TrialOutcome
 from accel_models.exploration.results import tabled
 from accel_models.exploration.space import COLUMNS, Space
-from accel_models.exploration.storage import JOURNAL, Storage
+from accel_models.exploration.storage import JOURNAL, StudyStorage
 from accel_models.exploration.sweep import enter
 
 ROWS = {"array": {"rows": [8, 16]}}
@@ -39,9 +39,11 @@ def bandwidths(low: float, high: float, step: float) -> Space:
 
 def entered(space: Space, folder: Path) -> optuna.Study:
     """All configurations of a space, at made-up costs, in a journal that may have some of them."""
-    outcomes = (Outcome({column: 1.0 + n for column in COLUMNS}) for n in range(space.size or 0))
-    rows = [Record(n, space.configuration(n), outcome) for n, outcome in enumerate(outcomes)]
-    storage = Storage(folder, outline=True)
+    outcomes = (
+        TrialOutcome({column: 1.0 + n for column in COLUMNS}) for n in range(space.size or 0)
+    )
+    rows = [FinishedTrial(n, space.configuration(n), outcome) for n, outcome in enumerate(outcomes)]
+    storage = StudyStorage(folder, outline=True)
     study = storage.study(space.name, len(space.objectives), {})
     enter(space, tabled(space, rows), study, storage, lambda _: None)
     assert study.get_trials() == []  # none is held in memory: the journal has them

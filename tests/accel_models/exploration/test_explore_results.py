@@ -20,12 +20,12 @@ from networks import gated_pair
 from accel_models import InfeasibleError, InputError, cost_table, load_accelerator
 from accel_models.costs.pricing import Pricing
 from accel_models.exploration import Exploration, cross_table, explore, parse_space
-from accel_models.exploration.adaptive import Record
-from accel_models.exploration.evaluate import Outcome
+from accel_models.exploration.adaptive import FinishedTrial
+from accel_models.exploration.evaluate import TrialOutcome
 from accel_models.exploration.report import write_cross_table, write_outputs
 from accel_models.exploration.report.analysis import Analysis, analyse
 from accel_models.exploration.report.sensitivity import _pairs_kept, stability
-from accel_models.exploration.results import Trials, tabled
+from accel_models.exploration.results import TrialTable, tabled
 from accel_models.exploration.space import COLUMNS
 from accel_models.precision import parse_choices
 from accel_models.replay import replay
@@ -88,8 +88,8 @@ def test_an_objective_that_is_0_is_far_ahead_of_others_but_not_endlessly(
     rows = []
     for number, (energy, time) in enumerate(amounts):
         metrics = {**dict.fromkeys(COLUMNS), "energy_j": energy * unit, "p95_s": float(time)}
-        rows.append(Record(number, space.configuration(number), Outcome(metrics)))
-    trials = Trials(space, tabled(space, rows))
+        rows.append(FinishedTrial(number, space.configuration(number), TrialOutcome(metrics)))
+    trials = TrialTable(space, tabled(space, rows))
     assert sorted(trials.front) == list(range(len(amounts)))
     assert trials.chosen == chosen
 

@@ -124,11 +124,11 @@ main()
 
 
 def test_a_folder_in_use_is_refused(space: Path, tmp_path: Path) -> None:
-    from accel_models.exploration.storage import Storage
+    from accel_models.exploration.storage import StudyStorage
 
     out = tmp_path / "out"
     out.mkdir()
-    holder = Storage(out)
+    holder = StudyStorage(out)
     done = dfs_hw("explore", space, "--workers", 1, "--out", out, "--quiet")
     holder.close()
     assert done.returncode == 2

@@ -19,7 +19,7 @@ from accel_models.reference_machine.datapath.plain import (
     LOOM,
     STRIPES,
     Arithmetic,
-    Tile,
+    TileSchedule,
 )
 from accel_models.reference_machine.datapath.state import (
     LAST,
@@ -27,21 +27,21 @@ from accel_models.reference_machine.datapath.state import (
     OPERATIONS,
     STEPS,
     TURN,
+    ArrayState,
     Lanes,
-    Memory,
-    State,
+    LayerTensors,
 )
 
 
 @njit(cache=True)
 def run_tile(
-    tile: Tile,
+    tile: TileSchedule,
     how: Arithmetic,
     passes: np.ndarray,
     brick: np.ndarray,
-    memory: Memory,
+    memory: LayerTensors,
     lanes: Lanes,
-    state: State,
+    state: ArrayState,
 ) -> None:
     """Issue all steps of a tile: bring operands to the lanes, multiply, add to the partial sums.
 
@@ -71,7 +71,7 @@ def run_tile(
 
 
 @njit(cache=True)
-def issue(cycles: int, state: State) -> None:
+def issue(cycles: int, state: ArrayState) -> None:
     """Let a step of so many cycles begin, a cycle after the last one or when its turn is free."""
     # Steps are issued a cycle apart as long as turns are free: a step of many cycles delays only
     # the one that takes its turn next.
@@ -84,7 +84,7 @@ def issue(cycles: int, state: State) -> None:
 
 
 @njit(cache=True)
-def end_round(state: State) -> None:
+def end_round(state: ArrayState) -> None:
     """Let turns that no step is left for pass idle, where the others still wait for each other, as
     the released simulator of Stripes and Loom counts it."""
     while state.clock[TURN] > 0 and state.clock[LAST] > len(state.ends):
@@ -92,7 +92,7 @@ def end_round(state: State) -> None:
 
 
 @njit(cache=True)
-def feed_inputs(tile: Tile, p: int, s: int, memory: Memory, lanes: Lanes) -> None:
+def feed_inputs(tile: TileSchedule, p: int, s: int, memory: LayerTensors, lanes: Lanes) -> None:
     """Inputs of every window and lane; 0 where there is none."""
     _, channels, rows, columns = memory.inputs.shape
     for window in range(lanes.x.shape[0]):
@@ -112,7 +112,7 @@ def feed_inputs(tile: Tile, p: int, s: int, memory: Memory, lanes: Lanes) -> Non
 
 
 @njit(cache=True)
-def feed_weights(tile: Tile, q: int, s: int, memory: Memory, lanes: Lanes) -> None:
+def feed_weights(tile: TileSchedule, q: int, s: int, memory: LayerTensors, lanes: Lanes) -> None:
     """Weights of every column and lane; 0 where there is none."""
     _, channels, rows, columns = memory.weights.shape
     for column in range(lanes.w.shape[0]):
@@ -146,14 +146,14 @@ def multiply(how: Arithmetic, cut: np.ndarray, brick: np.ndarray, lanes: Lanes) 
 
 @njit(cache=True)
 def add_up(
-    tile: Tile,
+    tile: TileSchedule,
     p: int,
     q: int,
     s: int,
     how: Arithmetic,
     partial: np.ndarray,
     sums: np.ndarray,
-    state: State,
+    state: ArrayState,
 ) -> int:
     """Add a step's sums to the accumulators, which wrap; how many products that were."""
     # Only windows and columns that stand for something count: idle ones multiply zeros into

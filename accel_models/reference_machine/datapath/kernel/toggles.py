@@ -34,8 +34,8 @@ from accel_models.reference_machine.datapath.state import (
     TOGGLED,
     TURN,
     WEIGHTS,
+    ArrayState,
     Lanes,
-    State,
 )
 
 
@@ -112,7 +112,7 @@ def stream(old: int, value: int, port: tuple[int, int, int]) -> tuple[int, int]:
 
 
 @njit(cache=True)
-def watch_operands(how: Arithmetic, cut: np.ndarray, lanes: Lanes, state: State) -> None:
+def watch_operands(how: Arithmetic, cut: np.ndarray, lanes: Lanes, state: ArrayState) -> None:
     """Count what the operands of a step toggle."""
     turn = state.clock[TURN]  # the one that the step is about to take
     # Fan-out goes by windows and columns that have operands: an idle one's wires are gated.
