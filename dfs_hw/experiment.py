@@ -57,7 +57,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class BudgetVerdict:
     """Whether the test inputs, replayed, kept to the budget. Amounts in the metric's SI unit."""
 
     metric: str
@@ -199,9 +199,9 @@ def best_static(variants: list[Variant], validation_inputs: int) -> Variant:
     return min(good, key=lambda variant: variant.energy_j)
 
 
-def verdict(budget: Budget, cost: RelativeCost, outcome: Replay) -> Verdict:
+def verdict(budget: Budget, cost: RelativeCost, outcome: Replay) -> BudgetVerdict:
     """The budget against the replayed cost, in the metric and the statistic it was set in."""
-    return Verdict(
+    return BudgetVerdict(
         cost.metric,
         budget.text,
         budget.fraction * cost.reference,

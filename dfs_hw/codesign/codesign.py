@@ -35,7 +35,7 @@ ROUNDS = 8
 
 
 @dataclass(frozen=True)
-class Design:
+class DesignPoint:
     """A machine, and the price of cost of each network on it.
 
     Args:
@@ -50,7 +50,7 @@ class Design:
     cost: float
     kept: bool
 
-    def is_better_than(self, other: Design) -> bool:
+    def is_better_than(self, other: DesignPoint) -> bool:
         """Whether it costs less; one that keeps to the constraints is better than one that does
         not, as the base machine may not."""
         return (not self.kept, self.cost) < (not other.kept, other.cost)
@@ -143,7 +143,7 @@ class Search:
             raise InfeasibleError(outcome.infeasible or f"{machine.name} has no {self.objective}")
         return value, keeps(space, outcome)
 
-    def start(self) -> Design:
+    def start(self) -> DesignPoint:
         """The base machine, every network at the price it was trained to, or at the first other
         one that keeps to the floor: lower ones from there down, then higher ones."""
         machine = next(iter(self.space.bases.values()))
@@ -155,7 +155,7 @@ class Search:
             prices[network.name] = self._first_good(network, machine, tried)
         return self.design(machine, {}, prices)
 
-    def choose_machine(self, design: Design) -> Design:
+    def choose_machine(self, design: DesignPoint) -> DesignPoint:
         """The best machine for the gates as they are set."""
         traces = self.traces(design.prices, design.machine, "validation")
         mark = "-".join(f"{price:.12g}" for price in design.prices.values())
@@ -171,18 +171,18 @@ class Search:
         assert place is not None  # `machine` has seen to it
         return self.better(design, machine, found.trials.configuration(place), design.prices)
 
-    def tune(self, design: Design) -> Design:
+    def tune(self, design: DesignPoint) -> DesignPoint:
         """The prices at which the networks cost least on the machine as it is."""
         prices = {network.name: self._cheapest(network, design) for network in self.networks}
         return self.better(design, design.machine, design.configuration, prices)
 
     def better(
         self,
-        design: Design,
+        design: DesignPoint,
         machine: Accelerator,
         configuration: Mapping[str, Any],
         prices: Mapping[str, float],
-    ) -> Design:
+    ) -> DesignPoint:
         """The changed design, or the one there was if that is no better."""
         changed = self.design(machine, configuration, prices)
         kept = changed if changed.is_better_than(design) else design
@@ -193,11 +193,15 @@ class Search:
 
     def design(
         self, machine: Accelerator, configuration: Mapping[str, Any], prices: Mapping[str, float]
-    ) -> Design:
+    ) -> DesignPoint:
         traces = self.traces(prices, machine, "validation")
-        return Design(machine, configuration, prices, *self.outcome(traces, machine, configuration))
+        return DesignPoint(
+            machine, configuration, prices, *self.outcome(traces, machine, configuration)
+        )
 
-    def settled(self, design: Design, moves: Sequence[Callable[[Design], Design]]) -> Design:
+    def settled(
+        self, design: DesignPoint, moves: Sequence[Callable[[DesignPoint], DesignPoint]]
+    ) -> DesignPoint:
         """Moves in turn until none changes anything."""
         for number in range(ROUNDS * len(moves)):
             moved = moves[number % len(moves)](design)
@@ -215,7 +219,7 @@ class Search:
             best = max(best, accuracy)
         raise self._below(network, best)
 
-    def _cheapest(self, network: Network, design: Design) -> float:
+    def _cheapest(self, network: Network, design: DesignPoint) -> float:
         """The price at which one network by itself does best on a machine."""
         traces = {
             price: self.recorder.trace(network, price, design.machine, "validation")
@@ -315,7 +319,7 @@ def _alternate(search: Search) -> Codesign:
     )
 
 
-def _report(search: Search, name: str, design: Design, start: float | None) -> Report:
+def _report(search: Search, name: str, design: DesignPoint, start: float | None) -> Report:
     traces = search.traces(design.prices, design.machine, "test")
     cost, _ = search.outcome(traces, design.machine, design.configuration)
     return Report(

@@ -18,7 +18,7 @@ from dfs_hw.networks.convert import Converter, replace_everywhere
 from dfs_hw.networks.design import Design
 from dfs_hw.networks.dynamic import DynamicNetwork
 from dfs_hw.networks.refusals import refusals
-from dfs_hw.networks.survey import Seen, Survey, survey
+from dfs_hw.networks.survey import ObservedModule, Survey, survey
 from dfs_hw.quantize.layers import Dial, QuantizedConv2d, QuantizedLinear
 
 RESIDUAL_BLOCKS = (
@@ -171,7 +171,9 @@ def _skip_path(path: str, block: nn.Module, seen: Survey, design: Design) -> tup
     return _activation(block, facts, facts.signed, design)
 
 
-def _activation(block: nn.Module, facts: Seen, signed: bool, design: Design) -> tuple[str, ...]:
+def _activation(
+    block: nn.Module, facts: ObservedModule, signed: bool, design: Design
+) -> tuple[str, ...]:
     if facts.puts_out_signed or not signed or "free-shortcut" in design.faults:
         return ()
     if facts.last_leaf is None:

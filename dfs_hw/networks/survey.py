@@ -24,7 +24,7 @@ EXAMPLES = 4
 
 
 @dataclass(frozen=True)
-class Seen:
+class ObservedModule:
     """One module as it ran. Shapes are without the batch."""
 
     in_shape: tuple[int, ...]
@@ -44,7 +44,7 @@ class Seen:
 class Survey:
     """All that a forward pass told of a model; paths in the order of execution."""
 
-    modules: dict[str, Seen] = field(default_factory=dict)
+    modules: dict[str, ObservedModule] = field(default_factory=dict)
     """Modules that map one tensor to another."""
     blocks: list[str] = field(default_factory=list)
     """Modules with children that map [N, C, H, W] to such a shape."""
@@ -226,10 +226,10 @@ class _Watch(TorchDispatchMode):
             self.found.blocks.append(now.path)
 
 
-def _seen(now: _Running, x: Tensor, output: Tensor) -> Seen:
+def _seen(now: _Running, x: Tensor, output: Tensor) -> ObservedModule:
     last, made = now.last_leaf
     ends_in_leaf = made is output and last.startswith(f"{now.path}.")
-    return Seen(
+    return ObservedModule(
         tuple(x.shape[1:]),
         tuple(output.shape[1:]),
         signed=bool((x < 0).any()),

@@ -21,7 +21,7 @@ from accel_models.replay import Replay, replay
 from accel_models.source import Source
 from accel_models.trace import GateTrace
 from dfs_hw.data import Dataset, load_dataset
-from dfs_hw.experiment import Variant, Verdict, static_cost
+from dfs_hw.experiment import BudgetVerdict, Variant, static_cost
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Facts:
 
     run: dict[str, Any]
     variants: tuple[Variant, ...]
-    verdict: Verdict
+    verdict: BudgetVerdict
     replay: Replay
     images: Dataset
 
@@ -130,7 +130,7 @@ def gather(run_dir: Path | str) -> Facts:
     facts = Facts(
         run=run,
         variants=tuple(Variant(**variant) for variant in run["variants"]),
-        verdict=Verdict(**run["budget"]),
+        verdict=BudgetVerdict(**run["budget"]),
         replay=replay(trace, table),
         images=images,
     )

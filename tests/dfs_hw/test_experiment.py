@@ -14,8 +14,8 @@ from accel_models.replay import replay
 from accel_models.trace import GateTrace
 from dfs_hw.cli.show.tables import misjudgement, si
 from dfs_hw.experiment import (
+    BudgetVerdict,
     Variant,
-    Verdict,
     best_static,
     record_checkpoint,
     run_experiment,
@@ -202,7 +202,7 @@ def test_a_trace_of_another_run_is_refused(run: Path, tmp_path: Path) -> None:
 def test_a_budget_missed_by_more_than_five_percent_is_called_missed(
     reached: float, said: str
 ) -> None:
-    assert said in str(Verdict("energy", "45uJ", 1.0, reached))
+    assert said in str(BudgetVerdict("energy", "45uJ", 1.0, reached))
 
 
 def test_the_best_static_width_is_the_cheapest_of_those_not_worse_by_chance() -> None:

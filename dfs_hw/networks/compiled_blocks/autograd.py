@@ -138,7 +138,7 @@ class _Block(torch.autograd.Function):
         hidden = out.new_empty(out.shape if call.learns or call.observes else (0, *out.shape[1:]))
         sums = out.new_zeros(len(hidden), 3, 2, shape.out.channels)
         ranges = out.new_zeros(len(hidden), 3, 2)
-        seen = code.Seen(array(hidden), array(sums), array(ranges))
+        seen = code.ForwardNotes(array(hidden), array(sums), array(ranges))
 
         def run(part: Any) -> None:
             room = room_of(shape)
@@ -199,7 +199,7 @@ def _gate_gradient(
     code, unit = kernel().forward, call.unit
     choices, inputs = call.weights.T.nonzero(as_tuple=True)
     did, none = images.new_empty(len(inputs)), grad[:0]
-    nothing = code.Seen(array(none), array(none), array(none[..., 0]))
+    nothing = code.ForwardNotes(array(none), array(none), array(none[..., 0]))
 
     def run(part: Any) -> None:
         x, room = array(images), room_of(shape)

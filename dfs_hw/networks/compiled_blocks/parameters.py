@@ -76,13 +76,13 @@ class Unit:
         return torch.where(precisions == SKIP, self.highest, precisions)
 
     def shape(self, height: int, width: int) -> Any:
-        """The kernels' `Shape`, for inputs of this size."""
-        conv, tiling = self.convolutions[0], kernel().tiling.Tiling
+        """The kernels' `BlockShape`, for inputs of this size."""
+        conv, tiling = self.convolutions[0], kernel().tiling.ImageTiling
         stride = conv.stride[0]
         x = tiling.of(height, width, conv.in_channels)
         out = tiling.of(-(-height // stride), -(-width // stride), conv.out_channels)
         by_points = self.by_points(FIRST), self.by_points(SECOND)
-        return kernel().forward.Shape(
+        return kernel().forward.BlockShape(
             x, out, stride, self.projects, *by_points, self.highest, self.rectifies
         )
 
@@ -198,7 +198,7 @@ def prepare(unit: Unit, learns: bool) -> Prepared:
 
 def operands(conv: QuantizedConv2d, precision: int) -> tuple[Tensor, Tensor, Tensor]:
     """Operands of a convolution at a precision: its rounded weights, what its sums are to be scaled
-    by, and how it rounds its input, as the kernels' `Levels`."""
+    by, and how it rounds its input, as the kernels' `RoundingLevels`."""
     one = conv.weight.new_ones(())
     if conv.precisions[precision].full:
         return conv.weight, one, torch.stack([0 * one, one, one, 0 * one, 0 * one, one])
@@ -267,8 +267,8 @@ def note(unit: Unit, precisions: Tensor, sums: Tensor, ranges: Tensor, pixels: i
     Args:
         unit: of the layers.
         precisions: at which inputs ran [N].
-        sums: of `Seen`, [N, 3, 2, C].
-        ranges: of `Seen`, [N, 3, 2].
+        sums: of `ForwardNotes`, [N, 3, 2, C].
+        ranges: of `ForwardNotes`, [N, 3, 2].
         pixels: of an output.
     """
     one = torch.ones_like(sums[:, :, 0, :1])

@@ -116,7 +116,9 @@ def _new_room(shape: Any) -> Any:
         zero_images(projected, shape.x.padded),
         zero_images(images, shape.out.grid),
         zero_images(projected, shape.out.grid),
-        code.winograd.Blocks(*[array(torch.zeros(size)) for size in (block, block, block, tile)]),
+        code.winograd.WinogradScratch(
+            *[array(torch.zeros(size)) for size in (block, block, block, tile)]
+        ),
     )
 
 

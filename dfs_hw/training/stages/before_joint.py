@@ -19,7 +19,7 @@ from dfs_hw.training.setup import Bench
 from dfs_hw.training.stages.choosing import latest_of_the_best
 from dfs_hw.training.stages.objective import TaskLoss, prices, task_loss
 from dfs_hw.training.stages.parameters import gate_group, weight_groups
-from dfs_hw.training.stages.results import Outcome, Trained, carry_out, finished
+from dfs_hw.training.stages.results import StageOutcome, Trained, carry_out, finished
 
 CALIBRATION_BATCHES, CALIBRATION_IMAGES = 20, 64
 """What running statistics start from where nothing has run yet: by a moving average with momentum
@@ -259,4 +259,4 @@ def untrained(bench: Bench, network: DynamicNetwork) -> Trained:
     """A network as it is, at the highest precision."""
     top = network.uniform(highest(network.choices))
     accuracy, cost, _ = bench.validate(network, top)
-    return Trained(network, bench.config, bench.budget, (), None, Outcome(accuracy, cost))
+    return Trained(network, bench.config, bench.budget, (), None, StageOutcome(accuracy, cost))

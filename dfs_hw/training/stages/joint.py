@@ -28,7 +28,7 @@ from dfs_hw.training.stages.objective import (
     weigh,
 )
 from dfs_hw.training.stages.parameters import gate_group, weight_groups
-from dfs_hw.training.stages.results import Outcome, Trained, carry_out, finished
+from dfs_hw.training.stages.results import StageOutcome, Trained, carry_out, finished
 
 FEASIBLE = 0.02
 """Share of the budget by which the cost may miss it after the last shift of the logits."""
@@ -143,17 +143,17 @@ def set_price(bench: Bench, network: DynamicNetwork) -> Setting:
     return find_price(look, bench.budget.fraction)
 
 
-def settle_price(bench: Bench, network: DynamicNetwork) -> Outcome:
+def settle_price(bench: Bench, network: DynamicNetwork) -> StageOutcome:
     """Leave a network with a knob at the price that the budget asks for."""
     setting = set_price(bench, network)
-    return Outcome(setting.accuracy, setting.cost, setting.price)
+    return StageOutcome(setting.accuracy, setting.cost, setting.price)
 
 
-def settle_shift(bench: Bench, network: DynamicNetwork) -> Outcome:
+def settle_shift(bench: Bench, network: DynamicNetwork) -> StageOutcome:
     """Shift the gates' logits to the budget, if that is wanted and costs little accuracy."""
     accuracy, cost, _ = bench.validate(network)
     if not bench.config.feasibility:
-        return Outcome(accuracy, cost)
+        return StageOutcome(accuracy, cost)
     before = network.shift.clone()
     found = meet_budget(
         network,
@@ -166,5 +166,5 @@ def settle_shift(bench: Bench, network: DynamicNetwork) -> Outcome:
     tried = {**asdict(found), "kept": not found.cliff}
     if found.cliff:
         network.shift.copy_(before)
-        return Outcome(accuracy, cost, feasibility=tried)
-    return Outcome(found.accuracy_after, found.cost_after, feasibility=tried)
+        return StageOutcome(accuracy, cost, feasibility=tried)
+    return StageOutcome(found.accuracy_after, found.cost_after, feasibility=tried)

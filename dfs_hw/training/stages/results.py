@@ -34,7 +34,7 @@ the machine cannot change a backbone."""
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StageOutcome:
     """What a stage came to, on the validation split."""
 
     accuracy: float
@@ -56,7 +56,7 @@ class Trained:
     history: tuple[Epoch, ...]
     chosen: Epoch | None
     """The epoch that was kept; None if nothing was trained."""
-    outcome: Outcome
+    outcome: StageOutcome
 
     @property
     def meets_budget(self) -> bool:
@@ -70,7 +70,7 @@ def carry_out(
     stage: Stage,
     network: DynamicNetwork,
     path: Path,
-    finish: Callable[[Epoch], Outcome] | None = None,
+    finish: Callable[[Epoch], StageOutcome] | None = None,
 ) -> Trained:
     """Run a stage, or the rest of it, and write what it leaves to `path`.
 
@@ -84,7 +84,7 @@ def carry_out(
 
     def save(history: Sequence[Epoch], chosen: Epoch) -> None:
         if finish is None:
-            outcome = Outcome(chosen.validation_accuracy, chosen.validation_cost)
+            outcome = StageOutcome(chosen.validation_accuracy, chosen.validation_cost)
         else:
             outcome = finish(chosen)
         facts = {
@@ -136,7 +136,7 @@ def finished(bench: Bench, kind: str, name: str, path: Path) -> Trained | None:
         bench.budget,
         tuple(Epoch(**epoch) for epoch in facts["history"]),
         Epoch(**facts["chosen"]),
-        Outcome(**facts["outcome"]),
+        StageOutcome(**facts["outcome"]),
     )
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dfs_hw.networks.compiled_blocks.kernels.forward import Jobs, Parameters, Room, Shape
+from dfs_hw.networks.compiled_blocks.kernels.forward import BlockShape, Jobs, Parameters, Room
 from dfs_hw.networks.compiled_blocks.kernels.lanes import compiled, fma, load, store, where_positive
 from dfs_hw.networks.compiled_blocks.kernels.layout import FIRST, SECOND, SIDE, SKIP, WIDTH
 from dfs_hw.networks.compiled_blocks.kernels.pixels import (
@@ -67,7 +67,7 @@ class Passed(NamedTuple):
 
     x: np.ndarray
     hidden: np.ndarray
-    """Output of the first convolution; see `Seen`."""
+    """Output of the first convolution; see `ForwardNotes`."""
     out: np.ndarray
     grad: np.ndarray
     """Gradient of `out`."""
@@ -79,7 +79,7 @@ def backward(
     jobs: Jobs,
     parameters: Parameters,
     transposed: Weights,
-    shape: Shape,
+    shape: BlockShape,
     room: Room,
     back: RoomBack,
     x_grad: np.ndarray,
@@ -139,7 +139,7 @@ def run_back(
     k: int,
     parameters: Parameters,
     transposed: Weights,
-    shape: Shape,
+    shape: BlockShape,
     room: Room,
     back: RoomBack,
     terms: np.ndarray,
@@ -180,7 +180,7 @@ def second_back(
     k: int,
     parameters: Parameters,
     transposed: Weights,
-    shape: Shape,
+    shape: BlockShape,
     room: Room,
     back: RoomBack,
     terms: np.ndarray,
@@ -224,7 +224,7 @@ def project_back(
     k: int,
     parameters: Parameters,
     transposed: Weights,
-    shape: Shape,
+    shape: BlockShape,
     room: Room,
     back: RoomBack,
 ) -> None:
@@ -238,7 +238,11 @@ def project_back(
 
 @compiled
 def add_gradient(
-    out: np.ndarray, grad: np.ndarray, shape: Shape, padded_grad: np.ndarray, x_grad: np.ndarray
+    out: np.ndarray,
+    grad: np.ndarray,
+    shape: BlockShape,
+    padded_grad: np.ndarray,
+    x_grad: np.ndarray,
 ) -> None:
     """What reached an image through the convolutions, and through a shortcut that passes it on."""
     for row in range(shape.x.height):
@@ -253,7 +257,7 @@ def add_gradient(
 
 @compiled
 def collect(
-    k: int, parameters: Parameters, shape: Shape, found: Weights, gradients: Gradients
+    k: int, parameters: Parameters, shape: BlockShape, found: Weights, gradients: Gradients
 ) -> None:
     """Add what was found at one precision to the rest, and start anew."""
     total, norms, products = gradients.weights, parameters.norms, gradients.products

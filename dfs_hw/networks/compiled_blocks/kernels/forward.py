@@ -25,8 +25,8 @@ from dfs_hw.networks.compiled_blocks.kernels.pixels import (
     round_input,
 )
 from dfs_hw.networks.compiled_blocks.kernels.taps import Convolution, convolve_taps
-from dfs_hw.networks.compiled_blocks.kernels.tiling import Tiling, grid_row, image_row
-from dfs_hw.networks.compiled_blocks.kernels.winograd import Blocks, convolve_points
+from dfs_hw.networks.compiled_blocks.kernels.tiling import ImageTiling, grid_row, image_row
+from dfs_hw.networks.compiled_blocks.kernels.winograd import WinogradScratch, convolve_points
 
 
 class Jobs(NamedTuple):
@@ -40,11 +40,11 @@ class Jobs(NamedTuple):
     """Int64 [jobs], of each group, or `SKIP`."""
 
 
-class Shape(NamedTuple):
+class BlockShape(NamedTuple):
     """Geometry of a block."""
 
-    x: Tiling
-    out: Tiling
+    x: ImageTiling
+    out: ImageTiling
     stride: int
     """Stride of the first convolution and of a projected shortcut."""
     projects: bool
@@ -74,7 +74,7 @@ class Parameters(NamedTuple):
     """[precisions, 3, ROUNDING]."""
 
 
-class Seen(NamedTuple):
+class ForwardNotes(NamedTuple):
     """What a forward pass notes of each image, float32; or of none."""
 
     hidden: np.ndarray
@@ -95,7 +95,7 @@ class Room(NamedTuple):
     out: np.ndarray
     """Grids, what a convolution put out; and so for the shortcut's."""
     side_out: np.ndarray
-    blocks: Blocks
+    blocks: WinogradScratch
 
 
 @compiled
@@ -103,10 +103,10 @@ def forward(
     x: np.ndarray,
     jobs: Jobs,
     parameters: Parameters,
-    shape: Shape,
+    shape: BlockShape,
     room: Room,
     out: np.ndarray,
-    seen: Seen,
+    seen: ForwardNotes,
 ) -> None:
     """Run every image of x [N, H, W, C] at its precision; write `out`, and what was `seen`."""
     for job in range(len(jobs.precisions)):
@@ -124,9 +124,9 @@ def score(
     grad: np.ndarray,
     jobs: Jobs,
     parameters: Parameters,
-    shape: Shape,
+    shape: BlockShape,
     room: Room,
-    nothing: Seen,
+    nothing: ForwardNotes,
     found: np.ndarray,
 ) -> None:
     """Inner products of what the jobs would put out and its gradient `grad` [N, H, W, C], to
@@ -147,9 +147,9 @@ def run(
     images: np.ndarray,
     k: int,
     parameters: Parameters,
-    shape: Shape,
+    shape: BlockShape,
     room: Room,
-    seen: Seen,
+    seen: ForwardNotes,
 ) -> None:
     """All convolutions of some images at precision number `k`: leaves the output of the second in
     ``room.out`` and the shortcut, if it is projected, in ``room.side_out``."""
@@ -186,7 +186,12 @@ def run(
 
 @compiled
 def note_first(
-    x: np.ndarray, y: np.ndarray, image: int, shape: Shape, seen: Seen, tile: np.ndarray
+    x: np.ndarray,
+    y: np.ndarray,
+    image: int,
+    shape: BlockShape,
+    seen: ForwardNotes,
+    tile: np.ndarray,
 ) -> None:
     """What the first convolution read and put out; `tile` is room."""
     note_extremes(x, shape.x, tile, seen.ranges[image, FIRST])
@@ -202,7 +207,7 @@ def convolve(
     images: int,
     how: Convolution,
     by_points: bool,
-    blocks: Blocks,
+    blocks: WinogradScratch,
 ) -> None:
     """One convolution of padded images into grids."""
     if by_points:
@@ -218,9 +223,9 @@ def project(
     images: np.ndarray,
     k: int,
     parameters: Parameters,
-    shape: Shape,
+    shape: BlockShape,
     room: Room,
-    seen: Seen,
+    seen: ForwardNotes,
 ) -> None:
     """The shortcut of some images at precision number `k`, into ``room.side_out``."""
     rounding, norm, tile = parameters.rounding[k], parameters.norms[k, SIDE], room.blocks.tile
@@ -243,7 +248,7 @@ def finish(
     number: int,
     k: int,
     parameters: Parameters,
-    shape: Shape,
+    shape: BlockShape,
     room: Room,
     other: np.ndarray,
     scores: bool,

@@ -1,7 +1,7 @@
 """Compiled: what happens to an image between its convolutions.
 
 Norms are by known statistics, so ``factor * y + term`` for each channel, given as [2, C]. How a
-convolution rounds its input is given as `ROUNDING` numbers, see `Levels`.
+convolution rounds its input is given as `ROUNDING` numbers, see `RoundingLevels`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from dfs_hw.networks.compiled_blocks.kernels.lanes import (
     where_positive,
 )
 from dfs_hw.networks.compiled_blocks.kernels.layout import WIDTH
-from dfs_hw.networks.compiled_blocks.kernels.tiling import Tiling, grid_row, image_row, inside
+from dfs_hw.networks.compiled_blocks.kernels.tiling import ImageTiling, grid_row, image_row, inside
 
 ROUNDING = 6
 
 
-class Levels(NamedTuple):
+class RoundingLevels(NamedTuple):
     """What to round to: ``low + unit * level``, with the level nearest to ``(x - low) / step``."""
 
     low: Any
@@ -43,10 +43,10 @@ class Levels(NamedTuple):
 
 
 @compiled
-def levels_of(rounding: np.ndarray) -> Levels:
+def levels_of(rounding: np.ndarray) -> RoundingLevels:
     """Levels in lanes, of numbers low, step, 1 / step, lowest and highest level, unit."""
     step = splat(rounding[1])
-    return Levels(
+    return RoundingLevels(
         splat(rounding[0]),
         step,
         splat(rounding[2]),
@@ -63,7 +63,7 @@ def rounds(rounding: np.ndarray) -> bool:
 
 
 @compiled
-def to_level(x: Any, to: Levels) -> Any:
+def to_level(x: Any, to: RoundingLevels) -> Any:
     """The value of the nearest level. The quotient is as division gives it (Markstein, "Computation
     of elementary functions on the IBM RISC System/6000 processor", 1990), in less time."""
     above = smaller(to.top, larger(to.bottom, x - to.low))
@@ -75,7 +75,9 @@ def to_level(x: Any, to: Levels) -> Any:
 
 
 @compiled
-def round_input(x: np.ndarray, rounding: np.ndarray, tiling: Tiling, padded: np.ndarray) -> None:
+def round_input(
+    x: np.ndarray, rounding: np.ndarray, tiling: ImageTiling, padded: np.ndarray
+) -> None:
     """Copy an image into a padded one, rounded."""
     # The border of the padded image stays zero from when the room was made, and is never written.
     to, rounded, row_size = levels_of(rounding), rounds(rounding), image_row(tiling)
@@ -92,7 +94,7 @@ def activate(
     row_size: int,
     norm: np.ndarray,
     rounding: np.ndarray,
-    tiling: Tiling,
+    tiling: ImageTiling,
     padded: np.ndarray,
     ends: np.ndarray,
 ) -> None:
@@ -127,7 +129,7 @@ def activate(
 
 
 @compiled
-def normalize(grid: np.ndarray, norm: np.ndarray, tiling: Tiling) -> None:
+def normalize(grid: np.ndarray, norm: np.ndarray, tiling: ImageTiling) -> None:
     """A norm alone, in place."""
     channels = tiling.channels
     for channel in range(0, channels, WIDTH):
@@ -145,7 +147,7 @@ def add_up(
     norm: np.ndarray,
     side: np.ndarray,
     row_size: int,
-    tiling: Tiling,
+    tiling: ImageTiling,
     other: np.ndarray,
     scores: bool,
     tile: np.ndarray,
@@ -191,7 +193,7 @@ def pass_on(
     y: np.ndarray,
     row_size: int,
     rectified: bool,
-    tiling: Tiling,
+    tiling: ImageTiling,
     other: np.ndarray,
     scores: bool,
     tile: np.ndarray,
@@ -216,7 +218,7 @@ def pass_on(
 def through_activation(
     y: np.ndarray,
     norm: np.ndarray,
-    tiling: Tiling,
+    tiling: ImageTiling,
     padded_grad: np.ndarray,
     grid: np.ndarray,
     terms: np.ndarray,
@@ -247,7 +249,7 @@ def through_sum(
     out: np.ndarray,
     grad: np.ndarray,
     rectified: bool,
-    tiling: Tiling,
+    tiling: ImageTiling,
     grid: np.ndarray,
     terms: np.ndarray,
 ) -> None:
@@ -270,7 +272,7 @@ def through_sum(
 
 
 @compiled
-def note_sums(grid: np.ndarray, tiling: Tiling, sums: np.ndarray) -> None:
+def note_sums(grid: np.ndarray, tiling: ImageTiling, sums: np.ndarray) -> None:
     """Sums and sums of squares over the pixels to `sums` [2, C]."""
     channels = tiling.channels
     for channel in range(0, channels, WIDTH):
@@ -294,7 +296,9 @@ def note_ends(ends: np.ndarray, extremes: np.ndarray) -> None:
 
 
 @compiled
-def note_extremes(x: np.ndarray, tiling: Tiling, ends: np.ndarray, extremes: np.ndarray) -> None:
+def note_extremes(
+    x: np.ndarray, tiling: ImageTiling, ends: np.ndarray, extremes: np.ndarray
+) -> None:
     """Minimum and maximum of an image to `extremes` [2]; `ends` is room."""
     # Extremes do not depend on channels, so the image is one stretch of memory.
     low, high = splat(np.inf), splat(-np.inf)

@@ -13,7 +13,7 @@ import numpy as np
 
 from dfs_hw.networks.compiled_blocks.kernels.lanes import compiled, small_product
 from dfs_hw.networks.compiled_blocks.kernels.layout import WIDTH
-from dfs_hw.networks.compiled_blocks.kernels.tiling import EDGE, Tiling, grid_row, padded_row
+from dfs_hw.networks.compiled_blocks.kernels.tiling import EDGE, ImageTiling, grid_row, padded_row
 
 PIXELS = 8
 """Pixels of an output row that are computed at once; with few channels, fewer would wait for each
@@ -31,8 +31,8 @@ class Convolution(NamedTuple):
     kernel: int
     """Side of the kernel: 3, or 1, which is the tap in the middle of 3x3."""
     stride: int
-    x: Tiling
-    out: Tiling
+    x: ImageTiling
+    out: ImageTiling
 
 
 @compiled

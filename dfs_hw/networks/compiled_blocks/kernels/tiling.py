@@ -16,7 +16,7 @@ BLOCK = 16
 """Tiles that are transformed before they are multiplied: they stay in the cache between."""
 
 
-class Tiling(NamedTuple):
+class ImageTiling(NamedTuple):
     """Images of one shape, cut into tiles."""
 
     height: int
@@ -27,7 +27,7 @@ class Tiling(NamedTuple):
     across: int
 
     @classmethod
-    def of(cls, height: int, width: int, channels: int) -> Tiling:
+    def of(cls, height: int, width: int, channels: int) -> ImageTiling:
         """Tiling of images of a size."""
         return cls(height, width, channels, -(-height // EDGE), -(-width // EDGE))
 
@@ -48,24 +48,24 @@ class Tiling(NamedTuple):
 
 
 @compiled
-def image_row(tiling: Tiling) -> int:
+def image_row(tiling: ImageTiling) -> int:
     """Distance from one row of an image to the next."""
     return tiling.width * tiling.channels
 
 
 @compiled
-def padded_row(tiling: Tiling) -> int:
+def padded_row(tiling: ImageTiling) -> int:
     """Distance from one row of a padded image to the next."""
     return (EDGE * tiling.across + 2) * tiling.channels
 
 
 @compiled
-def grid_row(tiling: Tiling) -> int:
+def grid_row(tiling: ImageTiling) -> int:
     """Distance from one row of a grid to the next."""
     return EDGE * tiling.across * tiling.channels
 
 
 @compiled
-def inside(row: int, tiling: Tiling) -> int:
+def inside(row: int, tiling: ImageTiling) -> int:
     """Where row number `row` of an image begins in its padded image."""
     return (row + 1) * padded_row(tiling) + tiling.channels

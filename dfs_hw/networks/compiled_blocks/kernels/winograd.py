@@ -27,7 +27,7 @@ from dfs_hw.networks.compiled_blocks.kernels.tiling import (
     BLOCK,
     EDGE,
     REACH,
-    Tiling,
+    ImageTiling,
     grid_row,
     padded_row,
 )
@@ -57,7 +57,7 @@ ROWS = 8
 wide, wide_adding = small_product(ROWS, 2, adds=False), small_product(ROWS, 2, adds=True)
 
 
-class Blocks(NamedTuple):
+class WinogradScratch(NamedTuple):
     """Room for one block of tiles: float32 [POINTS * point_size] each, and one tile."""
 
     inputs: np.ndarray
@@ -78,8 +78,8 @@ def convolve_points(
     weights: np.ndarray,
     grid: np.ndarray,
     images: int,
-    tiling: Tiling,
-    blocks: Blocks,
+    tiling: ImageTiling,
+    blocks: WinogradScratch,
 ) -> None:
     """Convolve padded images into grids; beyond the image, these then hold what is of no use.
 
@@ -119,8 +119,8 @@ def convolve_points_back(
     padded_grad: np.ndarray,
     weight_grad: np.ndarray,
     images: int,
-    tiling: Tiling,
-    blocks: Blocks,
+    tiling: ImageTiling,
+    blocks: WinogradScratch,
 ) -> None:
     """Gradients of `convolve_points`, added to what is there.
 
@@ -158,7 +158,7 @@ def convolve_points_back(
 
 
 @compiled
-def padded_place(tile: int, tiling: Tiling) -> int:
+def padded_place(tile: int, tiling: ImageTiling) -> int:
     """Where input tile number `tile` of padded images, one after the other, begins."""
     image, row, column = located(tile, tiling)
     rows = image * (EDGE * tiling.down + 2) + EDGE * row
@@ -166,7 +166,7 @@ def padded_place(tile: int, tiling: Tiling) -> int:
 
 
 @compiled
-def grid_place(tile: int, tiling: Tiling) -> int:
+def grid_place(tile: int, tiling: ImageTiling) -> int:
     """Where output tile number `tile` of grids, one after the other, begins."""
     image, row, column = located(tile, tiling)
     rows = EDGE * (image * tiling.down + row)
@@ -174,7 +174,7 @@ def grid_place(tile: int, tiling: Tiling) -> int:
 
 
 @compiled
-def located(tile: int, tiling: Tiling) -> tuple[int, int, int]:
+def located(tile: int, tiling: ImageTiling) -> tuple[int, int, int]:
     """Image, row and column of a tile."""
     line, column = divmod(tile, tiling.across)
     image, row = divmod(line, tiling.down)
@@ -282,7 +282,7 @@ def times_a_transposed(y: Any) -> Any:
 def to_points(
     padded: np.ndarray,
     place: int,
-    tiling: Tiling,
+    tiling: ImageTiling,
     tile: np.ndarray,
     points: np.ndarray,
     first: int,
@@ -305,7 +305,7 @@ def back_from_points(
     tile: np.ndarray,
     padded: np.ndarray,
     place: int,
-    tiling: Tiling,
+    tiling: ImageTiling,
 ) -> None:
     """Add the transpose of `to_points`: B m B', where tiles overlap."""
     step = point_size(tiling.channels)
@@ -338,7 +338,7 @@ def from_points(
     tile: np.ndarray,
     grid: np.ndarray,
     place: int,
-    tiling: Tiling,
+    tiling: ImageTiling,
 ) -> None:
     """A' m A, the output tile at `place`, for 16 channels."""
     step = point_size(tiling.channels)
@@ -354,7 +354,7 @@ def from_points(
 def back_to_points(
     grid: np.ndarray,
     place: int,
-    tiling: Tiling,
+    tiling: ImageTiling,
     tile: np.ndarray,
     points: np.ndarray,
     first: int,

@@ -63,7 +63,8 @@ def case_of(
 def tilings(case: Case) -> tuple[object, object]:
     """Of the input and of the output."""
     return tuple(  # type: ignore[return-value]
-        kernel().tiling.Tiling.of(t.shape[2], t.shape[3], t.shape[1]) for t in (case.x, case.grad)
+        kernel().tiling.ImageTiling.of(t.shape[2], t.shape[3], t.shape[1])
+        for t in (case.x, case.grad)
     )
 
 
@@ -104,7 +105,9 @@ def test_winograds_filtering_is_the_convolution_and_its_transpose_the_gradients(
     case = case_of(images, channels, channels, (height, width), seed=seed)
     code, (tiling, _) = kernel().winograd, tilings(case)
     block = code.POINTS * code.point_size(channels)
-    room = code.Blocks(*[array(torch.zeros(size)) for size in (block, block, block, 36 * 16)])
+    room = code.WinogradScratch(
+        *[array(torch.zeros(size)) for size in (block, block, block, 36 * 16)]
+    )
     points = taps_to_points(case.weight.flatten(2).permute(2, 0, 1).flatten(1))
     points = points.view(-1, channels, channels)
     padded, grid = padded_of(case.x, tiling), grid_of(torch.zeros_like(case.grad), tiling)
@@ -196,7 +199,7 @@ def test_rounding_is_to_the_bit_that_of_the_quantiser(
 
 def rounded(x: Tensor, low: Tensor, step: Tensor, levels: Levels, unit: Tensor) -> Tensor:
     """As the kernels round."""
-    tiling = kernel().tiling.Tiling.of(*x.shape[2:], x.shape[1])
+    tiling = kernel().tiling.ImageTiling.of(*x.shape[2:], x.shape[1])
     rounding = [low, step, 1 / step, levels.low, levels.high, unit]
     padded = zero_images(1, tiling.padded)
     row = array(torch.tensor([float(number) for number in rounding]))
