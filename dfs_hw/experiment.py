@@ -133,7 +133,7 @@ def run_experiment(
             "policy": outcome.policy.to_dict(),
             "budget": asdict(verdict(bench.budget, bench.cost, outcome)),
             "validation": asdict(trained.outcome),
-            "best_static": best_static(variants, len(bench.splits.validation)).name,
+            "best_static": best_static_width(variants, len(bench.splits.validation)).name,
             "variants": [asdict(variant) for variant in variants],
         },
     )
@@ -187,10 +187,11 @@ def static_cost(table: CostTable, precision: Precision | dict[str, Precision]) -
     return simulate(bare, table.accelerator, precision, always=table.always)
 
 
-def best_static(variants: list[Variant], validation_inputs: int) -> Variant:
+def best_static_width(variants: list[Variant], validation_inputs: int) -> Variant:
     """The cheapest uniform width whose validation accuracy is as good as the best one's.
 
-    As good means within one standard error of the best: a finer difference is chance.
+    As good means within one standard error of the best: a finer difference is chance. No budget
+    bounds it; within one, `dfs_hw.baselines.tabulation.best_static_network` chooses.
     """
     statics = [variant for variant in variants if variant.kind == "static"]
     best = max(variant.validation_accuracy for variant in statics)

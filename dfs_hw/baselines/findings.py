@@ -26,7 +26,7 @@ from dfs_hw.baselines.tabulation import (
     Row,
     Spread,
     Verdict,
-    best_static,
+    best_static_network,
     rises,
     rows_of,
     verdict_on,
@@ -65,7 +65,7 @@ class Findings:
     line_up: LineUp
     records: tuple[Record, ...]
     rows: tuple[Row, ...]
-    best_static: Contender | None
+    best_static_network: Contender | None
     """That adaptive ones are held against, where the study's budget is theirs."""
     verdicts: tuple[Verdict, ...]
     rises: tuple[Rise, ...]
@@ -79,7 +79,7 @@ class Findings:
             line_up,
             records,
             tuple(rows_of(records)),
-            best_static(records, contenders),
+            best_static_network(records, contenders),
             tuple(verdict_on(one, records, contenders, metric) for one in adaptive),
             tuple(rises(records)),
         )
@@ -122,7 +122,8 @@ class Findings:
     def _name(self, row: Row) -> str:
         if row.variant != AS_TRAINED:
             return f"  {_INDENTED[row.variant]}"
-        best = self.best_static is not None and row.contender == self.best_static.name
+        static = self.best_static_network
+        best = static is not None and row.contender == static.name
         return self.contender(row.contender).title + (" *" if best else "")
 
     def _of_rises(self) -> str:
@@ -180,7 +181,7 @@ def as_json(findings: Findings, provenance: Mapping[str, object]) -> dict[str, A
             for record in findings.records
         ],
         "rows": [asdict(row) for row in findings.rows],
-        "best_static": findings.best_static.name if findings.best_static else None,
+        "best_static": static.name if (static := findings.best_static_network) else None,
         "verdicts": [asdict(verdict) for verdict in findings.verdicts],
         "knob_rises": [asdict(rise) for rise in findings.rises],
     }

@@ -130,11 +130,14 @@ def rows_of(records: Sequence[Record]) -> list[Row]:
     ]
 
 
-def best_static(
+def best_static_network(
     records: Iterable[Record], contenders: Iterable[Contender], target: float = AT_BUDGET
 ) -> Contender | None:
     """The static contender of the highest mean validation accuracy, of those that in no seed spend
     more than a target; of equals, the cheapest.
+
+    Contenders are of every kind: a width everywhere, a choice for each block, a smaller network.
+    Without a budget, of widths alone, `dfs_hw.experiment.best_static_width` chooses.
 
     Args:
         target: over the study's budget.
@@ -163,7 +166,7 @@ def verdict_on(
     """What the records say of one contender that decides, at the budget it was trained for."""
     own = _of(records, contender.name, AS_TRAINED)
     than_shuffled = _difference(own, SHUFFLED, _of(records, contender.name, SHUFFLED))
-    static = best_static(records, contenders, contender.target)
+    static = best_static_network(records, contenders, contender.target)
     if static is None:
         sentence = (
             f"Whether {contender.title} earned its keep cannot be told: no static network of this "

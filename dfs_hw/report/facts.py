@@ -49,7 +49,7 @@ class Facts:
         return next(variant for variant in self.variants if variant.precision == precision)
 
     @cached_property
-    def best_static(self) -> Variant:
+    def best_static_width(self) -> Variant:
         return next(variant for variant in self.variants if variant.name == self.run["best_static"])
 
     def static(self, variant: Variant) -> Simulation:

@@ -16,7 +16,7 @@ from dfs_hw.cli.show.tables import misjudgement, si
 from dfs_hw.experiment import (
     BudgetVerdict,
     Variant,
-    best_static,
+    best_static_width,
     record_checkpoint,
     run_experiment,
     static_cost,
@@ -210,8 +210,8 @@ def test_the_best_static_width_is_the_cheapest_of_those_not_worse_by_chance() ->
         return Variant(name, "static", name, 0.5, validation, 0, energy, 0)
 
     variants = [static("2", 0.80, 1), static("4", 0.89, 2), static("8", 0.90, 3)]
-    assert best_static(variants, validation_inputs=900).name == "4"  # standard error 1 point
-    assert best_static(variants, validation_inputs=90_000).name == "8"  # 0.1 points
+    assert best_static_width(variants, validation_inputs=900).name == "4"  # standard error 1 point
+    assert best_static_width(variants, validation_inputs=90_000).name == "8"  # 0.1 points
 
 
 @pytest.mark.parametrize(

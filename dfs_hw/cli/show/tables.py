@@ -31,7 +31,7 @@ def line(text: str, *, bold: bool = False) -> None:
 
 def comparison(facts: Facts) -> None:
     """Every variant beside the highest precision and the best static width."""
-    top, best = facts.top, facts.best_static
+    top, best = facts.top, facts.best_static_width
     table = new_table("", "accuracy", "BitOps", "energy", "latency")
     for base in ("highest", "best static"):
         for name in ("BitOps", "energy", "latency"):

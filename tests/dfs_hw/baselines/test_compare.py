@@ -240,8 +240,8 @@ def test_differences_are_paired_by_seed(findings: Findings) -> None:
         }
         found = verdict.against_static
         assert found is not None
-        assert findings.best_static is not None
-        assert found.than == findings.best_static.name
+        assert findings.best_static_network is not None
+        assert found.than == findings.best_static_network.name
         assert found.by_seed == {
             seed: accuracy[verdict.contender, AS_TRAINED, seed]
             - accuracy[found.than, AS_TRAINED, seed]

@@ -15,7 +15,7 @@ from dfs_hw.baselines.measurement import (
     correlation,
     deciding_units,
 )
-from dfs_hw.baselines.tabulation import Spread, best_static, rises, rows_of, verdict_on
+from dfs_hw.baselines.tabulation import Spread, best_static_network, rises, rows_of, verdict_on
 
 
 def test_a_block_decides_if_one_more_choice_has_more_than_a_twentieth() -> None:
@@ -63,13 +63,13 @@ def test_the_best_static_network_is_that_of_validation_within_the_budget() -> No
         record("c", 0, 0.9, validation_accuracy=0.9, share=1.021),
         record("d", 0, 0.9, validation_accuracy=0.95, share=0.5),
     ]
-    best = best_static(records, field)
+    best = best_static_network(records, field)
     assert best is not None
     assert best.name == "b"
-    cheap = best_static(records, field, target=0.6)
+    cheap = best_static_network(records, field, target=0.6)
     assert cheap is not None
     assert cheap.name == "a"
-    assert best_static(records, field, target=0.4) is None
+    assert best_static_network(records, field, target=0.4) is None
 
 
 def judged(own: list[float], fixed: list[float], dealt: list[float], **more: Any) -> str:
