@@ -35,7 +35,7 @@ FIELDS = {
 """Types of a header's entries, beside its workload."""
 ARRIVAL = "arrival_s"
 """Column of arrival times in s, which a trace may have."""
-ROWS = 2**18
+INPUTS_IN_GROUP = 2**18
 """Inputs in a row group, the part of a file that is kept, or lost, as a whole."""
 SLICE = 2**12
 """Inputs that are decoded at a time."""
@@ -206,7 +206,7 @@ class GateTrace:
         if self.arrival_s is not None:
             self.arrival_s[rows] = part.arrival_s
 
-    def write(self, path: str | Path, *, rows: int = ROWS) -> None:
+    def write(self, path: str | Path, *, rows: int = INPUTS_IN_GROUP) -> None:
         """Write the trace to one file, in one piece; `rows` are those of a row group."""
         timed = self.arrival_s is not None
         with TraceWriter(path, self.header, timed=timed, rows=rows) as writer:
@@ -343,7 +343,12 @@ class TraceWriter:
     """
 
     def __init__(
-        self, path: str | Path, header: TraceHeader, *, timed: bool = False, rows: int = ROWS
+        self,
+        path: str | Path,
+        header: TraceHeader,
+        *,
+        timed: bool = False,
+        rows: int = INPUTS_IN_GROUP,
     ) -> None:
         self.header = header
         self._file = RowGroupWriter(path, header.schema(timed=timed), rows)

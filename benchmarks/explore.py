@@ -27,7 +27,7 @@ import numpy as np
 from accel_models import cost_table
 from accel_models.errors import DfsHwError
 from accel_models.exploration import Exploration, explore, parse_space
-from accel_models.exploration.adaptive import FinishedTrial, search
+from accel_models.exploration.adaptive import FinishedTrial, search_adaptively
 from accel_models.exploration.evaluate import COLUMNS, Evaluator, TrialOutcome
 from accel_models.exploration.executors import Dask, Executor, Processes, Serial
 from accel_models.exploration.report import write_outputs
@@ -165,7 +165,7 @@ def overheads(evaluator: Evaluator) -> None:
                 storage = StudyStorage(Path(folder), urls[name])
                 study = storage.study("overhead", len(space.objectives), {})
                 started = time.perf_counter()
-                search(
+                search_adaptively(
                     space,
                     study,
                     storage,

@@ -18,7 +18,7 @@ from stopwatch import fastest
 from accel_models import CostTable, Layer, Workload, cost_table, load_accelerator
 from accel_models.replay import Policy, replay, replay_file
 from accel_models.replay.plan import Plan
-from accel_models.trace import ROWS, GateTrace, TraceHeader
+from accel_models.trace import INPUTS_IN_GROUP, GateTrace, TraceHeader
 
 INPUTS, BLOCKS, BATCH, REPEATS = 1_000_000, 54, 16, 5
 CHOICE_SETS = ("skip,2,4,8", "skip,2,2/4,4,4/8,8/4,8")
@@ -93,7 +93,7 @@ def on_disk(table: CostTable, trace: GateTrace, folder: Path) -> None:
     }
     for name, seconds in fastest(rivals, 1).items():
         print(f"  from disk, {name}: {seconds.cpu:.2f} s")
-    one = trace[:ROWS]
+    one = trace[:INPUTS_IN_GROUP]
     one[:1000].write(folder / "short.parquet")
     columns = (one.choices, one.input_ids, one.labels, one.predictions)
     chunk = sum(column.nbytes for column in columns)

@@ -36,7 +36,7 @@ class _Tensor(NamedTuple):
     last_read: int
 
 
-def plan(
+def plan_residency(
     workload: Workload, machine: Accelerator, inside_bits: int, stream_bits: int, batch: int
 ) -> dict[str, Resident]:
     """Keep every tensor that still fits beside those before it, in execution order.
@@ -84,4 +84,4 @@ def _bytes(layer: Layer, bits: int, batch: int) -> int:
     return -(-batch * height * width * layer.out_channels * bits // 8)
 
 
-__all__ = ["NOTHING_RESIDENT", "Resident", "plan"]
+__all__ = ["NOTHING_RESIDENT", "Resident", "plan_residency"]

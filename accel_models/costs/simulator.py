@@ -13,7 +13,7 @@ import numpy as np
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.early_loads import STALL, prefetched
 from accel_models.costs.pricing import COMPONENTS, Pricing
-from accel_models.costs.residency import NOTHING_RESIDENT, Resident, plan
+from accel_models.costs.residency import NOTHING_RESIDENT, Resident, plan_residency
 from accel_models.costs.uncertainty import CountsAndCycles, Uncertainty, uncertainty_of
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.mapping.problem import ACTIONS, EDP, ENERGY, LATENCY, Found, Mapping
@@ -307,7 +307,9 @@ def layer_simulator(
     widest = max(machine.offered(precision).activation_bits for precision in precisions)
     stream = max(machine.storage.stream_bits, widest)
     resident = (
-        plan(workload, machine, widest, stream, alive or batch) if machine.storage.resident else {}
+        plan_residency(workload, machine, widest, stream, alive or batch)
+        if machine.storage.resident
+        else {}
     )
     return LayerSimulator(machine, batch, stream, resident)
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from accel_models.energy.published_tables import read_table
 from accel_models.errors import InputError, listed
 
-Figures = NDArray[np.float64]
+BankFigures = NDArray[np.float64]
 """One bank: the columns `FIGURES`, in their units; energies are those of a whole access."""
-Rows = Mapping[tuple[int, int], Figures]
+Rows = Mapping[tuple[int, int], BankFigures]
 """Figures by (bytes, word bits)."""
 
 FIGURES = ("read_energy_nJ", "write_energy_nJ", "leak_mW", "area_mm2", "access_ns")
@@ -163,7 +163,7 @@ class _Surface:
             for word in self.words
         }
 
-    def at(self, size: int, word: int) -> Figures | None:
+    def at(self, size: int, word: int) -> BankFigures | None:
         """Figures of a bank on or between the rows, None outside them."""
         around = self.around(word)
         if not around:
@@ -188,12 +188,12 @@ class _Surface:
         above = min(bisect_left(self.words, word), len(self.words) - 1)
         return self.sizes[self.words[above]][0]
 
-    def _along_size(self, size: int, word: int) -> Figures:
+    def _along_size(self, size: int, word: int) -> BankFigures:
         known = np.log(self.sizes[word])
         return np.array([np.interp(log(size), known, figure) for figure in self._logs[word].T])
 
 
-def _in_order(rows: Rows) -> dict[tuple[int, int], Figures]:
+def _in_order(rows: Rows) -> dict[tuple[int, int], BankFigures]:
     """Logarithms of all figures, half way between the two tightest ordered bounds on them."""
     size, word = np.array(list(rows)).T
     logs = np.log(np.array(list(rows.values())))
@@ -208,7 +208,7 @@ def _in_order(rows: Rows) -> dict[tuple[int, int], Figures]:
     return dict(zip(rows, ordered, strict=True))
 
 
-def _left_out(shared_port: bool, along: str) -> Iterator[Figures]:
+def _left_out(shared_port: bool, along: str) -> Iterator[BankFigures]:
     """Errors of all figures in percent, for each row with neighbours on both sides."""
     rows = _rows(shared_port)
     for (size, word), figures in rows.items():

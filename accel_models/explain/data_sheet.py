@@ -231,7 +231,7 @@ class MachineComparison:
     """Runs by precision, machine by machine; None where a machine refuses it."""
 
 
-def compare(
+def compare_machines(
     machines: Sequence[Accelerator],
     workload: Workload,
     precisions: Iterable[str | int] = (8, 4, 2),

@@ -30,7 +30,7 @@ class DepartureEffect:
     runs: tuple[Simulation, ...]
 
 
-def steps(machine: Accelerator) -> list[DepartureStep]:
+def departure_steps(machine: Accelerator) -> list[DepartureStep]:
     """The machines from the base that `machine` names to itself; each keeps the changes before.
 
     Raises:
@@ -72,7 +72,7 @@ def effects(
         DepartureEffect(
             step, tuple(simulate(workload, step.machine, p, batch=batch) for p in precisions)
         )
-        for step in steps(machine)
+        for step in departure_steps(machine)
     ]
 
 

@@ -85,7 +85,7 @@ class FinishedTrial:
     outcome: TrialOutcome
 
 
-def search(
+def search_adaptively(
     space: Space,
     study: optuna.Study,
     storage: StudyStorage,
@@ -289,6 +289,6 @@ __all__ = [
     "constraints",
     "distribution",
     "records",
-    "search",
+    "search_adaptively",
     "values_of",
 ]

@@ -18,7 +18,7 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.pricing import Pricing
 from accel_models.costs.table_cache import loaded_digest
 from accel_models.errors import InfeasibleError, InputError
-from accel_models.exploration.adaptive import check_sampler, records, search
+from accel_models.exploration.adaptive import check_sampler, records, search_adaptively
 from accel_models.exploration.evaluate import Evaluator
 from accel_models.exploration.executors import Executor, executor
 from accel_models.exploration.results import TrialTable, tabled
@@ -171,7 +171,7 @@ def _run(
             enter(space, table, study, storage, done.update)
         return table
     with bar(space.name, "machine", len(records(space, study))) as done:
-        search(
+        search_adaptively(
             space,
             study,
             storage,

@@ -136,7 +136,7 @@ def _parsed(data: dict[str, Any], where: str) -> SpaceFile:
 
 
 def _space(file: SpaceFile, where: str, folder: Path, name: str) -> Space:
-    names = listed(file.base)
+    names = as_list(file.base)
     if not names:
         raise InputError(f"{where}: base names no machine")
     machines = [load_accelerator(_beside(base, folder)) for base in names]
@@ -165,7 +165,7 @@ def _dimension(path: str, entry: Any, bases: Mapping[str, Accelerator], where: s
     kind = _kind_of(path, bases, where)
     if isinstance(entry, Mapping):
         return _range(path, entry, kind, where)
-    values = listed(entry)
+    values = as_list(entry)
     if not values:
         raise InputError(f"{where}: fields.{path} is an empty set")
     made = choice(path, [_value(f"fields.{path}", value, kind, where) for value in values])
@@ -354,14 +354,14 @@ def _is_number(value: Any) -> bool:
 
 def _anchored(entry: WorkloadEntry, folder: Path) -> WorkloadEntry:
     """Copy of an entry, its paths relative to the folder of the file that names them."""
-    traces = [trace for trace in listed(entry.trace) if trace]
+    traces = [trace for trace in as_list(entry.trace) if trace]
     layers = str(folder / entry.layers) if entry.layers else ""
     return entry.model_copy(
         update={"trace": [str(folder / trace) for trace in traces], "layers": layers}
     )
 
 
-def listed(entry: Any) -> list[Any]:
+def as_list(entry: Any) -> list[Any]:
     """One thing or several, as several."""
     return entry if isinstance(entry, list) else [entry]
 

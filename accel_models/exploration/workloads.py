@@ -13,7 +13,7 @@ import numpy as np
 
 from accel_models.errors import InputError
 from accel_models.exploration.space import TRACE, Configuration, Dimension
-from accel_models.exploration.space_file import WorkloadEntry, listed
+from accel_models.exploration.space_file import WorkloadEntry, as_list
 from accel_models.precision import Precision
 from accel_models.trace import GateTrace, TraceHeader
 from accel_models.workloads.layer_csv import read_layers
@@ -196,10 +196,10 @@ def _demand(entry: WorkloadEntry, called: str, networks: Networks | None) -> Dem
         workload = networks(entry.network)
     else:
         raise InputError(f"nobody here can build network '{entry.network}' by name: give layers")
-    precisions = listed(entry.precision)
+    precisions = as_list(entry.precision)
     if not precisions:
         raise InputError(f"{called} needs a precision")
-    known = listed(entry.accuracy)
+    known = as_list(entry.accuracy)
     if known and len(known) != len(precisions):
         raise InputError(
             f"{called} has {len(precisions)} precisions and {len(known)} accuracies: "
@@ -213,11 +213,11 @@ def _demand(entry: WorkloadEntry, called: str, networks: Networks | None) -> Dem
 
 
 def _traces(entry: WorkloadEntry, called: str) -> Demand:
-    if listed(entry.precision):
+    if as_list(entry.precision):
         raise InputError(f"{called}: its trace says at what precision it ran")
-    if listed(entry.accuracy):
+    if as_list(entry.accuracy):
         raise InputError(f"{called}: its trace says how accurate it is")
-    paths = listed(entry.trace)
+    paths = as_list(entry.trace)
     runs = tuple(NetworkRun.of_trace(GateTrace.read(path), Path(path).stem) for path in paths)
     if len({run.label for run in runs}) < len(runs):
         raise InputError(f"{called} names two traces of one file name")

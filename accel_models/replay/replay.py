@@ -20,7 +20,7 @@ from accel_models.replay.matching import check_match
 from accel_models.replay.plan import Plan, plan
 from accel_models.replay.policy import Policy
 from accel_models.replay.queueing import Poisson, Queued, Server
-from accel_models.replay.rules import ACTIONS, EXPOSED, SPARED, SWITCHING, WASTED, Sums
+from accel_models.replay.rules import ACTION_COUNT, EXPOSED, SPARED, SWITCHING, WASTED, Sums
 from accel_models.replay.totals import OfClass, Totals
 from accel_models.trace import GateTrace
 
@@ -106,7 +106,7 @@ class Replay:
     def counts(self) -> np.ndarray:
         """Actions of each input as in `mapping.ACTIONS`: int64 [input, action]; in batches its
         shares, float64."""
-        return self._exact(self._walked.detail[:, :ACTIONS])
+        return self._exact(self._walked.detail[:, :ACTION_COUNT])
 
     @cached_property
     def energy_pj(self) -> np.ndarray:

@@ -11,13 +11,13 @@ from accel_models.mapping import problem as mapping
 NONE, MODAL, PLANES, ORACLE = range(4)
 PREFETCHES = ("none", "modal", "planes", "oracle")
 
-ACTIONS = len(mapping.ACTIONS)
+ACTION_COUNT = len(mapping.ACTIONS)
 STALL, DRAM_READ, WEIGHT_WRITE = (
     mapping.ACTIONS.index(name)
     for name in ("array_stall_cycles", "dram_read_bits", "weight_buffer_write_bits")
 )
-SPARED, EXPOSED, SWITCHING, WASTED = range(ACTIONS, ACTIONS + 4)
-PARTS = ACTIONS + 4
+SPARED, EXPOSED, SWITCHING, WASTED = range(ACTION_COUNT, ACTION_COUNT + 4)
+PARTS = ACTION_COUNT + 4
 """Columns of the detail of an input: all actions, then cycles spared, exposed and for switching,
 then bits fetched in vain."""
 

@@ -55,10 +55,10 @@ def read_layers(path: str | Path) -> Workload:
     return Workload.chain(path.stem, layers)
 
 
-Row = Mapping[str, str]
+CsvRow = Mapping[str, str]
 
 
-def _parser(path: Path, columns: list[str]) -> Callable[[Row, bool], Layer]:
+def _parser(path: Path, columns: list[str]) -> Callable[[CsvRow, bool], Layer]:
     if set(OWN) <= set(columns):
         return _own_layer
     if set(SCALE_SIM) <= set(columns):
@@ -70,7 +70,7 @@ def _parser(path: Path, columns: list[str]) -> Callable[[Row, bool], Layer]:
 
 
 def _parsed(
-    path: Path, line: int, row: Row, parse: Callable[[Row, bool], Layer], *, first: bool
+    path: Path, line: int, row: CsvRow, parse: Callable[[CsvRow, bool], Layer], *, first: bool
 ) -> Layer:
     try:
         return parse(row, first)
@@ -78,7 +78,7 @@ def _parsed(
         raise InputError(f"{path}: line {line}: {error}") from error
 
 
-def _own_layer(row: Row, first: bool) -> Layer:
+def _own_layer(row: CsvRow, first: bool) -> Layer:
     reads_image = row.get("reads_image")
     return Layer(
         name=row["name"],
@@ -93,7 +93,7 @@ def _own_layer(row: Row, first: bool) -> Layer:
     )
 
 
-def _scale_sim_layer(row: Row, first: bool) -> Layer:
+def _scale_sim_layer(row: CsvRow, first: bool) -> Layer:
     size = {column: _number(row, column) for column in SCALE_SIM[1:]}
     stride = size["strides"]
     if stride < 1:
@@ -114,7 +114,7 @@ def _scale_sim_layer(row: Row, first: bool) -> Layer:
     )
 
 
-def _pair(row: Row, column: str, default: str = "") -> tuple[int, int]:
+def _pair(row: CsvRow, column: str, default: str = "") -> tuple[int, int]:
     sides = (row.get(column) or default).lower().split("x")
     if len(sides) > 2 or not all(
         side.strip().isdecimal() and len(side) <= MAX_DIGITS for side in sides
@@ -123,7 +123,7 @@ def _pair(row: Row, column: str, default: str = "") -> tuple[int, int]:
     return int(sides[0]), int(sides[-1])
 
 
-def _number(row: Row, column: str, default: str = "") -> int:
+def _number(row: CsvRow, column: str, default: str = "") -> int:
     text = (row.get(column) or default).strip()
     if not text.isdecimal() or len(text) > MAX_DIGITS:
         raise InputError(f"{column} must be a whole number, got '{row.get(column)}'")

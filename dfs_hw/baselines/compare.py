@@ -12,7 +12,7 @@ from accel_models.replay import Policy
 from dfs_hw.baselines.contenders import Contender, LineUp, line_up
 from dfs_hw.baselines.findings import Findings, write
 from dfs_hw.baselines.measurement import Record, measure
-from dfs_hw.baselines.picture import write_picture
+from dfs_hw.baselines.picture import write_findings_picture
 from dfs_hw.baselines.preparation import Ready, prepare
 from dfs_hw.baselines.setups import Benches, same_start
 from dfs_hw.baselines.study import Study
@@ -47,7 +47,7 @@ def compare(
     for one, seed in tqdm(parts, desc="measured", disable=not progress):
         records += measure(ready(one, seed, field, benches, out), study)
     findings = Findings.of(study, field, tuple(records))
-    write_picture(findings, out / "compare.png")
+    write_findings_picture(findings, out / "compare.png")
     write(findings, out, {**provenance(), "policy": Policy().to_dict()})
     return findings
 

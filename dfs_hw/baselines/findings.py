@@ -20,15 +20,15 @@ from dfs_hw.baselines.measurement import (
     SHUFFLED,
     Record,
 )
-from dfs_hw.baselines.study import FAMILIES, Study
+from dfs_hw.baselines.study import CONTENDER_FAMILIES, Study
 from dfs_hw.baselines.tabulation import (
     Rise,
     Row,
     Spread,
     Verdict,
     best_static_network,
+    contender_rows,
     rises,
-    rows_of,
     verdict_on,
 )
 from dfs_hw.budgets.hardware_cost import UNITS
@@ -78,7 +78,7 @@ class Findings:
             study,
             line_up,
             records,
-            tuple(rows_of(records)),
+            tuple(contender_rows(records)),
             best_static_network(records, contenders),
             tuple(verdict_on(one, records, contenders, metric) for one in adaptive),
             tuple(rises(records)),
@@ -168,7 +168,7 @@ def as_json(findings: Findings, provenance: Mapping[str, object]) -> dict[str, A
                 "name": one.name,
                 "title": one.title,
                 "family": one.family,
-                "source": FAMILIES[one.family],
+                "source": CONTENDER_FAMILIES[one.family],
                 "choices": one.config.choices,
                 "budget": one.config.budget,
                 "target": one.target,
@@ -226,7 +226,7 @@ def as_markdown(findings: Findings) -> str:
         lines += ["", "## The knob", "", *_markdown_table(CURVE_HEADER, findings.curve_table())]
     lines += ["", "## Contenders", ""]
     families = dict.fromkeys(one.family for one in line_up.contenders)
-    lines += [f"- {family}: {FAMILIES[family]}." for family in families]
+    lines += [f"- {family}: {CONTENDER_FAMILIES[family]}." for family in families]
     fixed = [row for row in findings.rows if row.contender == "best-static" and row.fixed]
     lines += [f"- best per block, over seeds: {'; '.join(row.fixed)}." for row in fixed]
     return "\n".join(lines) + "\n"

@@ -28,7 +28,7 @@ COLORS = {
 MARKERS = {AS_TRAINED: "o", FROZEN: "x", SHUFFLED: "o"}
 
 
-def draw(findings: Findings) -> Figure:
+def draw_findings(findings: Findings) -> Figure:
     """One point a contender, error bars over seeds; ablations in the colour of their network."""
     figure = Figure(figsize=(10.0, 6.0), layout="constrained", dpi=160)
     axes = figure.add_subplot()
@@ -70,10 +70,10 @@ def draw(findings: Findings) -> Figure:
     return figure
 
 
-def write_picture(findings: Findings, path: Path) -> None:
+def write_findings_picture(findings: Findings, path: Path) -> None:
     """Draw to a PNG file."""
     with whole_file(path) as partial:
-        draw(findings).savefig(partial, format="png")
+        draw_findings(findings).savefig(partial, format="png")
 
 
 def _point(axes: Axes, row: Row, contender: Contender, name: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from accel_models.errors import InputError
 from dfs_hw.training.config import TrainConfig
 
-FAMILIES = {
+CONTENDER_FAMILIES = {
     "static": "one width for all blocks and inputs, for every width of the choice set: ordinary "
     "quantisation-aware training",
     "best-static": "one choice for each block, the same for all inputs, of least validation loss "
@@ -39,7 +39,7 @@ class Study:
     """Of DFS; the others differ from it as little as they can. Its own seed is not used."""
     seeds: tuple[int, ...]
     families: tuple[str, ...] = USUAL
-    """Of `FAMILIES`."""
+    """Of `CONTENDER_FAMILIES`."""
     dfq_choices: str = "4/3,4/4,4/6"
     """As far as the machine supports them."""
     points: tuple[float, ...] = (0.75, 1.5)
@@ -57,10 +57,9 @@ class Study:
         _check(self.shuffles >= 1, "shuffles", self.shuffles)
         _check(bool(self.families), "families", self.families)
         for family in self.families:
-            if family not in FAMILIES:
-                raise InputError(
-                    f"no contender is called '{family}': choose from {', '.join(FAMILIES)}"
-                )
+            if family not in CONTENDER_FAMILIES:
+                known = ", ".join(CONTENDER_FAMILIES)
+                raise InputError(f"no contender is called '{family}': choose from {known}")
         if self.config.metric not in METRICS:
             raise InputError(
                 f"contenders are matched in {', '.join(METRICS)} on a machine, not in "

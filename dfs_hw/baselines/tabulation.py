@@ -111,7 +111,7 @@ class Rise:
     next_energy_j: float
 
 
-def rows_of(records: Sequence[Record]) -> list[Row]:
+def contender_rows(records: Sequence[Record]) -> list[Row]:
     """One row for each contender and variant, in the order they come up."""
     groups: dict[tuple[str, str, float | None], list[Record]] = {}
     for record in records:

@@ -128,7 +128,7 @@ def meet_budget(
 
     settled = found
     try:
-        looks = search(look, start, target, tolerance)
+        looks = search_shift(look, start, target, tolerance)
         best = nearest(looks, target, tolerance)
         settled = found + best.tau * per_tau
     finally:
@@ -168,7 +168,7 @@ def shift_per_tau(cost: RelativeCost, choices: Tensor) -> Tensor:
     return above / average if average > 0 else above
 
 
-def search(
+def search_shift(
     look: Callable[[float], Look], start: Look, target: float, tolerance: float
 ) -> list[Look]:
     """Look for a shift whose cost is on target: first by doubling, then by halving.

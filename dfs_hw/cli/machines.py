@@ -156,12 +156,12 @@ def _explain(runs: dict[str, Any], layer: str, pareto: bool, as_json: bool) -> N
 
 
 def _compare(machines: list[Any], network: str, as_json: bool) -> None:
-    from accel_models.explain.data_sheet import compare
+    from accel_models.explain.data_sheet import compare_machines
     from dfs_hw.cli.show import machine_comparison as show_comparison
 
     if len(machines) < 2:
         raise InputError("--compare needs two machines or more")
-    compared = compare(machines, load_workload(network), COMPARED_BITS)
+    compared = compare_machines(machines, load_workload(network), COMPARED_BITS)
     if as_json:
         print_json(show_comparison.comparison_facts(compared, machines))
     else:

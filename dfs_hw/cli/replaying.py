@@ -205,10 +205,10 @@ class _Bar:
 
 
 def _report(found: Summary, ready: _Ready, inputs: int, as_json: bool) -> None:
-    from accel_models.replay.summary.comparison import compare
+    from accel_models.replay.summary.comparison import compare_replay
     from dfs_hw.cli.show import replay as show_replay
 
-    beside, played = compare(found, ready.header), _checked(found, ready.trace, inputs)
+    beside, played = compare_replay(found, ready.header), _checked(found, ready.trace, inputs)
     if as_json:
         print_json(show_replay.replay_facts(found, beside, played))
     else:

@@ -64,9 +64,9 @@ def timeline(
 
         write_perfetto(perfetto, shown, window_s=window_s)
     if picture is not None:
-        from accel_models.reference_machine.events.picture import write_picture
+        from accel_models.reference_machine.events.picture import write_timeline_picture
 
-        write_picture(picture, shown)
+        write_timeline_picture(picture, shown)
     if as_json:
         print_json({title: show_timeline.timeline_facts(one) for title, one in shown.items()})
         return

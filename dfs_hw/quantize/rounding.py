@@ -13,7 +13,7 @@ from torch import Tensor
 
 from accel_models.errors import InputError
 
-MAX_BITS = 24
+MAX_EXACT_BITS = 24
 """Widest operand: float32 holds every integer of as many bits."""
 
 SMALLEST_STEP = 1e-8  # a tensor of zeros has no scale of its own
@@ -55,8 +55,8 @@ def check_width(bits: int) -> None:
     Raises:
         InputError: if an operand cannot have so many bits.
     """
-    if not 1 <= bits <= MAX_BITS:
-        raise InputError(f"operands are quantised to 1 to {MAX_BITS} bits, got {bits}")
+    if not 1 <= bits <= MAX_EXACT_BITS:
+        raise InputError(f"operands are quantised to 1 to {MAX_EXACT_BITS} bits, got {bits}")
 
 
 def at_least_float32(x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from accel_models.costs.pricing import COMPONENTS
 from accel_models.precision import Precision
-from accel_models.reference_machine.events.picture import draw
+from accel_models.reference_machine.events.picture import draw_timelines
 from accel_models.reference_machine.events.timeline import Player
 from accel_models.replay import spread
 from dfs_hw.report.facts import Facts
@@ -201,7 +201,7 @@ def timelines(facts: Facts) -> Figure:
         played = player.play(replay.trace.choices[row], draw=True)
         title = f"{name} input: {played.energy_j * 1e6:.1f} µJ, {played.latency_s * 1e6:.1f} µs"
         shown[title] = played
-    return draw(shown, width=WIDTH)
+    return draw_timelines(shown, width=WIDTH)
 
 
 FIGURES: dict[str, Callable[[Facts], Figure | None]] = {

@@ -228,7 +228,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 """What differs from the defaults of `TrainConfig`, by data set; others are taken for photographs
 like those of CIFAR-10."""
 
-PAPER: dict[str, Any] = {
+PAPER_RECIPE: dict[str, Any] = {
     "network": "resnet38",
     "choices": "skip,8,10,12,14,16,full",
     "metric": "paper",
@@ -270,7 +270,7 @@ def recipe(data: str = "digits", style: str = "modern", **changes: Any) -> Train
     """
     if style not in STYLES:
         raise InputError(f"no style of training is called '{style}': choose from modern, paper")
-    settings = PAPER if style == "paper" else RECIPES.get(data, RECIPES["cifar10"])
+    settings = PAPER_RECIPE if style == "paper" else RECIPES.get(data, RECIPES["cifar10"])
     return TrainConfig.from_dict({"data": data, **settings, **changes})
 
 

@@ -23,7 +23,7 @@ from dfs_hw.networks.workload_of import workload_of
 from dfs_hw.recording import BATCH, evaluate
 from dfs_hw.training.config import StageLength, TrainConfig
 from dfs_hw.training.loop.logs import Log, choice_shares
-from dfs_hw.training.loop.stage import Schedule, Validation
+from dfs_hw.training.loop.stage import RateSchedule, Validation
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,9 @@ class Bench:
         return min(self.config.batch, len(self.splits.train))
 
     @property
-    def schedule(self) -> Schedule:
+    def schedule(self) -> RateSchedule:
         """How learning rates fall in stages 1 and 3."""
-        return cast(Schedule, self.config.schedule)
+        return cast(RateSchedule, self.config.schedule)
 
     @cached_property
     def fingerprint(self) -> str:

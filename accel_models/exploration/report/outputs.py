@@ -84,11 +84,11 @@ def study_record(
         "chosen": None if trials.chosen is None else trials.facts(trials.chosen),
         "front": [trials.facts(int(position)) for position in trials.front],
         "analysis": None if analysis is None else analysis.to_dict(),
-        "provenance": {**provenance(), **(about or {})},
+        "provenance": {**model_provenance(), **(about or {})},
     }
 
 
-def provenance() -> dict[str, Any]:
+def model_provenance() -> dict[str, Any]:
     """Versions, the model's source and the time."""
     return {
         "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
@@ -114,4 +114,4 @@ def _public(url: str) -> str:
     return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else url
 
 
-__all__ = ["provenance", "study_record", "write_outputs"]
+__all__ = ["model_provenance", "study_record", "write_outputs"]

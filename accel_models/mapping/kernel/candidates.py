@@ -27,7 +27,7 @@ and in all, and outputs of a tile as their buffer holds them."""
 STEPS, ALL_STEPS, LANES, ALL_LANES = 4, 5, 6, 7
 """Columns of input channels' tables: steps per output, and weights per output as the buffer holds
 them."""
-COLUMNS = 9
+CANDIDATE_COLUMNS = 9
 
 
 class DimensionSplit(NamedTuple):
@@ -167,7 +167,7 @@ def all_candidates(p: Problem, rule: int) -> Candidates:
 def with_ideal(table: np.ndarray, size: int) -> np.ndarray:
     """Table with one more row, the ideal candidate: one tile that covers the dimension and takes no
     room, so that none can be priced below it."""
-    grown = np.zeros((len(table) + 1, COLUMNS), dtype=np.int64)
+    grown = np.zeros((len(table) + 1, CANDIDATE_COLUMNS), dtype=np.int64)
     grown[:-1] = table
     grown[-1, COUNT], grown[-1, COVERED] = 1, size
     grown[-1, LAST] = size
@@ -213,7 +213,7 @@ def candidates(size: int, longest: int, step: int, p: Problem) -> np.ndarray:
             tile = ceil_div(size, parts)
             count += tile != previous
             previous = tile
-    table = np.zeros((count, COLUMNS), dtype=np.int64)
+    table = np.zeros((count, CANDIDATE_COLUMNS), dtype=np.int64)
     if p.square_powers:
         for index in range(count):
             fill_size(table[count - 1 - index], min(step << index, size), size, p)

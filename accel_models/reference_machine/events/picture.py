@@ -39,7 +39,7 @@ KINDS = ("png", "svg", "pdf")
 LAYER_SHADES = ("#dfe5ea", "#c3ccd5")
 
 
-def draw(timelines: Mapping[str, Timeline], *, width: float = 9.0) -> Figure:
+def draw_timelines(timelines: Mapping[str, Timeline], *, width: float = 9.0) -> Figure:
     """Timelines above one another on one scale of time.
 
     Args:
@@ -108,7 +108,7 @@ def _joined(bars: np.ndarray) -> np.ndarray:
     return np.column_stack([bars[starts, 0], ends])
 
 
-def write_picture(path: str | Path, timelines: Mapping[str, Timeline]) -> None:
+def write_timeline_picture(path: str | Path, timelines: Mapping[str, Timeline]) -> None:
     """Draw timelines into a file, of the kind that its name ends with.
 
     Raises:
@@ -118,4 +118,4 @@ def write_picture(path: str | Path, timelines: Mapping[str, Timeline]) -> None:
     if kind not in KINDS:
         raise InputError(f"cannot draw into {path}: end its name with .png, .svg or .pdf")
     with whole_file(path) as partial:
-        draw(timelines).savefig(partial, format=kind)
+        draw_timelines(timelines).savefig(partial, format=kind)

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from accel_models.replay.rules import (
-    ACTIONS,
+    ACTION_COUNT,
     DRAM_READ,
     EXPOSED,
     MODAL,
@@ -371,7 +371,7 @@ def add_share(detail: np.ndarray, i: int, counts: np.ndarray, inputs: int) -> No
     """Add to an input its share of the actions of several."""
     # Shares are fractions and add up only to rounding; `Sums` holds the same in integers, exactly.
     share = 1.0 / inputs
-    for action in range(ACTIONS):
+    for action in range(ACTION_COUNT):
         detail[i, action] += counts[action] * share
 
 

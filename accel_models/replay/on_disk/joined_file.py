@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from accel_models.replay.on_disk.rows import ROWS, about, with_idle_leakage, with_queue
+from accel_models.replay.on_disk.rows import ROWS_IN_GROUP, about, with_idle_leakage, with_queue
 from accel_models.replay.plan import Plan
 from accel_models.replay.queueing import Poisson, Server
 from accel_models.replay.summary.summary import AMOUNTS, QUEUED
@@ -46,7 +46,9 @@ class Joined:
             for table in self._tables():
                 rows = table if queue is None else queue.pass_through(table)
                 if writer is None:
-                    writer = stack.enter_context(RowGroupWriter(self.path, rows.schema, ROWS))
+                    writer = stack.enter_context(
+                        RowGroupWriter(self.path, rows.schema, ROWS_IN_GROUP)
+                    )
                 writer.add(rows)
         return totals
 
@@ -54,7 +56,7 @@ class Joined:
         """Begin a pass over the whole: amounts by name, and whether predictions are right."""
         names = AMOUNTS if self.ready.policy.arrivals == "none" else (*AMOUNTS, *QUEUED)
         columns = [*names, "label", "prediction"]
-        for batch in _batches(self.path, ROWS, columns):
+        for batch in _batches(self.path, ROWS_IN_GROUP, columns):
             values = {name: batch[name].to_numpy() for name in names}
             yield values, batch["label"].to_numpy() == batch["prediction"].to_numpy()
 
@@ -73,7 +75,7 @@ class Joined:
         """All rows, whole batches at a time."""
         batch = self.ready.policy.batch
         for part in self.parts:
-            for rows in _batches(part, max(1, ROWS // batch) * batch):
+            for rows in _batches(part, max(1, ROWS_IN_GROUP // batch) * batch):
                 table = pa.Table.from_batches([rows])
                 yield table.replace_schema_metadata(about(self.ready))
 

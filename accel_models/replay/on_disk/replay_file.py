@@ -28,7 +28,7 @@ from accel_models.errors import InputError
 from accel_models.files import replaceable, same_file, writable_folder
 from accel_models.replay.matching import check_match
 from accel_models.replay.on_disk.joined_file import TOTALS, Joined
-from accel_models.replay.on_disk.rows import ROWS, rows_of
+from accel_models.replay.on_disk.rows import ROWS_IN_GROUP, rows_of
 from accel_models.replay.plan import Plan, plan
 from accel_models.replay.policy import Policy
 from accel_models.replay.replay import count_choices, served
@@ -185,7 +185,7 @@ class _Task:
                     rows = rows.append_column(ARRIVAL, pa.array(part.arrival_s))
                 if totals is None:
                     totals = outcome.totals
-                    writer = stack.enter_context(RowGroupWriter(path, rows.schema, ROWS))
+                    writer = stack.enter_context(RowGroupWriter(path, rows.schema, ROWS_IN_GROUP))
                 else:
                     totals.add(outcome.totals)
                 writer.add(rows)

@@ -14,7 +14,7 @@ from accel_models.replay.queueing import Queued
 from accel_models.replay.replay import Replay
 from accel_models.row_groups import RowGroupWriter
 
-ROWS = 2**14
+ROWS_IN_GROUP = 2**14
 """Rows of a row group: each is some twenty numbers wide."""
 LEAKAGE = "leakage_j"
 
@@ -71,5 +71,5 @@ def with_idle_leakage(table: pa.Table, joules: np.ndarray) -> pa.Table:
 def write_rows(outcome: Replay, path: str | Path) -> None:
     """Write one row an input, in one piece."""
     table = rows_of(outcome)
-    with RowGroupWriter(path, table.schema, ROWS) as writer:
+    with RowGroupWriter(path, table.schema, ROWS_IN_GROUP) as writer:
         writer.add(table)

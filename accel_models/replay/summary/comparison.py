@@ -46,7 +46,7 @@ class ReplayComparison:
     frozen: Cost
 
 
-def compare(found: Summary, header: TraceHeader) -> ReplayComparison:
+def compare_replay(found: Summary, header: TraceHeader) -> ReplayComparison:
     """Compare what a trace came to; `header` is the trace's."""
     table = found.plan.table
     uniform = _uniform(table)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dfs_hw.networks.cifar_resnet import BasicBlock
-from dfs_hw.networks.compiled_blocks.kernels.layout import FIRST, SECOND, SIDE, SKIP, WIDTH
+from dfs_hw.networks.compiled_blocks.kernels.layout import FIRST, SECOND, SIDE, SKIPPED, WIDTH
 from dfs_hw.networks.compiled_blocks.threads import array, kernel
 from dfs_hw.quantize.layers import PrecisionNorm, QuantizedConv2d
 from dfs_hw.quantize.minmax import MinMaxActivations, MinMaxWeights
@@ -65,15 +65,15 @@ class Unit:
         return not self.exact and (convolution == SECOND or not self.projects)
 
     def executed(self, choices: Tensor) -> Tensor:
-        """Precision of each choice [N], or `SKIP`."""
-        index = [SKIP if index is None else index for index in self.index_of]
+        """Precision of each choice [N], or `SKIPPED`."""
+        index = [SKIPPED if index is None else index for index in self.index_of]
         return torch.tensor(index)[choices]
 
     def used(self, convolution: int, precisions: Tensor) -> Tensor:
-        """Precision at which a convolution ran [N], or `SKIP`."""
+        """Precision at which a convolution ran [N], or `SKIPPED`."""
         if convolution != SIDE:
             return precisions
-        return torch.where(precisions == SKIP, self.highest, precisions)
+        return torch.where(precisions == SKIPPED, self.highest, precisions)
 
     def shape(self, height: int, width: int) -> Any:
         """The kernels' `BlockShape`, for inputs of this size."""
@@ -283,12 +283,12 @@ def note(unit: Unit, precisions: Tensor, sums: Tensor, ranges: Tensor, pixels: i
             norm.observe_each(_by_precision(used, unit.precisions, seen[:, number]))
             continue
         # There a row of its own, the first, is for the shortcuts of skipped blocks.
-        rows = precisions + 1 if number == SIDE else torch.where(used == SKIP, SKIP, used + 1)
+        rows = precisions + 1 if number == SIDE else torch.where(used == SKIPPED, SKIPPED, used + 1)
         norm.observe_each(_by_precision(rows, unit.precisions + 1, seen[:, number]))
 
 
 def _by_precision(used: Tensor, precisions: int, seen: Tensor) -> Tensor:
     """Sums of `seen` [N, sums] over the inputs that used each precision [precisions, sums]."""
     # Not a product with zeros and ones, by which one NaN would reach all precisions.
-    sums = seen.new_zeros(precisions + 1, seen.shape[1]).index_add_(0, used - SKIP, seen)
+    sums = seen.new_zeros(precisions + 1, seen.shape[1]).index_add_(0, used - SKIPPED, seen)
     return sums[1:]

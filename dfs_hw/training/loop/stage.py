@@ -13,7 +13,7 @@ from torch import Tensor
 from accel_models.errors import InputError
 from dfs_hw.data import generator_for
 
-Schedule = Literal["cosine", "step", "constant"]
+RateSchedule = Literal["cosine", "step", "constant"]
 Sampler = Callable[[tuple[int, ...], torch.Generator], Tensor]
 
 
@@ -119,7 +119,7 @@ class Stage:
     """Inverse of `state`."""
     describe: Callable[[], Mapping[str, float]] = dict
     """Figures of the controller that are worth a curve in a log."""
-    schedule: Schedule = "cosine"
+    schedule: RateSchedule = "cosine"
     """How learning rates fall from their ``initial_lr``, see `rate`."""
     nesterov: bool = True
 
@@ -131,7 +131,7 @@ class Stage:
                 )
 
 
-def rate(schedule: Schedule, progress: float) -> float:
+def rate(schedule: RateSchedule, progress: float) -> float:
     """Learning rate relative to the initial one.
 
     ``cosine`` falls to zero along half a period (Loshchilov & Hutter, SGDR, ICLR 2017); ``step``

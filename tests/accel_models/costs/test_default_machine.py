@@ -20,9 +20,9 @@ from accel_models import (
     simulate,
 )
 from accel_models.costs.pricing import Pricing
-from accel_models.costs.residency import LARGEST_SHARE, plan
+from accel_models.costs.residency import LARGEST_SHARE, plan_residency
 from accel_models.costs.simulator import LayerSimulator, best_mapping
-from accel_models.explain.departures import DepartureEffect, effects, steps
+from accel_models.explain.departures import DepartureEffect, departure_steps, effects
 from accel_models.mapping.problem_of import accumulator_bits
 from accel_models.mapping.search import compute_cycles, pareto
 from accel_models.precision import parse_choices
@@ -142,7 +142,7 @@ def test_departures_lead_from_the_published_machine_to_this_one(
     departures: list[DepartureEffect],
 ) -> None:
     published = load_accelerator("bitfusion-published")
-    machines = [step.machine.key_fields | {"name": ""} for step in steps(DEFAULT)]
+    machines = [step.machine.key_fields | {"name": ""} for step in departure_steps(DEFAULT)]
     assert machines[0] == published.key_fields | {"name": ""}
     assert machines[-1] == DEFAULT.key_fields | {"name": ""}
     for before, after in pairwise(machines):
@@ -306,7 +306,7 @@ def largest_window(layer: Layer, axis: int, tile: int) -> int:
 @pytest.mark.parametrize("bits", [8, 4])
 def test_room_for_resident_tensors_is_left_by_the_tiles(bits: int) -> None:
     network, machine = resnet38_with_additions(), DEFAULT.configured(storage__resident=True)
-    planned = plan(network, machine, bits, 8, 1)
+    planned = plan_residency(network, machine, bits, 8, 1)
     size = {name: _bytes(network, name, bits) for name in planned}
     order = [layer.name for layer in network.layers]
     kept = {name for name, resident in planned.items() if resident.output}

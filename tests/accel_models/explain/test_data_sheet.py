@@ -21,7 +21,7 @@ from accel_models.explain.data_sheet import (
     DistinctWidths,
     SpecSheet,
     Widths,
-    compare,
+    compare_machines,
     differing_fields,
     spec_sheet,
 )
@@ -294,7 +294,7 @@ def test_fields_that_differ_are_those_that_were_changed(rows: int, volts: float)
 
 def test_a_comparison_is_the_simulations_side_by_side() -> None:
     machines = [load(name) for name in ("bitfusion", "tpu-int8", "bismo")]
-    compared = compare(machines, NETWORK, (16, 8))
+    compared = compare_machines(machines, NETWORK, (16, 8))
     fusion, tpu, bismo = compared.runs["8"]
     assert compared.runs["16"][1] is None
     assert fusion is not None and tpu is not None and bismo is not None
@@ -312,9 +312,9 @@ def test_a_comparison_is_the_simulations_side_by_side() -> None:
 def test_a_comparison_needs_different_machines() -> None:
     machine = load("bitfusion")
     with pytest.raises(InputError, match="two machines or more"):
-        compare([machine], NETWORK)
+        compare_machines([machine], NETWORK)
     with pytest.raises(InputError, match="bitfusion twice"):
-        compare([machine, machine], NETWORK)
+        compare_machines([machine, machine], NETWORK)
 
 
 def test_a_sheet_says_what_the_machine_is() -> None:

@@ -19,7 +19,7 @@ from accel_models.mapping.problem import ACTIONS
 from accel_models.reference_machine.check import check
 from accel_models.reference_machine.events.layer_runs import slots
 from accel_models.reference_machine.events.perfetto import write_perfetto
-from accel_models.reference_machine.events.picture import draw
+from accel_models.reference_machine.events.picture import draw_timelines
 from accel_models.reference_machine.events.timeline import Player, Timeline, timeline
 from accel_models.replay import Policy, replay
 from accel_models.replay.plan import Plan
@@ -178,7 +178,7 @@ def test_what_was_not_drawn_cannot_be_shown(drawn: Timeline, tmp_path: Path) -> 
 
 
 def test_the_picture_has_a_row_for_every_resource(drawn: Timeline) -> None:
-    figure = draw({"cheap": drawn, "dear": drawn})
+    figure = draw_timelines({"cheap": drawn, "dear": drawn})
     axes = figure.axes
     assert [one.get_title(loc="left") for one in axes] == ["cheap", "dear"]
     rows = [text.get_text() for text in axes[0].get_yticklabels()]

@@ -34,10 +34,10 @@ from dfs_hw.baselines.measurement import (
     losses,
     measure,
 )
-from dfs_hw.baselines.picture import draw
+from dfs_hw.baselines.picture import draw_findings
 from dfs_hw.baselines.setups import Benches
 from dfs_hw.baselines.static_search import StaticSearch
-from dfs_hw.baselines.study import FAMILIES
+from dfs_hw.baselines.study import CONTENDER_FAMILIES
 from dfs_hw.cli import main
 from dfs_hw.training.config import TrainConfig
 from dfs_hw.training.setup import Bench
@@ -256,7 +256,7 @@ def test_the_record_of_the_study_says_how_it_came_about(folder: Path, findings: 
     again = TrainConfig.from_dict({**written["study"]["config"], "seed": 0})
     assert again == CONFIG
     for one in written["contenders"]:
-        assert one["source"] == FAMILIES[one["family"]]
+        assert one["source"] == CONTENDER_FAMILIES[one["family"]]
     text = (folder / "compare.md").read_text()
     for remark in findings.remarks():
         assert remark in text
@@ -265,7 +265,7 @@ def test_the_record_of_the_study_says_how_it_came_about(folder: Path, findings: 
 def test_the_picture_shows_everyone_and_the_budget(findings: Findings, folder: Path) -> None:
     with Image.open(folder / "compare.png") as image:
         assert image.width > 1000
-    axes = draw(findings).axes[0]
+    axes = draw_findings(findings).axes[0]
     points = {
         (float(x), float(y))
         for container in axes.containers

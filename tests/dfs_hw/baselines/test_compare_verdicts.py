@@ -15,7 +15,13 @@ from dfs_hw.baselines.measurement import (
     correlation,
     deciding_units,
 )
-from dfs_hw.baselines.tabulation import Spread, best_static_network, rises, rows_of, verdict_on
+from dfs_hw.baselines.tabulation import (
+    Spread,
+    best_static_network,
+    contender_rows,
+    rises,
+    verdict_on,
+)
 
 
 def test_a_block_decides_if_one_more_choice_has_more_than_a_twentieth() -> None:
@@ -124,5 +130,5 @@ def test_a_knob_that_spends_more_at_a_higher_price_is_found_out() -> None:
     (rise,) = rises(records)
     assert (rise.seed, rise.price, rise.next_price) == (4, 0.5, 1.0)
     assert (rise.energy_j, rise.next_energy_j) == (2.0, 2.5)
-    assert len(rows_of(records)) == 3
+    assert len(contender_rows(records)) == 3
     assert not rises([record("k", 0, 0.9, price=0.3), *records[:2]])

@@ -22,7 +22,7 @@ from dfs_hw.budgets.meet_budget import (
     Look,
     meet_budget,
     nearest,
-    search,
+    search_shift,
     shift_per_tau,
 )
 from dfs_hw.data import Dataset
@@ -297,7 +297,7 @@ def test_no_search_ends_worse_than_it_began(
                 cost = level
         return Look(tau, cost, 1.0)
 
-    looks = search(look, look(0.0), target, tolerance)
+    looks = search_shift(look, look(0.0), target, tolerance)
     best = nearest(looks, target, tolerance)
     assert abs(best.cost - target) <= abs(start - target)
     assert best.cost <= max(start, target * (1 + tolerance))
@@ -317,7 +317,7 @@ def test_a_step_on_target_is_found_wherever_it_is(edge: float, width: float, up:
         level = 1 if sign * tau <= edge else 0 if sign * tau <= min(edge + width, 16) else -1
         return Look(tau, 0.5 + sign * level * 0.3, 1.0)
 
-    best = nearest(search(look, look(0.0), 0.5, 0.02), 0.5, 0.02)
+    best = nearest(search_shift(look, look(0.0), 0.5, 0.02), 0.5, 0.02)
     assert best.cost == 0.5
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from accel_models.errors import InputError
 from dfs_hw.quantize.observer import Observer, means, moving_average
 from dfs_hw.quantize.rounding import (
-    MAX_BITS,
+    MAX_EXACT_BITS,
     Levels,
     mean_magnitude,
     normal_step,
@@ -36,7 +36,7 @@ def test_levels_of_common_widths(bits: int, signed: bool, levels: tuple[int, int
     assert (Levels.signed(bits) if signed else Levels.unsigned(bits))[:2] == levels
 
 
-@pytest.mark.parametrize("bits", [-1, 0, MAX_BITS + 1, 32])
+@pytest.mark.parametrize("bits", [-1, 0, MAX_EXACT_BITS + 1, 32])
 def test_widths_that_float32_cannot_hold_are_refused(bits: int) -> None:
     for levels in (Levels.signed, Levels.unsigned):
         with pytest.raises(InputError, match=f"1 to 24 bits, got {bits}$"):

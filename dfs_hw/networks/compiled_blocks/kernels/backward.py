@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dfs_hw.networks.compiled_blocks.kernels.forward import BlockShape, Jobs, Parameters, Room
-from dfs_hw.networks.compiled_blocks.kernels.lanes import compiled, fma, load, store, where_positive
-from dfs_hw.networks.compiled_blocks.kernels.layout import FIRST, SECOND, SIDE, SKIP, WIDTH
+from dfs_hw.networks.compiled_blocks.kernels.lanes import fma, jit, load, store, where_positive
+from dfs_hw.networks.compiled_blocks.kernels.layout import FIRST, SECOND, SIDE, SKIPPED, WIDTH
 from dfs_hw.networks.compiled_blocks.kernels.pixels import (
     activate,
     pass_on,
@@ -73,7 +73,7 @@ class Passed(NamedTuple):
     """Gradient of `out`."""
 
 
-@compiled
+@jit
 def backward(
     passed: Passed,
     jobs: Jobs,
@@ -121,7 +121,7 @@ def backward(
                 room.blocks.tile,
             )
         # The block was the identity, and so is its gradient; nothing is left to do.
-        if k == SKIP and not shape.projects:
+        if k == SKIPPED and not shape.projects:
             for image in images:
                 x_grad[image] = passed.grad[image]
             continue
@@ -132,7 +132,7 @@ def backward(
     collect(before, parameters, shape, back.weights, gradients)
 
 
-@compiled
+@jit
 def run_back(
     passed: Passed,
     images: np.ndarray,
@@ -146,15 +146,15 @@ def run_back(
 ) -> None:
     """Gradients of all convolutions of some images at precision number `k`."""
     # From the end to the beginning: the last ReLU, the shortcut, the second convolution, the first.
-    rectified = k != SKIP or shape.rectifies
+    rectified = k != SKIPPED or shape.rectifies
     for number, image in enumerate(images):
         out, grad = passed.out[image], passed.grad[image]
         through_sum(out, grad, rectified, shape.out, back.grad[number], terms[image, 1])
     back.x_grad[:] = 0
     if shape.projects:
-        used = shape.highest if k == SKIP else k
+        used = shape.highest if k == SKIPPED else k
         project_back(passed.x, images, used, parameters, transposed, shape, room, back)
-    if k == SKIP:
+    if k == SKIPPED:
         return
     # Rounded inputs are made again from the image: to keep them would cost a write and a read of
     # memory, and rounding costs less than either.
@@ -173,7 +173,7 @@ def run_back(
         convolve_taps_back(padded, weights, grad, to, found, how)
 
 
-@compiled
+@jit
 def second_back(
     passed: Passed,
     images: np.ndarray,
@@ -217,7 +217,7 @@ def second_back(
         through_activation(passed.hidden[image], norm, tiling, grad, found, terms[image, 0])
 
 
-@compiled
+@jit
 def project_back(
     x: np.ndarray,
     images: np.ndarray,
@@ -236,7 +236,7 @@ def project_back(
         convolve_taps_back(padded, transposed.side[k], grad, to, found, how)
 
 
-@compiled
+@jit
 def add_gradient(
     out: np.ndarray,
     grad: np.ndarray,
@@ -255,25 +255,25 @@ def add_gradient(
             store(x_grad, p + i, value)
 
 
-@compiled
+@jit
 def collect(
     k: int, parameters: Parameters, shape: BlockShape, found: Weights, gradients: Gradients
 ) -> None:
     """Add what was found at one precision to the rest, and start anew."""
     total, norms, products = gradients.weights, parameters.norms, gradients.products
     # A skipped block has no gradient but its shortcut's, which ran at the highest precision.
-    if k != SKIP:
+    if k != SKIPPED:
         first, second = parameters.first[k], parameters.second[k]
         collect_one(found.first, first, norms[k, FIRST, 0], total.first, products[k, FIRST])
         collect_one(found.second, second, norms[k, SECOND, 0], total.second, products[k, SECOND])
     if shape.projects:
-        used = shape.highest if k == SKIP else k
+        used = shape.highest if k == SKIPPED else k
         side = parameters.side[used]
         collect_one(found.side, side, norms[used, SIDE, 0], total.side, products[used, SIDE])
     clear(found)
 
 
-@compiled
+@jit
 def collect_one(
     found: np.ndarray,
     weights: np.ndarray,
@@ -294,7 +294,7 @@ def collect_one(
         store(products, channel, product)
 
 
-@compiled
+@jit
 def clear(weights: Weights) -> None:
     """Set gradients to zero."""
     weights.first[:] = 0

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dfs_hw.networks.compiled_blocks.kernels.lanes import compiled
-from dfs_hw.networks.compiled_blocks.kernels.layout import FIRST, SECOND, SIDE, SKIP
+from dfs_hw.networks.compiled_blocks.kernels.lanes import jit
+from dfs_hw.networks.compiled_blocks.kernels.layout import FIRST, SECOND, SIDE, SKIPPED
 from dfs_hw.networks.compiled_blocks.kernels.pixels import (
     activate,
     add_up,
@@ -37,7 +37,7 @@ class Jobs(NamedTuple):
     starts: np.ndarray
     """Int64 [jobs + 1], where each group begins in `images`."""
     precisions: np.ndarray
-    """Int64 [jobs], of each group, or `SKIP`."""
+    """Int64 [jobs], of each group, or `SKIPPED`."""
 
 
 class BlockShape(NamedTuple):
@@ -71,7 +71,7 @@ class Parameters(NamedTuple):
     norms: np.ndarray
     """[precisions, 3, 2, C]: factor and term."""
     rounding: np.ndarray
-    """[precisions, 3, ROUNDING]."""
+    """[precisions, 3, ROUNDING_NUMBERS]."""
 
 
 class ForwardNotes(NamedTuple):
@@ -98,7 +98,7 @@ class Room(NamedTuple):
     blocks: WinogradScratch
 
 
-@compiled
+@jit
 def forward(
     x: np.ndarray,
     jobs: Jobs,
@@ -118,7 +118,7 @@ def forward(
             finish(x[image], number, k, parameters, shape, room, out[image], False)
 
 
-@compiled
+@jit
 def score(
     x: np.ndarray,
     grad: np.ndarray,
@@ -141,7 +141,7 @@ def score(
             )
 
 
-@compiled
+@jit
 def run(
     x: np.ndarray,
     images: np.ndarray,
@@ -155,8 +155,8 @@ def run(
     ``room.out`` and the shortcut, if it is projected, in ``room.side_out``."""
     # A skipped block keeps its shortcut where that changes the shape, and nothing else.
     if shape.projects:
-        project(x, images, shape.highest if k == SKIP else k, parameters, shape, room, seen)
-    if k == SKIP:
+        project(x, images, shape.highest if k == SKIPPED else k, parameters, shape, room, seen)
+    if k == SKIPPED:
         return
     norms, rounding, tile = parameters.norms[k], parameters.rounding[k], room.blocks.tile
     count, tiling = len(images), shape.out
@@ -184,7 +184,7 @@ def run(
             note_sums(room.out[number], tiling, seen.sums[image, SECOND])
 
 
-@compiled
+@jit
 def note_first(
     x: np.ndarray,
     y: np.ndarray,
@@ -199,7 +199,7 @@ def note_first(
     note_sums(y, shape.out, seen.sums[image, FIRST])
 
 
-@compiled
+@jit
 def convolve(
     padded: np.ndarray,
     weights: np.ndarray,
@@ -217,7 +217,7 @@ def convolve(
             convolve_taps(padded[image], weights, grid[image], how)
 
 
-@compiled
+@jit
 def project(
     x: np.ndarray,
     images: np.ndarray,
@@ -242,7 +242,7 @@ def project(
         normalize(room.side_out[number], norm, shape.out)
 
 
-@compiled
+@jit
 def finish(
     x: np.ndarray,
     number: int,
@@ -260,7 +260,7 @@ def finish(
     side, row_size = x, image_row(tiling)
     if shape.projects:
         side, row_size = room.side_out[number], grid_row(tiling)
-    if k == SKIP:
+    if k == SKIPPED:
         rectified = shape.projects and shape.rectifies
         return pass_on(side, row_size, rectified, tiling, other, scores, tile)
     norm = parameters.norms[k, SECOND]

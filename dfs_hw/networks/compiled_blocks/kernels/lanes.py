@@ -18,7 +18,7 @@ from numba.extending import models, overload, register_model
 
 from dfs_hw.networks.compiled_blocks.kernels.layout import WIDTH
 
-compiled = njit(error_model="numpy", nogil=True, cache=True)
+jit = njit(error_model="numpy", nogil=True, cache=True)
 intrinsic: Any = extending.intrinsic  # whose type would have callers give the first argument too
 
 VECTOR = ir.VectorType(ir.FloatType(), WIDTH)

@@ -5,7 +5,7 @@ from __future__ import annotations
 WIDTH = 16
 """Numbers that kernels compute on at once; channels are a multiple of it."""
 
-SKIP = -1
+SKIPPED = -1
 """Stand-in for a precision: the block is not run."""
 
 FIRST, SECOND, SIDE = range(3)

@@ -1,7 +1,7 @@
 """Compiled: what happens to an image between its convolutions.
 
 Norms are by known statistics, so ``factor * y + term`` for each channel, given as [2, C]. How a
-convolution rounds its input is given as `ROUNDING` numbers, see `RoundingLevels`.
+convolution rounds its input is given as `ROUNDING_NUMBERS` numbers, see `RoundingLevels`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dfs_hw.networks.compiled_blocks.kernels.lanes import (
-    compiled,
     fma,
+    jit,
     larger,
     load,
     nearest,
@@ -24,7 +24,7 @@ from dfs_hw.networks.compiled_blocks.kernels.lanes import (
 from dfs_hw.networks.compiled_blocks.kernels.layout import WIDTH
 from dfs_hw.networks.compiled_blocks.kernels.tiling import ImageTiling, grid_row, image_row, inside
 
-ROUNDING = 6
+ROUNDING_NUMBERS = 6
 
 
 class RoundingLevels(NamedTuple):
@@ -42,7 +42,7 @@ class RoundingLevels(NamedTuple):
     """The step, or 1 where sums are of integers."""
 
 
-@compiled
+@jit
 def levels_of(rounding: np.ndarray) -> RoundingLevels:
     """Levels in lanes, of numbers low, step, 1 / step, lowest and highest level, unit."""
     step = splat(rounding[1])
@@ -56,13 +56,13 @@ def levels_of(rounding: np.ndarray) -> RoundingLevels:
     )
 
 
-@compiled
+@jit
 def rounds(rounding: np.ndarray) -> bool:
     """No if even the highest level is 0."""
     return rounding[4] > 0
 
 
-@compiled
+@jit
 def to_level(x: Any, to: RoundingLevels) -> Any:
     """The value of the nearest level. The quotient is as division gives it (Markstein, "Computation
     of elementary functions on the IBM RISC System/6000 processor", 1990), in less time."""
@@ -74,7 +74,7 @@ def to_level(x: Any, to: RoundingLevels) -> Any:
     return nearest(fma(rest, to.per_step, quotient)) * to.unit + to.low
 
 
-@compiled
+@jit
 def round_input(
     x: np.ndarray, rounding: np.ndarray, tiling: ImageTiling, padded: np.ndarray
 ) -> None:
@@ -88,7 +88,7 @@ def round_input(
             store(padded, q + i, to_level(value, to) if rounded else value)
 
 
-@compiled
+@jit
 def activate(
     y: np.ndarray,
     row_size: int,
@@ -128,7 +128,7 @@ def activate(
     store(ends, WIDTH, high)
 
 
-@compiled
+@jit
 def normalize(grid: np.ndarray, norm: np.ndarray, tiling: ImageTiling) -> None:
     """A norm alone, in place."""
     channels = tiling.channels
@@ -141,7 +141,7 @@ def normalize(grid: np.ndarray, norm: np.ndarray, tiling: ImageTiling) -> None:
                 p += channels
 
 
-@compiled
+@jit
 def add_up(
     grid: np.ndarray,
     norm: np.ndarray,
@@ -188,7 +188,7 @@ def add_up(
     return summed(total, tile) if scores else 0.0
 
 
-@compiled
+@jit
 def pass_on(
     y: np.ndarray,
     row_size: int,
@@ -214,7 +214,7 @@ def pass_on(
     return summed(total, tile) if scores else 0.0
 
 
-@compiled
+@jit
 def through_activation(
     y: np.ndarray,
     norm: np.ndarray,
@@ -244,7 +244,7 @@ def through_activation(
         store(terms, channel, total)
 
 
-@compiled
+@jit
 def through_sum(
     out: np.ndarray,
     grad: np.ndarray,
@@ -271,7 +271,7 @@ def through_sum(
         store(terms, channel, total)
 
 
-@compiled
+@jit
 def note_sums(grid: np.ndarray, tiling: ImageTiling, sums: np.ndarray) -> None:
     """Sums and sums of squares over the pixels to `sums` [2, C]."""
     channels = tiling.channels
@@ -288,14 +288,14 @@ def note_sums(grid: np.ndarray, tiling: ImageTiling, sums: np.ndarray) -> None:
         store(sums, channels + channel, squares)
 
 
-@compiled
+@jit
 def note_ends(ends: np.ndarray, extremes: np.ndarray) -> None:
     """Reduce all lanes of `ends` [2, 16] to minimum and maximum [2]."""
     extremes[0] = ends[:WIDTH].min()
     extremes[1] = ends[WIDTH : 2 * WIDTH].max()
 
 
-@compiled
+@jit
 def note_extremes(
     x: np.ndarray, tiling: ImageTiling, ends: np.ndarray, extremes: np.ndarray
 ) -> None:
@@ -310,7 +310,7 @@ def note_extremes(
     note_ends(ends, extremes)
 
 
-@compiled
+@jit
 def summed(value: Any, tile: np.ndarray) -> float:
     """Sum over the lanes."""
     store(tile, 0, value)

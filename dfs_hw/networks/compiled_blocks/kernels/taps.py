@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dfs_hw.networks.compiled_blocks.kernels.lanes import compiled, small_product
+from dfs_hw.networks.compiled_blocks.kernels.lanes import jit, small_product
 from dfs_hw.networks.compiled_blocks.kernels.layout import WIDTH
 from dfs_hw.networks.compiled_blocks.kernels.tiling import EDGE, ImageTiling, grid_row, padded_row
 
@@ -35,7 +35,7 @@ class Convolution(NamedTuple):
     out: ImageTiling
 
 
-@compiled
+@jit
 def window(row: int, column: int, how: Convolution) -> int:
     """Where in a padded image the first tap of an output pixel reads."""
     edge = (3 - how.kernel) // 2
@@ -43,7 +43,7 @@ def window(row: int, column: int, how: Convolution) -> int:
     return down * padded_row(how.x) + across * how.x.channels
 
 
-@compiled
+@jit
 def convolve_taps(
     padded: np.ndarray, weights: np.ndarray, grid: np.ndarray, how: Convolution
 ) -> None:
@@ -69,7 +69,7 @@ def convolve_taps(
                 a += padded_row(how.x)
 
 
-@compiled
+@jit
 def multiply(
     a: np.ndarray,
     a0: int,
@@ -98,7 +98,7 @@ def multiply(
             broad(a, a0, a_row, 1, b, b0 + v, columns, c, c0 + v, columns, depth)
 
 
-@compiled
+@jit
 def convolve_taps_back(
     padded: np.ndarray,
     weights: np.ndarray,

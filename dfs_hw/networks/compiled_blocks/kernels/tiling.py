@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from dfs_hw.networks.compiled_blocks.kernels.lanes import compiled
+from dfs_hw.networks.compiled_blocks.kernels.lanes import jit
 
 EDGE, REACH = 4, 6
 """Pixels along an output tile, and along the input tile that it depends on."""
@@ -47,25 +47,25 @@ class ImageTiling(NamedTuple):
         return EDGE * self.down, EDGE * self.across, self.channels
 
 
-@compiled
+@jit
 def image_row(tiling: ImageTiling) -> int:
     """Distance from one row of an image to the next."""
     return tiling.width * tiling.channels
 
 
-@compiled
+@jit
 def padded_row(tiling: ImageTiling) -> int:
     """Distance from one row of a padded image to the next."""
     return (EDGE * tiling.across + 2) * tiling.channels
 
 
-@compiled
+@jit
 def grid_row(tiling: ImageTiling) -> int:
     """Distance from one row of a grid to the next."""
     return EDGE * tiling.across * tiling.channels
 
 
-@compiled
+@jit
 def inside(row: int, tiling: ImageTiling) -> int:
     """Where row number `row` of an image begins in its padded image."""
     return (row + 1) * padded_row(tiling) + tiling.channels

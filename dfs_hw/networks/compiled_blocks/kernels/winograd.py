@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dfs_hw.networks.compiled_blocks.kernels.lanes import (
-    compiled,
     fma,
+    jit,
     load,
     small_product,
     splat,
@@ -66,13 +66,13 @@ class WinogradScratch(NamedTuple):
     tile: np.ndarray
 
 
-@compiled
+@jit
 def point_size(channels: int) -> int:
     """Distance from one point of a block [POINTS, BLOCK, channels] to the next."""
     return BLOCK * channels + PAD
 
 
-@compiled
+@jit
 def convolve_points(
     padded: np.ndarray,
     weights: np.ndarray,
@@ -111,7 +111,7 @@ def convolve_points(
                 from_points(blocks.outputs, p, blocks.tile, grid, place + channel, tiling)
 
 
-@compiled
+@jit
 def convolve_points_back(
     padded: np.ndarray,
     weights: np.ndarray,
@@ -157,7 +157,7 @@ def convolve_points_back(
                 )
 
 
-@compiled
+@jit
 def padded_place(tile: int, tiling: ImageTiling) -> int:
     """Where input tile number `tile` of padded images, one after the other, begins."""
     image, row, column = located(tile, tiling)
@@ -165,7 +165,7 @@ def padded_place(tile: int, tiling: ImageTiling) -> int:
     return rows * padded_row(tiling) + EDGE * column * tiling.channels
 
 
-@compiled
+@jit
 def grid_place(tile: int, tiling: ImageTiling) -> int:
     """Where output tile number `tile` of grids, one after the other, begins."""
     image, row, column = located(tile, tiling)
@@ -173,7 +173,7 @@ def grid_place(tile: int, tiling: ImageTiling) -> int:
     return rows * grid_row(tiling) + EDGE * column * tiling.channels
 
 
-@compiled
+@jit
 def located(tile: int, tiling: ImageTiling) -> tuple[int, int, int]:
     """Image, row and column of a tile."""
     line, column = divmod(tile, tiling.across)
@@ -181,7 +181,7 @@ def located(tile: int, tiling: ImageTiling) -> tuple[int, int, int]:
     return image, row, column
 
 
-@compiled
+@jit
 def multiply(tiles: np.ndarray, weights: np.ndarray, out: np.ndarray, channels: int) -> None:
     """Multiply, at each point, [BLOCK, channels] by [channels, channels]."""
     for p in range(POINTS):
@@ -199,7 +199,7 @@ def multiply(tiles: np.ndarray, weights: np.ndarray, out: np.ndarray, channels: 
                 wide(tiles, a, channels, 1, weights, b, channels, out, c, channels, channels)
 
 
-@compiled
+@jit
 def correlate(
     inputs: np.ndarray,
     gradients: np.ndarray,
@@ -224,7 +224,7 @@ def correlate(
                 wide_adding(inputs, a, 1, channels, gradients, b, channels, out, c, channels, count)
 
 
-@compiled
+@jit
 def times_b(d: Any) -> Any:
     """B' of six numbers."""
     # Sums and differences that two lines share are taken once; every product is a power of two or
@@ -242,7 +242,7 @@ def times_b(d: Any) -> Any:
     )
 
 
-@compiled
+@jit
 def times_b_transposed(m: Any) -> Any:
     """B of six numbers."""
     four, five = splat(4.0), splat(-5.0)
@@ -258,7 +258,7 @@ def times_b_transposed(m: Any) -> Any:
     )
 
 
-@compiled
+@jit
 def times_a(m: Any) -> Any:
     """A' of six numbers."""
     near, far, apart, further = m[1] + m[2], m[3] + m[4], m[1] - m[2], m[3] - m[4]
@@ -270,7 +270,7 @@ def times_a(m: Any) -> Any:
     )
 
 
-@compiled
+@jit
 def times_a_transposed(y: Any) -> Any:
     """A of four numbers."""
     even, odd = y[0] + y[2], y[1] + y[3]
@@ -278,7 +278,7 @@ def times_a_transposed(y: Any) -> Any:
     return y[0], even + odd, even - odd, far + further, far - further, y[3]
 
 
-@compiled
+@jit
 def to_points(
     padded: np.ndarray,
     place: int,
@@ -298,7 +298,7 @@ def to_points(
         store_six(points, first + REACH * i * step, step, times_b(load_six(tile, i * LINE, WIDTH)))
 
 
-@compiled
+@jit
 def back_from_points(
     points: np.ndarray,
     first: int,
@@ -331,7 +331,7 @@ def back_from_points(
         store_six(padded, p, tiling.channels, total)
 
 
-@compiled
+@jit
 def from_points(
     points: np.ndarray,
     first: int,
@@ -350,7 +350,7 @@ def from_points(
         store_four(grid, place + i * grid_row(tiling), tiling.channels, line)
 
 
-@compiled
+@jit
 def back_to_points(
     grid: np.ndarray,
     place: int,
@@ -369,7 +369,7 @@ def back_to_points(
         store_six(points, first + REACH * i * step, step, line)
 
 
-@compiled
+@jit
 def load_four(array: np.ndarray, first: int, step: int) -> Any:
     """Four vectors at equal distances, in lanes."""
     return (
@@ -380,7 +380,7 @@ def load_four(array: np.ndarray, first: int, step: int) -> Any:
     )
 
 
-@compiled
+@jit
 def load_six(array: np.ndarray, first: int, step: int) -> Any:
     """Six vectors at equal distances, in lanes."""
     return (
@@ -393,7 +393,7 @@ def load_six(array: np.ndarray, first: int, step: int) -> Any:
     )
 
 
-@compiled
+@jit
 def store_four(array: np.ndarray, first: int, step: int, values: Any) -> None:
     """Store four vectors at equal distances."""
     store(array, first, values[0])
@@ -402,7 +402,7 @@ def store_four(array: np.ndarray, first: int, step: int, values: Any) -> None:
     store(array, first + 3 * step, values[3])
 
 
-@compiled
+@jit
 def store_six(array: np.ndarray, first: int, step: int, values: Any) -> None:
     """Store six vectors at equal distances."""
     store(array, first, values[0])
