@@ -1,5 +1,5 @@
-"""Tests keep their cost tables to themselves, hear Ctrl-C and take their time; commands are run in
-this process."""
+"""Tests keep their cost tables to themselves, hear Ctrl-C and take their time; blocks run layer by
+layer; commands are run in this process."""
 
 import os
 import signal
@@ -23,6 +23,8 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="dfs-hw-cache-")
     os.environ["DFS_HW_CACHE"] = folder.name
     config.add_cleanup(folder.cleanup)
+    # All must hold without the kernels; with them there are tests of their own.
+    os.environ["DFS_HW_COMPILED_BLOCKS"] = "off"
     # A shell that runs the tests in the background has them ignore what some of them send.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from accel_models.errors import InputError
 from accel_models.precision import Precision, highest
-from dfs_hw.networks.compiled_blocks.autograd import run_chosen, run_gated, serves
-from dfs_hw.networks.compiled_blocks.parameters import unit_of
+from dfs_hw.networks.compiled_blocks import run_chosen, run_gated, serves, unit_of
 from dfs_hw.networks.gate_gradient import GateGradient, all_others, drawn_others, rows
 from dfs_hw.quantize.layers import Dial
 

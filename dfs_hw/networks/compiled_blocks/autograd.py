@@ -23,6 +23,7 @@ from dfs_hw.networks.compiled_blocks.parameters import (
     prepared,
     weight_gradient,
 )
+from dfs_hw.networks.compiled_blocks.switch import switched_on
 from dfs_hw.networks.compiled_blocks.threads import (
     array,
     in_jobs,
@@ -38,7 +39,9 @@ from dfs_hw.quantize.minmax import MinMaxActivations
 
 
 def serves(unit: Unit, x: Tensor) -> bool:
-    """Whether the kernels can run a unit on an input, as things stand."""
+    """Whether the kernels are to run a unit on an input, and can, as things stand."""
+    if not switched_on():
+        return False
     if x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
         return False
     # Tracing sees PyTorch's own operators only, and its stand-ins for tensors have no numbers.

@@ -80,6 +80,9 @@ def in_parallel(work: Callable[..., None], *parts: Any) -> None:
 
 @cache
 def _threads(count: int) -> ThreadPoolExecutor:
+    # In a forked process PyTorch replaces its own pool when it is first asked for it, and fails
+    # where two threads ask at once.
+    torch.set_num_threads(torch.get_num_threads())
     return ThreadPoolExecutor(count, "fused")
 
 
