@@ -1,9 +1,9 @@
 """Modules that numba compiles, kept on disk under a digest of everything that they compile in.
 
-A folder is one compiled unit. Numba notices that a file has changed, but not that another one has
-which it calls or takes a constant from: so what a unit's files import, and what those import in
-turn, is found from the import statements themselves, and its machine code is kept under a digest
-of all of it. A list typed by hand would miss a file one day, and stale machine code would run.
+A kernel is one folder. Numba notices that a file has changed, but not that another one has which it
+calls or takes a constant from: so what a kernel's files import, and what those import in turn, is
+found from the import statements themselves, and its machine code is kept under a digest of all of
+it. A list typed by hand would miss a file one day, and stale machine code would run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ROOT = __name__.partition(".")[0]
 def compiled(module: str) -> Any:
     """Import a compiled module by its full name; numba itself is first imported here.
 
-    Machine code is kept in the unit's folder or, where that is read-only, in the user's cache.
+    Machine code is kept in the kernel's folder or, where that is read-only, in the user's cache.
     """
     home = _home(module.rpartition(".")[0])
     config: Any = import_module("numba.core.config")
@@ -39,12 +39,12 @@ def compiled(module: str) -> Any:
 
 
 @cache
-def _home(unit: str) -> Path:
-    """Where the machine code of a unit is kept, as its files were when it was first asked for.
+def _home(kernel: str) -> Path:
+    """Where the machine code of a kernel is kept, as its files were when it was first asked for.
 
-    Units whose functions it calls are imported here, so that each is kept by itself.
+    Other kernels whose functions it calls are imported here, so that each is kept by itself.
     """
-    files, folder = compiled_in(unit), source_of(unit).parent
+    files, folder = compiled_in(kernel), source_of(kernel).parent
     for name, path in files.items():
         if path.parent != folder and "numba" in imports(path):
             compiled(name)
@@ -52,12 +52,12 @@ def _home(unit: str) -> Path:
     return home / f"compiled-{digest_of(files)}"
 
 
-def compiled_in(unit: str) -> dict[str, Path]:
-    """Every file, by module name, that a unit compiles in or takes constants from: those of its
+def compiled_in(kernel: str) -> dict[str, Path]:
+    """Every file, by module name, that a kernel compiles in or takes constants from: those of its
     folder, and all of its root package and of this one that they import, and so on."""
-    roots = {ROOT, unit.partition(".")[0]}
-    names = (path.stem for path in source_of(unit).parent.glob("*.py"))
-    waiting = [f"{unit}.{name}" for name in names if name != "__init__"]
+    roots = {ROOT, kernel.partition(".")[0]}
+    names = (path.stem for path in source_of(kernel).parent.glob("*.py"))
+    waiting = [f"{kernel}.{name}" for name in names if name != "__init__"]
     found: dict[str, Path] = {}
     while waiting:
         name = waiting.pop()
@@ -84,7 +84,7 @@ def imports(path: Path) -> frozenset[str]:
     What is taken from a package counts as the module it is, or else as the package's own file.
     """
     found: set[str] = set()
-    waiting: list[ast.AST] = [ast.parse(path.read_bytes())]
+    waiting: list[ast.AST] = list(ast.parse(path.read_bytes()).body)
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.Import):
@@ -92,11 +92,18 @@ def imports(path: Path) -> frozenset[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             inner = [f"{node.module}.{alias.name}" for alias in node.names]
             found |= {name if _file_of(name) else node.module for name in inner}
-        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            waiting += node.orelse
-        else:
-            waiting += ast.iter_child_nodes(node)
+        else:  # only statements can hold an import: expressions are not looked into
+            waiting += _statements(node)
     return frozenset(found)
+
+
+def _statements(node: ast.AST) -> list[ast.AST]:
+    """Statements inside another one, those that only type checkers see apart."""
+    for_checkers = isinstance(node, ast.If) and (
+        getattr(node.test, "id", getattr(node.test, "attr", "")) == "TYPE_CHECKING"
+    )
+    blocks = ("orelse",) if for_checkers else ("body", "orelse", "finalbody", "handlers", "cases")
+    return [inner for block in blocks for inner in getattr(node, block, ())]
 
 
 def source_of(module: str) -> Path:
@@ -114,10 +121,16 @@ def source_of(module: str) -> Path:
 def _file_of(module: str) -> Path | None:
     """Found by its name alone: no package on the way is imported for it."""
     root, *inner = module.split(".")
-    spec = find_spec(root)
-    for place in (spec.submodule_search_locations or []) if spec else []:
+    for place in _places_of(root):
         path = Path(place, *inner)
         for file in (path.with_suffix(".py"), path / "__init__.py"):
             if file.is_file() and path != Path(place):
                 return file
     return None
+
+
+@cache
+def _places_of(root: str) -> tuple[str, ...]:
+    """Folders of a package that stands by itself."""
+    spec = find_spec(root)
+    return tuple(spec.submodule_search_locations or ()) if spec else ()

@@ -6,7 +6,41 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dfs_hw.budgets.budget import Budget
+    from dfs_hw.budgets.hardware_cost import BlockCost, HardwareCost
+    from dfs_hw.budgets.meet_budget import meet_budget
+    from dfs_hw.data import load_dataset
+    from dfs_hw.experiment import run_experiment
+    from dfs_hw.networks import build_network, make_dynamic, register_network
+    from dfs_hw.networks.checkpoint import load_checkpoint, save_checkpoint
+    from dfs_hw.networks.workload_of import workload_of
+    from dfs_hw.recording import evaluate, record
+    from dfs_hw.training.config import TrainConfig, recipe
+    from dfs_hw.training.run import train, train_static
+
+__all__ = [
+    "BlockCost",
+    "Budget",
+    "HardwareCost",
+    "TrainConfig",
+    "build_network",
+    "evaluate",
+    "load_checkpoint",
+    "load_dataset",
+    "make_dynamic",
+    "meet_budget",
+    "recipe",
+    "record",
+    "register_network",
+    "run_experiment",
+    "save_checkpoint",
+    "train",
+    "train_static",
+    "workload_of",
+]
 
 _HOME = {
     "BlockCost": "dfs_hw.budgets.hardware_cost",
@@ -28,13 +62,12 @@ _HOME = {
     "train_static": "dfs_hw.training.run",
     "workload_of": "dfs_hw.networks.workload_of",
 }
-
-__all__ = sorted(_HOME)
+"""Module of each name."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        raise AttributeError(f"module 'dfs_hw' has no attribute '{name}'")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)
 
 

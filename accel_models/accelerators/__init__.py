@@ -1,1 +1,15 @@
-"""Machines as data: one file each, checked when it is read, and the arithmetic of their arrays."""
+"""Machines: what a machine file may say, the files themselves, and the arithmetic of each array."""
+
+from accel_models.accelerators.accelerator import Accelerator
+from accel_models.accelerators.toml_file import (
+    list_accelerators,
+    load_accelerator,
+    read_accelerator,
+)
+
+__all__ = [
+    "Accelerator",
+    "list_accelerators",
+    "load_accelerator",
+    "read_accelerator",
+]

@@ -1,1 +1,1 @@
-"""What networks cost on machines: simulation, the cost table and what they are made of."""
+"""What a network costs on a machine: simulated at fixed widths, or tabulated choice by choice."""

@@ -1,1 +1,1 @@
-"""Energy and area of arrays, SRAM and DRAM, and the published tables they are taken from."""
+"""Published prices of memories and arithmetic, and how they scale."""

@@ -1,1 +1,13 @@
-"""Machines and mappings taken apart for people: data sheets, one layer, departures."""
+"""Why a machine costs what it does: its data sheet, one layer taken apart, departures."""
+
+from accel_models.explain.data_sheet import compare, spec_sheet
+from accel_models.explain.departures import effects
+from accel_models.explain.layer import explain, pareto_set
+
+__all__ = [
+    "compare",
+    "effects",
+    "explain",
+    "pareto_set",
+    "spec_sheet",
+]

@@ -1,1 +1,1 @@
-"""Mappings of one layer onto a machine: the problem, the search for the best, its parts."""
+"""How a layer is tiled, ordered and laid on the array: the problem, its search, its parts."""

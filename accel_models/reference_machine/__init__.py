@@ -1,1 +1,14 @@
-"""The reference machine: it computes what the closed forms only count."""
+"""The reference machine: it does what closed forms only count, event by event, bit by bit."""
+
+from accel_models.reference_machine.datapath.datapath import compute
+from accel_models.reference_machine.events.perfetto import write_perfetto
+from accel_models.reference_machine.events.picture import write_picture
+from accel_models.reference_machine.events.timeline import Timeline, timeline
+
+__all__ = [
+    "Timeline",
+    "compute",
+    "timeline",
+    "write_perfetto",
+    "write_picture",
+]

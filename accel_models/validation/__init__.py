@@ -1,1 +1,9 @@
-"""Published results, recomputed and compared."""
+"""Published results, recomputed."""
+
+from accel_models.validation.eyeriss import compare_with_eyeriss
+from accel_models.validation.published_rows import validate_table
+
+__all__ = [
+    "compare_with_eyeriss",
+    "validate_table",
+]

@@ -1,1 +1,10 @@
-"""Workloads: the layers of a network, what feeds them, and where they are read from."""
+"""Networks as the machines see them: layers, their tensors, and which are decided together."""
+
+from accel_models.workloads.layer_csv import read_layers
+from accel_models.workloads.workload import Layer, Workload
+
+__all__ = [
+    "Layer",
+    "Workload",
+    "read_layers",
+]

@@ -1,0 +1,1 @@
+"""Machine and gates chosen for each other."""

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from accel_models.errors import InputError
 from accel_models.files import whole_file
-from dfs_hw.networks import DynamicNetwork, build_network
+from dfs_hw.networks.build import build_network
+from dfs_hw.networks.dynamic import DynamicNetwork
 from dfs_hw.provenance import versions
 
 _KEY = "dfs-hw"

@@ -13,7 +13,7 @@ from PIL import Image
 from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.files import whole_file, writable_folder
 from accel_models.replay import spread
-from dfs_hw.cli.show.tables import si
+from accel_models.si import si
 from dfs_hw.report.facts import Facts, gather
 from dfs_hw.report.plots import FIGURES
 

@@ -1,1 +1,1 @@
-"""The compiled search for mappings, and the compiled walk through one."""
+"""The compiled mapping search: all of it, and nothing else."""

@@ -1,1 +1,1 @@
-"""The datapath: what arrays compute of a layer, bit by bit and cycle by cycle."""
+"""A layer computed bit by bit, as the array would."""

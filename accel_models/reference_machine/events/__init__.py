@@ -1,1 +1,1 @@
-"""The timeline: when DRAM, array and vector unit do what, event by event."""
+"""A network on a machine, event by event."""

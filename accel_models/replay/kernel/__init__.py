@@ -1,1 +1,1 @@
-"""The compiled walk of inputs through a network, and its look-ups."""
+"""The compiled walk of inputs through a network."""

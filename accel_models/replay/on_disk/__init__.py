@@ -1,1 +1,1 @@
-"""Replays in files: rows as they are written, parts that are kept, and how they are joined."""
+"""Traces replayed from file to file, row group by row group."""

@@ -1,1 +1,1 @@
-"""What replays come to: summaries, comparisons with static networks, what each rule is worth."""
+"""What a replay comes to: means, percentiles, and what each effect adds."""

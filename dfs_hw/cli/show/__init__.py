@@ -1,1 +1,1 @@
-"""What the commands print: one file for each kind of result."""
+"""What commands print."""

@@ -1,1 +1,1 @@
-"""The compiled datapath."""
+"""The compiled array."""

@@ -1,1 +1,1 @@
-"""The compiled timeline of one layer."""
+"""The compiled event timeline."""

@@ -1,1 +1,1 @@
-"""The compiled kernels of residual blocks, forwards and backwards."""
+"""The compiled residual blocks: all that numba compiles of them."""
