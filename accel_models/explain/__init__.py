@@ -1,11 +1,11 @@
 """Why a machine costs what it does: its data sheet, one layer taken apart, departures."""
 
-from accel_models.explain.data_sheet import compare, spec_sheet
+from accel_models.explain.data_sheet import compare_machines, spec_sheet
 from accel_models.explain.departures import effects
 from accel_models.explain.layer import explain, pareto_set
 
 __all__ = [
-    "compare",
+    "compare_machines",
     "effects",
     "explain",
     "pareto_set",

@@ -2,7 +2,7 @@
 
 from accel_models.reference_machine.datapath.datapath import compute
 from accel_models.reference_machine.events.perfetto import write_perfetto
-from accel_models.reference_machine.events.picture import write_picture
+from accel_models.reference_machine.events.picture import write_timeline_picture
 from accel_models.reference_machine.events.timeline import Timeline, timeline
 
 __all__ = [
@@ -10,5 +10,5 @@ __all__ = [
     "compute",
     "timeline",
     "write_perfetto",
-    "write_picture",
+    "write_timeline_picture",
 ]
