@@ -16,8 +16,16 @@ from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.costs.residency import NOTHING_RESIDENT, Resident, plan_residency
 from accel_models.costs.uncertainty import CountsAndCycles, Uncertainty, uncertainty_of
 from accel_models.errors import InfeasibleError, InputError
-from accel_models.mapping.problem import ACTIONS, EDP, ENERGY, LATENCY, Found, Mapping
-from accel_models.mapping.problem_of import Problem, Tensors, operands, problem
+from accel_models.mapping.problem import (
+    ACTIONS,
+    EDP,
+    ENERGY,
+    LATENCY,
+    Found,
+    Mapping,
+    Problem,
+)
+from accel_models.mapping.problem_of import Tensors, operands, problem_of
 from accel_models.mapping.search import pareto, price, search
 from accel_models.precision import Precision, highest
 from accel_models.workloads.workload import MAX_MACS, Layer, Workload
@@ -133,7 +141,7 @@ class LayerSimulator:
             self.stream_bits,
             *self.resident.get(layer.name, NOTHING_RESIDENT),
         )
-        return problem(layer, precision, tensors, self.batch, self.machine)
+        return problem_of(layer, precision, tensors, self.batch, self.machine)
 
     def cost(self, workload: Workload, layer: Layer, precision: Precision) -> LayerCost:
         """Cost of a layer under its best mapping.

@@ -17,7 +17,7 @@ from accel_models.costs.pricing import Pricing
 from accel_models.costs.simulator import simulate
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.mapping.problem import Problem
-from accel_models.mapping.problem_of import Tensors, problem
+from accel_models.mapping.problem_of import Tensors, problem_of
 from accel_models.precision import Precision
 from accel_models.workloads.workload import Ends, Layer, Workload
 
@@ -287,7 +287,7 @@ def _tasks(machine: Accelerator) -> tuple[Pairs, dict[tuple[int, int], str]]:
             inside = Tensors(Ends(input_crosses=False, output_crosses=False), stream)
             widths = Precision(weight_bits, activation_bits)
             try:
-                task = problem(LONG, widths, inside, 1, machine)
+                task = problem_of(LONG, widths, inside, 1, machine)
                 tasks[weight_bits, activation_bits] = task
             except InfeasibleError as error:
                 refusals[weight_bits, activation_bits] = str(error)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from accel_models.accelerators.accelerator import Accelerator
-from accel_models.accelerators.arrays.array import LANE_RULES
+from accel_models.accelerators.accelerator import Accelerator, Fidelity
+from accel_models.accelerators.arrays.array import LANE_RULES, Datapath
 from accel_models.errors import InfeasibleError
 from accel_models.mapping.problem import Problem
 from accel_models.precision import Precision
@@ -35,7 +35,7 @@ def operands(layer: Layer, precision: Precision) -> Precision:
     return precision
 
 
-def problem(
+def problem_of(
     layer: Layer,
     precision: Precision,
     tensors: Tensors,
@@ -71,22 +71,9 @@ def problem(
     # Whatever was made for any reader is brought to this layer's scale, whatever its width.
     requantised = fidelity.vector_unit and tensors.ends.input_crosses and not layer.reads_image
     rules = machine.mapping.image_lane_rules if layer.reads_image else machine.mapping.lane_rules
-    rows, columns = layer.in_size
     return Problem(
-        groups=groups,
         batch=batch,
-        out_rows=layer.out_size[0],
-        out_columns=layer.out_size[1],
-        in_channels=layer.in_channels // groups,
-        out_channels=layer.out_channels // groups,
-        kernel_rows=layer.kernel[0],
-        kernel_columns=layer.kernel[1],
-        row_stride=layer.stride[0],
-        column_stride=layer.stride[1],
-        row_padding=layer.padding[0],
-        column_padding=layer.padding[1],
-        in_rows=rows,
-        in_columns=columns,
+        **_geometry(layer, groups),
         weight_bits=held.weight_bits,
         activation_bits=held.activation_bits,
         stored_weight_bits=stored.weight,
@@ -98,32 +85,62 @@ def problem(
         kept_output_bits=stored.output if tensors.output_on_chip else 0,
         kept_residual_bits=stored.residual if tensors.residual_on_chip else 0,
         requantise_inputs=requantised,
-        array_rows=data.rows,
-        array_columns=data.columns,
-        passes=data.passes,
-        windows=data.windows,
-        cycles_per_step=data.cycles_per_step,
-        stagger=data.stagger,
-        ramp=data.ramp,
-        fill=data.fill + batch * data.conversion,
-        fold_overhead=data.fold_overhead,
-        stream_overhead=data.stream_overhead,
-        operations_per_mac=data.operations_per_mac,
+        **_arithmetic(data, batch),
         vector_lanes=machine.array.vector_lanes,
         lane_rules=sum(1 << LANE_RULES.index(rule) for rule in rules),
         **memory(machine, tensors.reserved_bytes),
         square_powers=machine.mapping.tiles == "pow2-square",
-        whole_tiles=fidelity.edges == "whole-tiles",
-        align_weights=fidelity.weight_alignment,
-        fetch_padding=fidelity.padding == "fetched",
-        share_halos=fidelity.halos == "shared",
-        gather_before_dram=fidelity.image_gather == "before-dram",
-        first_reload=int(fidelity.partial_sums == "always"),
-        pad_outputs=fidelity.output_padding,
-        share_input_reads=fidelity.input_reads == "per-row",
-        published_array_side=fidelity.array_side == "published",
-        fluid=fidelity.schedule == "fluid",
+        **_options(fidelity),
     )
+
+
+def _geometry(layer: Layer, groups: int) -> dict[str, Any]:
+    return {
+        "groups": groups,
+        "out_rows": layer.out_size[0],
+        "out_columns": layer.out_size[1],
+        "in_channels": layer.in_channels // groups,
+        "out_channels": layer.out_channels // groups,
+        "kernel_rows": layer.kernel[0],
+        "kernel_columns": layer.kernel[1],
+        "row_stride": layer.stride[0],
+        "column_stride": layer.stride[1],
+        "row_padding": layer.padding[0],
+        "column_padding": layer.padding[1],
+        "in_rows": layer.in_size[0],
+        "in_columns": layer.in_size[1],
+    }
+
+
+def _arithmetic(data: Datapath, batch: int) -> dict[str, Any]:
+    return {
+        "array_rows": data.rows,
+        "array_columns": data.columns,
+        "passes": data.passes,
+        "windows": data.windows,
+        "cycles_per_step": data.cycles_per_step,
+        "stagger": data.stagger,
+        "ramp": data.ramp,
+        "fill": data.fill + batch * data.conversion,
+        "fold_overhead": data.fold_overhead,
+        "stream_overhead": data.stream_overhead,
+        "operations_per_mac": data.operations_per_mac,
+    }
+
+
+def _options(fidelity: Fidelity) -> dict[str, Any]:
+    return {
+        "whole_tiles": fidelity.edges == "whole-tiles",
+        "align_weights": fidelity.weight_alignment,
+        "fetch_padding": fidelity.padding == "fetched",
+        "share_halos": fidelity.halos == "shared",
+        "gather_before_dram": fidelity.image_gather == "before-dram",
+        "first_reload": int(fidelity.partial_sums == "always"),
+        "pad_outputs": fidelity.output_padding,
+        "share_input_reads": fidelity.input_reads == "per-row",
+        "published_array_side": fidelity.array_side == "published",
+        "fluid": fidelity.schedule == "fluid",
+    }
 
 
 def memory(machine: Accelerator, reserved_bytes: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.costs.pricing import Pricing
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.mapping.problem import ACTIONS, Problem
-from accel_models.mapping.problem_of import Tensors, problem
+from accel_models.mapping.problem_of import Tensors, problem_of
 from accel_models.mapping.search import search
 from accel_models.precision import Precision
 from accel_models.workloads.workload import Ends, Layer
@@ -203,7 +203,7 @@ def row_problem(
     except InputError as error:  # the numbers are numbers, but no such thing can be
         raise InfeasibleError(str(error)) from error
     tensors = Tensors(Ends(), machine.storage.stream_bits)
-    task = problem(layer, widths, tensors, size["batch"], machine, widths=widths)
+    task = problem_of(layer, widths, tensors, size["batch"], machine, widths=widths)
     try:
         return task, Pricing(machine).action_pj, False
     except InputError as error:

@@ -25,7 +25,7 @@ from accel_models.explain.data_sheet import (
     differing_fields,
     spec_sheet,
 )
-from accel_models.mapping.problem_of import Tensors, problem
+from accel_models.mapping.problem_of import Tensors, problem_of
 from accel_models.mapping.search import compute_cycles
 from accel_models.workloads.workload import Ends, Workload
 
@@ -45,7 +45,7 @@ def gops(name: str, bits: int) -> float:
 
 
 def cycles(name: str, layer: Layer, widths: Precision) -> int:
-    return compute_cycles(problem(layer, widths, Tensors(Ends(), 32), 1, load(name)))
+    return compute_cycles(problem_of(layer, widths, Tensors(Ends(), 32), 1, load(name)))
 
 
 # ---- widths that are told apart

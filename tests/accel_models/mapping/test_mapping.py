@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from accel_models import InfeasibleError, Layer, Precision, load_accelerator
 from accel_models.mapping.problem import ACTIONS, Found
-from accel_models.mapping.problem_of import Tensors, problem
+from accel_models.mapping.problem_of import Tensors, problem_of
 from accel_models.mapping.search import search
 from accel_models.validation.published_rows import PRICED_ACTIONS
 from accel_models.workloads.workload import Ends
@@ -70,7 +70,7 @@ def ours(layer: reference.ReferenceLayer, machine: reference.ReferenceMachine) -
         reads_image=layer.im2col,
     )
     widths = Precision(layer.w, layer.a)
-    task = problem(geometry, widths, Tensors(Ends(), 32), layer.B, configured, widths=widths)
+    task = problem_of(geometry, widths, Tensors(Ends(), 32), layer.B, configured, widths=widths)
     return search(task, prices(machine))
 
 
@@ -129,6 +129,6 @@ def test_mapping_reads_as_a_loop_nest_that_covers_the_layer() -> None:
 def test_a_buffer_too_small_for_any_tiling_is_named(buffer: str, size: int) -> None:
     machine = MACHINE.configured(**{f"buffers__{buffer}_bytes": size})
     layer = Layer("conv", 16, 32, kernel=(3, 3), out_size=(8, 8))
-    task = problem(layer, Precision(8, 8), Tensors(Ends(), 32), 1, machine)
+    task = problem_of(layer, Precision(8, 8), Tensors(Ends(), 32), 1, machine)
     with pytest.raises(InfeasibleError, match=f"bits of the {buffer} buffer"):
         search(task, [1.0] * len(ACTIONS))

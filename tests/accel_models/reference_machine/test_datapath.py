@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from accel_models import InfeasibleError, Layer, Precision, load_accelerator
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.mapping.problem import LOOPS, Found, Mapping
-from accel_models.mapping.problem_of import Tensors, problem
+from accel_models.mapping.problem_of import Tensors, problem_of
 from accel_models.mapping.search import search
 from accel_models.reference_machine.datapath.datapath import compute
 from accel_models.workloads.workload import Ends
@@ -61,7 +61,7 @@ def layers(draw: st.DrawFn) -> Layer:
 def searched(
     machine: Accelerator, layer: Layer, widths: Precision, batch: int, prices: Iterable[float]
 ) -> Found:
-    task = problem(layer, widths, Tensors(Ends(), 8), batch, machine)
+    task = problem_of(layer, widths, Tensors(Ends(), 8), batch, machine)
     return search(task, [*prices], 1)
 
 
