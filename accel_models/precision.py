@@ -40,7 +40,11 @@ class Precision:
 
     @classmethod
     def parse(cls, text: str | int | Precision) -> Precision:
-        """Read ``"skip"``, ``"full"``, ``"8"`` (both operands) or ``"4/8"`` (weight/activation)."""
+        """Read ``"skip"``, ``"full"``, ``"8"`` (both operands) or ``"4/8"`` (weight/activation).
+
+        Raises:
+            InputError: if it is none of these.
+        """
         if isinstance(text, Precision):
             return text
         words = str(text).strip().lower()

@@ -366,7 +366,11 @@ class TraceWriter:
         arrival_s: np.ndarray | None = None,
     ) -> None:
         """Append inputs: integers [input] three times, choice indices [input, unit], and times of
-        arrival in s [input] if the trace is timed."""
+        arrival in s [input] if the trace is timed.
+
+        Raises:
+            InputError: if shapes, choices or times do not fit the trace.
+        """
         units = self.header.workload.units
         if choices.shape != (len(input_ids), len(units)):
             raise InputError(

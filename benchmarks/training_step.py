@@ -1,8 +1,8 @@
 """How long a training step takes: the chosen-branch step against the plain code of DFS.
 
 A step is a forward pass, the loss with its cost term, and the backward pass. The plain code
-(`tests/dfs_reference.py`) runs every branch for every input and adds them up by a mask; so does the
-network's own step with ``branches="all"``, which makes no host wait for its device. The
+(`tests/helpers/dfs_reference.py`) runs every branch for every input and adds them up by a mask; so
+does the network's own step with ``branches="all"``, which makes no host wait for its device. The
 chosen-branch step runs the others without a graph, and gives the same gradients. "One tried" runs
 at most one other an input on average, drawn by the gates' probabilities: the mean gradient is the
 same, and how near one draw comes is printed. With forced choices no other runs, and gates learn

@@ -122,7 +122,7 @@ class Fidelity(Part):
     edges: Literal["true", "whole-tiles"] = "true"
     """Tiles at the end of a dimension cost what they hold, or as much as full ones."""
     weight_alignment: bool = False
-    """True: weights are padded to whole steps of the array, in the buffer and over DRAM."""
+    """Whether weights are padded to whole steps of the array, in the buffer and over DRAM."""
     padding: Literal["clipped", "fetched"] = "clipped"
     """Zero padding and rows no window touches stay where they are, or come over DRAM."""
     halos: Literal["shared", "per-tile"] = "shared"
@@ -136,7 +136,7 @@ class Fidelity(Part):
     partial_sums: Literal["revisited", "always"] = "revisited"
     """Outputs are fetched when something was added to them before, or before every use."""
     output_padding: bool = False
-    """True: outputs are padded to a multiple of the array's columns even in DRAM."""
+    """Whether outputs are padded to a multiple of the array's columns even in DRAM."""
     input_reads: Literal["per-row", "per-mac"] = "per-row"
     """Input buffer reads: one shared by all columns of a row, or one for each MAC."""
     array_side: Literal["cheapest", "published"] = "cheapest"

@@ -52,7 +52,11 @@ def load_accelerator(name: str | Path) -> Accelerator:
 
 
 def read_accelerator(text: str, where: str) -> Accelerator:
-    """Parse and check the text of a machine's file; `where` names it in errors."""
+    """Parse and check the text of a machine's file; `where` names it in errors.
+
+    Raises:
+        InputError: if it is no TOML, or says what no machine can be.
+    """
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

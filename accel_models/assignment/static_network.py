@@ -34,7 +34,7 @@ class Stretch:
         feasible: bool [C], whether the machine can run it.
         runs: bool [C], whether any layer runs.
         cycles: int64 [C], first weights loading within the stretch where they can.
-        counts: int64 [C, action], actions as in `mapping.ACTIONS`.
+        counts: int64 [C, action], actions as in `problem.ACTIONS`.
         bitops: int64 [C].
         head: int64 [C], cycles its first layer is spared by having its first weights on chip.
         tail: int64 [C], cycles at its end in which DRAM and half of the weight buffer are free.

@@ -38,7 +38,7 @@ class CostTable:
         always: precision of everything that runs whatever is chosen.
         cycles: int64 [layer, choice, group], group g at index g - 1. A layer's first weights load
             while the layer before, in the same unit, still computes.
-        counts: int64 [layer, choice, group, action], actions as in `mapping.ACTIONS`.
+        counts: int64 [layer, choice, group, action], actions as in `problem.ACTIONS`.
         head: int64 [layer, choice, group], cycles that a layer would be spared by its first
             weights being on chip; 0 for gates on the vector unit, whose weights stay there.
         first_weight_bits: int64 [layer, choice, group], DRAM bits of those first weights.
@@ -106,7 +106,10 @@ class CostTable:
     def reference(self, metric: Metric) -> float:
         """Cost of one input at the highest precision everywhere, in a network without gates.
 
-        Units and errors are those of `costs`.
+        Units are those of `costs`.
+
+        Raises:
+            InfeasibleError: if a choice cannot run on the machine.
         """
         self.require_feasible()
         top = simulate(
@@ -145,7 +148,11 @@ class CostTable:
         return total
 
     def require_feasible(self, used: Iterable[int] | None = None) -> None:
-        """Raise `InfeasibleError` if one of the `used` choices (default all) cannot run."""
+        """Check that the `used` choices (default all) can run.
+
+        Raises:
+            InfeasibleError: if one of them cannot.
+        """
         wanted = set(range(len(self.choices)) if used is None else used)
         for (_, choice), reason in sorted(self.infeasible.items()):
             if choice in wanted:

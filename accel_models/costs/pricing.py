@@ -58,7 +58,7 @@ class Pricing:
 
     @cached_property
     def action_pj(self) -> tuple[float, ...]:
-        """Energy of each of `mapping.ACTIONS` in pJ, without the share for everything else."""
+        """Energy of each of `problem.ACTIONS` in pJ, without the share for everything else."""
         machine, energy = self.machine, self.machine.energy
         cycle = self.array.pj_per_cycle
         if machine.fidelity.core_energy == "per-cycle":

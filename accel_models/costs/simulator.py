@@ -38,7 +38,7 @@ _WEIGHT_READS = ACTIONS.index("weight_buffer_read_bits")
 class LayerCost:
     """One layer at one precision for a whole batch.
 
-    `counts` is int64 [action], in the order of `mapping.ACTIONS`. Of `cycles`, `head_cycles` go if
+    `counts` is int64 [action], in the order of `problem.ACTIONS`. Of `cycles`, `head_cycles` go if
     the first block of weights, of `first_weight_bits` in DRAM, is on chip already; at the end, DRAM
     and half of the weight buffer are free for `tail_cycles`. A gate on the vector unit has no
     mapping.

@@ -1,7 +1,7 @@
 """How far the energy of a run may be off, as its machine's constants are known only within ranges.
 
 Machine files state a range, ``low`` and ``high``, beside constants that are not known for sure
-(`parts.Source`). Each such constant is set to either end. If that changes the mapping problem of
+(`source.Source`). Each such constant is set to either end. If that changes the mapping problem of
 some layer, the network is simulated again; if not, the constant is a price, and the same mappings
 and counts are priced anew: that nobody knows a price better does not change what a compiler chose.
 Constants are not told apart by name, so a new one needs no entry here.
@@ -21,7 +21,7 @@ from accel_models.costs.pricing import Pricing
 from accel_models.errors import InfeasibleError
 
 CountsAndCycles = tuple[np.ndarray, float]
-"""Counts of `mapping.ACTIONS`, and cycles."""
+"""Counts of `problem.ACTIONS`, and cycles."""
 Rerun = Callable[[Accelerator], CountsAndCycles | None]
 """The run on a changed machine; None if every layer's mapping problem is what it was."""
 
@@ -79,7 +79,7 @@ def uncertainty_of(
     """The range of a run's energy, and which constants it comes from.
 
     Args:
-        counts: [action] as in `mapping.ACTIONS`; for many inputs, their sums or means.
+        counts: [action] as in `problem.ACTIONS`; for many inputs, their sums or means.
         cycles: of the run; for many inputs, their sum or mean.
         machine: the machine it ran on, with the ranges of its constants.
         rerun: runs it on a changed machine; without it, constants can only change prices.

@@ -53,10 +53,12 @@ class Serial:
         self._function = function
 
     def each(self, items: Iterable[tuple[int, Item]]) -> Done:
+        """Call the function on numbered items; results come in order."""
         for number, item in items:
             yield number, self._function(item)
 
     def close(self) -> None:
+        """Let go of nothing: this process stays."""
         pass
 
 
@@ -69,6 +71,11 @@ class Processes:
         self._pool = self._started()
 
     def each(self, items: Iterable[tuple[int, Item]]) -> Done:
+        """Call the function on numbered items; results come as they are done.
+
+        Raises:
+            DfsHwError: if workers keep dying.
+        """
         source, restarts = iter(items), 0
         running: dict[Future[Any], tuple[int, Any]] = {}
         while True:
@@ -90,6 +97,7 @@ class Processes:
                 running = self._again(running)
 
     def close(self) -> None:
+        """Let go of the processes."""
         self._pool.shutdown(cancel_futures=True)
 
     def _again(self, running: dict[Future[Any], tuple[int, Any]]) -> dict[Future[Any], Any]:
@@ -137,6 +145,11 @@ class Dask:
         return max(1, sum(self._client.nthreads().values()))
 
     def each(self, items: Iterable[tuple[int, Item]]) -> Done:
+        """Call the function on numbered items; results come as they are done.
+
+        Raises:
+            DfsHwError: if workers keep dying.
+        """
         source = iter(items)
         running: dict[str, int] = {}
         finished = self._distributed.as_completed(loop=self._client.loop)
@@ -157,6 +170,7 @@ class Dask:
             yield running.pop(future.key), result
 
     def close(self) -> None:
+        """Let go of the cluster, which goes on."""
         self._client.close()
 
 

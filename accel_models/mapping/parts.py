@@ -145,7 +145,7 @@ class Sized(NamedTuple):
     task: Problem
     mapping: Mapping
     tiling: Any
-    """`sizing.Tiling`, and `blocks.Blocks`."""
+    """`tiling.Tiling`, and `blocks.Blocks`."""
     blocks: Any
     order: np.ndarray
     """Loops that run more than once, innermost first; unused places hold -1."""

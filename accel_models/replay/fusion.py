@@ -52,7 +52,7 @@ class FusedLink(NamedTuple):
 
 
 class Fused(NamedTuple):
-    """Tables that `kernel.tally` reads, and the units whose choices it wants, in that order."""
+    """Tables that `walk.tally` reads, and the units whose choices it wants, in that order."""
 
     units: np.ndarray
     weights: tuple[int, ...]

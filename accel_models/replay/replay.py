@@ -104,7 +104,7 @@ class Replay:
 
     @cached_property
     def counts(self) -> np.ndarray:
-        """Actions of each input as in `mapping.ACTIONS`: int64 [input, action]; in batches its
+        """Actions of each input as in `problem.ACTIONS`: int64 [input, action]; in batches its
         shares, float64."""
         return self._exact(self._walked.detail[:, :ACTION_COUNT])
 
@@ -245,7 +245,11 @@ def served(trace: GateTrace, wanted: Plan) -> Replay:
 
 
 def with_arrivals(outcome: Replay) -> Replay:
-    """Replay of inputs that wait for the machine as they arrive by themselves."""
+    """Replay of inputs that wait for the machine as they arrive by themselves.
+
+    Raises:
+        InputError: if recorded times of arrival are asked for and the trace has none.
+    """
     policy, trace, service = outcome.policy, outcome.trace, outcome.latency_s
     if policy.arrivals == "recorded":
         if trace.arrival_s is None:

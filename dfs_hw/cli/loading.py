@@ -36,7 +36,11 @@ def load_machine(name: str, settings: list[str] | None = None) -> Accelerator:
 def load_traced_machine(
     trace: Path, header: TraceHeader, asked: str, settings: list[str] | None = None
 ) -> Accelerator:
-    """The machine that is asked for, or else the one that a trace names."""
+    """The machine that is asked for, or else the one that a trace names.
+
+    Raises:
+        InputError: if neither is.
+    """
     if not (asked or header.accelerator):
         raise InputError(f"{trace} names no machine: say which with --accelerator")
     return load_machine(asked or header.accelerator, settings)
@@ -62,7 +66,11 @@ def load_workload(network: str, side: int = IMAGE_SIDE) -> Workload:
 
 
 def load_network(name: str) -> Workload:
-    """As `load_workload`, but by name only: a space file has a word of its own for CSV files."""
+    """The layers of a network by name only: a space file has a word of its own for CSV files.
+
+    Raises:
+        InputError: if it is a CSV file, or no network has that name.
+    """
     if name.endswith(".csv"):
         raise InputError(f"'{name}' is a file of layers: name it as layers, not as a network")
     return load_workload(name)
@@ -95,7 +103,11 @@ def words(text: str) -> list[str]:
 
 
 def numbers(option: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
-    """What an option of this name takes: numbers with commas between them."""
+    """What an option of this name takes: numbers with commas between them.
+
+    Raises:
+        InputError: if something else stands there.
+    """
     try:
         return [kind(part) for part in words(text)]
     except ValueError as error:

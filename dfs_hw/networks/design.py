@@ -17,7 +17,7 @@ FAULTS = {
     "ties-run-both": "choices of exactly equal probability all run, and are charged",
 }
 """What the released code of DFS does beside the evident intent, by name, as far as it is in the
-network; those of training are `dfs_hw.training.FAULTS`."""
+network; those of training are `dfs_hw.training.config.FAULTS`."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,11 @@ class Design:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Design:
-        """Design that `dataclasses.asdict` made plain data of, also by way of JSON."""
+        """Design that `dataclasses.asdict` made plain data of, also by way of JSON.
+
+        Raises:
+            InputError: if an option is unknown.
+        """
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(data) - known):
             raise InputError(

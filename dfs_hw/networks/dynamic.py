@@ -33,7 +33,7 @@ class Outcome(NamedTuple):
     """What a network made of a batch of N inputs."""
 
     logits: Tensor
-    """[N, classes]."""
+    """Logits [N, classes]."""
     gates: Tensor | None
     """Straight-through one-hot choices [N, units, choices]; None if the choices were forced."""
     choices: Tensor
@@ -311,7 +311,7 @@ class Decisions:
         return gate
 
     def stacked(self) -> Tensor:
-        """[N, units, K]."""
+        """Choices of all gates so far, one-hot [N, units, K]."""
         return torch.stack(self.gates, 1)
 
 

@@ -13,7 +13,7 @@ OPERATIONS, ARRAY, STALL, VECTOR = range(4)
 W_READ, W_WRITE, A_READ, A_WRITE, Q_READ, Q_WRITE, DRAM_READ, DRAM_WRITE = range(4, 12)
 
 INPUT_STATIONARY, OUTPUT_STATIONARY, WEIGHT_STATIONARY, ROWS_STATIONARY = range(4)
-"""What stays in the array while a tile is computed, as in `mapping.STATIONARY`."""
+"""What stays in the array while a tile is computed, as in `problem.STATIONARY`."""
 
 
 @njit(cache=True, forceinline=True)

@@ -83,7 +83,7 @@ class Outs(NamedTuple):
 
 
 class TileSizes(NamedTuple):
-    """One tiling: a candidate of every dimension, in the order of `mapping.LOOPS`."""
+    """One tiling: a candidate of every dimension, in the order of `problem.LOOPS`."""
 
     batch: DimensionSplit
     rows: Lines

@@ -42,7 +42,7 @@ TENSORS = 3
 
 
 class Walk(NamedTuple):
-    """A place in a mapping; arrays int64 [loop], loops as in `mapping.LOOPS`."""
+    """A place in a mapping; arrays int64 [loop], loops as in `problem.LOOPS`."""
 
     size: np.ndarray
     """Size of a full tile."""
@@ -51,7 +51,7 @@ class Walk(NamedTuple):
     tiles: np.ndarray
     """Number of tiles."""
     within: np.ndarray
-    """True where the tensor's block takes in all tiles of the loop, bool [loop, tensor]."""
+    """Whether the tensor's block takes in all tiles of the loop, bool [loop, tensor]."""
     active: np.ndarray
     """Loops that run more than once, innermost first; unused places hold -1."""
     at: np.ndarray

@@ -39,11 +39,11 @@ class TileSchedule(NamedTuple):
     order: np.ndarray
     """[step, (group of positions, column block, taps)], as they are issued."""
     positions: np.ndarray
-    """[group, window, (image, row, column of the output)]."""
+    """Output position of each window, [group, window, (image, row, column)]."""
     columns: np.ndarray
     """[block, column]: output channels."""
     taps: np.ndarray
-    """[taps, lane, (channel within its group, kernel row, kernel column)]."""
+    """Weight position of each lane, [taps, lane, (channel of its group, kernel row, column)]."""
     passes: np.ndarray
     """[taps]: which pass each belongs to."""
     first_input: int

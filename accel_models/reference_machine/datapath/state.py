@@ -24,7 +24,7 @@ class LayerTensors(NamedTuple):
     inputs: np.ndarray
     """[image, channel, row, column], zero padding included."""
     weights: np.ndarray
-    """[output channel, channel of its group, kernel row, kernel column]."""
+    """Weights [output channel, channel of its group, kernel row, kernel column]."""
     sums: np.ndarray
     """[image, output channel, row, column], partial sums at the accumulator's width."""
     strides: np.ndarray
@@ -39,9 +39,9 @@ class Lanes(NamedTuple):
     w: np.ndarray
     """Weights [column, lane]."""
     x_from: np.ndarray
-    """Where in memory each came from, [window, lane]; `IDLE` where there is none."""
+    """Where in memory each input came from, [window, lane]; `IDLE` where there is none."""
     w_from: np.ndarray
-    """[column, lane]."""
+    """Where in memory each weight came from, [column, lane]; `IDLE` where there is none."""
     partial: np.ndarray
     """The step's sums, [window, column]."""
 
@@ -64,7 +64,7 @@ class ArrayState(NamedTuple):
     """Operand that an input word belonged to: as in `Lanes.x_from`, and of which slice."""
     weight_from: np.ndarray
     toggles: np.ndarray
-    """[operand, (bits loaded, bits toggled)]."""
+    """Counts of bits, [operand, (loaded, toggled)]."""
 
 
 def lanes(windows: int, columns: int, width: int) -> Lanes:

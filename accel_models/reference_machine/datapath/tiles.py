@@ -40,7 +40,7 @@ class Sizes(NamedTuple):
 
     groups: int
     loops: dict[str, int]
-    """Elements of each of `mapping.LOOPS`."""
+    """Elements of each of `problem.LOOPS`."""
     kernel: tuple[int, int]
 
 

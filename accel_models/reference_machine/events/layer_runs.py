@@ -35,7 +35,7 @@ class LayerRun(NamedTuple):
     """Cycles in which DRAM idles after the last block of weights is there."""
     first_weight_bits: int
     counts: np.ndarray
-    """Actions, int64 [action] in the order of `mapping.ACTIONS`."""
+    """Actions, int64 [action] in the order of `problem.ACTIONS`."""
     moved: dict[str, int]
     """DRAM bits by tensor."""
     tiles: int

@@ -52,9 +52,9 @@ class Timeline:
     Args:
         choices: uint8 [input, unit], of the inputs that ran together.
         spans: the layers, in order.
-        counts: int64 [action], as in `mapping.ACTIONS`.
+        counts: int64 [action], as in `problem.ACTIONS`.
         wasted_bits: fetched over DRAM in vain.
-        events: int64 [event, column], columns as in `machine.slots` and then the number of the span
+        events: int64 [event, column], columns as in `kernel.slots` and then the number of the span
             they are of; times in cycles from the beginning. Empty unless it was drawn.
     """
 
@@ -262,7 +262,12 @@ class Player:
         self.links: tuple[Link, ...] = links(table)
 
     def play(self, choices: np.ndarray, *, draw: bool = False) -> Timeline:
-        """Play the choices event by event; see `timeline`."""
+        """Play the choices event by event; see `timeline`.
+
+        Raises:
+            InputError: if `choices` do not fit the table, or are not among its choices.
+            InfeasibleError: if one of them cannot run on the machine.
+        """
         given, units = np.atleast_2d(np.asarray(choices)), len(self.table.units)
         largest = self.table.cycles.shape[2]
         if given.ndim != 2 or given.shape[1] != units or not 1 <= len(given) <= largest:

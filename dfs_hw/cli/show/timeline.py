@@ -49,7 +49,7 @@ def busy(timeline: Timeline) -> dict[str, float]:
 
 
 def timelines(shown: Mapping[str, Timeline], outcome: Replay, rows: Mapping[str, int]) -> None:
-    """Inputs side by side, and whether the table-based replay says the same of them."""
+    """Inputs side by side, and whether the table-based replay comes to the same figures."""
     code = slots()
     table = new_table(
         "input", "energy", "latency", "tiles", *(f"{r}\nbusy" for r in code.RESOURCES)

@@ -56,8 +56,8 @@ def buffer_bits(
     """Bits of a mapping by action, int64 [action], of the buffers alone.
 
     Args:
-        stays: what stays in the array while a tile is computed, as in `mapping.STATIONARY`.
-        rule, tile, order, stops: as `steps.walk` has them.
+        stays: what stays in the array while a tile is computed, as in `problem.STATIONARY`.
+        rule, tile, order, stops: as `walk.walk` has them.
     """
     w = walk(p, rule, tile, order, stops)
     bits = np.zeros(12, dtype=np.int64)

@@ -69,9 +69,9 @@ class Parameters(NamedTuple):
     side: np.ndarray
     """[precisions, channels in * channels out]; none without projection."""
     norms: np.ndarray
-    """[precisions, 3, 2, C]: factor and term."""
+    """Factor and term of the norm after each convolution, [precisions, 3, 2, C]."""
     rounding: np.ndarray
-    """[precisions, 3, ROUNDING_NUMBERS]."""
+    """How each convolution rounds its input, [precisions, 3, ROUNDING_NUMBERS]; see `Levels`."""
 
 
 class ForwardNotes(NamedTuple):
