@@ -93,7 +93,7 @@ class Energy(Part):
     """What is charged beside the tables of array, SRAM and DRAM."""
 
     idle_share: float = Field(ge=0, le=1)
-    """Energy of a unit that idles, as a share of one that works: its clock and registers."""
+    """Energy of an element that idles, as a share of one that works: its clock and registers."""
     other_share: float = Field(ge=0, le=MOST)
     """Control, clock tree and DRAM background, as a share of all other dynamic energy."""
     vector_pj: float = Field(ge=0, le=MOST)
@@ -143,8 +143,8 @@ class Fidelity(Part):
     """What stays in the array: outputs or weights, whichever costs less energy; or one of three
     by the published tool's estimate, its output drain counted apart."""
     core_energy: Literal["by-use", "per-cycle"] = "by-use"
-    """Working units cost full, idle and waiting ones `idle_share`; or every computing cycle costs
-    the whole array and waiting nothing."""
+    """Working elements cost full, idle and waiting ones `idle_share`; or every computing cycle
+    costs the whole array and waiting nothing."""
     schedule: Literal["pipelined", "fluid"] = "pipelined"
     """Blocks of the next step load while one is computed; or memory and array each work through
     their total, whichever takes longer."""

@@ -92,7 +92,7 @@ class StaticNetwork:
             counts += stretch.counts[chosen]
             counts[:, STALL] -= spared
             bitops += stretch.bitops[chosen]
-        return self._in_units(cycles, counts, bitops, metric)
+        return self._in_si(cycles, counts, bitops, metric)
 
     def stretch_costs(
         self, stretch: Stretch, choice: np.ndarray, spared: np.ndarray, metric: Metric
@@ -100,11 +100,9 @@ class StaticNetwork:
         """Cost of one stretch at some choices [N], less cycles [N] that it is spared at each."""
         counts = stretch.counts[choice]
         counts[:, STALL] -= spared
-        return self._in_units(
-            stretch.cycles[choice] - spared, counts, stretch.bitops[choice], metric
-        )
+        return self._in_si(stretch.cycles[choice] - spared, counts, stretch.bitops[choice], metric)
 
-    def _in_units(
+    def _in_si(
         self, cycles: np.ndarray, counts: np.ndarray, bitops: np.ndarray, metric: Metric
     ) -> np.ndarray:
         if metric == "energy":

@@ -107,7 +107,7 @@ class Pricing:
         file."""
         array = self.machine.array.figures_source
         if array is not None:
-            yield "array, every unit at work", self.array.pj_per_cycle, "pJ per cycle", array
+            yield "array, every element at work", self.array.pj_per_cycle, "pJ per cycle", array
             yield "array leakage", self.array.leakage_mw, "mW", array
             yield "array area", self.array.area_mm2, "mm²", array
         for buffer in self.buffers:

@@ -36,7 +36,7 @@ __all__ = [
 SYNTHESIS = Source(
     "published",
     "45 nm synthesis released with the Bit Fusion simulator, systolic_array_synth.csv; "
-    "4x4 array scaled by units where larger",
+    "4x4 array scaled by elements where larger",
 )
 """Source of `array_figures`."""
 
@@ -52,7 +52,7 @@ class ArrayFigures:
 
 @dataclass(frozen=True)
 class IntegerOp:
-    """One integer operation on operands of `bits` bits at 45 nm: pJ, and the unit's area in µm²."""
+    """One integer operation on operands of `bits` bits at 45 nm: pJ, and its area in µm²."""
 
     op: str
     bits: int
@@ -65,7 +65,7 @@ class IntegerOp:
 
 
 def array_figures(rows: int, columns: int, max_bits: int, min_bits: int) -> ArrayFigures:
-    """The synthesised array of that shape or, where there is none, the 4x4 one scaled by units.
+    """The synthesised array of that shape or, where there is none, the 4x4 one scaled by elements.
 
     Raises:
         InputError: if no array with such operand widths was synthesised.
@@ -79,7 +79,7 @@ def array_figures(rows: int, columns: int, max_bits: int, min_bits: int) -> Arra
     if row is None:
         pairs = sorted({(high, low) for _, _, high, low in table})
         raise InputError(
-            f"no synthesis figures for units of {max_bits} down to {min_bits} bits: "
+            f"no synthesis figures for elements of {max_bits} down to {min_bits} bits: "
             f"known pairs are {listed(f'{high}/{low}' for high, low in pairs)}"
         )
     nanowatt_to_pj = 1e3 / float(row["frequency_hz"])

@@ -63,7 +63,7 @@ class Peak:
     macs_per_cycle: float
     macs_per_s: float
     array_pj_per_mac: float
-    """Energy of a MAC in the array, with what the machine charges a busy unit, and without
+    """Energy of a MAC in the array, with what the machine charges a busy element, and without
     buffers."""
 
     @property

@@ -1,8 +1,8 @@
 """The comparison of Bit Fusion with Eyeriss, recomputed (Sharma et al., ISCA 2018).
 
 Bit Fusion's cycles and energies are this model's, at published fidelity, for the eight networks on
-the chip of 16 x 32 units with 192 bits of DRAM bandwidth a cycle. Eyeriss's are the figures that
-were released with Bit Fusion: cycles at the same clock, and accesses in units of a MAC's energy.
+the chip of 16 x 32 elements with 192 bits of DRAM bandwidth a cycle. Eyeriss's are the figures that
+were released with Bit Fusion: cycles at the same clock, and accesses in energies of a MAC.
 The networks differ: Bit Fusion runs AlexNet and RESNET-18 twice as wide, and Eyeriss's totals hold
 the pooling layers, which Bit Fusion's do not.
 """
@@ -24,9 +24,9 @@ from accel_models.validation.published_rows import row_problem
 GROUP = "published_bw192_M32"
 """Rows of the chip that is compared, among the published results."""
 MAC_PJ = 16 * 0.2
-"""Energy of Eyeriss's unit, a 16-bit MAC at 45 nm: the released notebook's 0.2 pJ a bit."""
+"""Energy that Eyeriss counts in, of a 16-bit MAC at 45 nm: the released notebook's 0.2 pJ a bit."""
 ACCESS_WEIGHTS = {"alu": 1.0, "dram": 0.15, "buffer": 1.0, "array": 1.0, "rf": 1.0}
-"""What the notebook makes of Eyeriss's counts. Those of DRAM, made at 200 units a word, are scaled
+"""What the notebook makes of Eyeriss's counts. Those of DRAM, made at 200 MACs a word, are scaled
 down "due to technology"."""
 
 

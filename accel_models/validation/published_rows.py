@@ -98,7 +98,7 @@ class TableValidation:
     rejected: Mapping[str, str]
     """Why each row that the published tool rejects is rejected here, by row."""
     borrowed_energy: int
-    """Rows whose machine has SRAM banks or units without figures here: the row's own were used."""
+    """Rows whose machine has banks or elements without figures here: the row's own were used."""
 
     @property
     def exact(self) -> int:

@@ -21,7 +21,7 @@ from accel_models.errors import DfsHwError, InputError
 from dfs_hw.budgets.budget import TOLERANCE
 
 STRENGTH = 0.3
-"""Loss per unit of relative cost that a controller starts from, or ramps to, unless told."""
+"""Loss, at a relative cost of 1, that a controller starts from, or ramps to, unless told."""
 WEAKEST, STRONGEST = 1e-3, 100.0
 """What an adaptive strength stays within: at the upper end it drowns any task's loss."""
 
@@ -48,7 +48,7 @@ class Controller(ABC):
 
     Args:
         target: cost to reach, relative to the highest precision everywhere.
-        strength: loss per unit of relative cost.
+        strength: loss at a relative cost of 1.
 
     Raises:
         InputError: if the target or the strength is not a positive number.
@@ -226,7 +226,7 @@ class PIController(Controller):
 
     @property
     def price(self) -> float:
-        """Loss per unit of relative cost."""
+        """Loss at a relative cost of 1."""
         return math.exp(_within_limits(self.log_price + PROPORTIONAL * self.error))
 
     def term(self, costs: Tensor, mean: Tensor | None = None) -> Tensor:

@@ -36,7 +36,7 @@ class RelativeCost(nn.Module):
         choices: K options in the order of choice indices.
         unit_costs: [summands, U, K], each summand relative to its own reference.
         fixed: [summands], of what no choice changes.
-        reference: what a relative cost of 1 amounts to, in units of the metric.
+        reference: what a relative cost of 1 amounts to, in the metric's SI unit.
         offered: bool [U, K], what each unit may choose; everything if None. The cost of what is
             not offered never counts.
 

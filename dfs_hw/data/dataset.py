@@ -50,7 +50,7 @@ class Dataset:
         return self.labels.device
 
     def normalized(self, pixels: Tensor) -> Tensor:
-        """[N, C, H, W] in 0..255 -> float32 of zero mean and unit deviation per channel."""
+        """[N, C, H, W] in 0..255 -> float32 of mean 0 and deviation 1 per channel."""
         shape = (1, -1, 1, 1)
         return (pixels / 255 - self.mean.view(shape)) / self.std.view(shape)
 

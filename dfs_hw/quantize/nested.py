@@ -81,7 +81,7 @@ class NestedFit(NamedTuple):
     limit: float
     """Cells of equal size fill the range from -limit to limit."""
     scales: tuple[float, ...]
-    """Size of an odd integer's unit, for each width."""
+    """Size of an odd integer 1, for each width."""
 
 
 @cache

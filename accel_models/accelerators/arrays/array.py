@@ -134,17 +134,17 @@ class Array(Part):
 
 
 class StatedFigures(Part):
-    """Figures that a machine's file states itself, per operation and per unit."""
+    """Figures that a machine's file states itself, per operation and per element."""
 
     pj_per_operation: float = Field(ge=0)
     """Energy of one of the array's operations in pJ, with its share of everything around it."""
     leakage_uw_per_unit: float = Field(ge=0)
     area_um2_per_unit: float = Field(ge=0)
 
-    def stated(self, units: int, operations_per_cycle: int) -> ArrayFigures:
-        """The whole array's, from its units (what one output of one row is computed by)."""
+    def stated(self, elements: int, operations_per_cycle: int) -> ArrayFigures:
+        """The whole array's, from its elements (what one output of one row is computed by)."""
         return ArrayFigures(
             pj_per_cycle=self.pj_per_operation * operations_per_cycle,
-            leakage_mw=self.leakage_uw_per_unit * units * 1e-3,
-            area_mm2=self.area_um2_per_unit * units * 1e-6,
+            leakage_mw=self.leakage_uw_per_unit * elements * 1e-3,
+            area_mm2=self.area_um2_per_unit * elements * 1e-6,
         )

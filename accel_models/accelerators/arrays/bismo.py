@@ -14,7 +14,7 @@ from accel_models.workloads.workload import Layer
 
 
 class Bismo(Array):
-    """A grid of units that each AND `rows` bit pairs, count them, and add the count shifted.
+    """A grid of elements that each AND `rows` bit pairs, count them, and add the count shifted.
 
     A convolution is a product of matrices: weights, of `columns` output channels at a time, with
     windows laid out as columns, `windows` positions at a time. Every pair of a weight bit and an
@@ -32,7 +32,7 @@ class Bismo(Array):
     """Width of the memory port, at which matrices are rearranged into bit planes."""
     widest_bits: int = Field(gt=0, le=32)
     stated: StatedFigures
-    """Figures of one product of two bits, and of one bit pair of a unit."""
+    """Figures of one product of two bits, and of one bit pair of an element."""
 
     def datapath(self, layer: Layer, widths: Precision) -> Datapath:
         refuse_wider(widths, self.widest_bits)

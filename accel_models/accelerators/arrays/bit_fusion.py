@@ -30,9 +30,9 @@ class BitFusion(Array):
 
     family: Literal["bit_fusion"]
     max_bits: int = Field(gt=0, le=32)
-    """Widest operand a unit multiplies in one cycle."""
+    """Widest operand a Fusion Unit multiplies in one cycle."""
     min_bits: int = Field(gt=0, le=32)
-    """Narrowest operand that still makes a unit faster: the width of a brick."""
+    """Narrowest operand that still makes a Fusion Unit faster: the width of a brick."""
     widest_bits: int = Field(gt=0, le=32)
     """Widest operand altogether; beyond `max_bits` it takes several passes."""
     temporal: Literal["passes", "sliced"]
@@ -54,7 +54,7 @@ class BitFusion(Array):
 
     def datapath(self, layer: Layer, widths: Precision) -> Datapath:
         passes = self._passes(widths)
-        bricks = self.operations_per_unit
+        bricks = self.bricks_per_element
         return Datapath(
             rows=self.rows,
             columns=self.columns,
@@ -64,13 +64,13 @@ class BitFusion(Array):
         )
 
     @property
-    def operations_per_unit(self) -> int:
-        """Bricks of a unit: each multiplies two chunks of `min_bits`."""
+    def bricks_per_element(self) -> int:
+        """Bricks of a Fusion Unit: each multiplies two chunks of `min_bits`."""
         return (self.max_bits // self.min_bits) ** 2
 
     @property
     def operations_per_cycle(self) -> int:
-        return self.rows * self.columns * self.operations_per_unit
+        return self.rows * self.columns * self.bricks_per_element
 
     def figures(self) -> ArrayFigures:
         return array_figures(self.rows, self.columns, self.max_bits, self.min_bits)
@@ -80,7 +80,7 @@ class BitFusion(Array):
         return SYNTHESIS
 
     def banks(self) -> Banks:
-        """Every unit has a weight bank, every row an input bank, every column an output bank."""
+        """Every element has a weight bank, every row an input bank, every column an output bank."""
         word = self.max_bits**2 // self.min_bits
         return Banks(
             BankShape(self.rows * self.columns, word),
@@ -89,10 +89,10 @@ class BitFusion(Array):
         )
 
     def _passes(self, widths: Precision) -> Passes:
-        """Pairs (products per unit and cycle, how many passes) over all pairs of operand slices.
+        """Pairs (products per element and cycle, how many passes) over all pairs of operand slices.
 
-        A unit of 8 down to 2 bits tells three widths of each operand apart: up to 2 bits count
-        four times, up to 4 bits twice, up to 8 bits once.
+        A Fusion Unit of 8 down to 2 bits tells three widths of each operand apart: up to 2 bits
+        count four times, up to 4 bits twice, up to 8 bits once.
         """
         weights = self._slices("weights", widths.weight_bits)
         inputs = self._slices("activations", widths.activation_bits)
@@ -101,7 +101,7 @@ class BitFusion(Array):
         return cast(Passes, tuple(padded))
 
     def _slices(self, operand: str, bits: int) -> list[tuple[int, int]]:
-        """Pairs (times the unit gets faster, how many such slices) of one operand."""
+        """Pairs (times the element gets faster, how many such slices) of one operand."""
         if bits > self.widest_bits:
             raise InfeasibleError(
                 f"{bits}-bit {operand} are wider than the array's {self.widest_bits} bits"

@@ -15,8 +15,8 @@ from accel_models.source import Source
 class BitBlade(BitFusion):
     """A column sums the bricks of all its rows that shift equally, then shifts each sum once.
 
-    That takes one shifter for each group where Bit Fusion has some in every unit. Products are as
-    many as Bit Fusion's, all of a column in one sum: lanes reduce over the whole window.
+    That takes one shifter for each group where Bit Fusion has some in every element. Products are
+    as many as Bit Fusion's, all of a column in one sum: lanes reduce over the whole window.
     """
 
     lane_rules: ClassVar[tuple[LaneRule, ...]] = ("window",)
@@ -24,9 +24,9 @@ class BitBlade(BitFusion):
     # A Literal of its own, which typing takes for a field changed under its base.
     family: Literal["bitblade"]  # type: ignore[assignment]
     energy_ratio: float = Field(gt=0)
-    """Energy of a cycle over that of Bit Fusion's units, bricks being as many."""
+    """Energy of a cycle over that of Bit Fusion's elements, bricks being as many."""
     area_ratio: float = Field(gt=0)
-    """Area over that of Bit Fusion's units, bricks being as many; leakage is taken to go with
+    """Area over that of Bit Fusion's elements, bricks being as many; leakage is taken to go with
     it."""
 
     @property
@@ -34,9 +34,9 @@ class BitBlade(BitFusion):
         return SYNTHESIS._replace(text=f"{SYNTHESIS.text}; times energy_ratio and area_ratio")
 
     def figures(self) -> ArrayFigures:
-        units = super().figures()
+        fused = super().figures()
         return ArrayFigures(
-            pj_per_cycle=units.pj_per_cycle * self.energy_ratio,
-            leakage_mw=units.leakage_mw * self.area_ratio,
-            area_mm2=units.area_mm2 * self.area_ratio,
+            pj_per_cycle=fused.pj_per_cycle * self.energy_ratio,
+            leakage_mw=fused.leakage_mw * self.area_ratio,
+            area_mm2=fused.area_mm2 * self.area_ratio,
         )

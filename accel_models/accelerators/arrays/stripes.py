@@ -1,7 +1,7 @@
 """Stripes: activations bit by bit, weights in parallel (Judd et al., MICRO 2016).
 
 Cycles are those of DNNsim, the simulator its authors released, for operands up to its serial
-width of 16 bits; what it does beyond, splitting operands over neighbouring units, is left out.
+width of 16 bits; what it does beyond, splitting operands over neighbouring elements, is left out.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from accel_models.workloads.workload import Layer
 
 
 class SerialTiles(Array):
-    """Units of `rows` serial lanes each: one for every filter and window worked on side by side.
+    """Elements of `rows` serial lanes each: one for every filter and window worked on side by side.
 
     `rows` go along input channels, `columns` along the filters of all tiles together: dividing
     them among tiles first makes no difference, ceil(ceil(M / R) / T) = ceil(M / (R T)).
 
-    A linear layer has one window. Its steps go to the units of one window after the other, a cycle
-    apart, so that all are busy once a step takes as many cycles as there are windows.
+    A linear layer has one window. Its steps go to the elements of one window after the other, a
+    cycle apart, so that all are busy once a step takes as many cycles as there are windows.
     """
 
     windows: int = Field(gt=0)

@@ -2,8 +2,8 @@
 
 A brick multiplies two chunks of 2 bits. An operand of a wide product is several chunks, of which
 only the uppermost can carry a sign; each pair of chunks takes a brick, whose product is shifted to
-its place and added (Sharma et al., ISCA 2018, section 3). Operands wider than a unit are first cut
-into slices, every pair of which is a pass of its own.
+its place and added (Sharma et al., ISCA 2018, section 3). Operands wider than a Fusion Unit are
+first cut into slices, every pair of which is a pass of its own.
 """
 
 from __future__ import annotations
@@ -112,5 +112,5 @@ def _slices(array: BitFusion, bits: int) -> list[tuple[int, int, bool]]:
 
 
 def _fused(array: BitFusion, bits: int) -> int:
-    """The width at which a unit takes an operand of so many bits: an even share of its own."""
+    """Width at which a Fusion Unit takes an operand of so many bits: an even share of its own."""
     return array.max_bits // (array.max_bits // max(bits, array.min_bits))

@@ -162,8 +162,8 @@ def _run(
 
 
 def _fill_cycles(data: Datapath) -> int:
-    """Cycles that the last result is behind its step in a systolic array: its furthest unit works
-    a cycle later for each row and each column on the way there. Other arrays have none."""
+    """Cycles that the last result is behind its step in a systolic array: its furthest element
+    works a cycle later for each row and each column on the way there. Other arrays have none."""
     if not data.fill:
         return 0
     return max(row + column for row in range(data.rows) for column in range(data.columns))

@@ -75,7 +75,7 @@ def arithmetic(
 
 
 def passes_of(array: Array, widths: Precision, signs: Signs) -> list[Pass]:
-    """Passes of a layer's products; only operands wider than Bit Fusion's units take several."""
+    """Passes of a layer's products; only operands wider than Bit Fusion's elements take several."""
     if isinstance(array, BitFusion):
         return passes(array, widths, signs.inputs, signs.weights)
     x, w = widths.activation_bits, widths.weight_bits
@@ -109,15 +109,15 @@ def _refuse_unknown(machine: Accelerator, layer: Layer, widths: Precision, signs
         )
     if isinstance(array, BitFusion) and array.max_bits % 2:
         raise InputError(
-            f"{machine.name}: bricks of 2 bits do not make up units of {array.max_bits} bits"
+            f"{machine.name}: bricks of 2 bits do not make up elements of {array.max_bits} bits"
         )
     if isinstance(array, BitFusion):
         bricks = (array.max_bits // BRICK_BITS) ** 2
         for part in passes(array, widths, *signs):
             if part.lanes * part.operations > bricks:
                 raise InputError(
-                    f"{machine.name}: units of {bricks} bricks cannot multiply {part.lanes} pairs "
-                    f"of {widths} bits at once, as the published formula has it"
+                    f"{machine.name}: elements of {bricks} bricks cannot multiply {part.lanes} "
+                    f"pairs of {widths} bits at once, as the published formula has it"
                 )
     between_groups = layer.groups > 1 and machine.fidelity.groups == "dense"
     if (

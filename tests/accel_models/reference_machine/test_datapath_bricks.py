@@ -61,7 +61,7 @@ def test_products_up_to_sixteen_bits(
 
 @pytest.mark.parametrize("temporal", ["passes", "sliced"])
 @pytest.mark.parametrize(("max_bits", "min_bits"), [(8, 2), (4, 2), (2, 2), (8, 4)])
-def test_passes_take_no_more_bricks_than_a_unit_has(
+def test_passes_take_no_more_bricks_than_an_element_has(
     temporal: str, max_bits: int, min_bits: int
 ) -> None:
     """And as many passes of as many products as the closed form counts."""
@@ -82,7 +82,7 @@ def test_products_that_the_published_formula_fits_into_too_few_bricks() -> None:
     """floor(16 / 3) = 5 lanes of each operand are 25 products of 4 bricks, of 64."""
     machine = load_accelerator("bitfusion").configured(array__max_bits=16)
     some = values(3, signed=True)
-    with pytest.raises(InputError, match="units of 64 bricks cannot multiply 25 pairs of 3 bits"):
+    with pytest.raises(InputError, match="of 64 bricks cannot multiply 25 pairs of 3 bits"):
         products(machine, some, some, Precision(3, 3), (True, True))
     four = values(4, signed=True)
     found = products(machine, four, four, Precision(4, 4), (True, True))

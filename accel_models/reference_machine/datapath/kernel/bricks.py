@@ -1,4 +1,4 @@
-"""Compiled: products of Bit Fusion's units, brick by brick."""
+"""Compiled: products of Bit Fusion's elements, brick by brick."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def fused_product(x: int, w: int, cut: np.ndarray, brick: np.ndarray) -> int:
 def fused_sums(
     x: np.ndarray, w: np.ndarray, cut: np.ndarray, brick: np.ndarray, partial: np.ndarray
 ) -> int:
-    """One cycle of a pass: every unit multiplies, every column adds up its units.
+    """One cycle of a pass: every element multiplies, every column adds up its elements.
 
     Args:
         x: inputs, int64 [window, lane].

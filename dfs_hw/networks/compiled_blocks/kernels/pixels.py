@@ -28,7 +28,7 @@ ROUNDING_NUMBERS = 6
 
 
 class RoundingLevels(NamedTuple):
-    """What to round to: ``low + unit * level``, with the level nearest to ``(x - low) / step``."""
+    """What to round to: ``low + scale * level``, with the level nearest to ``(x - low) / step``."""
 
     low: Any
     step: Any
@@ -38,13 +38,13 @@ class RoundingLevels(NamedTuple):
     """The lowest level, times the step."""
     top: Any
     """The highest."""
-    unit: Any
+    scale: Any
     """The step, or 1 where sums are of integers."""
 
 
 @jit
 def levels_of(rounding: np.ndarray) -> RoundingLevels:
-    """Levels in lanes, of numbers low, step, 1 / step, lowest and highest level, unit."""
+    """Levels in lanes, of numbers low, step, 1 / step, lowest and highest level, scale."""
     step = splat(rounding[1])
     return RoundingLevels(
         splat(rounding[0]),
@@ -71,7 +71,7 @@ def to_level(x: Any, to: RoundingLevels) -> Any:
     # one step of correction makes it the quotient.
     quotient = above * to.per_step
     rest = fma(splat(0.0) - quotient, to.step, above)
-    return nearest(fma(rest, to.per_step, quotient)) * to.unit + to.low
+    return nearest(fma(rest, to.per_step, quotient)) * to.scale + to.low
 
 
 @jit
