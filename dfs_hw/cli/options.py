@@ -44,12 +44,12 @@ MachineSettings = Annotated[
 
 Trace = Annotated[Path, typer.Argument(metavar="TRACE", help="A gate trace.")]
 Traces = Annotated[
-    list[Path], typer.Argument(metavar="TRACE...", help="Gate traces of one network's policies.")
+    list[Path], typer.Argument(metavar="TRACE", help="Gate traces of one network's policies.")
 ]
 MoreTraces = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[TRACE]...",
+        metavar="TRACE",
         help="Gate traces to run, beside the space's workloads.",
         show_default=False,
     ),
