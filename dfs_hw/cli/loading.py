@@ -58,6 +58,10 @@ def load_workload(network: str, side: int = IMAGE_SIDE) -> Workload:
         from accel_models.workloads.layer_csv import read_layers
 
         return read_layers(network)
+    from accel_models.workloads.cifar_resnet import NAMES, cifar_resnet
+
+    if network in NAMES:  # layers alone: loading PyTorch takes longer than all that is asked for
+        return cifar_resnet(NAMES[network], classes=CLASSES, image_size=(side, side))
     from dfs_hw.networks import build_network
     from dfs_hw.networks.workload_of import workload_of
 

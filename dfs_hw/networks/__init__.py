@@ -1,7 +1,8 @@
 """Networks whose blocks are skipped or run at a width chosen per input."""
 
+from accel_models.workloads.cifar_resnet import WIDTHS
 from dfs_hw.networks.build import NETWORKS, build_network, register_network
-from dfs_hw.networks.cifar_resnet import WIDTHS, CifarResNet
+from dfs_hw.networks.cifar_resnet import CifarResNet
 from dfs_hw.networks.design import FAULTS, Design
 from dfs_hw.networks.dynamic import DynamicNetwork, Outcome
 from dfs_hw.networks.make_dynamic import make_dynamic

@@ -12,7 +12,8 @@ from torch import nn
 
 from accel_models.errors import InputError
 from accel_models.precision import Precision, parse_choices
-from dfs_hw.networks.cifar_resnet import DEPTHS, WIDTHS, BasicBlock, CifarResNet
+from accel_models.workloads.cifar_resnet import NAMES, WIDTHS
+from dfs_hw.networks.cifar_resnet import BasicBlock, CifarResNet
 from dfs_hw.networks.design import Design
 from dfs_hw.networks.dynamic import DynamicNetwork
 from dfs_hw.networks.make_dynamic import make_dynamic
@@ -84,5 +85,5 @@ def _cifar_resnet(depth: int, classes: int, channels: int, widths: Sequence[int]
     return CifarResNet(depth, classes, channels, widths)
 
 
-for _depth in DEPTHS:
-    register_network(f"resnet{_depth}", partial(_cifar_resnet, _depth), BasicBlock)
+for _name, _depth in NAMES.items():
+    register_network(_name, partial(_cifar_resnet, _depth), BasicBlock)

@@ -8,11 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-from accel_models.errors import InputError
-
-DEPTHS = (8, 14, 20, 32, 38, 44, 56, 74, 110, 152)
-WIDTHS = (16, 32, 64)
-"""Channels of the three stages."""
+from accel_models.workloads.cifar_resnet import WIDTHS, stages
 
 
 class BasicBlock(nn.Module):
@@ -51,16 +47,9 @@ class CifarResNet(nn.Module):
         self, depth: int, classes: int, in_channels: int = 3, widths: Sequence[int] = WIDTHS
     ) -> None:
         super().__init__()
-        per_stage, rest = divmod(depth - 2, 6)
-        if rest or per_stage < 1:
-            raise InputError(f"a CIFAR ResNet is 6n+2 layers deep, and {depth} is not")
+        plan = stages(depth, widths)
         self.stem = _conv(in_channels, widths[0], 3)
         self.stem_norm = nn.BatchNorm2d(widths[0])
-        plan = [
-            (before if block == 0 else width, width, 2 if stage and block == 0 else 1)
-            for stage, (before, width) in enumerate(zip((widths[0], *widths), widths, strict=False))
-            for block in range(per_stage)
-        ]
         self.blocks = tuple(f"block{number}" for number in range(1, len(plan) + 1))
         for name, shape in zip(self.blocks, plan, strict=True):
             self.add_module(name, BasicBlock(*shape))
