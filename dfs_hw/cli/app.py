@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -44,6 +45,7 @@ def dfs_hw(
 
 def main() -> None:
     """Entry point: errors meant for people end in one sentence and exit status 2."""
+    _let_threads_sleep()
     try:
         app()
     except DfsHwError as error:
@@ -58,6 +60,17 @@ def main() -> None:
         if stop.code in STOPPED:
             print(INTERRUPTED, file=sys.stderr)
         raise
+
+
+def _let_threads_sleep() -> None:
+    """Have OpenMP's threads sleep while they wait, unless the user has said how they are to wait.
+
+    By default they spin, for milliseconds after every convolution, which gains a little on a
+    quiet machine. Where two commands share the cores, each computes against the idle threads of the
+    other, and both are several times slower. OpenMP reads this when PyTorch loads it: so it is
+    said here, before any command runs, and no command's file imports PyTorch.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _came_of_ctrl_c(error: BaseException | None) -> bool:
