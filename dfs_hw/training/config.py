@@ -120,10 +120,10 @@ class TrainConfig:
     """What holds training to the budget, see `dfs_hw.budgets.controllers`; ``paper`` is the sign
     switch as DFS has it."""
     beta: float = 0.3
-    """Strength the controller starts from, in loss per unit of relative cost. For ``paper`` it is
-    that of the released code: per unit of the costs summed over the batch and the blocks."""
+    """Strength the controller starts from: loss at a relative cost of 1. For ``paper`` it is that
+    of the released code: loss where costs summed over the batch and the blocks come to 1."""
     top_price: float = 1.0
-    """Loss per unit of relative cost that the dearest price of a gate with a knob stands for."""
+    """Loss, at a relative cost of 1, that the dearest price of a gate with a knob stands for."""
     estimator: str = "straight-through"
     """How gates get gradients; ``gumbel`` draws their choices for the first 80 % of stage 3."""
     temperature: float = 1.0

@@ -210,7 +210,7 @@ LINEAR = Layer("linear", 512, 1000)
         # Loom detects the widths it needs at run time; these are what it found, or a tau of them.
         ("loom-1b", LINEAR, (8, 7), TILE, 7_071),
         ("loom-1b", LINEAR, (4, 3), TILE, 2_027),
-        # Serial units of 4 bits at 8-bit operands: two take each activation, and two each weight.
+        # Serial lanes of 4 bits at 8-bit operands: two take each activation, and two each weight.
         ("stripes", CONV, (4, 4), SPLIT, 36_864),
         ("stripes", LINEAR, (4, 4), SPLIT, 4_003),
     ],

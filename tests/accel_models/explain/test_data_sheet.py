@@ -162,8 +162,8 @@ def test_peaks_are_those_published() -> None:
     assert gops("colonnade", 16) == pytest.approx(slowest["16"], rel=0.02)
 
 
-def test_bit_fusion_peaks_are_its_units_times_the_released_formula() -> None:
-    """512 units at 500 MHz, each int(8 / max(bits, 2)) squared products; 16 bits: a quarter."""
+def test_bit_fusion_peaks_are_its_elements_times_the_released_formula() -> None:
+    """512 elements at 500 MHz, each int(8 / max(bits, 2)) squared products; 16 bits: a quarter."""
     for name in ("bitfusion", "bitfusion-published", "bitblade"):
         for bits in (8, 4, 2, 1):
             products = int(8 / max(bits, 2)) ** 2
@@ -219,13 +219,13 @@ def test_power_at_full_use_is_that_of_the_whole_array(name: str) -> None:
 
 
 def test_energy_of_a_mac() -> None:
-    """Bit Fusion: the synthesised array's cycle over its 512 units, and their products. Colonnade:
-    Fig. 16, whose figures are those of full use."""
-    unit = array_figures(16, 32, 8, 2).pj_per_cycle / 512
+    """Bit Fusion: the synthesised array's cycle over its 512 elements, and their products.
+    Colonnade: Fig. 16, whose figures are those of full use."""
+    element = array_figures(16, 32, 8, 2).pj_per_cycle / 512
     for bits, products in ((8, 1), (4, 4), (2, 16)):
         peak = SHEETS["bitfusion"].peaks[bits]
         assert peak is not None
-        assert peak.array_pj_per_mac == pytest.approx(unit / products)
+        assert peak.array_pj_per_mac == pytest.approx(element / products)
     busy = spec_sheet(load("colonnade").configured(energy__idle_share=0.0))
     for bits in (8, 4, 2):
         peak = busy.peaks[bits]

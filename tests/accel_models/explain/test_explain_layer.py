@@ -250,7 +250,7 @@ def test_bottlenecks(
 
 
 def test_roofline_of_a_layer_by_hand() -> None:
-    """64 x 64 x 9 MACs at 256 positions on 512 units; 36,864 weights, 16,384 inputs and as many
+    """64 x 64 x 9 MACs at 256 positions on 512 elements; 36,864 weights, 16,384 inputs and as many
     outputs of 8 bits at 192 bits per cycle (bf_e_conf.ini of the released simulator)."""
     run = simulate(Workload.chain("one", [CONV]), load_accelerator("bitfusion"), 8)
     roofline = explain(run, "conv").roofline

@@ -160,12 +160,12 @@ def test_width_changes_nothing_up_to_16_bits() -> None:
 
 
 def test_energy_of_a_mac_is_what_the_released_figures_say() -> None:
-    """MAC, registers and words between elements, in units of 16 x 0.2 pJ; the file rounds it."""
+    """MAC, registers and words between elements, each times 16 x 0.2 pJ; the file rounds it."""
     array = load_accelerator("eyeriss").array
     assert isinstance(array, Eyeriss)
     total = sum(int(row[level]) for row in COMPUTING for level in ("alu", "rf", "array"))
-    units = total / sum(int(row["alu"]) for row in COMPUTING)
-    assert array.stated.pj_per_operation == pytest.approx(3.2 * units, rel=1e-3)
+    energies = total / sum(int(row["alu"]) for row in COMPUTING)
+    assert array.stated.pj_per_operation == pytest.approx(3.2 * energies, rel=1e-3)
 
 
 def test_energy_of_a_mac_is_near_the_silicon() -> None:

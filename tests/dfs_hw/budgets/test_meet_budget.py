@@ -45,7 +45,7 @@ class Cascade(nn.Module):
     Args:
         slope, offset: [units, choices] of the gates' logits, slope * feature + offset.
         carry: [units, choices], factor on the feature after each choice.
-        need: cost from which an input is seen to be of class 1, per unit of its feature.
+        need: cost from which an input is seen to be of class 1, at a feature of 1.
     """
 
     def __init__(

@@ -183,7 +183,7 @@ def test_accelerators_lists_all_machines_with_their_peaks(printed: Callable[...,
     listed = printed("accelerators")
     for name in list_accelerators():
         assert name in listed
-    # 512 units of 500 MHz; 92 TOPS in the TPU's abstract.
+    # 512 elements of 500 MHz; 92 TOPS in the TPU's abstract.
     assert row_of(listed, "bitfusion").count("1–2|3–4|5–8|9–16") == 2
     assert "512 GOPS" in row_of(listed, "bitfusion")
     assert "91.8 TOPS" in row_of(listed, "tpu-int8")
