@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -266,13 +265,8 @@ class TraceFile:
             self._cleanup = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        self._cleanup.__exit__(kind, error, where)
+    def __exit__(self, *error: Any) -> None:
+        self._cleanup.__exit__(*error)
 
     def parts(self, group: int, inputs: int = SLICE) -> Iterator[GateTrace]:
         """The inputs of a row group, at most so many at a time.
@@ -387,13 +381,8 @@ class TraceWriter:
         arrays = [pa.array(c).cast(f.type) for c, f in zip(columns, schema, strict=True)]
         self._file.add(pa.Table.from_arrays(arrays, schema=schema))
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        self._file.__exit__(kind, error, where)
+    def __exit__(self, *error: Any) -> None:
+        self._file.__exit__(*error)
 
 
 def _header(schema: pa.Schema, path: str | Path) -> TraceHeader:

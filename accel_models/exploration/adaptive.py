@@ -45,7 +45,7 @@ GRID_LIMIT = 20_000
 
 class Grid(GridSampler):
     """Optuna's grid, which would note all of itself in every trial, and at its end would stop
-    `Study.optimize`: nothing to stop here."""
+    `optuna.Study.optimize`: nothing to stop here."""
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         if "grid_id" not in trial.system_attrs:

@@ -26,6 +26,56 @@ BATCH = 16
 LOAD = 0.5
 PLAYED = 100
 
+Guess = Annotated[
+    str,
+    typer.Option(help="What modal fetches: a choice for each unit, separated by commas."),
+]
+Switches = Annotated[bool, typer.Option(help="The array waits when operands change their width.")]
+Batching = Annotated[
+    str,
+    typer.Option(
+        help="single, grouped by choice in each unit, max (the batch's highest choice: another "
+        "network), or sorted by cost beforehand (a bound)."
+    ),
+]
+Batch = Annotated[
+    int,
+    typer.Option(help=f"Inputs of a batch, also with --ablate; default {BATCH}.", min=0),
+]
+Arrivals = Annotated[
+    str,
+    typer.Option(help="When inputs arrive: none (as asked for), poisson, or recorded."),
+]
+Load = Annotated[
+    float | None,
+    typer.Option(help=f"Of poisson: share of time that is busy; default {LOAD:g}."),
+]
+Seed = Annotated[int | None, typer.Option(help="Of poisson; default 0.", min=0)]
+IdleGating = Annotated[
+    bool, typer.Option("--idle-gating", help="No leakage while waiting for arrivals.")
+]
+Ablate = Annotated[
+    bool, typer.Option("--ablate", help="Switch each effect by itself, and print the table.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write energy and latency of every input as Parquet; a replay that was stopped "
+        "goes on where it was."
+    ),
+]
+Played = Annotated[
+    int,
+    typer.Option(
+        help="How many of the first inputs, at most the first row group, are also played event "
+        "by event.",
+        min=0,
+    ),
+]
+SkipDamaged = Annotated[
+    bool, typer.Option("--skip-damaged", help="Leave out what cannot be read of the trace.")
+]
+
 
 @app.command()
 def replay(
@@ -33,57 +83,18 @@ def replay(
     accelerator: TracedOn = "",
     machine_settings: MachineSettings = None,
     prefetch: Prefetch = "none",
-    guess: Annotated[
-        str,
-        typer.Option(help="What modal fetches: a choice for each unit, separated by commas."),
-    ] = "",
-    switches: Annotated[
-        bool, typer.Option(help="The array waits when operands change their width.")
-    ] = True,
-    batching: Annotated[
-        str,
-        typer.Option(
-            help="single, grouped by choice in each unit, max (the batch's highest choice: another "
-            "network), or sorted by cost beforehand (a bound)."
-        ),
-    ] = "single",
-    batch: Annotated[
-        int,
-        typer.Option(help=f"Inputs of a batch, also with --ablate; default {BATCH}.", min=0),
-    ] = 0,
-    arrivals: Annotated[
-        str,
-        typer.Option(help="When inputs arrive: none (as asked for), poisson, or recorded."),
-    ] = "none",
-    load: Annotated[
-        float | None,
-        typer.Option(help=f"Of poisson: share of time that is busy; default {LOAD:g}."),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of poisson; default 0.", min=0)] = None,
-    idle_gating: Annotated[
-        bool, typer.Option("--idle-gating", help="No leakage while waiting for arrivals.")
-    ] = False,
-    ablate: Annotated[
-        bool, typer.Option("--ablate", help="Switch each effect by itself, and print the table.")
-    ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write energy and latency of every input as Parquet; a replay that was stopped "
-            "goes on where it was."
-        ),
-    ] = None,
-    timeline: Annotated[
-        int,
-        typer.Option(
-            help="How many of the first inputs, at most the first row group, are also played event "
-            "by event.",
-            min=0,
-        ),
-    ] = PLAYED,
-    skip_damaged: Annotated[
-        bool, typer.Option("--skip-damaged", help="Leave out what cannot be read of the trace.")
-    ] = False,
+    guess: Guess = "",
+    switches: Switches = True,
+    batching: Batching = "single",
+    batch: Batch = 0,
+    arrivals: Arrivals = "none",
+    load: Load = None,
+    seed: Seed = None,
+    idle_gating: IdleGating = False,
+    ablate: Ablate = False,
+    out: Out = None,
+    timeline: Played = PLAYED,
+    skip_damaged: SkipDamaged = False,
     as_json: AsJson = False,
     _: NoSettings = None,
 ) -> None:

@@ -16,6 +16,8 @@ W, A, Q            the three tensors: weights, activations (input), outputs (par
 T, E               cycles and energy (pJ) of the layer
 """
 
+# One file: the model's equations in the order in which they build on each other.
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -62,11 +62,12 @@ machines = st.builds(
 )
 
 
-def problem_of(
+def reference_problem(
     layer: reference.ReferenceLayer,
     widths: reference.ReferenceWidths,
     machine: reference.ReferenceMachine,
 ) -> Problem:
+    # One function: every field of a problem, stated once and beside each other.
     def extent(out: int, stride: int, kernel: int, padding: int) -> int:
         return max(1, (out - 1) * stride + kernel - 2 * padding + stride - 1)
 

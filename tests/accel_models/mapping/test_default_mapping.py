@@ -4,7 +4,7 @@ import default_reference as reference
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_problems import layers, machines, problem_of, widths
+from random_problems import layers, machines, reference_problem, widths
 
 from accel_models import InfeasibleError
 from accel_models.mapping.problem import EDP, ENERGY, LATENCY
@@ -21,7 +21,7 @@ def test_finds_the_optimum_of_brute_force(
     machine: reference.ReferenceMachine,
     objective: str,
 ) -> None:
-    problem = problem_of(layer, widths, machine)
+    problem = reference_problem(layer, widths, machine)
     static = machine.static_pj_per_cycle
     expected = reference.best(layer, widths, machine, objective)
     if expected is None:
@@ -54,7 +54,7 @@ def test_the_pareto_set_is_that_of_brute_force(
     machine: reference.ReferenceMachine,
 ) -> None:
     expected = reference.pareto(layer, widths, machine)
-    problem = problem_of(layer, widths, machine)
+    problem = reference_problem(layer, widths, machine)
     if not expected:
         with pytest.raises(InfeasibleError):
             list(pareto(problem, machine.action_pj))
@@ -77,4 +77,4 @@ def test_compute_cycles_are_those_of_the_untiled_layer(
         reference.compute_cycles(layer, machine, layer.dimensions, rule)
         for rule in machine.lane_rules
     )
-    assert compute_cycles(problem_of(layer, widths, machine)) == expected
+    assert compute_cycles(reference_problem(layer, widths, machine)) == expected

@@ -8,7 +8,7 @@ from math import ceil
 import default_reference as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_problems import layers, machines, problem_of, widths
+from random_problems import layers, machines, reference_problem, widths
 
 from accel_models import InfeasibleError
 from accel_models.mapping.problem import ACTIONS, EDP, LOOPS, NEVER, Found, Mapping, Problem
@@ -145,7 +145,7 @@ def test_steps_move_the_elements_that_their_tiles_use(
     machine: reference.ReferenceMachine,
     frugal: bool,
 ) -> None:
-    p = problem_of(layer, sizes, machine)
+    p = reference_problem(layer, sizes, machine)
     try:
         found = search(p, machine.action_pj, EDP if frugal else 0)
     except InfeasibleError:
@@ -195,7 +195,7 @@ def test_edges_cost_what_they_hold() -> None:
     )
     mapping = Mapping((1, 7, 1, 1, 1), LOOPS, "output", "channels", (NEVER, 0, 0))
     array, drain, weights, inputs, *_, stored, _, _ = steps(
-        problem_of(layer, sizes, machine), mapping
+        reference_problem(layer, sizes, machine), mapping
     ).T.tolist()
     assert (array, drain) == ([7 * 3, 6 * 3], [7, 6])
     assert (weights, inputs, stored) == ([24, 0], [9 * 8, 8 * 8], [7 * 8, 6 * 8])

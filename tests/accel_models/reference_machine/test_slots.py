@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_problems import layers, machines, problem_of, widths
+from random_problems import layers, machines, reference_problem, widths
 
 from accel_models import InfeasibleError, load_accelerator
 from accel_models.mapping.problem import ACTIONS, STATIONARY, Found, Priced, Problem
@@ -28,7 +28,7 @@ def found_for(
     machine: reference.ReferenceMachine,
     objective: int,
 ) -> tuple[Problem, Found] | None:
-    p = problem_of(layer, sizes, machine)
+    p = reference_problem(layer, sizes, machine)
     try:
         return p, search(p, machine.action_pj, objective)
     except InfeasibleError:

@@ -273,6 +273,7 @@ def test_help_teaches() -> None:
 def test_bad_input_ends_in_one_sentence(
     trace: Path, tmp_path: Path, refused: Callable[..., str]
 ) -> None:
+    # One function: a table of what is refused, and in which words.
     toml = tmp_path / "mine.toml"
     toml.write_text("name = 'x'\n[array]\nrows = 4\n")
     out = tmp_path / "run"

@@ -11,6 +11,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import extending, njit, types
 from numba.core import cgutils
@@ -155,6 +156,50 @@ def _operator(symbol: Any, how: Emit) -> None:
 _operator(operator.add, lambda builder, a, b: builder.fadd(a, b))
 _operator(operator.sub, lambda builder, a, b: builder.fsub(a, b))
 _operator(operator.mul, lambda builder, a, b: builder.fmul(a, b))
+
+
+@jit
+def load_four(array: np.ndarray, first: int, step: int) -> Any:
+    """Four vectors at equal distances, in lanes."""
+    return (
+        load(array, first),
+        load(array, first + step),
+        load(array, first + 2 * step),
+        load(array, first + 3 * step),
+    )
+
+
+@jit
+def load_six(array: np.ndarray, first: int, step: int) -> Any:
+    """Six vectors at equal distances, in lanes."""
+    return (
+        load(array, first),
+        load(array, first + step),
+        load(array, first + 2 * step),
+        load(array, first + 3 * step),
+        load(array, first + 4 * step),
+        load(array, first + 5 * step),
+    )
+
+
+@jit
+def store_four(array: np.ndarray, first: int, step: int, values: Any) -> None:
+    """Store four vectors at equal distances."""
+    store(array, first, values[0])
+    store(array, first + step, values[1])
+    store(array, first + 2 * step, values[2])
+    store(array, first + 3 * step, values[3])
+
+
+@jit
+def store_six(array: np.ndarray, first: int, step: int, values: Any) -> None:
+    """Store six vectors at equal distances."""
+    store(array, first, values[0])
+    store(array, first + step, values[1])
+    store(array, first + 2 * step, values[2])
+    store(array, first + 3 * step, values[3])
+    store(array, first + 4 * step, values[4])
+    store(array, first + 5 * step, values[5])
 
 
 def small_product(rows: int, vectors: int, *, adds: bool) -> Any:

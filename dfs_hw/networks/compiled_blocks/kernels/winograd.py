@@ -17,10 +17,12 @@ import numpy as np
 from dfs_hw.networks.compiled_blocks.kernels.lanes import (
     fma,
     jit,
-    load,
+    load_four,
+    load_six,
     small_product,
     splat,
-    store,
+    store_four,
+    store_six,
 )
 from dfs_hw.networks.compiled_blocks.kernels.layout import WIDTH
 from dfs_hw.networks.compiled_blocks.kernels.tiling import (
@@ -367,47 +369,3 @@ def back_to_points(
     for i in range(REACH):
         line = times_a_transposed(load_four(tile, i * LINE, WIDTH))
         store_six(points, first + REACH * i * step, step, line)
-
-
-@jit
-def load_four(array: np.ndarray, first: int, step: int) -> Any:
-    """Four vectors at equal distances, in lanes."""
-    return (
-        load(array, first),
-        load(array, first + step),
-        load(array, first + 2 * step),
-        load(array, first + 3 * step),
-    )
-
-
-@jit
-def load_six(array: np.ndarray, first: int, step: int) -> Any:
-    """Six vectors at equal distances, in lanes."""
-    return (
-        load(array, first),
-        load(array, first + step),
-        load(array, first + 2 * step),
-        load(array, first + 3 * step),
-        load(array, first + 4 * step),
-        load(array, first + 5 * step),
-    )
-
-
-@jit
-def store_four(array: np.ndarray, first: int, step: int, values: Any) -> None:
-    """Store four vectors at equal distances."""
-    store(array, first, values[0])
-    store(array, first + step, values[1])
-    store(array, first + 2 * step, values[2])
-    store(array, first + 3 * step, values[3])
-
-
-@jit
-def store_six(array: np.ndarray, first: int, step: int, values: Any) -> None:
-    """Store six vectors at equal distances."""
-    store(array, first, values[0])
-    store(array, first + step, values[1])
-    store(array, first + 2 * step, values[2])
-    store(array, first + 3 * step, values[3])
-    store(array, first + 4 * step, values[4])
-    store(array, first + 5 * step, values[5])
