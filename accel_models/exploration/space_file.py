@@ -21,7 +21,7 @@
     area = 6                                # at most, in mm²
 
     [[workloads]]
-    trace = "a.parquet"              # or several, of which one is chosen
+    trace = "a.parquet"                     # or several, of which one is chosen
     weight = 2
 """
 
