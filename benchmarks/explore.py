@@ -28,13 +28,14 @@ from accel_models import cost_table
 from accel_models.errors import DfsHwError
 from accel_models.exploration import Exploration, explore, parse_space
 from accel_models.exploration.adaptive import FinishedTrial, search_adaptively
-from accel_models.exploration.evaluate import COLUMNS, Evaluator, TrialOutcome
+from accel_models.exploration.evaluate import Evaluator, TrialOutcome
 from accel_models.exploration.executors import Dask, Executor, Processes, Serial
 from accel_models.exploration.report import write_outputs
 from accel_models.exploration.results import tabled
 from accel_models.exploration.storage import StudyStorage
 from accel_models.exploration.sweep import CHUNK, enter
 from accel_models.exploration.workloads import demands_of_traces
+from accel_models.metrics import columns
 from accel_models.precision import highest
 from accel_models.trace import GateTrace, TraceHeader
 from dfs_hw.networks import build_network
@@ -157,7 +158,7 @@ def scaling(evaluator: Evaluator, machines: int) -> None:
 def overheads(evaluator: Evaluator) -> None:
     """What asking and telling takes, evaluations left out."""
     space = evaluator.space
-    nothing = TrialOutcome({column: 1.0 for column in COLUMNS})
+    nothing = TrialOutcome({column: 1.0 for column in columns()})
     for name in ("memory", "journal", "sqlite"):
         for sampler in ("nsga2", "tpe"):
             with tempfile.TemporaryDirectory() as folder:
@@ -183,7 +184,7 @@ def overheads(evaluator: Evaluator) -> None:
 
 def entering(evaluator: Evaluator) -> None:
     space = evaluator.space
-    outcome = TrialOutcome({column: 1.0 for column in COLUMNS})
+    outcome = TrialOutcome({column: 1.0 for column in columns()})
     records = [
         FinishedTrial(n, space.configuration(n % (space.size or 1)), outcome)
         for n in range(ENTERED)

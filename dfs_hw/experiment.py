@@ -15,6 +15,7 @@ from accel_models.costs.cost_table import CostTable
 from accel_models.costs.simulator import Simulation, simulate
 from accel_models.errors import InputError
 from accel_models.files import writable_folder
+from accel_models.metrics import METRICS
 from accel_models.precision import Precision, highest
 from accel_models.replay import Replay, replay
 from accel_models.trace import GateTrace, TraceHeader
@@ -211,15 +212,11 @@ def verdict(budget: Budget, cost: RelativeCost, outcome: Replay) -> BudgetVerdic
 
 
 def _reached(statistic: str, cost: RelativeCost, outcome: Replay) -> float:
-    if cost.metric == "edp":
-        return float(outcome.energy_j.mean() * outcome.latency_s.mean())
-    per_input = {
-        "energy": outcome.energy_j,
-        "latency": outcome.latency_s,
-        "bitops": outcome.bitops,
-    }
-    if cost.metric in per_input:
-        return statistic_of(per_input[cost.metric], statistic)
+    if cost.metric in METRICS:
+        summands = [METRICS[name].of(outcome) for name in METRICS[cost.metric].summands]
+        if len(summands) == 1:
+            return statistic_of(summands[0], statistic)
+        return math.prod(float(amounts.mean()) for amounts in summands)
     choices = torch.from_numpy(outcome.trace.choices.astype(np.int64))
     return statistic_of(cost.cpu().of_choices(choices), statistic) * cost.reference
 

@@ -24,13 +24,13 @@ from accel_models.assignment.constrained_path import (
 )
 from accel_models.assignment.graph import AssignmentGraph
 from accel_models.assignment.static_network import static_network
-from accel_models.costs.cost_table import CostTable, Metric
+from accel_models.costs.cost_table import CostTable
 from accel_models.errors import InfeasibleError, InputError
+from accel_models.metrics import METRICS
 from accel_models.precision import Precision
 
 LARGEST_LOSS = 1e100
 """Beyond, sums might overflow."""
-_UNIT_OF = {"energy": "J", "latency": "s", "bitops": "BitOps"}
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def best_assignment(
     table: CostTable,
     losses: np.ndarray,
     budget: float,
-    metric: Metric = "energy",
+    metric: str = "energy",
     *,
     offered: np.ndarray | None = None,
 ) -> Assignment:
@@ -82,7 +82,7 @@ def best_assignment(
 def pareto_assignments(
     table: CostTable,
     losses: np.ndarray,
-    metric: Metric = "energy",
+    metric: str = "energy",
     *,
     budgets: Sequence[float] | None = None,
     offered: np.ndarray | None = None,
@@ -116,9 +116,10 @@ def _best(graphs: Sequence[AssignmentGraph], budget: float) -> Assignment:
         return min(found, key=lambda one: (one.loss, one.cost))
     cheapest = [one for graph in graphs for one in _assignments(graph, least_cost(graph.steps))]
     least, metric = min(one.cost for one in cheapest), graphs[0].metric
+    unit = METRICS[metric].unit
     raise InputError(
-        f"no assignment is within {float(budget)!r} {_UNIT_OF[metric]}: the least {metric} that "
-        f"can be reached is {least!r} {_UNIT_OF[metric]}"
+        f"no assignment is within {float(budget)!r} {unit}: the least {metric} that "
+        f"can be reached is {least!r} {unit}"
     )
 
 
@@ -139,7 +140,7 @@ def _assignments(graph: AssignmentGraph, paths: Paths) -> list[Assignment]:
 
 
 def _graphs(
-    table: CostTable, losses: np.ndarray, metric: Metric, offered: np.ndarray | None
+    table: CostTable, losses: np.ndarray, metric: str, offered: np.ndarray | None
 ) -> list[AssignmentGraph]:
     """Every assignment, by its widest activation: that sets the width of tensors between units."""
     may = _offered(table, offered)

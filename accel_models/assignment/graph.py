@@ -15,10 +15,10 @@ import numpy as np
 
 from accel_models.assignment.constrained_path import Edges, Paths
 from accel_models.assignment.static_network import StaticNetwork, Stretch
-from accel_models.costs.cost_table import Metric
+from accel_models.metrics import Sum, additive, named
 
-_ENERGY_STEPS = 2**60
-"""Integers into which the energy of the dearest assignment is divided."""
+_STEPS = 2**60
+"""Integers into which the cost of the dearest assignment is divided, where it has no step."""
 
 
 class _Node(NamedTuple):
@@ -68,21 +68,25 @@ class AssignmentGraph:
     network: StaticNetwork
     losses: np.ndarray
     allowed: np.ndarray
-    metric: Metric
+    metric: str
 
     @cached_property
     def resolution(self) -> float:
-        """What 1 of the integers that cost is counted in amounts to, in J, s or BitOps."""
-        if self.metric == "bitops":
-            return 1.0
-        if self.metric == "latency":
-            return 1 / self.network.table.accelerator.frequency_hz
+        """What 1 of the integers that cost is counted in amounts to, in the metric's unit."""
+        if self._sum.step is not None:
+            return self._sum.step(self.network.table.accelerator)
         dearest = 0.0
         for stretch in self.network.stretches:
             every = np.arange(len(stretch.cycles))
-            alone = self.network.stretch_costs(stretch, every, 0 * every, "energy")
+            alone = self.network.stretch_costs(stretch, every, 0 * every, self.metric)
             dearest += float(alone.max())
-        return dearest / _ENERGY_STEPS
+        return dearest / _STEPS
+
+    @cached_property
+    def _sum(self) -> Sum:
+        follows = named(self.metric, additive()).follows
+        assert isinstance(follows, Sum)  # what is additive
+        return follows
 
     @cached_property
     def steps(self) -> tuple[Edges, ...]:
@@ -145,7 +149,7 @@ class AssignmentGraph:
             first = not inside or unit not in units[:at]
             last = not inside or unit not in units[at + 1 :]
             places.append(_Place(stretch, options, first, last, useful_tail, widens))
-            if self.metric != "bitops":
+            if self._sum.waits:
                 passed_on = 0 if stretch.runs[list(options)].all() else useful_tail
                 useful_tail = max(passed_on, int(stretch.head[list(options)].max()))
             widens |= first and any(self._is_wide(unit, choice) for choice in options)

@@ -16,12 +16,13 @@ from itertools import groupby
 
 import numpy as np
 
-from accel_models.costs.cost_table import CostTable, Metric
+from accel_models.costs.cost_table import CostTable
 from accel_models.costs.early_loads import STALL, between_stretches, prefetched
-from accel_models.costs.pricing import ACTIONS, Pricing
+from accel_models.costs.pricing import ACTIONS, Pricing, Work
 from accel_models.costs.simulator import LayerCost, LayerSimulator, layer_simulator
 from accel_models.costs.simulator import bitops as layer_bitops
 from accel_models.errors import InfeasibleError, InputError
+from accel_models.metrics import additive, named
 from accel_models.workloads.workload import Layer, Workload
 
 
@@ -76,8 +77,8 @@ class StaticNetwork:
     def pricing(self) -> Pricing:
         return Pricing(self.table.accelerator)
 
-    def costs(self, choices: np.ndarray, metric: Metric) -> np.ndarray:
-        """Cost of each of N assignments, float64 [N], in J, s or BitOps.
+    def costs(self, choices: np.ndarray, metric: str) -> np.ndarray:
+        """Cost of each of N assignments, float64 [N], in the metric's unit.
 
         Args:
             choices: int64 [N, unit].
@@ -95,7 +96,7 @@ class StaticNetwork:
         return self._in_si(cycles, counts, bitops, metric)
 
     def stretch_costs(
-        self, stretch: Stretch, choice: np.ndarray, spared: np.ndarray, metric: Metric
+        self, stretch: Stretch, choice: np.ndarray, spared: np.ndarray, metric: str
     ) -> np.ndarray:
         """Cost of one stretch at some choices [N], less cycles [N] that it is spared at each."""
         counts = stretch.counts[choice]
@@ -103,15 +104,13 @@ class StaticNetwork:
         return self._in_si(stretch.cycles[choice] - spared, counts, stretch.bitops[choice], metric)
 
     def _in_si(
-        self, cycles: np.ndarray, counts: np.ndarray, bitops: np.ndarray, metric: Metric
+        self, cycles: np.ndarray, counts: np.ndarray, bitops: np.ndarray, metric: str
     ) -> np.ndarray:
-        if metric == "energy":
-            return self.pricing.energy_pj(counts, cycles).sum(axis=-1) * 1e-12
-        if metric == "latency":
-            return cycles / self.table.accelerator.frequency_hz
-        if metric == "bitops":
-            return bitops.astype(np.float64)
-        raise InputError(f"unknown metric '{metric}': use energy, latency or bitops")
+        return (
+            named(metric, additive())
+            .of(Work(self.pricing, counts, cycles, bitops))
+            .astype(np.float64)
+        )
 
 
 def static_network(table: CostTable, widest: int) -> StaticNetwork:

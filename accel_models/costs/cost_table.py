@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs import table_cache
 from accel_models.costs.early_loads import STALL, pairs_within_units, spare_within_units
-from accel_models.costs.pricing import ACTIONS, Pricing
+from accel_models.costs.pricing import ACTIONS, Pricing, Work
 from accel_models.costs.simulator import LayerSimulator, bitops, layer_simulator, simulate
 from accel_models.costs.table_cache import Figures, table_key
 from accel_models.errors import InfeasibleError, InputError
+from accel_models.metrics import additive, named
 from accel_models.precision import Precision, highest, parse_choices
 from accel_models.workloads.workload import Layer, Workload
 
-Metric = Literal["energy", "latency", "bitops"]
 LARGEST_GROUP = 1024
 """Inputs: a table takes time that grows with the square of its groups."""
 
@@ -87,23 +87,24 @@ class CostTable:
         precision = layer.precision(choice, self.always)
         return precision and self.accelerator.offered(precision)
 
-    def costs(self, metric: Metric) -> tuple[float, np.ndarray]:
+    def costs(self, metric: str) -> tuple[float, np.ndarray]:
         """Cost of one input running alone: of what always runs, and of each unit at each choice.
 
         Args:
-            metric: ``energy`` in J, ``latency`` in s, or ``bitops``.
+            metric: name of one that adds up over layers, such as ``energy``.
 
         Returns:
-            The part no choice changes, and float64 [unit, choice].
+            The part no choice changes, and float64 [unit, choice], in the metric's unit.
 
         Raises:
+            InputError: if the metric is unknown, or is no sum over layers.
             InfeasibleError: if a choice cannot run on the machine.
         """
         self.require_feasible()
         values = self._layer_costs(metric)
         return float(values[self.unit_of_layer < 0, 0].sum()), self.per_unit(values)
 
-    def reference(self, metric: Metric) -> float:
+    def reference(self, metric: str) -> float:
         """Cost of one input at the highest precision everywhere, in a network without gates.
 
         Units are those of `costs`.
@@ -118,22 +119,13 @@ class CostTable:
             highest(self.choices),
             always=self.always,
         )
-        values = {"energy": top.energy_j, "latency": top.latency_s, "bitops": float(top.bitops)}
-        if metric not in values:
-            raise InputError(f"unknown metric '{metric}': use energy, latency or bitops")
-        return values[metric]
+        return float(named(metric, additive()).of(top))
 
-    def _layer_costs(self, metric: Metric) -> np.ndarray:
+    def _layer_costs(self, metric: str) -> np.ndarray:
         """Cost of each layer for one input, float64 [layer, choice], in SI units."""
-        if metric == "energy":
-            pricing = Pricing(self.accelerator)
-            per_layer = pricing.energy_pj(self.counts[:, :, 0], self.cycles[:, :, 0])
-            return per_layer.sum(axis=-1) * 1e-12
-        if metric == "latency":
-            return self.cycles[:, :, 0] / self.accelerator.frequency_hz
-        if metric == "bitops":
-            return self.bitops.astype(np.float64)
-        raise InputError(f"unknown metric '{metric}': use energy, latency or bitops")
+        pricing = Pricing(self.accelerator)
+        alone = Work(pricing, self.counts[:, :, 0], self.cycles[:, :, 0], self.bitops)
+        return named(metric, additive()).of(alone).astype(np.float64)
 
     @cached_property
     def runs(self) -> np.ndarray:

@@ -140,6 +140,34 @@ class Pricing:
         return energy
 
 
+@dataclass(frozen=True)
+class Work:
+    """What a machine did, as `accel_models.metrics` asks about it: arrays of one shape [...].
+
+    Args:
+        pricing: of the machine.
+        counts: int64 [..., action], as in `mapping.ACTIONS`.
+        cycles: int64 [...].
+        bitops: int64 [...].
+    """
+
+    pricing: Pricing
+    counts: np.ndarray
+    cycles: np.ndarray
+    bitops: np.ndarray
+
+    @property
+    def energy_j(self) -> np.ndarray:
+        """Energy in J, leakage in it, float64 [...]."""
+        energy: np.ndarray = self.pricing.energy_pj(self.counts, self.cycles).sum(axis=-1)
+        return energy * 1e-12
+
+    @property
+    def latency_s(self) -> np.ndarray:
+        """Latency in s, float64 [...]."""
+        return self.cycles / self.pricing.frequency_hz
+
+
 def _scaled_array(machine: Accelerator) -> ArrayFigures:
     """The array's figures, brought to the machine's process and supply."""
     figures, array, technology = machine.array.figures(), machine.array, machine.technology

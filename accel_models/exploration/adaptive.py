@@ -28,8 +28,9 @@ from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 from accel_models.errors import InputError
 from accel_models.exploration.evaluate import TrialOutcome
 from accel_models.exploration.executors import Executor
-from accel_models.exploration.space import METRICS, Dimension, Space, Value
+from accel_models.exploration.space import Dimension, Space, Value
 from accel_models.exploration.storage import StudyStorage, quiet
+from accel_models.metrics import METRICS
 
 OUTCOME = "outcome"
 RUNS = "runs"

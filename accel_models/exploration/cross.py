@@ -18,11 +18,10 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.errors import InputError
 from accel_models.exploration.evaluate import Evaluator
-from accel_models.exploration.space import BASE, METRICS, Space
+from accel_models.exploration.space import BASE, Space
 from accel_models.exploration.workloads import Demand, NetworkRun
+from accel_models.metrics import METRICS, named, replayed
 from accel_models.trace import GateTrace
-
-REPLAYED = ("energy", "latency", "p95", "edp")
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class CrossTable:
         trained_for: the machine of each, "" if it is none of these.
         machines: their names.
         accuracies: of each policy, on the inputs of its trace.
-        costs: by metric of `REPLAYED`, float64 [policy, machine], in J, s and J s; NaN where the
+        costs: by metric, of `metrics.replayed`, float64 [policy, machine]; NaN where the
             machine cannot run what the policy chose.
         infeasible: why, by (policy, machine) by name.
     """
@@ -54,11 +53,9 @@ class CrossTable:
         `without_own`, the least is the reference.
 
         Raises:
-            InputError: if the metric is none of `REPLAYED`.
+            InputError: if the metric is none of `costs`.
         """
-        if metric not in self.costs:
-            raise InputError(f"unknown metric '{metric}': use {', '.join(REPLAYED)}")
-        costs = self.costs[metric]
+        costs = self.costs[named(metric, (METRICS[name] for name in self.costs)).name]
         own = np.array([self._reference(costs[:, m], name) for m, name in enumerate(self.machines)])
         return 100 * (costs / own - 1)
 
@@ -130,7 +127,8 @@ def cross_table(
     runs = tuple(NetworkRun.of_trace(trace, name) for name, trace in policies.items())
     demand = Demand("policy", 1.0, runs)
     dimension = demand.dimension
-    costs = {metric: np.full((len(policies), len(chosen)), math.nan) for metric in REPLAYED}
+    shape = (len(policies), len(chosen))
+    costs = {metric.name: np.full(shape, math.nan) for metric in replayed()}
     infeasible: dict[tuple[str, str], str] = {}
     for column, (name, machine) in enumerate(chosen.items()):
         space = Space(name, {name: machine}, (dimension,) if dimension else (), ("energy",))
@@ -139,9 +137,9 @@ def cross_table(
         for row, (policy, outcome) in enumerate(zip(policies, outcomes, strict=True)):
             if not outcome.is_feasible:
                 infeasible[policy, name] = outcome.infeasible
-            for metric in REPLAYED:
-                value = outcome.metrics[METRICS[metric].column]
-                costs[metric][row, column] = math.nan if value is None else value
+            for metric in replayed():
+                value = outcome.metrics[metric.column]
+                costs[metric.name][row, column] = math.nan if value is None else value
     return CrossTable(
         runs[0].network.name,
         tuple(policies),
@@ -199,4 +197,4 @@ def _listed(values: np.ndarray) -> list[list[float | None]]:
     return [[None if math.isnan(value) else value for value in row] for row in values.tolist()]
 
 
-__all__ = ["REPLAYED", "CrossTable", "cross_table"]
+__all__ = ["CrossTable", "cross_table"]

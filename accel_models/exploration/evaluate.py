@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -14,21 +14,23 @@ from accel_models.costs.cost_table import CostTable, cost_table
 from accel_models.costs.pricing import Pricing
 from accel_models.errors import DfsHwError
 from accel_models.exploration.batched_tables import Kinds, TableMaker
-from accel_models.exploration.space import COLUMNS, METRICS, Configuration, Space
-from accel_models.exploration.tally import P95 as P95_OF_LATENCY
+from accel_models.exploration.space import Configuration, Space
 from accel_models.exploration.tally import Tally, tally, tally_key
 from accel_models.exploration.workloads import Demand, NetworkRun
+from accel_models.metrics import (
+    Metric,
+    OfInputs,
+    OfMachine,
+    Quotient,
+    columns,
+    explored,
+    replayed,
+)
 from accel_models.replay import Policy, replay
 from accel_models.trace import GateTrace
 
-AREA, ERROR = COLUMNS.index("area_mm2"), COLUMNS.index("error")
-ENERGY, LATENCY, P95, EDP, POWER = (
-    COLUMNS.index(METRICS[name].column) for name in ("energy", "latency", "p95", "edp", "power")
-)
-
-
 Metrics = dict[str, float | None]
-"""Figures by column of `space.METRICS`; None where nobody knows."""
+"""Figures by column of `metrics.explored`; None where nobody knows."""
 
 
 class TrialOutcome(NamedTuple):
@@ -48,7 +50,9 @@ class TrialOutcome(NamedTuple):
         return not self.infeasible
 
 
-NOTHING: Metrics = dict.fromkeys(COLUMNS)
+def cannot_run(why: str) -> TrialOutcome:
+    """The outcome of what a machine cannot run."""
+    return TrialOutcome(dict.fromkeys(columns()), why)
 
 
 class _Machine(NamedTuple):
@@ -87,7 +91,7 @@ class Evaluator:
                 policy = Policy(**self.space.policy(configuration))
                 ready.append(_Machine(number, machine, Pricing(machine), runs, policy))
             except DfsHwError as error:
-                outcomes[number] = TrialOutcome(NOTHING, str(error))
+                outcomes[number] = cannot_run(str(error))
         by_run = {(one.number, place): cost for one, place, cost in self._costs(ready)}
         for one in ready:
             costs = [by_run[one.number, place] for place in range(len(self.demands))]
@@ -99,7 +103,7 @@ class Evaluator:
         return self(list(self.space.configurations(*numbers)))
 
     def _costs(self, ready: list[_Machine]) -> Iterator[tuple[_Machine, int, np.ndarray | str]]:
-        """Machine, place of its run, and four costs or why there are none, of every run."""
+        """Machine, place of its run, and its costs or why there are none, of every run."""
         for place in range(len(self.demands)):
             alike: dict[Any, list[tuple[_Machine, tuple[Kinds, np.ndarray]]]] = {}
             for one in ready:
@@ -111,15 +115,15 @@ class Evaluator:
                         alike.setdefault(key, []).append((one, made))
                     else:
                         table = table_of(run, one.machine, one.policy)
-                        yield one, place, replayed(run, table, one.policy)
+                        yield one, place, costs_of(run, table, one.policy)
                 except DfsHwError as error:
                     yield one, place, str(error)
             for group in alike.values():
                 machines = [one.machine for one, _ in group]
                 first, run = group[0][0], group[0][0].runs[place]
                 tables = self._maker(run).tables(machines, [made for _, made in group])
-                columns = self._tally(run, first.machine, first.policy.switches)
-                costs = columns.costs(machines, [one.pricing for one, _ in group], tables)
+                counted = self._tally(run, first.machine, first.policy.switches)
+                costs = counted.costs(machines, [one.pricing for one, _ in group], tables)
                 for (one, _), cost in zip(group, costs, strict=True):
                     yield one, place, cost
 
@@ -144,32 +148,27 @@ class Evaluator:
     ) -> Callable[[Pricing], np.ndarray]:
         if not is_separable(policy):
             table = table_of(run, machine, policy)
-            return lambda drawn: replayed(run, replace(table, accelerator=drawn.machine), policy)
+            return lambda drawn: costs_of(run, replace(table, accelerator=drawn.machine), policy)
         maker = self._maker(run)
         tables = maker.tables([machine], [maker.figures(machine, Pricing(machine))])
-        columns = self._tally(run, machine, policy.switches)
-        return lambda drawn: columns.costs([machine], [drawn], tables)[0]
+        counted = self._tally(run, machine, policy.switches)
+        return lambda drawn: counted.costs([machine], [drawn], tables)[0]
 
     def _together(
         self, pricing: Pricing, runs: Sequence[NetworkRun], costs: Sequence[np.ndarray | str]
     ) -> TrialOutcome:
         for cost in costs:
             if isinstance(cost, str):
-                return TrialOutcome(NOTHING, cost)
+                return cannot_run(cost)
         weights = np.array([demand.weight for demand in self.demands])
         weights = weights / weights.sum()
-        energy, latency, p95, edp = np.array(costs).T
-        errors = [run.error for run in runs]
-        known = [error for error in errors if error is not None]
-        values = [math.nan] * len(COLUMNS)
-        values[ENERGY], values[LATENCY] = float(weights @ energy), float(weights @ latency)
-        values[P95], values[EDP] = float(p95.max()), float(weights @ edp)
-        values[AREA] = _area(pricing)
-        values[POWER] = float((energy / latency).max())
-        if len(known) == len(errors):
-            values[ERROR] = float(weights @ np.array(known))
-        plain = [None if math.isnan(value) else value for value in values]
-        return TrialOutcome(dict(zip(COLUMNS, plain, strict=True)))
+        ran = [metric.name for metric in replayed()]
+        by_run = dict(zip(ran, np.array(costs).T, strict=True))
+        metrics = {
+            metric.column: _known(_of_all(metric, by_run, weights, runs, pricing))
+            for metric in explored()
+        }
+        return TrialOutcome(metrics)
 
     def _maker(self, run: NetworkRun) -> TableMaker:
         return self._makers.setdefault(id(run), TableMaker(run))
@@ -198,14 +197,12 @@ def table_of(run: NetworkRun, machine: Accelerator, policy: Policy) -> CostTable
     )
 
 
-def replayed(run: NetworkRun, table: CostTable, policy: Policy) -> np.ndarray:
-    """The four costs of `Tally.costs`, input by input. A network at a fixed precision fills its
+def costs_of(run: NetworkRun, table: CostTable, policy: Policy) -> np.ndarray:
+    """The costs of `Tally.costs`, input by input. A network at a fixed precision fills its
     batch: what it does is the same for every input."""
     trace = run.trace if run.recorded else _repeated(run.trace, policy.batch)
     outcome = replay(trace, table, policy)
-    energy, latency = outcome.energy_j, outcome.latency_s
-    tail = np.percentile(latency, P95_OF_LATENCY)
-    return np.array([energy.mean(), latency.mean(), tail, outcome.edp_js])
+    return np.array([metric.over(outcome) for metric in replayed()])
 
 
 def _repeated(trace: GateTrace, times: int) -> GateTrace:
@@ -220,10 +217,36 @@ def _repeated(trace: GateTrace, times: int) -> GateTrace:
     )
 
 
-def _area(pricing: Pricing) -> float:
-    """Area of array and buffers in mm²; NaN where the array's is not known."""
-    parts = pricing.area_mm2
-    return sum(parts.values()) if parts["array"] > 0 else math.nan
+def _of_all(
+    metric: Metric,
+    by_run: Mapping[str, np.ndarray],
+    weights: np.ndarray,
+    runs: Sequence[NetworkRun],
+    pricing: Pricing,
+) -> float | None:
+    """A metric over several workloads.
+
+    Args:
+        by_run: metrics that inputs run for, by name, float64 [workload].
+        weights: float64 [workload], of sum 1.
+    """
+    follows = metric.follows
+    if isinstance(follows, OfMachine):
+        return follows.of(pricing)
+    if isinstance(follows, OfInputs):
+        known = [amount for run in runs if (amount := follows.of(run)) is not None]
+        if len(known) < len(runs):
+            return None
+        amounts = np.array(known)
+    elif isinstance(follows, Quotient):
+        amounts = by_run[follows.over] / by_run[follows.under]
+    else:
+        amounts = by_run[metric.name]
+    return float(amounts.max() if metric.workloads == "worst" else weights @ amounts)
+
+
+def _known(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
 
 
 __all__ = ["Evaluator", "TrialOutcome"]

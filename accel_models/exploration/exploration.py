@@ -27,6 +27,7 @@ from accel_models.exploration.space_file import parse_space, read_space
 from accel_models.exploration.storage import StudyStorage
 from accel_models.exploration.sweep import check_sweep, enter, sweep, swept
 from accel_models.exploration.workloads import Demand, Networks, demands_of, demands_of_traces
+from accel_models.metrics import METRICS, OfInputs, OfMachine
 from accel_models.trace import GateTrace
 
 Traces = Mapping[str, GateTrace] | Sequence[str | Path | GateTrace]
@@ -232,14 +233,17 @@ def checked_settings(settings: Mapping[str, Any]) -> Settings:
 def _check(space: Space, demands: Sequence[Demand], settings: Settings) -> int:
     """Refuse what cannot be answered; return how many trials there will be."""
     wanted = {*space.objectives, *(bound.metric for bound in space.bounds)}
-    if "error" in wanted:
-        for demand in demands:
-            if any(run.error is None for run in demand.runs):
-                raise InputError(f"workload '{demand.name}' does not say how accurate it is")
-    if "area" in wanted:
-        for name, base in space.bases.items():
-            if not Pricing(base).area_mm2["array"] > 0:
-                raise InputError(f"nobody knows the area of {name}'s array: leave area out")
+    for metric in sorted(wanted):
+        follows = METRICS[metric].follows
+        if isinstance(follows, OfInputs):
+            for demand in demands:
+                if any(follows.of(run) is None for run in demand.runs):
+                    raise InputError(follows.unknown.format(workload=demand.name))
+        if isinstance(follows, OfMachine):
+            for name, base in space.bases.items():
+                if follows.of(Pricing(base)) is None:
+                    unknown = follows.unknown.format(machine=name)
+                    raise InputError(f"{unknown}: leave {metric} out")
     if settings.sampler == SWEEP:
         return check_sweep(space)
     check_sampler(space, settings.sampler)

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 
 from accel_models.exploration.adaptive import FinishedTrial
 from accel_models.exploration.evaluate import TrialOutcome
-from accel_models.exploration.space import COLUMNS, METRICS, Space, Value
+from accel_models.exploration.space import Space, Value
 from accel_models.files import whole_file
+from accel_models.metrics import METRICS, columns
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class TrialTable:
 
     Args:
         table: number, one column for each dimension (empty where it does not apply), one for each
-            of `space.METRICS` (empty where it is not known), `infeasible` (why, or empty) and
+            of `metrics.explored` (empty where it is not known), `infeasible` (why, or empty) and
             `kept`, whether it runs and keeps to all constraints.
     """
 
@@ -85,7 +86,7 @@ class TrialTable:
         return {
             "trial": row["number"],
             "configuration": self.configuration(position),
-            "metrics": {column: row[column] for column in COLUMNS},
+            "metrics": {column: row[column] for column in columns()},
         }
 
     def write(self, path: str | Path) -> None:
@@ -100,14 +101,14 @@ class TrialTable:
 def tabled(space: Space, rows: Sequence[FinishedTrial]) -> pa.Table:
     """Records as a table with the columns of `TrialTable`."""
     schema, kept = schema_of(space), [keeps(space, row.outcome) for row in rows]
-    columns: dict[str, list[Any]] = {
+    values: dict[str, list[Any]] = {
         "number": [row.number for row in rows],
         **{name: [row.configuration.get(name) for row in rows] for name in space.by_name},
-        **{column: [row.outcome.metrics[column] for row in rows] for column in COLUMNS},
+        **{column: [row.outcome.metrics[column] for row in rows] for column in columns()},
         "infeasible": [row.outcome.infeasible or None for row in rows],
         "kept": kept,
     }
-    return pa.table(columns, schema=schema)
+    return pa.table(values, schema=schema)
 
 
 def schema_of(space: Space) -> pa.Schema:
@@ -116,7 +117,7 @@ def schema_of(space: Space) -> pa.Schema:
     fields += [
         (d.name, _type_of(d.points if d.values else (d.low,), d.integer)) for d in space.dimensions
     ]
-    fields += [(column, pa.float64()) for column in COLUMNS]
+    fields += [(column, pa.float64()) for column in columns()]
     return pa.schema([*fields, ("infeasible", pa.string()), ("kept", pa.bool_())])
 
 

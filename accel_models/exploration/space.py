@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.energy.dram import dram_preset
 from accel_models.errors import InputError
+from accel_models.metrics import METRICS
 
 Value = str | int | float | bool
 Configuration = Mapping[str, Value]
@@ -25,28 +26,6 @@ TRACE = "trace."
 """Dimensions whose names begin so choose between alternative traces of one workload."""
 POLICY = "policy."
 """Dimensions whose names begin so are fields of `accel_models.replay.Policy`."""
-
-
-class Metric(NamedTuple):
-    """Something a configuration is judged by; less is better."""
-
-    column: str
-    unit: str
-    title: str
-
-
-METRICS = {
-    "energy": Metric("energy_j", "J", "mean energy of an input"),
-    "latency": Metric("latency_s", "s", "mean latency of an input"),
-    "p95": Metric("p95_s", "s", "95th percentile of latency"),
-    "edp": Metric("edp_js", "J s", "mean of energy x latency"),
-    "area": Metric("area_mm2", "mm²", "array and buffers"),
-    "power": Metric("power_w", "W", "mean energy / mean latency"),
-    "error": Metric("error", "", "share of inputs classified wrongly"),
-}
-"""Metrics that a space can ask for. Over several workloads energy, latency, EDP and error are
-weighted means; p95 and power are those of the worst workload."""
-COLUMNS = tuple(metric.column for metric in METRICS.values())
 
 
 @dataclass(frozen=True)
@@ -151,7 +130,7 @@ class Space:
         name: what it is called in outputs.
         bases: machines that the configurations are changes of, by name.
         dimensions: what is varied, the base first if there are several.
-        objectives: names of `METRICS` to be minimised.
+        objectives: names of metrics to be minimised, of `metrics.explored`.
         bounds: constraints on metrics.
     """
 
@@ -305,14 +284,11 @@ _INSTEAD = (
 
 __all__ = [
     "BASE",
-    "COLUMNS",
-    "METRICS",
     "POLICY",
     "TRACE",
     "Bound",
     "Configuration",
     "Dimension",
-    "Metric",
     "Space",
     "Value",
     "choice",

@@ -42,8 +42,6 @@ from accel_models.energy.dram import dram_preset
 from accel_models.errors import InputError
 from accel_models.exploration.space import (
     BASE,
-    COLUMNS,
-    METRICS,
     POLICY,
     Bound,
     Dimension,
@@ -53,14 +51,15 @@ from accel_models.exploration.space import (
     has_field,
     is_outside,
 )
+from accel_models.metrics import columns, explored, named
 from accel_models.replay import Policy
 from accel_models.source import Part
 
 _RANGE = frozenset({"low", "high", "step", "factor", "log"})
 VARIED = ("prefetch", "switches", "batching", "batch")
 """Fields of ``policy``, the replay's, that a space can vary."""
-_TAKEN = frozenset({BASE, "number", *COLUMNS, "infeasible", "kept", "pareto"})
-"""Names of columns of a study's trials, which an option cannot have."""
+_COLUMNS = frozenset({BASE, "number", "infeasible", "kept", "pareto"})
+"""Columns of a study's trials beside metrics: names that an option cannot have."""
 LARGEST_WHOLE = 2**53
 """Whole number that a field can have, at most: beyond it, not every one is a float."""
 MOST_VALUES = 10_000
@@ -289,7 +288,7 @@ def _option(
     where: str,
 ) -> Dimension:
     """Fields that change together, under a name of their own."""
-    if name in _TAKEN or is_outside(name):
+    if name in _COLUMNS.union(columns()) or is_outside(name):
         raise InputError(f"{where}: options.{name}: '{name}' means something else, call it another")
     changes = []
     for label, table in settings.items():
@@ -323,16 +322,14 @@ def _check_apart(dimensions: list[Dimension], where: str) -> None:
 
 def _objectives(names: tuple[str, ...], where: str) -> tuple[str, ...]:
     for name in names:
-        if name not in METRICS:
-            raise InputError(f"{where}: unknown objective '{name}': use {', '.join(METRICS)}")
+        named(name, explored(), where=f"{where}: ", what="objective")
     if len(set(names)) < len(names):
         raise InputError(f"{where}: objectives names one twice")
     return names
 
 
 def _bound(metric: str, entry: Any, where: str) -> Bound:
-    if metric not in METRICS:
-        raise InputError(f"{where}: unknown constraint '{metric}': use {', '.join(METRICS)}")
+    named(metric, explored(), where=f"{where}: ", what="constraint")
     sides = entry if isinstance(entry, Mapping) else {"high": entry}
     values = list(sides.values())
     if not sides or sides.keys() - {"low", "high"} or not all(_is_number(v) for v in values):

@@ -26,9 +26,10 @@ from accel_models.exploration.adaptive import (
 from accel_models.exploration.evaluate import TrialOutcome
 from accel_models.exploration.executors import Executor
 from accel_models.exploration.results import schema_of, tabled
-from accel_models.exploration.space import COLUMNS, Space
+from accel_models.exploration.space import Space
 from accel_models.exploration.storage import StudyStorage
 from accel_models.files import whole_file
+from accel_models.metrics import columns
 
 CHUNK = 128
 """Configurations that are worked on together."""
@@ -107,7 +108,9 @@ def enter(
 
 def _trials(space: Space, table: pa.Table, distributions: dict[str, Any]) -> Iterator[Any]:
     for row in table.to_pylist():
-        outcome = TrialOutcome({column: row[column] for column in COLUMNS}, row["infeasible"] or "")
+        outcome = TrialOutcome(
+            {column: row[column] for column in columns()}, row["infeasible"] or ""
+        )
         params = {name: row[name] for name in distributions if row[name] is not None}
         yield create_trial(
             values=values_of(space, outcome),

@@ -8,19 +8,19 @@ depends on what ran last before it.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.early_loads import STALL, is_known_early
-from accel_models.costs.pricing import Pricing
+from accel_models.costs.pricing import Pricing, Work
+from accel_models.costs.simulator import bitops
 from accel_models.exploration.batched_tables import BatchedTables
 from accel_models.exploration.workloads import NetworkRun
 from accel_models.mapping.problem_of import operands
-
-P95 = 95
+from accel_models.metrics import METRICS, Metric, Percentile, Product, replayed
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Tally:
     Args:
         matrix: float64 [distinct decision, column]: how often an input pays a column, -1 where it
             is spared one. Products with integers are exact.
+        bitops: int64 [column].
         unit_of_layer: int64 [layer], -1 for layers outside units.
         pairs: what the last columns are.
         switches: whether changes of operand widths take time.
@@ -49,6 +50,7 @@ class Tally:
 
     run: NetworkRun
     matrix: np.ndarray
+    bitops: np.ndarray
     unit_of_layer: np.ndarray
     pairs: tuple[Pair, ...]
     switches: bool
@@ -98,28 +100,58 @@ class Tally:
     def costs(
         self, machines: Sequence[Accelerator], prices: Sequence[Pricing], tables: BatchedTables
     ) -> np.ndarray:
-        """Mean energy in J, mean and 95th percentile of latency in s, and mean energy x latency in
-        J s: float64 [machine, 4]."""
+        """Metrics that inputs have to run for, `metrics.replayed`: float64 [machine, metric]."""
         switching = [m.array.reconfiguration_cycles if self.switches else 0 for m in machines]
         cycles, counts = self.columns(tables, np.array(switching, dtype=np.int64))
-        inputs = self.run.inputs
         total_cycles, total_counts = cycles @ self.times, np.einsum("j,mja->ma", self.times, counts)
-        frequency = np.array([machine.frequency_hz for machine in machines])
-        energy, edp = np.empty(len(machines)), np.empty(len(machines))
+        total_bitops = self.bitops @ self.times
+        found = np.empty((len(machines), len(replayed())))
         for number, pricing in enumerate(prices):
-            whole = pricing.energy_pj(total_counts[number], total_cycles[number]).sum()
-            energy[number] = whole * 1e-12 / inputs
-            by_column = pricing.energy_pj(counts[number], cycles[number]).sum(axis=-1)
-            # Not a matrix product, whose rounding depends on how many machines come at once.
-            both = np.einsum("i,ij,j->", by_column, self.together, cycles[number].astype(float))
-            edp[number] = both * 1e-12 / frequency[number] / inputs
-        latency = total_cycles / frequency / inputs
-        return np.stack([energy, latency, self._p95(cycles, frequency), edp], axis=1)
+            each = Work(pricing, counts[number], cycles[number], self.bitops)
+            whole = Work(pricing, total_counts[number], total_cycles[number], total_bitops)
+            for place, metric in enumerate(replayed()):
+                found[number, place] = self._cost(metric, each, whole)
+        return found
 
-    def _p95(self, cycles: np.ndarray, frequency: np.ndarray) -> np.ndarray:
-        by_row = cycles.astype(np.float64) @ self.matrix.T
-        seconds = by_row / frequency[:, None]
-        return np.percentile(np.repeat(seconds, self.run.times, axis=1), P95, axis=1)
+    def _cost(self, metric: Metric, each: Work, whole: Work) -> float:
+        """One metric of one machine, of each column's work and of that of all inputs."""
+        follows, inputs = metric.follows, self.run.inputs
+        if isinstance(follows, Product):
+            one, other = (METRICS[name].of(each).astype(float) for name in follows.factors)
+            # Not a matrix product, whose rounding depends on how many machines come at once.
+            return float(np.einsum("i,ij,j->", one, self.together, other)) / inputs
+        if isinstance(follows, Percentile):
+            amounts = METRICS[follows.of].of(_Decisions(self.matrix, each))
+            return float(np.percentile(np.repeat(amounts, self.run.times), follows.rank))
+        return float(metric.of(whole)) / inputs
+
+
+@dataclass(frozen=True)
+class _Decisions:
+    """What each distinct decision takes, the sums of its columns: exact, as these are integers."""
+
+    matrix: np.ndarray
+    each: Work
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        return self.matrix @ self.each.counts
+
+    @cached_property
+    def cycles(self) -> np.ndarray:
+        return self.matrix @ self.each.cycles.astype(np.float64)
+
+    @cached_property
+    def bitops(self) -> np.ndarray:
+        return self.matrix @ self.each.bitops
+
+    @property
+    def energy_j(self) -> np.ndarray:
+        return replace(self.each, counts=self.counts, cycles=self.cycles).energy_j
+
+    @property
+    def latency_s(self) -> np.ndarray:
+        return replace(self.each, cycles=self.cycles).latency_s
 
 
 def tally_key(run: NetworkRun, machine: Accelerator, switches: bool) -> Hashable:
@@ -145,7 +177,22 @@ def tally(run: NetworkRun, machine: Accelerator, switches: bool) -> Tally:
     if machine.fidelity.prefetch:
         pairs = _pairs(run, columns, unit_of_layer, on_vector_unit)
         parts += [-taken[:, None].astype(np.float64) for taken in pairs.values()]
-    return Tally(run, np.concatenate(parts, axis=1), unit_of_layer, tuple(pairs), switches)
+    matrix = np.concatenate(parts, axis=1)
+    work = _bitops(run, machine, unit_of_layer, matrix.shape[1])
+    return Tally(run, matrix, work, unit_of_layer, tuple(pairs), switches)
+
+
+def _bitops(
+    run: NetworkRun, machine: Accelerator, unit_of_layer: np.ndarray, columns: int
+) -> np.ndarray:
+    """BitOps of each column, int64 [column]; none of what only waits."""
+    found = np.zeros(columns, dtype=np.int64)
+    for layer, unit in zip(run.workload.layers, unit_of_layer.tolist(), strict=True):
+        for place, choice in enumerate(run.used if unit >= 0 else run.used[:1]):
+            precision = layer.precision(run.choices[choice], run.always)
+            column = 1 + unit * len(run.used) + place if unit >= 0 else 0
+            found[column] += bitops(layer, precision and machine.offered(precision))
+    return found
 
 
 def _turns(

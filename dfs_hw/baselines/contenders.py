@@ -12,7 +12,8 @@ from accel_models.precision import Precision, highest, parse_choices
 from accel_models.workloads.workload import Workload
 from dfs_hw.baselines.setups import Benches
 from dfs_hw.baselines.study import STATIC, Study
-from dfs_hw.budgets.hardware_cost import UNITS, RelativeCost
+from dfs_hw.budgets.budget import unit_of
+from dfs_hw.budgets.hardware_cost import RelativeCost
 from dfs_hw.training.config import TrainConfig
 from dfs_hw.training.setup import Bench
 
@@ -156,7 +157,7 @@ class _Drafting:
     def _amount(self, multiple: float) -> str:
         """A multiple of the budget as `Budget.parse` reads it."""
         at = "" if self.statistic == "mean" else f"@{self.statistic}"
-        return f"{self.budget * multiple:.6g}{UNITS[self.metric]}{at}"
+        return f"{self.budget * multiple:.6g}{unit_of(self.metric)}{at}"
 
 
 _GATED: dict[str, tuple[str, dict[str, Any]]] = {

@@ -31,7 +31,7 @@ from dfs_hw.baselines.tabulation import (
     rises,
     verdict_on,
 )
-from dfs_hw.budgets.hardware_cost import UNITS
+from dfs_hw.budgets.budget import unit_of
 from dfs_hw.provenance import write_json
 from dfs_hw.training.config import plain
 
@@ -159,7 +159,7 @@ def as_json(findings: Findings, provenance: Mapping[str, object]) -> dict[str, A
             "text": study.config.budget,
             "metric": study.config.metric,
             "amount": line_up.budget,
-            "unit": UNITS[study.config.metric],
+            "unit": unit_of(study.config.metric),
             "tolerance": MET,
         },
         "difficulty": findings.line_up.difficulty,
@@ -204,7 +204,7 @@ def as_markdown(findings: Findings) -> str:
     study, line_up = findings.study, findings.line_up
     config = study.config
     seeds = ", ".join(map(str, study.seeds))
-    budget = f"{line_up.budget:.4g} {UNITS[config.metric]} of {config.metric} per input"
+    budget = f"{line_up.budget:.4g} {unit_of(config.metric)} of {config.metric} per input"
     lines = [
         f"# {config.network} on {config.data}, {config.accelerator}",
         "",

@@ -12,6 +12,7 @@ import torch
 from scipy.stats import spearmanr
 from torch.nn import functional
 
+from accel_models.metrics import additive
 from accel_models.precision import highest
 from accel_models.replay import Replay, replay
 from accel_models.trace import GateTrace
@@ -219,11 +220,7 @@ def _priced(
     ready: Ready, variant: str, outcome: Replay, hardness: np.ndarray, **more: Any
 ) -> Record:
     """A record of what each input cost; the accuracy is that of the trace if no other is given."""
-    amounts = {
-        "bitops": outcome.bitops,
-        "energy": outcome.energy_j,
-        "latency": outcome.latency_s,
-    }
+    amounts = {metric.name: metric.of(outcome) for metric in additive()}
     # Exactly rounded, so that equal costs in another order are equal costs.
     means = {name: fmean(values.tolist()) for name, values in amounts.items()}
     metric, statistic = ready.bench.config.metric, ready.bench.budget.statistic
@@ -247,11 +244,7 @@ def _simulated(
     table = ready.bench.table
     pairs = zip(table.units, choices, strict=True)
     cost = static_cost(table, {unit: table.choices[choice] for unit, choice in pairs})
-    amounts = {
-        "bitops": float(cost.bitops),
-        "energy": cost.energy_j,
-        "latency": cost.latency_s,
-    }
+    amounts = {metric.name: float(metric.of(cost)) for metric in additive()}
     spent = amounts[ready.bench.config.metric]
     fixed = _written(ready, choices)
     return _record(ready, variant, amounts, spent, accuracy=accuracy, fixed=fixed, **more)

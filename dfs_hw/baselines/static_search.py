@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
 
 import numpy as np
 import torch
@@ -12,8 +11,8 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from accel_models.assignment.assignment import best_assignment
-from accel_models.costs.cost_table import Metric
 from accel_models.errors import InfeasibleError
+from accel_models.metrics import METRICS
 from dfs_hw.baselines.sensitivity import sensitivity
 from dfs_hw.experiment import static_cost
 from dfs_hw.networks import DynamicNetwork
@@ -43,7 +42,7 @@ class StaticSearch:
 
     def __init__(self, bench: Bench, network: DynamicNetwork) -> None:
         self.bench, self.network, self.table = bench, network, bench.table
-        self.metric = cast(Metric, bench.config.metric)
+        self.metric = bench.config.metric
         self.budget = bench.budget.fraction * bench.cost.reference
         self.data = bench.splits.validation
         self._known: dict[Choices, float] = {}
@@ -82,8 +81,7 @@ class StaticSearch:
         """What the network without gates costs, in SI units of the metric."""
         pairs = zip(self.table.units, choices, strict=True)
         run = static_cost(self.table, {unit: self.table.choices[choice] for unit, choice in pairs})
-        amounts = {"energy": run.energy_j, "latency": run.latency_s, "bitops": float(run.bitops)}
-        return amounts[self.metric]
+        return float(METRICS[self.metric].of(run))
 
     def _within(self, choices: Choices) -> bool:
         try:

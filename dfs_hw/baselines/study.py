@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from accel_models.errors import InputError
+from accel_models.metrics import additive, names
 from dfs_hw.training.config import TrainConfig
 
 CONTENDER_FAMILIES = {
@@ -27,8 +28,6 @@ CONTENDER_FAMILIES = {
 """Kinds of contender, and where each is from."""
 STATIC = ("static", "best-static")
 USUAL = ("static", "best-static", "dfs", "skipnet", "dfq", "knob")
-METRICS = ("energy", "latency", "bitops")
-"""What contenders can be matched in: what the integer program can add up."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +59,10 @@ class Study:
             if family not in CONTENDER_FAMILIES:
                 known = ", ".join(CONTENDER_FAMILIES)
                 raise InputError(f"no contender is called '{family}': choose from {known}")
-        if self.config.metric not in METRICS:
+        summed = additive()  # what the integer program can add up
+        if self.config.metric not in {metric.name for metric in summed}:
             raise InputError(
-                f"contenders are matched in {', '.join(METRICS)} on a machine, not in "
+                f"contenders are matched in {names(summed)} on a machine, not in "
                 f"{self.config.metric}"
             )
 

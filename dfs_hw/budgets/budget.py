@@ -9,7 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from accel_models.errors import InputError
-from dfs_hw.budgets.hardware_cost import UNITS, RelativeCost
+from accel_models.metrics import METRICS
+from dfs_hw.budgets.hardware_cost import RelativeCost
 
 _PREFIXES = {
     "": 1.0,
@@ -111,32 +112,36 @@ def check_statistic(statistic: str, metric: str, context: str = "") -> None:
         raise InputError(
             f"{context}'{statistic}' is no statistic of inputs: write mean, or p50 to p99"
         )
-    if metric == "edp":
-        raise InputError(
-            f"{context}the metric edp is mean energy times mean latency, and has no percentiles"
-        )
+    if metric in METRICS and not METRICS[metric].has_percentiles:
+        means = " times ".join(f"mean {name}" for name in METRICS[metric].summands)
+        raise InputError(f"{context}the metric {metric} is {means}, and has no percentiles")
+
+
+def unit_of(metric: str) -> str:
+    """The unit of a metric as it is written in a budget, in one word: ``Js`` for J s."""
+    return METRICS[metric].unit.replace(" ", "")
 
 
 def _examples(metric: str) -> str:
-    if metric not in UNITS:
+    if metric not in METRICS:
         return "a share such as 0.6 or 60%"
-    return f"a share such as 0.6 or 60%, or an amount such as 45u{UNITS[metric]}"
+    return f"a share such as 0.6 or 60%, or an amount such as 45u{unit_of(metric)}"
 
 
 def _scale(text: str, unit: str, metric: str) -> float:
-    if metric not in UNITS:
+    if metric not in METRICS:
         raise InputError(
             f"budget '{text}': the metric {metric} has no unit such as '{unit}', only shares: "
             f"write {_examples(metric)}"
         )
-    wanted = UNITS[metric]
+    wanted = unit_of(metric)
     plain = unit.replace("·", "").replace("*", "").replace(" ", "")
     if not plain.lower().endswith(wanted.lower()):
         raise InputError(
             f"budget '{text}': the metric {metric} is counted in {wanted}, not in '{unit}'"
         )
     prefix = plain[: len(plain) - len(wanted)]
-    if prefix not in _PREFIXES or (metric != "bitops" and not plain.endswith(wanted)):
+    if prefix not in _PREFIXES or (wanted != "BitOps" and not plain.endswith(wanted)):
         raise InputError(f"budget '{text}': '{unit}' is no multiple of {wanted}")
     return _PREFIXES[prefix]
 
@@ -146,9 +151,9 @@ def _check_reachable(text: str, fraction: float, cost: RelativeCost) -> None:
     if floor * (1 - ROUNDING) <= fraction <= ceiling * (1 + ROUNDING):
         return
     amounts = ""
-    if cost.metric in UNITS:
+    if cost.metric in METRICS:
         low, high = floor * cost.reference, ceiling * cost.reference
-        amounts = f" ({low:.3g} to {high:.3g} {UNITS[cost.metric]})"
+        amounts = f" ({low:.3g} to {high:.3g} {unit_of(cost.metric)})"
     raise InputError(
         f"budget '{text}' is {fraction:.3g} of the {cost.metric} cost at the highest precision, "
         f"and only {floor:.3f} to {ceiling:.3f} can be reached{amounts}"

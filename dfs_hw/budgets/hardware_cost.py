@@ -12,15 +12,12 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from accel_models.costs.cost_table import CostTable, Metric
+from accel_models.costs.cost_table import CostTable
 from accel_models.errors import InputError
+from accel_models.metrics import budgeted, named
 from accel_models.precision import Precision
+from dfs_hw.budgets.paper import PAPER
 
-UNITS = {"energy": "J", "latency": "s", "edp": "Js", "bitops": "BitOps"}
-METRICS = tuple(UNITS)
-"""What a machine's cost table can be asked for."""
-PAPER = "paper"
-"""The metric of `BlockCost`."""
 PAPER_BITS = 32
 """Width that DFS charges for a block in floating point."""
 
@@ -127,7 +124,7 @@ class HardwareCost(RelativeCost):
 
     Args:
         table: costs of the network's units on the machine.
-        metric: energy, latency, edp or bitops.
+        metric: one of `metrics.budgeted`, such as ``energy``.
         offered: bool [units, choices], what each unit may choose; everything if None.
 
     Raises:
@@ -138,12 +135,8 @@ class HardwareCost(RelativeCost):
     def __init__(
         self, table: CostTable, metric: str = "energy", offered: ArrayLike | None = None
     ) -> None:
-        if metric not in METRICS:
-            raise InputError(f"no metric is called '{metric}': choose from {', '.join(METRICS)}")
+        summands = named(metric, budgeted()).summands
         table = _without_what_nobody_runs(table, _offered(offered, table.units, table.choices))
-        summands: tuple[Metric, ...] = (cast(Metric, metric),)
-        if metric == "edp":
-            summands = ("energy", "latency")
         parts = [table.costs(summand) for summand in summands]
         totals = [table.reference(summand) for summand in summands]
         pairs = list(zip(parts, totals, strict=True))
@@ -200,12 +193,9 @@ def cost_of(table: CostTable, metric: str, offered: ArrayLike | None = None) -> 
 
     Args and errors are those of `HardwareCost`.
     """
-    known = (*METRICS, PAPER)
-    if metric not in known:
-        raise InputError(f"no metric is called '{metric}': choose from {', '.join(known)}")
     if metric == PAPER:
         return BlockCost(table.units, table.choices, offered)
-    return HardwareCost(table, metric, offered)
+    return HardwareCost(table, named(metric, budgeted(), PAPER).name, offered)
 
 
 def _offered(

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from accel_models.metrics import names, replayed
 from dfs_hw.cli.app import app, print_json
 from dfs_hw.cli.loading import load_network, numbers
 from dfs_hw.cli.options import (
@@ -83,7 +84,7 @@ def explore(
 def cross(
     traces: Traces,
     accelerator: Accelerators = None,
-    metric: Annotated[str, typer.Option(help="energy, latency, p95 or edp.")] = "energy",
+    metric: Annotated[str, typer.Option(help=f"{names(replayed())}.")] = "energy",
     out: Annotated[Path | None, typer.Option(help="Folder for cross.html and cross.json.")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from accel_models.errors import InputError
+from accel_models.metrics import budgeted, names
+from dfs_hw.budgets.paper import PAPER
 from dfs_hw.training.config import TrainConfig
 
 DEFAULTS = TrainConfig()
@@ -87,7 +89,7 @@ Choices = Annotated[
 Metric = Annotated[
     str | None,
     typer.Option(
-        help="What the budget limits: energy, latency, edp, bitops, or paper.",
+        help=f"What the budget limits: {names(budgeted(), PAPER)}.",
         show_default=DEFAULTS.metric,
     ),
 ]

@@ -21,10 +21,10 @@ from accel_models.exploration.evaluate import Evaluator
 from accel_models.exploration.exploration import SWEEP, checked_settings
 from accel_models.exploration.machine_toml import machine_toml
 from accel_models.exploration.results import keeps
-from accel_models.exploration.space import METRICS
 from accel_models.exploration.sweep import check_sweep
 from accel_models.exploration.workloads import demands_of_traces
 from accel_models.files import whole_file, writable_folder
+from accel_models.metrics import METRICS
 from accel_models.trace import GateTrace
 from dfs_hw.codesign.knob_traces import Network, Recorder
 from dfs_hw.provenance import provenance, write_json

@@ -65,7 +65,7 @@ class TrainConfig:
     ``skip,8`` is SkipNet's choice, and ``4/3,4/4,4/6`` the kind that DFQ (FracTrain) has."""
     accelerator: str = "bitfusion"
     metric: str = "energy"
-    """What the budget limits: energy, latency, edp or bitops on the accelerator, or ``paper``: the
+    """What the budget limits: one of `metrics.budgeted` on the accelerator, or ``paper``: the
     mean of (b/32)^2 over the blocks, which DFS counts and no accelerator charges."""
     budget: str = "0.5"
     """See `Budget.parse`."""

@@ -15,7 +15,8 @@ from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.costs.cost_table import CostTable, cost_table
 from accel_models.errors import InputError
 from dfs_hw.budgets.budget import Budget
-from dfs_hw.budgets.hardware_cost import PAPER, BlockCost, HardwareCost, RelativeCost
+from dfs_hw.budgets.hardware_cost import BlockCost, HardwareCost, RelativeCost
+from dfs_hw.budgets.paper import PAPER
 from dfs_hw.data import Dataset, Splits, TrainingStream, generator_for, load_dataset
 from dfs_hw.distributed import on_first
 from dfs_hw.networks import DynamicNetwork, build_network

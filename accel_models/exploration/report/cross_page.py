@@ -8,12 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from accel_models.exploration.cross import REPLAYED, CrossTable
-from accel_models.exploration.report.study_page import amount_text
+from accel_models.exploration.cross import CrossTable
 from accel_models.exploration.report.template import render
-from accel_models.exploration.space import METRICS
 from accel_models.files import whole_file, writable_folder
-from accel_models.si import si
+from accel_models.metrics import METRICS
 
 FULL_COLOUR = 50.0
 """Percent of loss at which a cell is as dark as it gets."""
@@ -43,7 +41,8 @@ def write_cross_page(path: Path, crossed: CrossTable, about: Mapping[str, Any]) 
         machines=crossed.machines,
         without_own=crossed.without_own,
         tables=[
-            {"title": METRICS[metric].title, "rows": _rows(crossed, metric)} for metric in REPLAYED
+            {"title": METRICS[metric].title, "rows": _rows(crossed, metric)}
+            for metric in crossed.costs
         ],
         about=json.dumps(dict(about), indent=1, ensure_ascii=False),
     )
@@ -74,8 +73,7 @@ def _cell(metric: str, loss: float, cost: float, why: str) -> dict[str, str]:
     if math.isnan(cost):
         return {"loss": "cannot run", "cost": "", "colour": "#eceff1", "why": why}
     text = f"{loss:+.1f} %".replace("-", "−") if abs(loss) >= 0.05 else "0 %"
-    amount = si(cost, "J s") if metric == "edp" else amount_text(metric, cost)
-    return {"loss": text, "cost": amount, "colour": colour(loss), "why": ""}
+    return {"loss": text, "cost": METRICS[metric].text(cost), "colour": colour(loss), "why": ""}
 
 
 def colour(loss: float) -> str:

@@ -27,8 +27,9 @@ from accel_models.exploration.adaptive import distribution
 from accel_models.exploration.evaluate import Evaluator, TrialOutcome
 from accel_models.exploration.exploration import Exploration
 from accel_models.exploration.results import TrialTable, undominated
-from accel_models.exploration.space import METRICS, Configuration, Dimension, Value
+from accel_models.exploration.space import Configuration, Dimension, Value
 from accel_models.exploration.storage import quiet
+from accel_models.metrics import METRICS
 
 IMPORTANCE_TRIALS = 2000
 """Trials that importances are worked out from, at most."""

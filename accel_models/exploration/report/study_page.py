@@ -14,8 +14,8 @@ from accel_models.exploration.exploration import Exploration
 from accel_models.exploration.report.analysis import Analysis
 from accel_models.exploration.report.template import render
 from accel_models.exploration.results import TrialTable, rounded
-from accel_models.exploration.space import METRICS, Dimension
-from accel_models.si import si
+from accel_models.exploration.space import Dimension
+from accel_models.metrics import METRICS, explored
 
 EMBEDDED = 4000
 """Trials of the front in the page, at most, and as many others."""
@@ -65,8 +65,8 @@ def _data(
     for dimension in space.dimensions:
         columns.append(table[dimension.name].to_pylist())
         fields.append(_field(dimension, len(columns) - 1))
-    for name, metric in METRICS.items():
-        values = trials.metric(name)
+    for metric in explored():
+        name, values = metric.name, trials.metric(metric.name)
         if not np.isnan(values).all():
             columns.append([rounded(value) for value in values[shown].tolist()])
             fields.append(
@@ -75,7 +75,7 @@ def _data(
                     "short": name,
                     "title": metric.title,
                     "unit": metric.unit,
-                    "share": name == "error",
+                    "share": not metric.unit,
                     "metric": True,
                     "known": True,
                     "axis": name in {*space.objectives, *(b.metric for b in space.bounds)},
@@ -141,10 +141,7 @@ def _cards(found: Exploration, chosen: Mapping[str, Any] | None) -> list[dict[st
 
 def amount_text(name: str, value: float) -> str:
     """A metric's value as people read it."""
-    if name == "error":
-        return f"{value:.1%}"
-    unit = METRICS[name].unit
-    return si(value, unit) if unit in ("J", "s", "W") else f"{value:.4g} {unit}"
+    return METRICS[name].text(value)
 
 
 def _workload(found: Exploration, number: int) -> str:

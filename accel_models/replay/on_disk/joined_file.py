@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from accel_models.replay.on_disk.rows import ROWS_IN_GROUP, about, with_idle_leakage, with_queue
 from accel_models.replay.plan import Plan
 from accel_models.replay.queueing import Poisson, Server
-from accel_models.replay.summary.summary import AMOUNTS, QUEUED
+from accel_models.replay.summary.summary import amounts
 from accel_models.replay.totals import Totals
 from accel_models.row_groups import RowGroupWriter
 from accel_models.trace import ARRIVAL
@@ -54,7 +54,7 @@ class Joined:
 
     def read(self) -> Iterator[tuple[Mapping[str, np.ndarray], np.ndarray]]:
         """Begin a pass over the whole: amounts by name, and whether predictions are right."""
-        names = AMOUNTS if self.ready.policy.arrivals == "none" else (*AMOUNTS, *QUEUED)
+        names = amounts(self.ready.policy)
         columns = [*names, "label", "prediction"]
         for batch in _batches(self.path, ROWS_IN_GROUP, columns):
             values = {name: batch[name].to_numpy() for name in names}

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from accel_models.costs.pricing import COMPONENTS
+from accel_models.metrics import additive
 from accel_models.replay.plan import Plan
 from accel_models.replay.queueing import Queued
 from accel_models.replay.replay import Replay
@@ -27,9 +28,7 @@ def rows_of(outcome: Replay, *, detailed: bool = True) -> pa.Table:
         "input_id": trace.input_ids,
         "label": trace.labels,
         "prediction": trace.predictions,
-        "energy_j": outcome.energy_j,
-        "latency_s": outcome.latency_s,
-        "bitops": outcome.bitops,
+        **{metric.column: metric.of(outcome) for metric in additive()},
     }
     if detailed:
         for column, name in enumerate(COMPONENTS):

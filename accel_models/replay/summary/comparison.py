@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from accel_models.costs.cost_table import CostTable, Metric
+from accel_models.costs.cost_table import CostTable
 from accel_models.costs.simulator import simulate
 from accel_models.errors import InfeasibleError
+from accel_models.metrics import Done, additive
 from accel_models.precision import highest
 from accel_models.replay.plan import Plan
 from accel_models.replay.policy import Policy
@@ -16,14 +17,8 @@ from accel_models.replay.replay import served
 from accel_models.replay.summary.summary import Summary
 from accel_models.trace import GateTrace, TraceHeader
 
-
-@dataclass(frozen=True)
-class Cost:
-    """Mean of one input: J, s and BitOps."""
-
-    energy_j: float
-    latency_s: float
-    bitops: float
+Cost = dict[str, float]
+"""Mean of one input by column of the metrics that add up over layers: J, s and BitOps."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +46,7 @@ def compare_replay(found: Summary, header: TraceHeader) -> ReplayComparison:
     table = found.plan.table
     uniform = _uniform(table)
     return ReplayComparison(
-        replayed=Cost(
-            *(found.spreads[name]["mean"] for name in ("energy_j", "latency_s", "bitops"))
-        ),
+        replayed={one.column: found.spreads[one.column]["mean"] for one in additive()},
         expected=_expected(table, found.totals.choice_counts / found.totals.inputs),
         highest=uniform.get(str(highest(table.choices))),
         uniform=uniform,
@@ -64,12 +57,12 @@ def compare_replay(found: Summary, header: TraceHeader) -> ReplayComparison:
 def _expected(table: CostTable, shares: np.ndarray) -> Cost | None:
     """Cost of inputs of which a share [unit, choice] took each choice."""
 
-    def mean(metric: Metric) -> float:
+    def mean(metric: str) -> float:
         always, units = table.costs(metric)
         return always + float((units * shares).sum())
 
     try:
-        return Cost(mean("energy"), mean("latency"), mean("bitops"))
+        return {one.column: mean(one.name) for one in additive()}
     except InfeasibleError:
         return None
 
@@ -83,7 +76,7 @@ def _uniform(table: CostTable) -> dict[str, Cost]:
             run = simulate(bare, table.accelerator, choice, always=table.always)
         except InfeasibleError:
             continue
-        found[str(choice)] = Cost(run.energy_j, run.latency_s, float(run.bitops))
+        found[str(choice)] = _cost(run)
     return found
 
 
@@ -93,5 +86,9 @@ def _frozen(found: Summary, header: TraceHeader) -> Cost:
     one = np.zeros(1, dtype=np.int32)
     trace = GateTrace(header, one.astype(np.int64), one, one, modal[None])
     policy = Policy(switches=found.plan.policy.switches)
-    outcome = served(trace, Plan(found.plan.table, policy))
-    return Cost(float(outcome.energy_j[0]), float(outcome.latency_s[0]), float(outcome.bitops[0]))
+    return _cost(served(trace, Plan(found.plan.table, policy)))
+
+
+def _cost(done: Done) -> Cost:
+    """What one input took, of a simulation or a replay of it alone."""
+    return {one.column: float(one.of(done).item()) for one in additive()}

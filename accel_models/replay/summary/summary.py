@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from accel_models.metrics import additive
 from accel_models.replay.plan import Plan
+from accel_models.replay.policy import Policy
 from accel_models.replay.replay import Replay
 from accel_models.replay.summary.percentiles import spreads
 from accel_models.replay.totals import Totals
 from accel_models.trace import DamagedRows
 
-AMOUNTS = ("energy_j", "latency_s", "bitops")
 QUEUED = ("waiting_s", "response_s")
 SPLIT = ("energy_j", "latency_s")
 """Amounts that are also stated for correct and for wrong predictions apart."""
@@ -54,9 +55,15 @@ class Summary:
         return busy / (busy + self.totals.idle_s)
 
 
+def amounts(policy: Policy) -> tuple[str, ...]:
+    """Columns of what is known of every input under a policy."""
+    taken = tuple(metric.column for metric in additive())
+    return taken if policy.arrivals == "none" else (*taken, *QUEUED)
+
+
 def summarise(outcome: Replay) -> Summary:
     """The summary of a replay in memory."""
-    columns = {name: getattr(outcome, name) for name in AMOUNTS}
+    columns = {metric.column: metric.of(outcome) for metric in additive()}
     if outcome.queued is not None:
         columns |= {"waiting_s": outcome.queued.waiting, "response_s": outcome.queued.response}
     right = outcome.trace.labels == outcome.trace.predictions
@@ -70,7 +77,7 @@ def summary(
     damaged: Sequence[DamagedRows] = (),
 ) -> Summary:
     """The summary of inputs that can be read again and again, chunk by chunk."""
-    names = AMOUNTS if plan.policy.arrivals == "none" else (*AMOUNTS, *QUEUED)
+    names = amounts(plan.policy)
 
     def chunks() -> Iterator[list[np.ndarray]]:
         for columns, right in read():

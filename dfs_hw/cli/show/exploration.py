@@ -21,7 +21,7 @@ SHOWN = 12
 def exploration(found: Exploration, record: Mapping[str, Any]) -> None:
     """The front, what matters, and where the rest is."""
     from accel_models.exploration.report.study_page import amount_text
-    from accel_models.exploration.space import METRICS
+    from accel_models.metrics import METRICS
 
     space, trials = found.space, record["trials"]
     line(

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from accel_models.costs.pricing import COMPONENTS
+from accel_models.metrics import additive
 from dfs_hw.cli.show.tables import line, new_table, si, terminal
 
 if TYPE_CHECKING:  # these load pyarrow
@@ -148,7 +149,8 @@ def _change(value: float, base: float) -> str:
 
 
 def _spreads(found: Summary) -> None:
-    units = {"energy_j": "J", "latency_s": "s", "bitops": "", "waiting_s": "s", "response_s": "s"}
+    units = {"waiting_s": "s", "response_s": "s"}
+    units |= {metric.column: _plain(metric.unit) for metric in additive()}
     table = new_table("per input", *found.spreads["energy_j"])
     named = [(name.rpartition("_")[0] or name, name, one) for name, one in found.spreads.items()]
     for which, split in (("correct", found.correct), ("wrong", found.wrong)):
@@ -158,6 +160,11 @@ def _spreads(found: Summary) -> None:
     for title, name, one in named:
         table.add_row(title, *[si(value, units[name]) for value in one.values()])
     terminal().print(table)
+
+
+def _plain(unit: str) -> str:
+    """The unit for a column whose heading says BitOps already."""
+    return unit.replace("BitOps", "")
 
 
 def _causes(facts: dict[str, Any]) -> None:
@@ -185,7 +192,9 @@ def _timeline(played: Check) -> None:
 
 
 def _beside(beside: ReplayComparison) -> None:
-    table = new_table("beside", "energy", "replayed", "latency", "replayed", "BitOps", "replayed")
+    taken = additive()
+    heads = [head for metric in taken for head in (metric.label, "replayed")]
+    table = new_table("beside", *heads)
     others: dict[str, Cost | None] = {"as the training loss charges it": beside.expected}
     for bits, one in beside.uniform.items():
         top = " (highest)" if one == beside.highest else ""
@@ -196,8 +205,8 @@ def _beside(beside: ReplayComparison) -> None:
         if cost is None:
             continue
         cells = []
-        for field, unit in (("energy_j", "J"), ("latency_s", "s"), ("bitops", "")):
-            other, value = getattr(cost, field), getattr(mine, field)
-            cells += [si(other, unit), f"{value / other - 1:+.1%}" if other else ""]
+        for metric in taken:
+            other, value = cost[metric.column], mine[metric.column]
+            cells += [si(other, _plain(metric.unit)), f"{value / other - 1:+.1%}" if other else ""]
         table.add_row(name, *cells)
     terminal().print(table)

@@ -20,9 +20,10 @@ from accel_models.exploration import sweep as sweeping
 from accel_models.exploration.adaptive import FinishedTrial, distribution
 from accel_models.exploration.evaluate import TrialOutcome
 from accel_models.exploration.results import tabled
-from accel_models.exploration.space import COLUMNS, Space
+from accel_models.exploration.space import Space
 from accel_models.exploration.storage import JOURNAL, StudyStorage
 from accel_models.exploration.sweep import enter
+from accel_models.metrics import columns
 
 ROWS = {"array": {"rows": [8, 16]}}
 
@@ -40,7 +41,7 @@ def bandwidths(low: float, high: float, step: float) -> Space:
 def entered(space: Space, folder: Path) -> optuna.Study:
     """All configurations of a space, at made-up costs, in a journal that may have some of them."""
     outcomes = (
-        TrialOutcome({column: 1.0 + n for column in COLUMNS}) for n in range(space.size or 0)
+        TrialOutcome({column: 1.0 + n for column in columns()}) for n in range(space.size or 0)
     )
     rows = [FinishedTrial(n, space.configuration(n), outcome) for n, outcome in enumerate(outcomes)]
     storage = StudyStorage(folder, outline=True)

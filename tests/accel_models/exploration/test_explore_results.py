@@ -26,7 +26,7 @@ from accel_models.exploration.report import write_cross_table, write_outputs
 from accel_models.exploration.report.analysis import Analysis, analyse
 from accel_models.exploration.report.sensitivity import _pairs_kept, stability
 from accel_models.exploration.results import TrialTable, tabled
-from accel_models.exploration.space import COLUMNS
+from accel_models.metrics import columns
 from accel_models.precision import parse_choices
 from accel_models.replay import replay
 from accel_models.trace import GateTrace, TraceHeader
@@ -87,7 +87,7 @@ def test_an_objective_that_is_0_is_far_ahead_of_others_but_not_endlessly(
     space, _ = parse_space(tables)
     rows = []
     for number, (energy, time) in enumerate(amounts):
-        metrics = {**dict.fromkeys(COLUMNS), "energy_j": energy * unit, "p95_s": float(time)}
+        metrics = {**dict.fromkeys(columns()), "energy_j": energy * unit, "p95_s": float(time)}
         rows.append(FinishedTrial(number, space.configuration(number), TrialOutcome(metrics)))
     trials = TrialTable(space, tabled(space, rows))
     assert sorted(trials.front) == list(range(len(amounts)))

@@ -326,7 +326,7 @@ def test_bad_input_ends_in_one_sentence(
         "no data set": ("train", "--data", "mnist", "--out", out),
         "nothing to run": ("train", "--choices", "skip", "--out", out),
         "can be reached": ("train", "--budget", "0.0001", "--out", out),
-        "no metric": ("demo", "--metric", "joy", "--out", out),
+        "unknown metric": ("demo", "--metric", "joy", "--out", out),
         "not in 'ms'": ("demo", "--budget", "1ms", "--out", out),
         "16 bits on tpu-int8": (
             *("train", "--accelerator", "tpu-int8", "--choices", "8,16"),

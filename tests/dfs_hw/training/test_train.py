@@ -223,7 +223,7 @@ def test_unusable_settings_are_refused_before_training(tmp_path: Path) -> None:
         ({"budget": "p95"}, "is not a budget"),
         ({"network": "resnet9"}, "no network is called"),
         ({"choices": "8,8"}, "twice"),
-        ({"metric": "power"}, "no metric"),
+        ({"metric": "power"}, "unknown metric"),
         ({"data": "mnist"}, "no data set"),
         ({"gate": "oracle"}, "no gate is called 'oracle'"),
         ({"quantizer": "ternary"}, "'ternary' is no quantiser"),
