@@ -94,7 +94,7 @@ class OfInputs:
     """Known of what was recorded, whatever machine it runs on.
 
     Args:
-        of: gives the amount by an `exploration.workloads.Run`; None where nobody knows it.
+        of: gives the amount by an `exploration.workloads.NetworkRun`; None where nobody knows it.
         unknown: says so of a ``{workload}``.
     """
 
@@ -261,7 +261,7 @@ def explored() -> tuple[Metric, ...]:
 
 
 def replayed() -> tuple[Metric, ...]:
-    """Those of `explored` that inputs have to run for."""
+    """Metrics among `explored` that inputs have to run for."""
     ran = (Sum, Product, Percentile)
     return tuple(metric for metric in explored() if isinstance(metric.follows, ran))
 
