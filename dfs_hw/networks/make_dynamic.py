@@ -18,6 +18,7 @@ from dfs_hw.networks.convert import Converter, replace_everywhere
 from dfs_hw.networks.design import Design
 from dfs_hw.networks.dynamic import DynamicNetwork
 from dfs_hw.networks.refusals import refusals
+from dfs_hw.networks.shadow import shadow_of
 from dfs_hw.networks.survey import ObservedModule, Survey, survey
 from dfs_hw.quantize.layers import Dial, QuantizedConv2d, QuantizedLinear
 
@@ -183,7 +184,7 @@ def _activation(
 
 def _require_all_parts_to_run(network: DynamicNetwork) -> None:
     """Refuse a model that still runs layers that have been replaced, or cannot without them."""
-    shadow, ran = copy.deepcopy(network).to("meta").eval(), []
+    shadow, ran = shadow_of(network).eval(), []
     parts = {
         path: module
         for path, module in shadow.model.named_modules()

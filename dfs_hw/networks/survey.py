@@ -16,6 +16,7 @@ from torch.utils.flop_counter import flop_registry
 
 from accel_models.errors import InputError
 from dfs_hw.networks.flow import IMAGE, Flow, maker, mark
+from dfs_hw.networks.shadow import shadow_of
 
 MULTIPLIES = (nn.Conv2d, nn.Linear)
 NORMS = ("batch_norm", "layer_norm", "group_norm")
@@ -75,19 +76,25 @@ def survey(model: nn.Module, image: tuple[int, int, int]) -> Survey:
         shaken = _with_random_weights(model)
         first = next(shaken.parameters(), torch.empty(0))
         images = torch.randn(EXAMPLES, *image).to(first.device)
-        found, output = _run(shaken.eval(), images)
-        logits = _logits(model, output)
-        alone = _logits(model, _run(shaken, images[:1])[1])
+        watch = _Watch(shaken.eval())
+        found, logits = watch.found, _logits(model, watch.run(images))
+        alone = _logits(model, _run(shaken, images[:1]))
         if not torch.allclose(alone, logits[:1], 1e-2, 1e-2 * float(logits.std()), equal_nan=True):
             found.problems.setdefault("", "it lets images of a batch influence each other")
-        found.draws = _run(shaken.train(), images, " in training")[0].draws
+        found.draws = _draws(shaken.train(), images)
     # Blocks end in another order than they begin: one inside another ends first.
     found.blocks.sort(key=list(found.runs).index)
     return found
 
 
 def _with_random_weights(model: nn.Module) -> nn.Module:
-    shaken = copy.deepcopy(model)
+    # What `deepcopy` is told it has copied it leaves alone: these contents are not to be kept.
+    places = {
+        id(parameter): nn.Parameter(torch.empty_like(parameter), parameter.requires_grad)
+        for parameter in model.parameters()
+        if parameter.is_floating_point()
+    }
+    shaken = copy.deepcopy(model, places)
     for module in shaken.modules():
         if hasattr(module, "inplace"):
             setattr(module, "inplace", False)  # noqa: B010 (not all modules have it)
@@ -96,16 +103,42 @@ def _with_random_weights(model: nn.Module) -> nn.Module:
     for parameter in shaken.parameters():
         if parameter.is_floating_point():
             inputs = math.prod(parameter.shape[1:])
-            parameter.copy_(torch.randn(parameter.shape) / math.sqrt(max(1, inputs)))
+            parameter.copy_(torch.randn(parameter.shape).div_(math.sqrt(max(1, inputs))))
     return shaken
 
 
-def _run(model: nn.Module, images: Tensor, when: str = "") -> tuple[Survey, Any]:
-    watch = _Watch(model)
-    mark(images, IMAGE)
+def _draws(model: nn.Module, images: Tensor) -> set[str]:
+    """Paths of the modules that draw random numbers, for which shapes alone are enough; unless the
+    model looks at what is in its tensors."""
     try:
-        with watch.attached(), watch.flow, watch:
-            return watch.found, model(images)
+        drawn = _Draws(shadow_of(model))
+        drawn.run(images.to("meta"))
+    except InputError:
+        drawn = _Draws(model)
+        drawn.run(images, " in training")
+    return drawn.paths
+
+
+@contextmanager
+def _hooked(
+    model: nn.Module, begin: Callable[[str], Callable[..., None]], end: Callable[..., None]
+) -> Iterator[None]:
+    """Hooks on all modules inside the model; that of a beginning is made for the module's path."""
+    hooks = []
+    for path, module in model.named_modules():
+        if path:
+            hooks.append(module.register_forward_pre_hook(begin(path), with_kwargs=True))
+            hooks.append(module.register_forward_hook(end))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _run(model: nn.Module, images: Tensor, when: str = "") -> Any:
+    try:
+        return model(images)
     except Exception as error:  # whatever a stranger's model may raise
         shape = list(images.shape[1:])
         raise InputError(
@@ -122,6 +155,36 @@ def _logits(model: nn.Module, output: Any) -> Tensor:
         f"{type(model).__name__} must return logits [N, classes], or an object with such "
         f"`logits`, but returned {what}"
     )
+
+
+class _Draws(TorchDispatchMode):
+    """Sees which modules draw random numbers."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self.paths, self.running = model, set[str](), [""]
+
+    def run(self, images: Tensor, when: str = "") -> None:
+        """Run the model."""
+        with _hooked(self.model, self._begin, self._end), self:
+            _run(self.model, images, when)
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            self.paths.add(self.running[-1])
+        return func(*args, **(kwargs or {}))
+
+    def _begin(self, path: str) -> Callable[..., None]:
+        return lambda *_: self.running.append(path)
+
+    def _end(self, *_: Any) -> None:
+        self.running.pop()
 
 
 @dataclass
@@ -145,19 +208,11 @@ class _Watch(TorchDispatchMode):
         self.running = [_Running("", model, None, 0)]
         self.flow = Flow(self._refuse)
 
-    @contextmanager
-    def attached(self) -> Iterator[None]:
-        """Hooks on all modules inside the model."""
-        hooks = []
-        for path, module in self.model.named_modules():
-            if path:
-                hooks.append(module.register_forward_pre_hook(self._begin(path), with_kwargs=True))
-                hooks.append(module.register_forward_hook(self._end))
-        try:
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
+    def run(self, images: Tensor) -> Any:
+        """What the model makes of images."""
+        mark(images, IMAGE)
+        with _hooked(self.model, self._begin, self._end), self.flow, self:
+            return _run(self.model, images)
 
     def __torch_dispatch__(
         self,
@@ -173,8 +228,6 @@ class _Watch(TorchDispatchMode):
             self._refuse(f"'{name}' multiplies outside a Conv2d or Linear layer")
         if any(norm in name for norm in NORMS) and not isinstance(inside, nn.BatchNorm2d):
             self._refuse(f"'{name}' normalises outside a BatchNorm2d layer")
-        if torch.Tag.nondeterministic_seeded in func.tags:
-            self.found.draws.add(self.running[-1].path)
         return func(*args, **(kwargs or {}))
 
     def _refuse(self, why: str) -> None:
@@ -232,12 +285,22 @@ def _seen(now: _Running, x: Tensor, output: Tensor) -> ObservedModule:
     return ObservedModule(
         tuple(x.shape[1:]),
         tuple(output.shape[1:]),
-        signed=bool((x < 0).any()),
-        puts_out_signed=bool((output < 0).any()),
+        signed=_signed(x),
+        puts_out_signed=_signed(output),
         reads_image=maker(x) in (None, IMAGE),
         last_leaf=last.removeprefix(f"{now.path}.") if ends_in_leaf else None,
         beside=frozenset(now.beside),
     )
+
+
+def _signed(x: Tensor) -> bool:
+    """Whether a tensor is negative anywhere; looked at once, though many modules begin or end with
+    it."""
+    version, signed = getattr(x, "_signed", (-1, False))
+    if version != x._version:
+        signed = bool((x < 0).any())
+        setattr(x, "_signed", (x._version, signed))  # noqa: B010 (tensors take attributes)
+    return signed
 
 
 def _same_shape(x: Tensor | None, output: Any) -> bool:

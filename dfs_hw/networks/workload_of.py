@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from accel_models.workloads.workload import Layer, Role, Workload
 from dfs_hw.networks.branches import GatedUnit
 from dfs_hw.networks.dynamic import DynamicNetwork
 from dfs_hw.networks.flow import IMAGE, Flow, maker, mark
+from dfs_hw.networks.shadow import shadow_of
 from dfs_hw.quantize.layers import QuantizedConv2d, QuantizedLinear
 
 
@@ -33,7 +33,7 @@ def workload_of(network: DynamicNetwork, image_size: tuple[int, int] | None = No
         InputError: if tensors meet in a way that cannot be priced.
     """
     height, width = image_size or network.image[1:]
-    shadow = copy.deepcopy(network).to(torch.device("meta")).eval()
+    shadow = shadow_of(network).eval()
     trace = _Trace(shadow)
     for path, module in shadow.model.named_modules():
         if isinstance(module, QuantizedConv2d | QuantizedLinear):
