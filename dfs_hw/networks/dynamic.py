@@ -76,9 +76,8 @@ class DynamicNetwork(nn.Module):
         self.name, self.choices, self.design = name, choices, design
         self.image, self.shape = image, dict(shape)
         self.model, self.gate = model, gate
-        self.unit_paths = tuple(
-            next(path for path, module in model.named_modules() if module is unit) for unit in units
-        )
+        path_of = {module: path for path, module in model.named_modules()}
+        self.unit_paths = tuple(path_of[unit] for unit in units)
         self.conductor = units[0].conductor
         offered = torch.tensor([unit.offered for unit in units])
         self.register_buffer("offered", offered, persistent=False)

@@ -1,31 +1,38 @@
-"""Copies of networks for the shapes of their tensors alone, which are had at next to no cost."""
+"""Networks for the shapes of their tensors alone, which are had at next to no cost."""
 
 from __future__ import annotations
 
 import copy
 from typing import TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from accel_models.precision import FULL
-from dfs_hw.quantize.layers import QuantizedConv2d, QuantizedLinear
+from dfs_hw.quantize.layers import PrecisionNorm, QuantizedConv2d, QuantizedLinear
 
 Module = TypeVar("Module", bound=nn.Module)
 
 
 def shadow_of(module: Module) -> Module:
-    """A copy without contents, on the device "meta"; contents are not copied on the way.
-
-    Its layers do not quantise: that changes no shape, and is most of what there is to run.
-    """
-    made = {
+    """A copy without contents; the contents are not copied on the way."""
+    places: dict[int, object] = {
         id(parameter): nn.Parameter(parameter.detach().to("meta"), parameter.requires_grad)
         for parameter in module.parameters()
     }
-    buffers = {id(buffer): buffer.to("meta") for buffer in module.buffers()}
+    places |= {id(buffer): buffer.to("meta") for buffer in module.buffers()}
     # What `deepcopy` is told it has copied before, it leaves alone.
-    shadow = copy.deepcopy(module, {**made, **buffers})
-    for layer in shadow.modules():
-        if isinstance(layer, QuantizedConv2d | QuantizedLinear):
-            layer.precisions = (FULL,) * len(layer.precisions)
-    return shadow
+    return without_contents(copy.deepcopy(module, places))
+
+
+def without_contents(module: Module) -> Module:
+    """The module itself on the device "meta".
+
+    Its layers do not quantise and its norms do not normalise: neither changes a shape, and together
+    they are most of what there is to run.
+    """
+    for part in module.modules():
+        if isinstance(part, QuantizedConv2d | QuantizedLinear):
+            part.precisions = (FULL,) * len(part.precisions)
+        elif type(part) in (nn.BatchNorm2d, PrecisionNorm):
+            part.forward = Tensor.clone  # of another tensor, as a norm's output is
+    return module.to("meta")

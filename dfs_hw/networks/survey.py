@@ -16,7 +16,7 @@ from torch.utils.flop_counter import flop_registry
 
 from accel_models.errors import InputError
 from dfs_hw.networks.flow import IMAGE, Flow, maker, mark
-from dfs_hw.networks.shadow import shadow_of
+from dfs_hw.networks.shadow import without_contents
 
 MULTIPLIES = (nn.Conv2d, nn.Linear)
 NORMS = ("batch_norm", "layer_norm", "group_norm")
@@ -81,7 +81,7 @@ def survey(model: nn.Module, image: tuple[int, int, int]) -> Survey:
         alone = _logits(model, _run(shaken, images[:1]))
         if not torch.allclose(alone, logits[:1], 1e-2, 1e-2 * float(logits.std()), equal_nan=True):
             found.problems.setdefault("", "it lets images of a batch influence each other")
-        found.draws = _draws(shaken.train(), images)
+        found.draws = _draws(model, shaken, images)
     # Blocks end in another order than they begin: one inside another ends first.
     found.blocks.sort(key=list(found.runs).index)
     return found
@@ -107,14 +107,18 @@ def _with_random_weights(model: nn.Module) -> nn.Module:
     return shaken
 
 
-def _draws(model: nn.Module, images: Tensor) -> set[str]:
-    """Paths of the modules that draw random numbers, for which shapes alone are enough; unless the
-    model looks at what is in its tensors."""
+def _draws(model: nn.Module, shaken: nn.Module, images: Tensor) -> set[str]:
+    """Paths of the modules that draw random numbers in training.
+
+    Shapes alone are enough to see them, unless the model looks at what is in its tensors. Of the
+    copy with random weights the contents are lost.
+    """
     try:
-        drawn = _Draws(shadow_of(model))
+        drawn = _Draws(without_contents(shaken.train()))
         drawn.run(images.to("meta"))
     except InputError:
-        drawn = _Draws(model)
+        torch.manual_seed(0)
+        drawn = _Draws(_with_random_weights(model).train())
         drawn.run(images, " in training")
     return drawn.paths
 
