@@ -31,7 +31,7 @@ from dfs_hw.provenance import provenance, write_json
 from dfs_hw.recording import evaluate, modal_assignment, record, shuffled
 from dfs_hw.training.config import TrainConfig
 from dfs_hw.training.loop.logs import Log
-from dfs_hw.training.setup import Bench
+from dfs_hw.training.setup import TrainingSetup
 from dfs_hw.training.stages.before_joint import train_fixed
 from dfs_hw.training.stages.joint import train_joint
 from dfs_hw.training.stages.results import Trained
@@ -103,38 +103,38 @@ def run_experiment(
         The path of ``run.json``.
     """
     started = time.monotonic()
-    bench = Bench.of(config, network, device=device, progress=progress, log=log)
+    setup = TrainingSetup.of(config, network, device=device, progress=progress, log=log)
     out_dir = writable_folder(out_dir)
-    trained = train_joint(bench, out_dir)
+    trained = train_joint(setup, out_dir)
     executed = [choice for choice in trained.network.choices if not choice.is_skip]
-    statics = {precision: train_fixed(bench, precision, out_dir) for precision in executed}
+    statics = {precision: train_fixed(setup, precision, out_dir) for precision in executed}
     if world()[0] > 0:  # the first process does what is left
         return out_dir / "run.json"
-    table = bench.table
+    table = setup.table
     trace_path = record(
         trained.network,
-        bench.splits.test,
+        setup.splits.test,
         out_dir / "trace.parquet",
-        trace_header(config, table.workload, table.choices, "test"),
+        header_of(setup, "test"),
         price=trained.outcome.price,
     )
     outcome = replay(GateTrace.read(trace_path), table)
     variants = [
-        *(_static(bench, precision, run) for precision, run in statics.items()),
-        *_gated(bench, trained, outcome),
+        *(_static(setup, precision, run) for precision, run in statics.items()),
+        *_gated(setup, trained, outcome),
     ]
     return write_json(
         out_dir / "run.json",
         {
-            "config": asdict(config),
+            "config": dict(setup.settings),
             **provenance(),
             "seconds": round(time.monotonic() - started, 1),
-            "classes": list(bench.splits.classes),
+            "classes": list(setup.splits.classes),
             "cost_table": table.key,
             "policy": outcome.policy.to_dict(),
-            "budget": asdict(verdict(bench.budget, bench.cost, outcome)),
+            "budget": asdict(verdict(setup.budget, setup.cost, outcome)),
             "validation": asdict(trained.outcome),
-            "best_static": best_static_width(variants, len(bench.splits.validation)).name,
+            "best_static": best_static_width(variants, len(setup.splits.validation)).name,
             "variants": [asdict(variant) for variant in variants],
         },
     )
@@ -160,22 +160,55 @@ def record_checkpoint(
     config = TrainConfig.from_dict(saved.facts["config"])
     dataset = getattr(load_dataset(config.data, config.seed), split)
     workload = workload_of(saved.network, dataset.image_size)
-    header = trace_header(config, workload, saved.network.choices, split)
+    header = trace_header(
+        workload,
+        saved.network.choices,
+        split,
+        data=config.data,
+        accelerator=config.accelerator,
+        seed=config.seed,
+    )
     return GateTrace.read(record(saved.network, dataset, out, header, price=saved.price))
 
 
+def header_of(setup: TrainingSetup, split: str) -> TraceHeader:
+    """What a trace says of itself that a network of this setup leaves on a split of its data."""
+    return trace_header(
+        setup.table.workload,
+        setup.table.choices,
+        split,
+        data=setup.data,
+        accelerator=setup.accelerator,
+        seed=setup.seed,
+    )
+
+
 def trace_header(
-    config: TrainConfig, workload: Workload, choices: tuple[Precision, ...], split: str
+    workload: Workload,
+    choices: tuple[Precision, ...],
+    split: str,
+    *,
+    data: str,
+    accelerator: str,
+    seed: int,
 ) -> TraceHeader:
-    """What a trace of the configured network says of itself."""
+    """What a trace says of itself.
+
+    Args:
+        choices: of the network, in the order of choice indices.
+        split: train, validation or test.
+        data: name of the data set.
+        accelerator: name or file of the machine that the network was trained for.
+        seed: of its training.
+    """
     return TraceHeader(
         network=workload.name,
-        dataset=f"{config.data}/{split}",
+        dataset=f"{data}/{split}",
         workload=workload,
         choices=choices,
         always=highest(choices),
-        accelerator=config.accelerator,
-        seed=config.seed,
+        accelerator=accelerator,
+        seed=seed,
         version=version("dfs-hw"),
     )
 
@@ -221,15 +254,15 @@ def _reached(statistic: str, cost: RelativeCost, outcome: Replay) -> float:
     return statistic_of(cost.cpu().of_choices(choices), statistic) * cost.reference
 
 
-def _static(bench: Bench, precision: Precision, run: Trained) -> Variant:
+def _static(setup: TrainingSetup, precision: Precision, run: Trained) -> Variant:
     assignment = run.network.uniform(precision)
-    cost = static_cost(bench.table, precision)
-    top = precision == highest(bench.table.choices)
+    cost = static_cost(setup.table, precision)
+    top = precision == highest(setup.table.choices)
     return Variant(
         name=f"{precision} bit everywhere" + (" (highest)" if top else ""),
         kind="static",
         precision=str(precision),
-        accuracy=evaluate(run.network, bench.splits.test, assignment).accuracy,
+        accuracy=evaluate(run.network, setup.splits.test, assignment).accuracy,
         validation_accuracy=run.outcome.accuracy,
         bitops=float(cost.bitops),
         energy_j=cost.energy_j,
@@ -237,19 +270,19 @@ def _static(bench: Bench, precision: Precision, run: Trained) -> Variant:
     )
 
 
-def _gated(bench: Bench, trained: Trained, outcome: Replay) -> list[Variant]:
+def _gated(setup: TrainingSetup, trained: Trained, outcome: Replay) -> list[Variant]:
     """The adaptive network, and the two ablations that tell whether it reads its inputs."""
-    network, splits = trained.network, bench.splits
+    network, splits = trained.network, setup.splits
     decided = evaluate(network, splits.validation, price=trained.outcome.price).choices
     frozen = modal_assignment(decided)
     frozen_cost = static_cost(
-        bench.table,
+        setup.table,
         {
-            unit: bench.table.choices[index]
-            for unit, index in zip(bench.table.units, frozen.tolist(), strict=True)
+            unit: setup.table.choices[index]
+            for unit, index in zip(setup.table.units, frozen.tolist(), strict=True)
         },
     )
-    generator = torch.Generator().manual_seed(trained.config.seed)
+    generator = torch.Generator().manual_seed(setup.seed)
     dealt = shuffled(torch.from_numpy(outcome.trace.choices.astype("int64")), generator)
     dealt_validation = shuffled(decided, generator)
     cost = (

@@ -10,12 +10,12 @@ from accel_models.costs.cost_table import cost_table
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.precision import Precision, highest, parse_choices
 from accel_models.workloads.workload import Workload
-from dfs_hw.baselines.setups import Benches
+from dfs_hw.baselines.setups import ContenderSetups
 from dfs_hw.baselines.study import STATIC, Study
 from dfs_hw.budgets.budget import unit_of
 from dfs_hw.budgets.hardware_cost import RelativeCost
 from dfs_hw.training.config import TrainConfig
-from dfs_hw.training.setup import Bench
+from dfs_hw.training.setup import TrainingSetup
 
 AT_BUDGET = 1.0
 
@@ -66,9 +66,9 @@ def line_up(study: Study, progress: bool = False) -> LineUp:
         InfeasibleError: if the machine cannot run the study's own choices.
     """
     first = replace(study.config, gate="lstm", knob=False, seed=study.seeds[0])
-    benches = Benches(progress=progress)
-    bench = benches.of(first)
-    drafting = _Drafting(study, bench)
+    setups = ContenderSetups(progress=progress)
+    setup = setups.of(first)
+    drafting = _Drafting(study, first, setup)
     contenders: list[Contender] = []
     left_out: dict[str, str] = {}
     for family in study.families:
@@ -79,10 +79,10 @@ def line_up(study: Study, progress: bool = False) -> LineUp:
             continue
         for draft in drafts:
             try:
-                benches.of(draft.config)
+                setups.of(draft.config)
             except InputError as error:  # the budget is out of the reach of its choices
                 if draft.target == AT_BUDGET:
-                    contenders.append(drafting.within_reach(draft, benches.cost(draft.config)))
+                    contenders.append(drafting.within_reach(draft, setups.cost(draft.config)))
                 else:
                     left_out[draft.name] = str(error)
             else:
@@ -90,7 +90,7 @@ def line_up(study: Study, progress: bool = False) -> LineUp:
     if not contenders:
         reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
         raise InputError(f"no contender can take part ({reasons})")
-    known = bench.splits.test.severity is not None
+    known = setup.splits.test.severity is not None
     difficulty = "severity of its degradation" if known else "loss at the highest precision"
     return LineUp(tuple(contenders), left_out, drafting.budget, difficulty)
 
@@ -98,11 +98,11 @@ def line_up(study: Study, progress: bool = False) -> LineUp:
 class _Drafting:
     """Contenders of a family, before anybody has looked whether they can reach the budget."""
 
-    def __init__(self, study: Study, bench: Bench) -> None:
-        self.study, self.table = study, bench.table
-        self.metric, self.statistic = bench.config.metric, bench.budget.statistic
-        self.budget = float(f"{bench.budget.fraction * bench.cost.reference:.6g}")
-        self.base = replace(bench.config, budget=self._amount(AT_BUDGET))
+    def __init__(self, study: Study, config: TrainConfig, setup: TrainingSetup) -> None:
+        self.study, self.table = study, setup.table
+        self.metric, self.statistic = setup.cost.metric, setup.budget.statistic
+        self.budget = float(f"{setup.budget.fraction * setup.cost.reference:.6g}")
+        self.base = replace(config, budget=self._amount(AT_BUDGET))
 
     def of(self, family: str) -> list[Contender]:
         """Everyone of a family.

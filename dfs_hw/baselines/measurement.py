@@ -21,7 +21,7 @@ from dfs_hw.baselines.preparation import Ready, digest
 from dfs_hw.baselines.study import Study
 from dfs_hw.budgets.budget import statistic_of
 from dfs_hw.data import Dataset
-from dfs_hw.experiment import static_cost, trace_header
+from dfs_hw.experiment import header_of, static_cost
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.recording import BATCH, evaluate, modal_assignment, shuffled
 from dfs_hw.training.stages.before_joint import train_backbone
@@ -89,12 +89,12 @@ def measure(ready: Ready, study: Study) -> list[Record]:
     """
     made_from = {
         "network": digest(ready.trained.network),
-        "start": ready.bench.fingerprint,
-        "cost_table": ready.bench.table.key,
+        "start": ready.setup.fingerprint,
+        "cost_table": ready.setup.table.key,
         "budget": ready.contender.config.budget,
         "seed": ready.seed,
         "shuffles": study.shuffles,
-        "prices": study.prices if ready.bench.knob else (),
+        "prices": study.prices if ready.setup.knob else (),
         "fields": [field.name for field in fields(Record)],
     }
 
@@ -108,10 +108,10 @@ def measure(ready: Ready, study: Study) -> list[Record]:
 def difficulty(ready: Ready) -> np.ndarray:
     """How hard each test input is [N]: how badly it was degraded, where the data knows; else its
     loss in the network that stage 1 left, at the highest precision."""
-    test = ready.bench.splits.test
+    test = ready.setup.splits.test
     if test.severity is not None:
         return test.severity.cpu().numpy()
-    return losses(train_backbone(ready.bench, ready.folder).network, test)
+    return losses(train_backbone(ready.setup, ready.folder).network, test)
 
 
 @torch.no_grad()
@@ -151,7 +151,7 @@ def _static(ready: Ready) -> Iterator[Record]:
         ready,
         AS_TRAINED,
         assignment.tolist(),
-        evaluate(ready.trained.network, ready.bench.splits.test, assignment).accuracy,
+        evaluate(ready.trained.network, ready.setup.splits.test, assignment).accuracy,
         validation_accuracy=ready.trained.outcome.accuracy,
     )
 
@@ -170,13 +170,13 @@ def _adaptive(ready: Ready, study: Study) -> Iterator[Record]:
     )
     yield from _frozen(ready, outcome, hardness)
     yield _dealt(ready, outcome, hardness, study.shuffles)
-    for price in study.prices if ready.bench.knob else ():
+    for price in study.prices if ready.setup.knob else ():
         yield _priced(ready, AT_PRICE, _replayed(ready, price), hardness, price=price)
 
 
 def _frozen(ready: Ready, outcome: Replay, hardness: np.ndarray) -> Iterator[Record]:
     """Every block at its most frequent choice of the validation inputs, gates left out or not."""
-    network, splits = ready.trained.network, ready.bench.splits
+    network, splits = ready.trained.network, ready.setup.splits
     decided = evaluate(network, splits.validation, price=ready.trained.outcome.price).choices
     modal = modal_assignment(decided)
     accuracy = evaluate(network, splits.test, modal).accuracy
@@ -191,23 +191,23 @@ def _dealt(ready: Ready, outcome: Replay, hardness: np.ndarray, times: int) -> R
     generator = torch.Generator().manual_seed(ready.seed)
     decided = torch.from_numpy(outcome.trace.choices.astype(np.int64))
     deals = [shuffled(decided, generator) for _ in range(times)]
-    network, test = ready.trained.network, ready.bench.splits.test
+    network, test = ready.trained.network, ready.setup.splits.test
     accuracy = fmean(evaluate(network, test, deal).accuracy for deal in deals)
     return _priced(ready, SHUFFLED, _rechosen(outcome, deals[0]), hardness, accuracy=accuracy)
 
 
 def _replayed(ready: Ready, price: float | None) -> Replay:
     """The gates' decisions for the test inputs, run through the machine."""
-    bench, test = ready.bench, ready.bench.splits.test
+    setup, test = ready.setup, ready.setup.splits.test
     seen = evaluate(ready.trained.network, test, price=price)
     trace = GateTrace(
-        trace_header(ready.trained.config, bench.table.workload, bench.table.choices, "test"),
+        header_of(setup, "test"),
         np.arange(len(test), dtype=np.int64),
         test.labels.cpu().numpy().astype(np.int32),
         seen.predictions.numpy().astype(np.int32),
         seen.choices.numpy().astype(np.uint8),
     )
-    return replay(trace, bench.table)
+    return replay(trace, setup.table)
 
 
 def _rechosen(outcome: Replay, choices: torch.Tensor) -> Replay:
@@ -223,7 +223,7 @@ def _priced(
     amounts = {metric.name: metric.of(outcome) for metric in additive()}
     # Exactly rounded, so that equal costs in another order are equal costs.
     means = {name: fmean(values.tolist()) for name, values in amounts.items()}
-    metric, statistic = ready.bench.config.metric, ready.bench.budget.statistic
+    metric, statistic = ready.setup.cost.metric, ready.setup.budget.statistic
     mean = statistic == "mean"
     spent = means[metric] if mean else statistic_of(amounts[metric], statistic)
     choices = outcome.trace.choices
@@ -241,11 +241,11 @@ def _simulated(
     ready: Ready, variant: str, choices: Sequence[int], accuracy: float, **more: Any
 ) -> Record:
     """A record of the network without gates, at choices that all inputs have."""
-    table = ready.bench.table
+    table = ready.setup.table
     pairs = zip(table.units, choices, strict=True)
     cost = static_cost(table, {unit: table.choices[choice] for unit, choice in pairs})
     amounts = {metric.name: float(metric.of(cost)) for metric in additive()}
-    spent = amounts[ready.bench.config.metric]
+    spent = amounts[ready.setup.cost.metric]
     fixed = _written(ready, choices)
     return _record(ready, variant, amounts, spent, accuracy=accuracy, fixed=fixed, **more)
 
@@ -261,11 +261,11 @@ def _record(
         bitops=means["bitops"],
         energy_j=means["energy"],
         latency_s=means["latency"],
-        share=spent / (ready.bench.budget.fraction * ready.bench.cost.reference) * target,
+        share=spent / (ready.setup.budget.fraction * ready.setup.cost.reference) * target,
         target=target,
         **more,
     )
 
 
 def _written(ready: Ready, choices: Sequence[int]) -> str:
-    return " ".join(str(ready.bench.table.choices[choice]) for choice in choices)
+    return " ".join(str(ready.setup.table.choices[choice]) for choice in choices)

@@ -13,8 +13,9 @@ from dfs_hw.baselines.contenders import Contender
 from dfs_hw.baselines.kept import kept
 from dfs_hw.baselines.static_search import StaticSearch
 from dfs_hw.networks import DynamicNetwork
-from dfs_hw.training.setup import Bench
-from dfs_hw.training.stages.before_joint import calibrate, train_fixed, train_supernet
+from dfs_hw.training.setup import TrainingSetup
+from dfs_hw.training.stages.before_joint import train_fixed, train_supernet
+from dfs_hw.training.stages.calibration import start_all_widths
 from dfs_hw.training.stages.joint import train_joint
 from dfs_hw.training.stages.results import Trained
 
@@ -29,23 +30,23 @@ class Ready:
     contender: Contender
     folder: Path
     """Its own; what was trained lies there."""
-    bench: Bench
+    setup: TrainingSetup
     trained: Trained
     fixed: tuple[Precision, ...] = ()
     """Choice of each block of a static network; empty for one that decides."""
 
     @property
     def seed(self) -> int:
-        return self.bench.config.seed
+        return self.setup.seed
 
 
 def prepare(
-    contender: Contender, bench: Bench, folder: Path, relatives: Iterable[Path] = ()
+    contender: Contender, setup: TrainingSetup, folder: Path, relatives: Iterable[Path] = ()
 ) -> Ready:
     """Train a contender, or the rest of it, or find it trained.
 
     Args:
-        bench: of the contender's configuration and a seed.
+        setup: of the contender's configuration and a seed.
         folder: for everything it leaves.
         relatives: folders of contenders that start from the same network: this one goes on from
             their backbone, supernet and gates of stage 2, where it has none of its own.
@@ -53,36 +54,34 @@ def prepare(
     for name in SHARED[: 3 if contender.adaptive else 1 if contender.choice else 2]:
         _borrow(name, folder, relatives)
     if contender.adaptive:
-        return Ready(contender, folder, bench, train_joint(bench, folder))
+        return Ready(contender, folder, setup, train_joint(setup, folder))
     if contender.choice:
-        fixed = (Precision.parse(contender.choice),) * len(bench.start.units)
+        fixed = (Precision.parse(contender.choice),) * len(setup.start.units)
     else:
-        fixed = best_per_block(bench, folder)
-    return Ready(contender, folder, bench, train_fixed(bench, fixed, folder), fixed)
+        fixed = best_per_block(setup, folder)
+    return Ready(contender, folder, setup, train_fixed(setup, fixed, folder), fixed)
 
 
-def best_per_block(bench: Bench, folder: Path) -> tuple[Precision, ...]:
+def best_per_block(setup: TrainingSetup, folder: Path) -> tuple[Precision, ...]:
     """The choice of each block that loses least within the budget, the same for all inputs.
 
     It is searched for in the supernet, which has trained all choices; where training has none, in
     the backbone after its widths have seen training images.
     """
-    network = train_supernet(bench, folder).network
+    network = train_supernet(setup, folder).network
 
     def search() -> list[str]:
-        if not bench.length("supernet").steps:
-            network.inherit()
-            network.normalize_by_batch(True)
-            calibrate(bench, network)
-        found = StaticSearch(bench, network.eval()).run()
-        return [str(bench.table.choices[choice]) for choice in found]
+        if not setup.has_supernet:
+            start_all_widths(setup, network)
+        found = StaticSearch(setup, network.eval()).run()
+        return [str(setup.table.choices[choice]) for choice in found]
 
     made_from = {
         "search": "joint loss",
         "network": digest(network),
-        "start": bench.fingerprint,
-        "cost_table": bench.table.key,
-        "budget": bench.config.budget,
+        "start": setup.fingerprint,
+        "cost_table": setup.table.key,
+        "budget": setup.budget.text,
     }
     found = kept(folder / "assignment.json", made_from, search)
     return tuple(Precision.parse(choice) for choice in found)

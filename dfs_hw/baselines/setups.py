@@ -1,53 +1,61 @@
-"""Benches of many contenders, without loading the same data and building the same network again."""
+"""Setups of many contenders, without loading the same data and building the same network again."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from dfs_hw.budgets.budget import Budget
-from dfs_hw.budgets.hardware_cost import HardwareCost, RelativeCost
+from dfs_hw.budgets.hardware_cost import RelativeCost
+from dfs_hw.data import Splits
 from dfs_hw.training.config import TrainConfig
-from dfs_hw.training.setup import Bench, fresh_network, price_list
+from dfs_hw.training.setup import TrainingSetup
+from dfs_hw.training.start import PricedNetwork, check_device, fresh_network, load, priced
 
 
-class Benches:
-    """What `Bench.of` would give; keeps the data and the networks to start from of one seed.
+class ContenderSetups:
+    """What `TrainingSetup.of` would give; keeps data and networks to start from, of one seed.
 
     Configurations must be of one study: they differ in seed, budget, choices and design alone.
+
+    Args:
+        device: to train on.
+        progress: show bars on stderr.
     """
 
     def __init__(self, device: str = "cpu", progress: bool = False) -> None:
         self.device, self.progress = device, progress
-        self._kept: list[Bench] = []
+        self._loaded: tuple[int, Splits] | None = None
+        """Seed and data."""
+        self._starts: list[tuple[TrainConfig, PricedNetwork]] = []
+        """Networks of that seed, each with the configuration it was first built for."""
 
-    def of(self, config: TrainConfig) -> Bench:
-        """The bench of a configuration.
+    def of(self, config: TrainConfig) -> TrainingSetup:
+        """The setup of a configuration.
 
         Raises:
             InputError: if anything in it cannot be used, such as its budget.
         """
-        if not self._kept or self._kept[0].config.seed != config.seed:
-            self._kept = [Bench.of(config, device=self.device, progress=self.progress)]
-        bench = self._alike(config)
-        return replace(bench, config=config, budget=Budget.parse(config.budget, bench.cost))
+        splits, start = self._splits(config), self._start(config)
+        return TrainingSetup.assembled(
+            config, splits, start, device=self.device, progress=self.progress
+        )
 
     def cost(self, config: TrainConfig) -> RelativeCost:
-        """What the choices of a configuration cost, be its budget within their reach or not; its
-        seed must be the last that was asked for."""
-        return self._alike(config).cost
+        """What the choices of a configuration cost, be its budget within their reach or not."""
+        return self._start(config).cost
 
-    def _alike(self, config: TrainConfig) -> Bench:
-        """A bench that differs in its configuration and budget alone."""
-        for bench in self._kept:
-            if same_start(bench.config, config):
-                return bench
-        kept = self._kept[0]
-        start = fresh_network(config, kept.splits)
-        table = price_list(config, start, kept.splits)
-        cost = HardwareCost(table, config.metric, start.offered).to(self.device)
-        bench = replace(kept, config=config, start=start, cost=cost, asked=table)
-        self._kept.append(bench)
-        return bench
+    def _splits(self, config: TrainConfig) -> Splits:
+        if self._loaded is None or self._loaded[0] != config.seed:
+            check_device(self.device)
+            self._loaded = config.seed, load(config, self.device, self.progress)
+            self._starts = []
+        return self._loaded[1]
+
+    def _start(self, config: TrainConfig) -> PricedNetwork:
+        splits = self._splits(config)
+        for known, start in self._starts:
+            if same_start(known, config):
+                return start
+        start = priced(config, fresh_network(config, splits), splits, self.device)
+        self._starts.append((config, start))
+        return start
 
 
 def same_start(first: TrainConfig, second: TrainConfig) -> bool:

@@ -13,11 +13,11 @@ from tqdm import tqdm
 from accel_models.assignment.assignment import best_assignment
 from accel_models.errors import InfeasibleError
 from accel_models.metrics import METRICS
-from dfs_hw.baselines.sensitivity import sensitivity
+from dfs_hw.baselines.unit_sensitivity import sensitivity
 from dfs_hw.experiment import static_cost
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.recording import BATCH
-from dfs_hw.training.setup import Bench
+from dfs_hw.training.setup import TrainingSetup
 
 ROUNDS = 10
 """At most, of changing an assignment for a better one."""
@@ -36,15 +36,15 @@ class StaticSearch:
     program is asked again from the best assignment so far.
 
     Args:
-        bench: gives budget, machine and validation split.
+        setup: gives budget, machine and validation split.
         network: in evaluation mode, every precision of which has seen data.
     """
 
-    def __init__(self, bench: Bench, network: DynamicNetwork) -> None:
-        self.bench, self.network, self.table = bench, network, bench.table
-        self.metric = bench.config.metric
-        self.budget = bench.budget.fraction * bench.cost.reference
-        self.data = bench.splits.validation
+    def __init__(self, setup: TrainingSetup, network: DynamicNetwork) -> None:
+        self.network, self.table, self.progress = network, setup.table, setup.progress
+        self.metric = setup.cost.metric
+        self.budget = setup.budget.fraction * setup.cost.reference
+        self.data = setup.splits.validation
         self._known: dict[Choices, float] = {}
 
     def run(self) -> Choices:
@@ -58,7 +58,7 @@ class StaticSearch:
         """
         highest = self.network.uniform(self.table.always)
         found = min([*self._uniform(), self._program(highest)[0]], key=self.loss)
-        for _ in tqdm(range(ROUNDS), desc="static search", disable=not self.bench.progress):
+        for _ in tqdm(range(ROUNDS), desc="static search", disable=not self.progress):
             proposed, alone = self._program(torch.tensor(found))
             better = min([proposed, *self._best_change(found, alone)], key=self.loss)
             if self.loss(better) >= self.loss(found):

@@ -77,8 +77,8 @@ def compare(
         metric=metric,
         budget=budget,
     )
-    from dfs_hw.baselines.compare import compare as run_comparison
-    from dfs_hw.baselines.study import Study
+    from dfs_hw.baselines import Study
+    from dfs_hw.baselines import compare as run_comparison
     from dfs_hw.cli.show.findings import comparison
 
     wanted = Study(

@@ -131,7 +131,7 @@ def codesign(
     from dataclasses import asdict
 
     from dfs_hw.cli.show.exploration import codesigned
-    from dfs_hw.codesign.codesign import codesign as run_codesign
+    from dfs_hw.codesign import codesign as run_codesign
 
     outcome = run_codesign(
         space,

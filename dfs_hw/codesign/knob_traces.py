@@ -64,6 +64,13 @@ class Recorder:
         key = table_key(workload, machine, dynamic.choices, always, 1)
         path = self.folder / f"{network.digest}-{split}-{price:.12g}-{key}.parquet"
         if not path.is_file():
-            header = trace_header(network.config, workload, dynamic.choices, split)
+            header = trace_header(
+                workload,
+                dynamic.choices,
+                split,
+                data=network.config.data,
+                accelerator=network.config.accelerator,
+                seed=network.config.seed,
+            )
             record(dynamic, dataset, path, header, price=price)
         return GateTrace.read(path)

@@ -19,7 +19,7 @@ from accel_models.precision import Precision
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.training.config import TrainConfig
 from dfs_hw.training.loop.logs import Log
-from dfs_hw.training.setup import Bench
+from dfs_hw.training.setup import TrainingSetup
 from dfs_hw.training.stages.before_joint import train_fixed
 from dfs_hw.training.stages.joint import train_joint
 from dfs_hw.training.stages.results import Trained
@@ -51,8 +51,8 @@ def train(
         InputError: if the configuration or the network cannot be used.
         DfsHwError: if the loss stops being finite.
     """
-    bench = Bench.of(config, network, device=device, progress=progress, log=log)
-    return train_joint(bench, writable_folder(out))
+    setup = TrainingSetup.of(config, network, device=device, progress=progress, log=log)
+    return train_joint(setup, writable_folder(out))
 
 
 def train_static(
@@ -65,7 +65,7 @@ def train_static(
     progress: bool = True,
     log: Log | None = None,
 ) -> Trained:
-    """The baseline: the same backbone, at choices fixed for all inputs for as long as stage 3.
+    """Train the baseline: the same backbone, at choices fixed for all inputs, as long as stage 3.
 
     It ends in ``out/static-<choices>.safetensors``; its gates are never asked. Other arguments and
     errors are those of `train`.
@@ -73,5 +73,5 @@ def train_static(
     Args:
         choice: of every unit, or of each unit in order.
     """
-    bench = Bench.of(config, network, device=device, progress=progress, log=log)
-    return train_fixed(bench, choice, writable_folder(out))
+    setup = TrainingSetup.of(config, network, device=device, progress=progress, log=log)
+    return train_fixed(setup, choice, writable_folder(out))

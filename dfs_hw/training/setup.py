@@ -1,48 +1,129 @@
-"""What the stages of one run share: data, the network to start from, the price of its choices."""
+"""What a training needs, worked out once from its settings; stages take it from here.
+
+Nothing below `dfs_hw.training.setup` reads a `TrainConfig`: the stages see a data set, a network, a
+cost, a budget and numbers.
+"""
 
 from __future__ import annotations
 
 import copy
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
+from typing import Any, Literal, cast
 
 import torch
-from torch import Tensor
 
-from accel_models.accelerators.toml_file import load_accelerator
-from accel_models.costs.cost_table import CostTable, cost_table
-from accel_models.errors import InputError
+from accel_models.costs.cost_table import CostTable
 from dfs_hw.budgets.budget import Budget
-from dfs_hw.budgets.hardware_cost import BlockCost, HardwareCost, RelativeCost
+from dfs_hw.budgets.hardware_cost import RelativeCost
 from dfs_hw.budgets.paper import PAPER
-from dfs_hw.data import Dataset, Splits, TrainingStream, generator_for, load_dataset
-from dfs_hw.distributed import on_first
-from dfs_hw.networks import DynamicNetwork, build_network
-from dfs_hw.networks.workload_of import workload_of
-from dfs_hw.recording import BATCH, evaluate
-from dfs_hw.training.config import StageLength, TrainConfig
-from dfs_hw.training.loop.logs import Log, choice_shares
-from dfs_hw.training.loop.stage import RateSchedule, Validation
+from dfs_hw.data import Dataset, Splits, TrainingStream, generator_for
+from dfs_hw.networks import DynamicNetwork
+from dfs_hw.training.config import StageLength, TrainConfig, plain
+from dfs_hw.training.loop.logs import Log
+from dfs_hw.training.loop.stage import RateSchedule
+from dfs_hw.training.start import (
+    PricedNetwork,
+    check_device,
+    check_fit,
+    fresh_network,
+    load,
+    price_list,
+    priced,
+)
+
+Kind = Literal["backbone", "supernet", "gates", "joint", "static"]
+"""Kinds of stage: the three of DFS, the supernet between the first two, and static baselines."""
 
 
 @dataclass(frozen=True)
-class Bench:
-    """A run about to start: everything it needs has been found usable."""
+class SgdOptions:
+    """How parameters are stepped, alike in every stage."""
 
-    config: TrainConfig
+    schedule: RateSchedule
+    """How learning rates fall; stage 2 has a rule of its own."""
+    nesterov: bool
+    weight_decay: float
+    """Per step, in units of the learning rate."""
+    decay_all: bool
+    """Whether more than the weights of convolutions and linear layers decays."""
+    amp: bool
+    """Whether forward passes run in bfloat16 where that is safe."""
+
+
+@dataclass(frozen=True)
+class LearningRates:
+    """Learning rates that stages start from."""
+
+    backbone: float
+    supernet: float
+    static: float
+    """The supernet's where there is one, which a baseline stands in for; else stage 3's."""
+    joint: float
+    """For everything but the gates, in stage 3."""
+    gates: float
+    """For the gates, in stages 2 and 3."""
+
+
+@dataclass(frozen=True)
+class GateOptions:
+    """How gates learn what to choose, and what drives them; see the fields of `TrainConfig`."""
+
+    start: str
+    """``taught`` or ``biased``."""
+    estimator: str
+    """``straight-through`` or ``gumbel``."""
+    temperature: float
+    tries: float
+    controller: str
+    """``sign``, ``hinge``, ``pi`` or ``paper``."""
+    beta: float
+    top_price: float
+    feasibility: bool
+
+
+@dataclass(frozen=True)
+class TrainingSetup:
+    """A training about to start: everything it needs has been found usable."""
+
     splits: Splits
-    """On the device."""
+    """Images on the device."""
+    judge: Dataset
+    """The inputs that epochs are chosen by: the validation split, but for a fault asked for."""
     start: DynamicNetwork
-    """Before any training, on the CPU; every stage works on copies."""
+    """The network before any training, on the CPU; every stage works on copies."""
     cost: RelativeCost
-    """On the device."""
+    """What the network's choices cost, on the device."""
     budget: Budget
+    """What the cost is held to."""
+    lengths: Mapping[Kind, StageLength]
+    batch: int
+    """Images a step, over all processes together."""
+    rates: LearningRates
+    sgd: SgdOptions
+    gates: GateOptions
+    distill: float
+    """Weight of the divergence from the backbone's predictions, in every stage after it."""
+    norm_by_batch: bool
+    """Whether batch norms in stage 3 go by the batch, not by running statistics."""
+    faults: frozenset[str]
+    """Faults of the released code in training, of `dfs_hw.training.config.FAULTS`."""
+    seed: int
+    data: str
+    """Name of the data set, as `load_dataset` finds it again."""
+    accelerator: str
+    """Name or file of the machine, as `load_accelerator` finds it again."""
+    settings: Mapping[str, Any]
+    """The settings that all this was worked out from, as plain JSON: written beside every result,
+    and compared to tell whether an earlier one still holds. Nothing is steered by them."""
     device: str = "cpu"
     progress: bool = True
+    """Whether bars are shown on stderr."""
     log: Log | None = None
-    asked: CostTable | None = None
+    """Takes curves."""
+    priced_by: CostTable | None = None
     """The machine's table, if it was needed to price the choices."""
 
     @classmethod
@@ -54,7 +135,7 @@ class Bench:
         device: str = "cpu",
         progress: bool = True,
         log: Log | None = None,
-    ) -> Bench:
+    ) -> TrainingSetup:
         """Load the data, price the network, and read the budget.
 
         Args:
@@ -73,27 +154,60 @@ class Bench:
         else:
             start = copy.deepcopy(network).cpu()
             check_fit(start, splits)
-        table: CostTable | None = None
-        cost: RelativeCost
-        if config.metric == PAPER:
-            cost = BlockCost(start.units, start.choices, start.offered)
-        else:
-            table = price_list(config, start, splits)
-            cost = HardwareCost(table, config.metric, start.offered)
-        budget = Budget.parse(config.budget, cost)
-        return cls(config, splits, start, cost.to(device), budget, device, progress, log, table)
+        ready = priced(config, start, splits, device)
+        return cls.assembled(config, splits, ready, device=device, progress=progress, log=log)
+
+    @classmethod
+    def assembled(
+        cls,
+        config: TrainConfig,
+        splits: Splits,
+        ready: PricedNetwork,
+        *,
+        device: str = "cpu",
+        progress: bool = True,
+        log: Log | None = None,
+    ) -> TrainingSetup:
+        """Work out everything else from data and a priced network that are there already.
+
+        Args:
+            splits: the configured data, on the device.
+            ready: the configured network, or another that fits the data.
+
+        Raises:
+            InputError: if the budget cannot be read or reached.
+        """
+        faults = config.training_faults
+        batch = min(config.batch, len(splits.train))
+        lengths = stage_lengths(config, len(splits.train) // batch)
+        return cls(
+            splits=splits,
+            judge=splits.test if "selects-on-test" in faults else splits.validation,
+            start=ready.network,
+            cost=ready.cost,
+            budget=Budget.parse(config.budget, ready.cost),
+            lengths=lengths,
+            batch=batch,
+            rates=learning_rates(config, lengths),
+            sgd=sgd_options(config),
+            gates=gate_options(config),
+            distill=config.distill,
+            norm_by_batch=config.norm == "batch",
+            faults=faults,
+            seed=config.seed,
+            data=config.data,
+            accelerator=config.accelerator,
+            settings=plain(config),
+            device=device,
+            progress=progress,
+            log=log,
+            priced_by=ready.table,
+        )
 
     @cached_property
     def table(self) -> CostTable:
         """What the machine charges, also where training goes by the paper's count."""
-        return self.asked or price_list(self.config, self.start, self.splits)
-
-    @property
-    def judge(self) -> Dataset:
-        """The inputs that epochs are chosen by."""
-        if "selects-on-test" in self.config.training_faults:
-            return self.splits.test
-        return self.splits.validation
+        return self.priced_by or price_list(self.accelerator, self.start, self.splits)
 
     @property
     def knob(self) -> bool:
@@ -101,18 +215,13 @@ class Bench:
         return self.start.design.knob
 
     @property
-    def batch(self) -> int:
-        """Images a step, over all processes together."""
-        return min(self.config.batch, len(self.splits.train))
-
-    @property
-    def schedule(self) -> RateSchedule:
-        """How learning rates fall in stages 1 and 3."""
-        return cast(RateSchedule, self.config.schedule)
+    def has_supernet(self) -> bool:
+        """Whether all precisions are trained before gates choose among them."""
+        return self.lengths["supernet"].steps > 0
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the network to start from and the images: others give other results."""
+        """Checksum of the network to start from and the images: others give other results."""
         start, data = self.start, self.splits.train
         parts = [repr(start), repr(start.choices), repr(start.design), data.name, str(len(data))]
         tensors = [*start.state_dict().values(), data.labels, data.mean, data.std]
@@ -123,122 +232,70 @@ class Bench:
 
     @property
     def prices(self) -> str:
-        """Identifies what choices cost."""
-        return PAPER if self.config.metric == PAPER else self.table.key
+        """Identifies what choices cost: the key of the machine's table, or ``paper``."""
+        return PAPER if self.cost.metric == PAPER else self.table.key
 
     def network(self) -> DynamicNetwork:
         """A copy of the network to start from, on the device."""
         return copy.deepcopy(self.start).to(self.device)
-
-    def length(self, stage: str) -> StageLength:
-        """How long a stage is; see `TrainConfig.length`."""
-        return self.config.length(stage, len(self.splits.train) // self.batch)
 
     def stream(self, purpose: str, batch: int | None = None) -> TrainingStream:
         """Training batches for a stage or another purpose, each with an order of its own."""
         return TrainingStream(
             self.splits.train,
             batch or self.batch,
-            f"{self.config.seed}/{purpose}",
-            with_replacement="with-replacement" in self.config.training_faults,
+            f"{self.seed}/{purpose}",
+            with_replacement="with-replacement" in self.faults,
         )
 
     def generator(self, purpose: str, *numbers: int) -> torch.Generator:
-        """Of draws that all processes make alike."""
-        return generator_for(f"{self.config.seed}/{purpose}", *numbers)
-
-    def validate(
-        self,
-        network: DynamicNetwork,
-        assignment: Tensor | None = None,
-        *,
-        price: float | None = None,
-    ) -> Validation:
-        """How a network does on the judging inputs, each run through the branches it chose.
-
-        The cost is in the budget's statistic.
-        """
-        result = evaluate(network, self.judge, assignment, price=price)
-        costs = self.cost.of_choices(result.choices.to(self.device))
-        shares = choice_shares(result.choices, network.units, network.choices)
-        return Validation(result.accuracy, self.cost_of(costs), shares)
-
-    def cost_of(self, costs: Tensor) -> float:
-        """The figure that is held against the budget, of the judging inputs' costs [N]."""
-        faulty = "last-batch-counts-alike" in self.config.training_faults
-        if faulty and self.budget.statistic == "mean":
-            return float(torch.stack([part.double().mean() for part in costs.split(BATCH)]).mean())
-        return self.budget.cost_of(costs)
+        """A generator on the CPU, for draws that all processes make alike."""
+        return generator_for(f"{self.seed}/{purpose}", *numbers)
 
 
-def load(config: TrainConfig, device: str, progress: bool) -> Splits:
-    """The configured data on a device; several processes do not fetch it at once."""
+def stage_lengths(config: TrainConfig, pass_steps: int) -> dict[Kind, StageLength]:
+    """How long each kind of stage is, where a pass over the data takes `pass_steps` steps."""
+    return {
+        "backbone": config.length("backbone", pass_steps),
+        "supernet": config.length("supernet", pass_steps),
+        "gates": config.length("gate", pass_steps),
+        "joint": config.length("joint", pass_steps),
+        "static": config.length("static", pass_steps),
+    }
 
-    def once() -> Splits:
-        return load_dataset(config.data, config.seed, progress=progress)
 
-    found = on_first(once) or once()
-    return Splits(
-        found.train.to(device), found.validation.to(device), found.test.to(device), found.classes
+def learning_rates(config: TrainConfig, lengths: Mapping[Kind, StageLength]) -> LearningRates:
+    """The learning rate that each kind of stage starts from."""
+    supernet = lengths["supernet"].steps > 0
+    return LearningRates(
+        backbone=config.backbone_lr,
+        supernet=config.supernet_lr,
+        static=config.supernet_lr if supernet else config.joint_lr,
+        joint=config.joint_lr,
+        gates=config.gate_lr,
     )
 
 
-def fresh_network(config: TrainConfig, splits: Splits) -> DynamicNetwork:
-    """The configured network before any training."""
-    return build_network(
-        config.network,
-        config.choices,
-        len(splits.classes),
-        splits.train.channels,
-        image_size=splits.train.image_size,
-        widths=config.widths,
-        design=config.design(),
-        seed=config.seed,
+def sgd_options(config: TrainConfig) -> SgdOptions:
+    """The settings of descent that all stages share."""
+    return SgdOptions(
+        schedule=cast(RateSchedule, config.schedule),
+        nesterov=config.nesterov,
+        weight_decay=config.weight_decay,
+        decay_all=config.decay_all,
+        amp=config.amp,
     )
 
 
-def price_list(config: TrainConfig, network: DynamicNetwork, splits: Splits) -> CostTable:
-    """What the configured machine charges for the network's choices on the data's images."""
-    workload = workload_of(network, splits.train.image_size)
-    return cost_table(workload, load_accelerator(config.accelerator), network.choices)
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that is not there.
-
-    Raises:
-        InputError: if PyTorch cannot use it.
-    """
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # the latter where PyTorch is built without it
-        reason = str(error).splitlines()[0]
-        raise InputError(f"cannot train on the device '{device}': {reason}") from error
-
-
-@torch.no_grad()
-def check_fit(network: DynamicNetwork, splits: Splits) -> None:
-    """Refuse a network that cannot classify the images.
-
-    Raises:
-        InputError: if it takes other images, or tells fewer classes apart.
-    """
-    data = splits.train
-    if network.image[0] != data.channels:
-        raise InputError(
-            f"{network.name} reads images of {network.image[0]} channels, and those of "
-            f"{data.name} have {data.channels}"
-        )
-    was_training = network.training
-    images = torch.zeros(2, data.channels, *data.image_size)
-    try:
-        known = network.eval()(images, network.uniform(network.choices[-1])).logits.shape[1]
-    except RuntimeError as error:
-        size = "x".join(map(str, data.image_size))
-        raise InputError(f"{network.name} does not run on images of {size}: {error}") from error
-    finally:
-        network.train(was_training)
-    if known < len(splits.classes):
-        raise InputError(
-            f"{network.name} tells {known} classes apart, and {data.name} has {len(splits.classes)}"
-        )
+def gate_options(config: TrainConfig) -> GateOptions:
+    """The settings of how gates are trained."""
+    return GateOptions(
+        start=config.gate_start,
+        estimator=config.estimator,
+        temperature=config.temperature,
+        tries=config.tries,
+        controller=config.controller,
+        beta=config.beta,
+        top_price=config.top_price,
+        feasibility=config.feasibility,
+    )

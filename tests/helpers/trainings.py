@@ -9,7 +9,7 @@ from torch import nn
 from dfs_hw.networks import Design, DynamicNetwork, make_dynamic
 from dfs_hw.networks.cifar_resnet import BasicBlock
 from dfs_hw.training.config import TrainConfig
-from dfs_hw.training.setup import Bench
+from dfs_hw.training.setup import TrainingSetup
 
 
 class Mine(nn.Module):
@@ -64,8 +64,8 @@ QUICK = replace(
 DFS_STAGES = replace(QUICK, supernet_steps=0, supernet_epochs=0)
 
 
-def bench(config: TrainConfig = QUICK, network: DynamicNetwork | None = None) -> Bench:
-    return Bench.of(config, network, progress=False)
+def setup_of(config: TrainConfig = QUICK, network: DynamicNetwork | None = None) -> TrainingSetup:
+    return TrainingSetup.of(config, network, progress=False)
 
 
 def mine(**design: Any) -> DynamicNetwork:

@@ -13,7 +13,7 @@ from dfs_hw.cli.show.tables import line, new_table, terminal
 
 if TYPE_CHECKING:  # Optuna, which `--help` need not wait for
     from accel_models.exploration import CrossTable, Exploration
-    from dfs_hw.codesign.codesign import Codesign
+    from dfs_hw.codesign import Codesign
 
 SHOWN = 12
 

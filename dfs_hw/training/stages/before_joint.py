@@ -11,97 +11,74 @@ from torch import Tensor
 from torch.nn import functional
 
 from accel_models.precision import Precision, highest
-from dfs_hw.distributed import alone
 from dfs_hw.networks import DynamicNetwork
+from dfs_hw.networks.dynamic import MIDDLE_PRICE
 from dfs_hw.recording import BATCH
-from dfs_hw.training.loop.run_stage import Batch, Stage, StepResult, Validation
-from dfs_hw.training.setup import Bench
-from dfs_hw.training.stages.choosing import latest_of_the_best
+from dfs_hw.training.loop.run_stage import Batch, StepResult, Validation
+from dfs_hw.training.setup import TrainingSetup
+from dfs_hw.training.stages.calibration import calibrate, open_all_widths, show, start_all_widths
+from dfs_hw.training.stages.choosing import latest, latest_of_the_best
 from dfs_hw.training.stages.objective import TaskLoss, prices, task_loss
 from dfs_hw.training.stages.parameters import gate_group, weight_groups
-from dfs_hw.training.stages.results import StageOutcome, Trained, carry_out, finished
+from dfs_hw.training.stages.plan import Descent, StagePlan, carry_out
+from dfs_hw.training.stages.results import Trained
+from dfs_hw.training.stages.validation import validate
 
-CALIBRATION_BATCHES, CALIBRATION_IMAGES = 20, 64
-"""What running statistics start from where nothing has run yet: by a moving average with momentum
-0.1, seven eighths of them are then of these images."""
 MARGIN = 3.0
-"""Of the bias that gates start with in place of stage 2; see `Gate.prefer`."""
+"""Bias, in logits, that gates start with in place of stage 2; see `Gate.prefer`."""
 
 
-def train_backbone(bench: Bench, out: Path) -> Trained:
+def train_backbone(setup: TrainingSetup, out: Path) -> Trained:
     """Stage 1: the network at the highest precision, or what an earlier run left of it."""
-    path = out / "backbone.safetensors"
-    if done := finished(bench, "backbone", "backbone", path):
-        return done
-    network = bench.network()
-    network.normalize_by_batch(True)
-    top = network.uniform(highest(network.choices))
-    steps, epoch_steps = bench.length("backbone")
-    if not steps:
-        calibrate(bench, network)
-        return untrained(bench, network)
-    show(bench, network.train(), lambda images: network(images, top))
 
-    def loss(logits: Tensor, batch: Batch) -> Tensor:
-        return functional.cross_entropy(logits, batch.labels)
+    def begin() -> Descent | DynamicNetwork:
+        network = setup.network()
+        network.normalize_by_batch(True)
+        top = network.uniform(highest(network.choices))
+        if not setup.lengths["backbone"].steps:
+            calibrate(setup, network)
+            return network
+        show(setup, network.train(), lambda images: network(images, top))
 
-    stage = Stage(
-        "backbone",
-        steps,
-        epoch_steps,
-        weight_groups(network, bench.config.backbone_lr, bench.config),
-        static_step(bench, network, top, loss),
-        lambda: bench.validate(network, top),
-        lambda history: latest_of_the_best(history, len(bench.judge)),
-        schedule=bench.schedule,
-        nesterov=bench.config.nesterov,
-    )
-    return carry_out(bench, "backbone", stage, network, path)
+        def loss(logits: Tensor, batch: Batch) -> Tensor:
+            return functional.cross_entropy(logits, batch.labels)
+
+        return at_fixed_choices(setup, network, top, setup.rates.backbone, loss)
+
+    return carry_out(setup, StagePlan("backbone", "backbone", "backbone.safetensors", begin), out)
 
 
-def train_supernet(bench: Bench, out: Path) -> Trained:
-    """The network at choices drawn anew for every block and step, before any gate chooses.
+def train_supernet(setup: TrainingSetup, out: Path) -> Trained:
+    """Train the network at choices drawn anew for every block and step, before any gate chooses.
 
     So all precisions are trained, and with them what follows each of them, at the price of one
     branch (single-path training of a supernet, Guo et al., ECCV 2020). Without such a stage, the
     backbone.
     """
-    backbone = train_backbone(bench, out)
-    steps, epoch_steps = bench.length("supernet")
-    path = out / "supernet.safetensors"
-    if not steps:
-        return backbone
-    if done := finished(bench, "supernet", "supernet", path):
-        return done
-    network = copy.deepcopy(backbone.network)
-    network.inherit()
-    network.normalize_by_batch(True)
-    calibrate(bench, network)
-    loss = task_loss(bench, backbone.network)
-    run = [network.uniform(choice) for choice in network.choices if not choice.is_skip]
-    full = network.uniform(highest(network.choices))
-    known_cost = bench.cost.of_choices(full[None].to(bench.device)).mean()
+    if not setup.has_supernet:
+        return train_backbone(setup, out)
 
-    def step(batch: Batch) -> StepResult:
-        drawn = random_assignment(network, bench.generator("supernet", batch.number))
-        return StepResult(loss(network(batch.images, drawn).logits, batch), known_cost)
+    def begin() -> Descent:
+        backbone = train_backbone(setup, out).network
+        network = copy.deepcopy(backbone)
+        start_all_widths(setup, network)
+        loss = task_loss(setup.distill, backbone)
+        run = [network.uniform(choice) for choice in network.choices if not choice.is_skip]
+        full = network.uniform(highest(network.choices))
+        known_cost = setup.cost.of_choices(full[None].to(setup.device)).mean()
 
-    def validate() -> Validation:
-        seen = [bench.validate(network, assignment) for assignment in run]
-        return Validation(sum(v.accuracy for v in seen) / len(seen), float(known_cost))
+        def step(batch: Batch) -> StepResult:
+            drawn = random_assignment(network, setup.generator("supernet", batch.number))
+            return StepResult(loss(network(batch.images, drawn).logits, batch), known_cost)
 
-    stage = Stage(
-        "supernet",
-        steps,
-        epoch_steps,
-        weight_groups(network, bench.config.supernet_lr, bench.config),
-        step,
-        validate,
-        lambda history: history[-1],
-        schedule=bench.schedule,
-        nesterov=bench.config.nesterov,
-    )
-    return carry_out(bench, "supernet", stage, network.train(), path)
+        def each_width() -> Validation:
+            seen = [validate(setup, network, assignment) for assignment in run]
+            return Validation(sum(v.accuracy for v in seen) / len(seen), float(known_cost))
+
+        groups = weight_groups(network, setup.rates.supernet, setup.sgd)
+        return Descent(network.train(), groups, step, each_width, latest)
+
+    return carry_out(setup, StagePlan("supernet", "supernet", "supernet.safetensors", begin), out)
 
 
 def random_assignment(network: DynamicNetwork, generator: torch.Generator) -> Tensor:
@@ -109,154 +86,126 @@ def random_assignment(network: DynamicNetwork, generator: torch.Generator) -> Te
     return torch.multinomial(network.offered.cpu().float(), 1, generator=generator).squeeze(1)
 
 
-def train_gates(bench: Bench, out: Path) -> Trained:
+def train_gates(setup: TrainingSetup, out: Path) -> Trained:
     """Stage 2: gates that ask for the highest precision, on a frozen network."""
-    path = out / "gates.safetensors"
-    if done := finished(bench, "gates", "gates", path):
-        return done
-    network = train_supernet(bench, out).network
-    top = highest(network.choices)
-    full = network.uniform(top)
-    network.normalize_by_batch(True)
 
-    def watch(images: Tensor, price: Tensor | None) -> Tensor:
-        return network.watch(images, full, price=price if bench.knob else None)
+    def begin() -> Descent | DynamicNetwork:
+        network = train_supernet(setup, out).network
+        top = highest(network.choices)
+        full = network.uniform(top)
+        network.normalize_by_batch(True)
 
-    show(bench, network.train(), lambda images: watch(images, images.new_full((len(images),), 0.5)))
-    if bench.config.gate_start == "biased":
-        network.gate.prefer(network.choices.index(top), MARGIN)
-        return untrained(bench, network)
-    steps, epoch_steps = bench.length("gate")
-    # In the released code the batch's costs are summed, and so is what drives the gates up.
-    strength = 1.0
-    if bench.config.controller == "paper":
-        strength = bench.config.beta * bench.batch * len(network.units)
+        def watch(images: Tensor, price: Tensor | None) -> Tensor:
+            return network.watch(images, full, price=price if setup.knob else None)
 
-    def step(batch: Batch) -> StepResult:
-        cost = bench.cost(watch(batch.images, prices(batch))).mean()
-        return StepResult(-strength * cost, cost)
+        show(setup, network.train(), lambda x: watch(x, x.new_full((len(x),), MIDDLE_PRICE)))
+        if setup.gates.start == "biased":
+            network.gate.prefer(network.choices.index(top), MARGIN)
+            return network
+        strength = upward_strength(setup)
 
-    stage = Stage(
-        "gates",
-        steps,
-        epoch_steps,
-        [gate_group(network, bench.config)],
-        step,
-        lambda: Validation(bench.validate(network, full).accuracy, asked(bench, network, full)),
-        lambda history: history[-1],
-        schedule="constant" if bench.schedule == "step" else bench.schedule,
-        nesterov=bench.config.nesterov,
-    )
-    return carry_out(bench, "gates", stage, network, path)
+        def step(batch: Batch) -> StepResult:
+            cost = setup.cost(watch(batch.images, prices(batch))).mean()
+            return StepResult(-strength * cost, cost)
+
+        def asking() -> Validation:
+            return Validation(validate(setup, network, full).accuracy, asked(setup, network, full))
+
+        schedule = "constant" if setup.sgd.schedule == "step" else setup.sgd.schedule
+        groups = [gate_group(network, setup.rates.gates, setup.sgd)]
+        return Descent(network, groups, step, asking, latest, schedule=schedule)
+
+    return carry_out(setup, StagePlan("gates", "gates", "gates.safetensors", begin), out)
+
+
+def upward_strength(setup: TrainingSetup) -> float:
+    """Loss per unit of relative cost that drives the gates up in stage 2.
+
+    In the released code of DFS the batch's costs are summed, and so is what drives them.
+    """
+    if setup.gates.controller != "paper":
+        return 1.0
+    return setup.gates.beta * setup.batch * len(setup.start.units)
 
 
 @torch.no_grad()
-def asked(bench: Bench, network: DynamicNetwork, full: Tensor) -> float:
+def asked(setup: TrainingSetup, network: DynamicNetwork, full: Tensor) -> float:
     """Mean relative cost of what the gates would choose.
 
     Only the highest precision has been trained, so whatever is asked for, that runs. Gates with a
     knob are asked at the dearest price, where they resist most.
+
+    Args:
+        full: the highest precision everywhere, as choices [units].
     """
     network.eval()
-    total = torch.zeros((), device=bench.device)
-    for images, _ in bench.judge.batches(BATCH):
-        price = images.new_ones(len(images)) if bench.knob else None
-        total += bench.cost(network.watch(images, full, price=price)).sum()
+    total = torch.zeros((), device=setup.device)
+    for images, _ in setup.judge.batches(BATCH):
+        price = images.new_ones(len(images)) if setup.knob else None
+        total += setup.cost(network.watch(images, full, price=price)).sum()
     network.train()
-    return float(total / len(bench.judge))
+    return float(total / len(setup.judge))
 
 
 def train_fixed(
-    bench: Bench, choice: Precision | str | int | Sequence[Precision | str | int], out: Path
+    setup: TrainingSetup,
+    choice: Precision | str | int | Sequence[Precision | str | int],
+    out: Path,
 ) -> Trained:
-    """The backbone trained on at choices that are the same for all inputs.
+    """Train the backbone on, at choices that are the same for all inputs.
 
     It has as many steps as the supernet and stage 3 together, and batch norms by the batch: the
     usual training for its precision. Without a supernet it has the norms of stage 3.
+
+    Args:
+        choice: of every unit, or of each unit in order.
     """
-    backbone = train_backbone(bench, out)
-    network = copy.deepcopy(backbone.network)
     if isinstance(choice, Precision | str | int):
-        assignment = network.uniform(choice)
+        assignment = setup.start.uniform(choice)
     else:
-        assignment = network.assign(choice)
-    used = [str(network.choices[index]) for index in assignment.tolist()]
+        assignment = setup.start.assign(choice)
+    used = [str(setup.start.choices[index]) for index in assignment.tolist()]
     name = "-".join(used[:1] if len(set(used)) == 1 else used).replace("/", "by")
-    path = out / f"static-{name}.safetensors"
-    if done := finished(bench, "static", f"static {name}", path):
-        return done
-    lr = bench.config.joint_lr
-    if bench.length("supernet").steps:
-        network.inherit()
-        network.normalize_by_batch(True)
-        calibrate(bench, network, batches=1)
-        lr = bench.config.supernet_lr
-    else:
-        open_all_widths(bench, network)
-    steps, epoch_steps = bench.length("static")
-    stage = Stage(
-        f"static {name}",
-        steps,
-        epoch_steps,
-        weight_groups(network, lr, bench.config),
-        static_step(bench, network, assignment, task_loss(bench, backbone.network)),
-        lambda: bench.validate(network, assignment),
-        lambda history: latest_of_the_best(history, len(bench.judge)),
-        schedule=bench.schedule,
-        nesterov=bench.config.nesterov,
-    )
-    return carry_out(bench, "static", stage, network.train(), path)
+
+    def begin() -> Descent:
+        backbone = train_backbone(setup, out).network
+        network = copy.deepcopy(backbone)
+        if setup.has_supernet:
+            start_all_widths(setup, network, 1)
+        else:
+            open_all_widths(setup, network)
+        loss = task_loss(setup.distill, backbone)
+        return at_fixed_choices(setup, network.train(), assignment, setup.rates.static, loss)
+
+    plan = StagePlan("static", f"static {name}", f"static-{name}.safetensors", begin)
+    return carry_out(setup, plan, out)
 
 
-def open_all_widths(bench: Bench, network: DynamicNetwork) -> None:
-    """Make a network ready for stage 3: what the supernet has trained of it stays as it is, and
-    where there was none, all precisions start from the highest."""
-    running = bench.config.norm == "running"
-    if not bench.length("supernet").steps:
-        network.inherit()
-        network.normalize_by_batch(True)
-        calibrate(bench, network, CALIBRATION_BATCHES if running else 1)
-    network.normalize_by_batch(not running)
+def at_fixed_choices(
+    setup: TrainingSetup, network: DynamicNetwork, assignment: Tensor, lr: float, loss: TaskLoss
+) -> Descent:
+    """A descent in which every input runs the same branches, of which the best epoch is kept.
 
-
-def calibrate(bench: Bench, network: DynamicNetwork, batches: int = CALIBRATION_BATCHES) -> None:
-    """Show all precisions the same training images, for their ranges and batch norms."""
-    images = [calibration_images(bench, number) for number in range(batches)]
-    with alone():
-        network.calibrate(images)
-
-
-def show(bench: Bench, network: DynamicNetwork, run: Callable[[Tensor], object]) -> None:
-    """Show what is about to train a first batch, for its ranges.
-
-    What has seen nothing yet goes by the tensor at hand, of which a process may have but a part:
-    so every process shows all of it, by itself.
+    Args:
+        assignment: choices by index [units].
+        lr: learning rate to start from.
     """
-    images = calibration_images(bench, 0)
-    with alone():
-        run(images)
-        network.commit(len(images))
-
-
-def calibration_images(bench: Bench, number: int) -> Tensor:
-    """Some training images [N, C, H, W] to start statistics from."""
-    return bench.stream("calibration", CALIBRATION_IMAGES).batch(number)[0]
+    return Descent(
+        network,
+        weight_groups(network, lr, setup.sgd),
+        static_step(setup, network, assignment, loss),
+        lambda: validate(setup, network, assignment),
+        lambda history: latest_of_the_best(history, len(setup.judge)),
+    )
 
 
 def static_step(
-    bench: Bench, network: DynamicNetwork, assignment: Tensor, loss: TaskLoss
+    setup: TrainingSetup, network: DynamicNetwork, assignment: Tensor, loss: TaskLoss
 ) -> Callable[[Batch], StepResult]:
     """A step in which every input runs the same branches."""
-    cost = bench.cost.of_choices(assignment[None].to(bench.device)).mean()
+    cost = setup.cost.of_choices(assignment[None].to(setup.device)).mean()
 
     def step(batch: Batch) -> StepResult:
         return StepResult(loss(network(batch.images, assignment).logits, batch), cost)
 
     return step
-
-
-def untrained(bench: Bench, network: DynamicNetwork) -> Trained:
-    """A network as it is, at the highest precision."""
-    top = network.uniform(highest(network.choices))
-    accuracy, cost, _ = bench.validate(network, top)
-    return Trained(network, bench.config, bench.budget, (), None, StageOutcome(accuracy, cost))

@@ -8,10 +8,10 @@ from typing import NamedTuple
 from accel_models.precision import highest
 from dfs_hw.budgets.meet_budget import shift_per_tau
 from dfs_hw.networks import DynamicNetwork
-from dfs_hw.training.setup import Bench
+from dfs_hw.training.setup import TrainingSetup
 
 HALVINGS = 7
-"""Of the range of prices, at most: what is left is less than a hundredth of it."""
+"""Times the range of prices is halved, at most: what is left is less than a hundredth of it."""
 ENOUGH = 0.01
 """Share of the target within which the search ends."""
 PULL = 4.0
@@ -19,7 +19,7 @@ PULL = 4.0
 With 3 to 8 the curves on validation images of the digits were much alike."""
 
 
-def open_knob(bench: Bench, network: DynamicNetwork) -> None:
+def open_knob(setup: TrainingSetup, network: DynamicNetwork) -> None:
     """Let the price lower every choice's logit by its cost, as the Lagrange multiplier it is.
 
     So the gates have to learn what a choice is worth, which the price is then held against: by
@@ -28,7 +28,7 @@ def open_knob(bench: Bench, network: DynamicNetwork) -> None:
     price 0 was within 1 % of that at price 1.
     """
     full = network.uniform(highest(network.choices))[None]
-    network.price_shift.copy_(PULL * shift_per_tau(bench.cost, full.to(bench.device)))
+    network.price_shift.copy_(PULL * shift_per_tau(setup.cost, full.to(setup.device)))
 
 
 class Setting(NamedTuple):

@@ -15,20 +15,23 @@ from dfs_hw.distributed import all_averaged
 from dfs_hw.gates import uniform
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.training.loop.stage import Batch
-from dfs_hw.training.setup import Bench
+from dfs_hw.training.setup import TrainingSetup
 
 TaskLoss = Callable[[Tensor, Batch], Tensor]
 
 
-def task_loss(bench: Bench, backbone: DynamicNetwork) -> TaskLoss:
+def task_loss(distill: float, backbone: DynamicNetwork) -> TaskLoss:
     """Loss of logits [N, classes] for a batch: cross entropy, and the divergence from a teacher.
 
     The teacher is the network as stage 1 left it, at the highest precision (knowledge distillation
     at temperature 1, Hinton et al. 2015; for widths that share weights, Any-Precision, Yu et al.
     2021). Both are means over the batch.
+
+    Args:
+        distill: weight of the divergence; 0 leaves it out.
+        backbone: the teacher; it is copied.
     """
-    weight = bench.config.distill
-    if not weight:
+    if not distill:
         return lambda logits, batch: functional.cross_entropy(logits, batch.labels)
     teacher = copy.deepcopy(backbone).eval().requires_grad_(False)
     top = teacher.uniform(highest(teacher.choices))
@@ -39,17 +42,17 @@ def task_loss(bench: Bench, backbone: DynamicNetwork) -> TaskLoss:
         divergence = functional.kl_div(
             logits.log_softmax(1), taught, log_target=True, reduction="batchmean"
         )
-        return functional.cross_entropy(logits, batch.labels) + weight * divergence
+        return functional.cross_entropy(logits, batch.labels) + distill * divergence
 
     return loss
 
 
-def controller_of(bench: Bench) -> Controller:
-    """The configured controller, set to the budget."""
-    config, target = bench.config, bench.budget.fraction
-    if config.controller == "paper":
-        return SignSwitch.paper(target, len(bench.start.units), bench.batch, config.beta)
-    return controller(config.controller, target, config.beta)
+def controller_of(setup: TrainingSetup) -> Controller:
+    """A new controller of the wanted kind, set to the budget."""
+    gates, target = setup.gates, setup.budget.fraction
+    if gates.controller == "paper":
+        return SignSwitch.paper(target, len(setup.start.units), setup.batch, gates.beta)
+    return controller(gates.controller, target, gates.beta)
 
 
 def level(costs: Tensor, statistic: str) -> Tensor:

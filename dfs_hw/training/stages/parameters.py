@@ -8,35 +8,40 @@ from torch import nn
 
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.quantize.layers import PrecisionNorm
-from dfs_hw.training.config import TrainConfig
+from dfs_hw.training.setup import SgdOptions
 
 Group = dict[str, Any]
+"""Parameters (``params``), the learning rate they start from (``initial_lr``) and perhaps their
+``weight_decay``, as an optimiser of PyTorch takes them."""
 
 
-def weight_groups(network: DynamicNetwork, lr: float, config: TrainConfig) -> list[Group]:
+def weight_groups(network: DynamicNetwork, lr: float, sgd: SgdOptions) -> list[Group]:
     """All but the gates; only weights of convolutions and linear layers decay, if not all do.
 
     Batch norm makes the scale of a convolution's output its own, so decay of its parameters and of
     biases only pulls towards zero.
+
+    Args:
+        lr: learning rate to start from.
     """
     decaying: list[nn.Parameter] = []
     other: list[nn.Parameter] = []
     for module in network.model.modules():
         for parameter in module.parameters(recurse=False):
             weighs = parameter.ndim > 1 and not isinstance(module, PrecisionNorm)
-            (decaying if weighs or config.decay_all else other).append(parameter)
+            (decaying if weighs or sgd.decay_all else other).append(parameter)
     groups = [
-        {"params": decaying, "initial_lr": lr, "weight_decay": config.weight_decay},
+        {"params": decaying, "initial_lr": lr, "weight_decay": sgd.weight_decay},
         {"params": other, "initial_lr": lr},
     ]
     return [group for group in groups if group["params"]]
 
 
-def gate_group(network: DynamicNetwork, config: TrainConfig) -> Group:
+def gate_group(network: DynamicNetwork, lr: float, sgd: SgdOptions) -> Group:
     """The gates, without decay if not all decays: it would pull every decision towards a tie."""
-    decay = config.weight_decay if config.decay_all else 0.0
+    decay = sgd.weight_decay if sgd.decay_all else 0.0
     return {
         "params": list(network.gate.parameters()),
-        "initial_lr": config.gate_lr,
+        "initial_lr": lr,
         "weight_decay": decay,
     }

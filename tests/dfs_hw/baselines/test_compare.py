@@ -18,10 +18,11 @@ from PIL import Image
 from torch.nn.functional import cross_entropy
 
 from accel_models import InputError, load_accelerator, simulate
-from accel_models.precision import Precision, highest, parse_choices
+from accel_models.precision import Precision, highest
 from accel_models.replay import replay
 from accel_models.trace import GateTrace
-from dfs_hw.baselines.compare import compare, ready
+from dfs_hw.baselines import compare
+from dfs_hw.baselines.comparison import ready
 from dfs_hw.baselines.findings import Findings
 from dfs_hw.baselines.kept import kept
 from dfs_hw.baselines.measurement import (
@@ -35,12 +36,12 @@ from dfs_hw.baselines.measurement import (
     measure,
 )
 from dfs_hw.baselines.picture import draw_findings
-from dfs_hw.baselines.setups import Benches
+from dfs_hw.baselines.setups import ContenderSetups
 from dfs_hw.baselines.static_search import StaticSearch
 from dfs_hw.baselines.study import CONTENDER_FAMILIES
 from dfs_hw.cli import main
 from dfs_hw.training.config import TrainConfig
-from dfs_hw.training.setup import Bench
+from dfs_hw.training.setup import TrainingSetup
 from dfs_hw.training.stages.before_joint import train_supernet
 
 
@@ -55,13 +56,15 @@ def findings(folder: Path) -> Findings:
 
 
 @pytest.fixture(scope="module")
-def benches() -> dict[int, Benches]:
-    return {seed: Benches() for seed in STUDY.seeds}
+def setups() -> dict[int, ContenderSetups]:
+    return {seed: ContenderSetups() for seed in STUDY.seeds}
 
 
-def bench_of(benches: dict[int, Benches], findings: Findings, record: Record) -> Bench:
+def setup_of(
+    setups: dict[int, ContenderSetups], findings: Findings, record: Record
+) -> TrainingSetup:
     config = findings.contender(record.contender).config
-    return benches[record.seed].of(replace(config, seed=record.seed))
+    return setups[record.seed].of(replace(config, seed=record.seed))
 
 
 def adaptive(findings: Findings, variant: str) -> Iterator[Record]:
@@ -74,13 +77,13 @@ def costs(record: Record) -> tuple[float, ...]:
     return record.energy_j, record.latency_s, record.bitops, record.share
 
 
-def simulated(bench: Bench, choices: str) -> tuple[float, float, float]:
+def simulated(setup: TrainingSetup, choices: str) -> tuple[float, float, float]:
     """Energy, latency and BitOps of the bare network at choices written as records have them."""
     precisions = [Precision.parse(word) for word in choices.split()]
-    bare = bench.table.workload.without_gates()
-    machine = load_accelerator(bench.config.accelerator)
-    by_unit = dict(zip(bench.table.units, precisions, strict=True))
-    run = simulate(bare, machine, by_unit, always=highest(parse_choices(bench.config.choices)))
+    bare = setup.table.workload.without_gates()
+    machine = load_accelerator(setup.accelerator)
+    by_unit = dict(zip(setup.table.units, precisions, strict=True))
+    run = simulate(bare, machine, by_unit, always=highest(setup.start.choices))
     return run.energy_j, run.latency_s, float(run.bitops)
 
 
@@ -110,7 +113,7 @@ def test_shuffled_decisions_cost_exactly_what_the_true_ones_do(findings: Finding
 
 
 def test_frozen_and_static_networks_cost_exactly_what_simulate_says(
-    findings: Findings, benches: dict[int, Benches]
+    findings: Findings, setups: dict[int, ContenderSetups]
 ) -> None:
     bare = [record for record in findings.records if record.variant == FROZEN]
     bare += [
@@ -118,8 +121,8 @@ def test_frozen_and_static_networks_cost_exactly_what_simulate_says(
     ]
     assert len(bare) == 10
     for record in bare:
-        bench = bench_of(benches, findings, record)
-        assert (record.energy_j, record.latency_s, record.bitops) == simulated(bench, record.fixed)
+        setup = setup_of(setups, findings, record)
+        assert (record.energy_j, record.latency_s, record.bitops) == simulated(setup, record.fixed)
 
 
 def test_gates_that_are_paid_make_the_only_difference_between_frozen_networks(
@@ -134,11 +137,11 @@ def test_gates_that_are_paid_make_the_only_difference_between_frozen_networks(
 
 
 def test_adaptive_figures_are_those_of_the_trace_replayed(
-    findings: Findings, benches: dict[int, Benches], folder: Path
+    findings: Findings, setups: dict[int, ContenderSetups], folder: Path
 ) -> None:
     for record in adaptive(findings, AS_TRAINED):
         trace = GateTrace.read(folder / f"seed{record.seed}" / record.contender / "test.parquet")
-        outcome = replay(trace, bench_of(benches, findings, record).table)
+        outcome = replay(trace, setup_of(setups, findings, record).table)
         assert record.accuracy == trace.accuracy
         assert record.energy_j == pytest.approx(outcome.energy_j.mean(), rel=1e-12)
         assert record.latency_s == pytest.approx(outcome.latency_s.mean(), rel=1e-12)
@@ -146,12 +149,12 @@ def test_adaptive_figures_are_those_of_the_trace_replayed(
 
 
 def test_all_are_trained_for_the_same_joules(
-    findings: Findings, benches: dict[int, Benches]
+    findings: Findings, setups: dict[int, ContenderSetups]
 ) -> None:
     budget = findings.line_up.budget
     for record in findings.records:
-        bench = bench_of(benches, findings, record)
-        assert bench.budget.fraction * bench.cost.reference == pytest.approx(budget, rel=1e-5)
+        setup = setup_of(setups, findings, record)
+        assert setup.budget.fraction * setup.cost.reference == pytest.approx(budget, rel=1e-5)
         assert record.share == pytest.approx(record.energy_j / budget, rel=1e-5)
 
 
@@ -166,17 +169,17 @@ def test_the_best_static_assignment_is_within_the_budget(findings: Findings, fol
 
 
 def test_no_width_and_no_change_of_one_block_within_the_budget_beats_the_best_static_assignment(
-    findings: Findings, benches: dict[int, Benches], folder: Path
+    findings: Findings, setups: dict[int, ContenderSetups], folder: Path
 ) -> None:
     for seed in STUDY.seeds:
         config = replace(findings.contender("best-static").config, seed=seed)
-        bench = benches[seed].of(config)
-        network = train_supernet(bench, folder / f"seed{seed}" / "best-static").network.eval()
-        search = StaticSearch(bench, network)
+        setup = setups[seed].of(config)
+        network = train_supernet(setup, folder / f"seed{seed}" / "best-static").network.eval()
+        search = StaticSearch(setup, network)
         found = search.run()
-        (images, _) = next(bench.splits.validation.batches(1000))
+        (images, _) = next(setup.splits.validation.batches(1000))
         logits = network(images, torch.tensor(found)).logits
-        loss = cross_entropy(logits.double(), bench.splits.validation.labels).item()
+        loss = cross_entropy(logits.double(), setup.splits.validation.labels).item()
         assert search.loss(found) == pytest.approx(loss, rel=1e-6)
         assert search.cost(found) <= search.budget
         others = list(product(range(3), repeat=2))
@@ -305,7 +308,7 @@ def test_the_command_goes_on_and_repeats_nothing(
 
 
 def test_what_is_lost_is_made_again_and_only_that(
-    findings: Findings, benches: dict[int, Benches], folder: Path, tmp_path: Path
+    findings: Findings, setups: dict[int, ContenderSetups], folder: Path, tmp_path: Path
 ) -> None:
     one = findings.contender("dfs")
     part = tmp_path / "seed0"
@@ -313,8 +316,8 @@ def test_what_is_lost_is_made_again_and_only_that(
         (part / name).mkdir(parents=True)
     for name in ("static-2/backbone.safetensors", "dfs/gates.safetensors"):
         (part / name).write_bytes((folder / "seed0" / name).read_bytes())
-    again = ready(one, 0, findings.line_up, benches[0], tmp_path).trained
-    first = ready(one, 0, findings.line_up, benches[0], folder).trained
+    again = ready(one, 0, findings.line_up, setups[0], tmp_path).trained
+    first = ready(one, 0, findings.line_up, setups[0], folder).trained
     assert again.history == first.history
     for name in ("static-2/backbone.safetensors", "dfs/gates.safetensors"):
         assert (part / name).read_bytes() == (folder / "seed0" / name).read_bytes()
@@ -332,7 +335,7 @@ def test_what_is_lost_is_made_again_and_only_that(
 )
 def test_a_broken_file_is_named(
     findings: Findings,
-    benches: dict[int, Benches],
+    setups: dict[int, ContenderSetups],
     folder: Path,
     name: str,
     content: str,
@@ -344,7 +347,7 @@ def test_a_broken_file_is_named(
     path.write_text(content)
     try:
         with pytest.raises(InputError, match=said):
-            measure(ready(one, 0, findings.line_up, benches[0], folder), STUDY)
+            measure(ready(one, 0, findings.line_up, setups[0], folder), STUDY)
     finally:
         path.write_bytes(whole)
 
@@ -362,11 +365,11 @@ def test_what_was_made_from_something_else_is_made_again(tmp_path: Path) -> None
 
 
 def test_difficulty_without_severity_is_the_loss_at_the_highest_precision(
-    benches: dict[int, Benches],
+    setups: dict[int, ContenderSetups],
 ) -> None:
-    bench = benches[0].of(CONFIG)
-    test = bench.splits.test.subset(torch.arange(7))
-    network = bench.network()
+    setup = setups[0].of(CONFIG)
+    test = setup.splits.test.subset(torch.arange(7))
+    network = setup.network()
     network.calibrate([test.normalized(test.pixels)])
     with torch.no_grad():
         logits = network.eval()(test.normalized(test.pixels), network.uniform(8)).logits

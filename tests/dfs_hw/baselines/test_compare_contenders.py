@@ -14,7 +14,7 @@ from dfs_hw.baselines.contenders import line_up
 from dfs_hw.baselines.study import Study
 from dfs_hw.cli import main
 from dfs_hw.cli.app import app
-from dfs_hw.training.setup import Bench
+from dfs_hw.training.setup import TrainingSetup
 
 
 def test_dfq_takes_what_the_machine_supports_and_says_so() -> None:
@@ -30,10 +30,10 @@ def test_who_cannot_reach_the_budget_is_trained_for_the_middle_of_what_it_can() 
     study = replace(STUDY, families=("dfq",), seeds=(0,), dfq_choices="4/3,4")
     field = line_up(study)
     (dfq,) = field.contenders
-    bench = Bench.of(dfq.config, progress=False)
-    middle = (bench.cost.floor + bench.cost.ceiling) / 2
-    assert bench.budget.fraction == pytest.approx(middle, rel=1e-5)
-    spent = bench.budget.fraction * bench.cost.reference
+    setup = TrainingSetup.of(dfq.config, progress=False)
+    middle = (setup.cost.floor + setup.cost.ceiling) / 2
+    assert setup.budget.fraction == pytest.approx(middle, rel=1e-5)
+    spent = setup.budget.fraction * setup.cost.reference
     assert dfq.target == pytest.approx(spent / field.budget, rel=1e-5)
     assert f"for {dfq.target:.2f} x budget" in dfq.title
 

@@ -14,8 +14,8 @@ from accel_models.costs.pricing import Pricing
 from accel_models.exploration import parse_space
 from accel_models.replay import Policy, replay
 from accel_models.trace import GateTrace
-from dfs_hw.codesign import codesign as module
-from dfs_hw.codesign.codesign import Codesign, codesign
+from dfs_hw.codesign import Codesign, codesign
+from dfs_hw.codesign.alternation import ROUNDS
 from dfs_hw.data import load_dataset
 from dfs_hw.networks import Design, build_network
 from dfs_hw.networks.checkpoint import load_checkpoint, save_checkpoint
@@ -204,4 +204,4 @@ def test_what_cannot_be_codesigned_is_refused(checkpoint: Path, tmp_path: Path) 
         with pytest.raises(InputError, match=sentence):
             codesign(*arguments, **options, **out)
     assert not (tmp_path / "out").exists()
-    assert module.ROUNDS > 1
+    assert ROUNDS > 1

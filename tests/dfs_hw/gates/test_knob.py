@@ -9,10 +9,11 @@ import torch
 from deciding import images, trained
 from hypothesis import given
 from hypothesis import strategies as st
-from trainings import QUICK, bench
+from trainings import QUICK, setup_of
 
 from dfs_hw.training.run import train
 from dfs_hw.training.stages.knob import PULL, open_knob
+from dfs_hw.training.stages.validation import validate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -39,7 +40,7 @@ def test_no_decision_gets_dearer_as_the_price_rises(
 
 
 def test_a_price_takes_from_each_logit_what_its_choice_costs() -> None:
-    this = bench(replace(QUICK, knob=True))
+    this = setup_of(replace(QUICK, knob=True))
     network, cost = this.network(), this.cost
     open_knob(this, network)
     shift = network.price_shift
@@ -58,7 +59,7 @@ def test_a_price_takes_from_each_logit_what_its_choice_costs() -> None:
 def test_a_trained_network_follows_the_price(tmp_path: Path) -> None:
     config = replace(QUICK, knob=True, norm="running", joint_steps=6)
     network = train(config, tmp_path, progress=False).network
-    this = bench(config)
-    costs = [this.validate(network, price=price).cost for price in PRICES]
+    this = setup_of(config)
+    costs = [validate(this, network, price=price).cost for price in PRICES]
     assert costs == sorted(costs, reverse=True)
     assert costs[-1] < 0.9 * costs[0]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional
-from trainings import DFS_STAGES, QUICK, bench, mine
+from trainings import DFS_STAGES, QUICK, mine, setup_of
 from waiting import NoWaiting
 
 from dfs_hw.budgets.controllers import SignSwitch
@@ -17,26 +17,27 @@ from dfs_hw.quantize.layers import PrecisionNorm
 from dfs_hw.recording import BATCH, evaluate
 from dfs_hw.training.loop.stage import Batch
 from dfs_hw.training.run import train
-from dfs_hw.training.setup import Bench
-from dfs_hw.training.stages.before_joint import open_all_widths, show
+from dfs_hw.training.setup import TrainingSetup, sgd_options
+from dfs_hw.training.stages.calibration import open_all_widths, show
 from dfs_hw.training.stages.joint import joint_step, settle_shift
 from dfs_hw.training.stages.objective import controller_of, level, prices, task_loss, weigh
 from dfs_hw.training.stages.parameters import gate_group, weight_groups
+from dfs_hw.training.stages.validation import held_against_budget, validate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def this() -> Bench:
-    return bench()
+def this() -> TrainingSetup:
+    return setup_of()
 
 
-def batch_of(this: Bench, number: int = 0, progress: float = 0.0) -> Batch:
+def batch_of(this: TrainingSetup, number: int = 0, progress: float = 0.0) -> Batch:
     images, labels = this.stream("test").batch(number)
     return Batch(images, labels, number, progress, "0/test")
 
 
-def test_distillation_adds_the_divergence_from_the_backbone(this: Bench) -> None:
+def test_distillation_adds_the_divergence_from_the_backbone(this: TrainingSetup) -> None:
     network = this.network()
     network.calibrate([batch_of(this).images])
     batch, weight = batch_of(this), 0.7
@@ -47,16 +48,16 @@ def test_distillation_adds_the_divergence_from_the_backbone(this: Bench) -> None
     given = logits.softmax(1)
     divergence = (taught * (taught / given).log()).sum(1).mean()
     entropy = -given[torch.arange(len(given)), batch.labels].log().mean()
-    loss = task_loss(bench(replace(QUICK, distill=weight)), network)
+    loss = task_loss(weight, network)
     assert loss(logits, batch).item() == pytest.approx((entropy + weight * divergence).item(), 1e-5)
-    plain = task_loss(this, network)
+    plain = task_loss(0.0, network)
     assert plain(logits, batch).item() == pytest.approx(entropy.item(), 1e-6)
 
 
-def test_the_teacher_stays_as_stage_1_left_it(this: Bench) -> None:
+def test_the_teacher_stays_as_stage_1_left_it(this: TrainingSetup) -> None:
     network = this.network()
     network.calibrate([batch_of(this).images])
-    loss = task_loss(bench(replace(QUICK, distill=1.0)), network)
+    loss = task_loss(1.0, network)
     logits = torch.zeros(QUICK.batch, 10, requires_grad=True)
     before = loss(logits, batch_of(this))
     with torch.no_grad():
@@ -83,7 +84,7 @@ def test_a_percentile_over_budget_is_priced_though_the_mean_is_under() -> None:
 
 
 def test_the_papers_switch_is_set_as_in_the_released_code() -> None:
-    paper = bench(replace(QUICK, controller="paper", beta=1e-5, metric="paper", budget="3%"))
+    paper = setup_of(replace(QUICK, controller="paper", beta=1e-5, metric="paper", budget="3%"))
     switch = controller_of(paper)
     costs = torch.full((QUICK.batch,), 1 / 16)
     # beta times the sum over the batch and the two gated blocks, all at 8 bits
@@ -93,7 +94,7 @@ def test_the_papers_switch_is_set_as_in_the_released_code() -> None:
     assert switch.describe() == {"strength": pytest.approx(1e-5 * QUICK.batch * 2)}
 
 
-def test_prices_are_uniform_and_those_of_their_step(this: Bench) -> None:
+def test_prices_are_uniform_and_those_of_their_step(this: TrainingSetup) -> None:
     drawn = torch.cat([prices(batch_of(this, number)) for number in range(200)])
     assert drawn.min() >= 0 and drawn.max() < 1
     # The mean of n uniform numbers has a deviation of 1 / sqrt(12 n).
@@ -113,12 +114,12 @@ def test_each_input_pays_its_own_price() -> None:
 
 @pytest.mark.parametrize("norm", ["running", "batch"])
 def test_a_step_is_what_its_parts_add_up_to(norm: str) -> None:
-    this = bench(replace(DFS_STAGES, norm=norm, budget="0.95", beta=0.4))
+    this = setup_of(replace(DFS_STAGES, norm=norm, budget="0.95", beta=0.4))
     network = this.network()
     open_all_widths(this, network)
     network.train()
     batch, controller = batch_of(this), controller_of(this)
-    result = joint_step(this, network, task_loss(this, network), controller)(batch)
+    result = joint_step(this, network, task_loss(this.distill, network), controller)(batch)
     outcome = network(batch.images)
     assert outcome.gates is not None
     cost = this.cost(outcome.gates).mean()
@@ -131,10 +132,10 @@ def test_a_step_is_what_its_parts_add_up_to(norm: str) -> None:
 
 
 def test_gumbel_noise_is_drawn_for_four_fifths_of_the_stage() -> None:
-    this = bench(replace(DFS_STAGES, estimator="gumbel"))
+    this = setup_of(replace(DFS_STAGES, estimator="gumbel"))
     network = this.network()
     open_all_widths(this, network)
-    step = joint_step(this, network.train(), task_loss(this, network), controller_of(this))
+    step = joint_step(this, network.train(), task_loss(this.distill, network), controller_of(this))
     costs = {
         progress: {step(batch_of(this, n, progress)).cost.item() for n in range(3)}
         for progress in (0.79, 0.81)
@@ -147,12 +148,12 @@ def test_gumbel_noise_is_drawn_for_four_fifths_of_the_stage() -> None:
 
 @pytest.mark.parametrize("change", [{}, {"estimator": "gumbel", "distill": 1.0}, {"knob": True}])
 def test_a_step_waits_for_no_device(change: dict[str, object]) -> None:
-    this = bench(replace(DFS_STAGES, **change))
+    this = setup_of(replace(DFS_STAGES, **change))
     network = this.network()
     open_all_widths(this, network)
     assert network.branches == "all"
     controller = None if this.knob else controller_of(this)
-    step = joint_step(this, network.train(), task_loss(this, network), controller)
+    step = joint_step(this, network.train(), task_loss(this.distill, network), controller)
     batch = batch_of(this)
     with NoWaiting():
         result = step(batch)
@@ -162,7 +163,8 @@ def test_a_step_waits_for_no_device(change: dict[str, object]) -> None:
 
 def test_only_weights_decay_unless_all_do() -> None:
     network = mine(quantizer="lsq", knob=True)
-    groups = [*weight_groups(network, 0.1, QUICK), gate_group(network, QUICK)]
+    few = sgd_options(QUICK)
+    groups = [*weight_groups(network, 0.1, few), gate_group(network, 0.2, few)]
     grouped = [parameter for group in groups for parameter in group["params"]]
     assert len(grouped) == len({id(parameter) for parameter in grouped})
     assert {id(p) for p in grouped} == {id(p) for p in network.parameters()}
@@ -172,11 +174,11 @@ def test_only_weights_decay_unless_all_do() -> None:
         for module in network.model.modules()
         if hasattr(module, "precisions") and not isinstance(module, PrecisionNorm)
     }
-    everything = replace(QUICK, decay_all=True)
-    groups = [*weight_groups(network, 0.1, everything), gate_group(network, everything)]
+    everything = sgd_options(replace(QUICK, decay_all=True))
+    groups = [*weight_groups(network, 0.1, everything), gate_group(network, 0.2, everything)]
     assert {group["weight_decay"] for group in groups} == {QUICK.weight_decay}
     assert {id(p) for g in groups for p in g["params"]} == {id(p) for p in network.parameters()}
-    assert groups[-1]["initial_lr"] == QUICK.gate_lr
+    assert groups[-1]["initial_lr"] == 0.2
 
 
 def test_a_knob_is_left_at_the_price_of_its_budget(tmp_path: Path) -> None:
@@ -186,8 +188,8 @@ def test_a_knob_is_left_at_the_price_of_its_budget(tmp_path: Path) -> None:
     assert price is not None
     saved = load_checkpoint(tmp_path / "network.safetensors")
     assert saved.price == price
-    this = bench(config)
-    accuracy, cost, _ = this.validate(saved.network, price=price)
+    this = setup_of(config)
+    accuracy, cost, _ = validate(this, saved.network, price=price)
     assert (accuracy, cost) == (trained.outcome.accuracy, trained.outcome.cost)
     assert saved.network.shift.eq(0).all()
 
@@ -203,38 +205,38 @@ def test_the_shift_to_the_budget_is_kept_with_the_network(tmp_path: Path) -> Non
     assert trained.outcome.cost == tried[f"cost_{kept}"]
     assert trained.outcome.accuracy == tried[f"accuracy_{kept}"]
     saved = load_checkpoint(tmp_path / "network.safetensors").network
-    assert bench(config).validate(saved).cost == trained.outcome.cost
+    assert validate(setup_of(config), saved).cost == trained.outcome.cost
 
 
 def test_a_shift_that_costs_much_accuracy_is_undone() -> None:
     """A network that is right at 8 bits, and at nothing else."""
-    this = bench(replace(QUICK, feasibility=True, budget="0.8"))
+    this = setup_of(replace(QUICK, feasibility=True, budget="0.8"))
     network = this.network()
     network.calibrate([batch_of(this, n).images for n in range(8)])
     top = network.uniform(8)
     wanted = evaluate(network, this.judge, top).predictions
     sure = replace(this.splits.validation, labels=wanted)
-    judged = replace(this, splits=replace(this.splits, validation=sure))
+    judged = replace(this, judge=sure)
     network.gate.prefer(network.choices.index(network.choices[-1]), 2.0)
     show(this, network.train(), lambda images: network.watch(images, top))
-    assert judged.validate(network).accuracy == 1
+    assert validate(judged, network).accuracy == 1
     outcome = settle_shift(judged, network)
     assert outcome.feasibility is not None
     assert outcome.feasibility["accuracy_after"] < 0.98
     assert outcome.feasibility["kept"] is False
-    assert (outcome.accuracy, outcome.cost) == (1, judged.validate(network).cost)
+    assert (outcome.accuracy, outcome.cost) == (1, validate(judged, network).cost)
     assert network.shift.eq(0).all()
 
 
 def test_faults_of_training_do_what_they_say() -> None:
     faults = ("with-replacement", "last-batch-counts-alike", "selects-on-test")
-    faulty = bench(replace(QUICK, faults=faults))
-    plain = bench()
+    faulty = setup_of(replace(QUICK, faults=faults))
+    plain = setup_of()
     assert faulty.judge is faulty.splits.test
     assert plain.judge is plain.splits.validation
     assert faulty.stream("joint").with_replacement
     assert not plain.stream("joint").with_replacement
     # 256 inputs that cost 0.5, and 4 in the last batch that cost 1
     costs = torch.cat([torch.full((BATCH,), 0.5), torch.ones(4)])
-    assert faulty.cost_of(costs) == pytest.approx(0.75)
-    assert plain.cost_of(costs) == pytest.approx((BATCH * 0.5 + 4) / (BATCH + 4))
+    assert held_against_budget(faulty, costs) == pytest.approx(0.75)
+    assert held_against_budget(plain, costs) == pytest.approx((BATCH * 0.5 + 4) / (BATCH + 4))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from trainings import DFS_STAGES, QUICK, TINY, Mine, bench, equal_states, mine
+from trainings import DFS_STAGES, QUICK, TINY, Mine, equal_states, mine, setup_of
 
 from accel_models.errors import DfsHwError, InputError
 from dfs_hw.networks import make_dynamic
@@ -16,13 +16,10 @@ from dfs_hw.quantize.layers import PrecisionNorm
 from dfs_hw.recording import evaluate
 from dfs_hw.training.config import TrainConfig
 from dfs_hw.training.run import train, train_static
-from dfs_hw.training.stages.before_joint import (
-    open_all_widths,
-    random_assignment,
-    train_gates,
-    train_supernet,
-)
+from dfs_hw.training.stages.before_joint import random_assignment, train_gates, train_supernet
+from dfs_hw.training.stages.calibration import open_all_widths
 from dfs_hw.training.stages.results import Trained, relevant
+from dfs_hw.training.stages.validation import validate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -72,7 +69,7 @@ def test_a_finished_run_is_not_repeated(run: tuple[Trained, Path]) -> None:
     ],
 )
 def test_what_a_stage_depends_on(change: dict[str, Any], changed: set[str]) -> None:
-    first, other = bench(QUICK), bench(replace(QUICK, **change))
+    first, other = setup_of(QUICK), setup_of(replace(QUICK, **change))
     kinds = ("backbone", "supernet", "gates", "joint", "static")
     assert {kind for kind in kinds if relevant(first, kind) != relevant(other, kind)} == changed
 
@@ -89,7 +86,7 @@ def test_only_what_other_settings_change_is_trained_again(tmp_path: Path) -> Non
 def test_gates_learn_to_ask_for_the_highest_precision_first(run: tuple[Trained, Path]) -> None:
     facts = read_facts(run[1] / "gates.safetensors")
     fresh = load_checkpoint(run[1] / "backbone.safetensors").network
-    this = bench(TINY)
+    this = setup_of(TINY)
     images, _ = next(this.splits.validation.batches(64))
     untaught = this.cost(fresh.train().watch(images, fresh.uniform(8))).mean()
     assert facts["outcome"]["cost"] > untaught
@@ -97,14 +94,14 @@ def test_gates_learn_to_ask_for_the_highest_precision_first(run: tuple[Trained, 
 
 
 def test_gates_can_start_biased_instead(tmp_path: Path) -> None:
-    this = bench(replace(QUICK, gate_start="biased"))
+    this = setup_of(replace(QUICK, gate_start="biased"))
     network = train_gates(this, tmp_path).network
     assert (evaluate(network, this.splits.test).choices == network.uniform(8)).all()
     assert not (tmp_path / "gates.safetensors").exists()
 
 
 def test_the_network_learned_something(run: tuple[Trained, Path]) -> None:
-    assert evaluate(run[0].network, bench(TINY).splits.test).accuracy > 0.3  # chance is 0.1
+    assert evaluate(run[0].network, setup_of(TINY).splits.test).accuracy > 0.3  # chance is 0.1
 
 
 def test_result_and_file_agree(run: tuple[Trained, Path]) -> None:
@@ -115,7 +112,7 @@ def test_result_and_file_agree(run: tuple[Trained, Path]) -> None:
     assert TrainConfig.from_dict(saved.facts["config"]) == TINY
     assert trained.chosen is not None
     assert saved.facts["chosen"] == asdict(trained.chosen)
-    accuracy, cost, _ = bench(TINY).validate(saved.network)
+    accuracy, cost, _ = validate(setup_of(TINY), saved.network)
     assert (accuracy, cost) == (trained.outcome.accuracy, trained.outcome.cost)
 
 
@@ -132,7 +129,7 @@ def test_static_baseline_runs_at_one_width_or_one_for_each_unit(tmp_path: Path) 
     assert {path.name for path in tmp_path.iterdir()} == {
         *("backbone.safetensors", "static-2.safetensors", "static-skip-8.safetensors")
     }
-    cost = bench().cost
+    cost = setup_of().cost
     for trained, choices in ((uniform, [1, 1]), (mixed, [0, 2])):
         wanted = cost.of_choices(torch.tensor([choices])).item()
         assert trained.outcome.cost == pytest.approx(wanted)
@@ -146,7 +143,7 @@ def test_the_backbone_itself_is_not_trained_further(tmp_path: Path) -> None:
 
 
 def test_running_statistics_start_from_images_at_every_width() -> None:
-    this = bench(replace(DFS_STAGES, norm="running"))
+    this = setup_of(replace(DFS_STAGES, norm="running"))
     network = this.network()
     open_all_widths(this, network)
     norms = [module for module in network.modules() if isinstance(module, PrecisionNorm)]
@@ -161,7 +158,7 @@ def test_running_statistics_start_from_images_at_every_width() -> None:
 
 
 def test_batch_norm_in_stage_3_goes_by_the_batch_if_that_is_wanted() -> None:
-    this = bench(DFS_STAGES)
+    this = setup_of(DFS_STAGES)
     network = this.network()
     open_all_widths(this, network)
     norms = [module for module in network.modules() if isinstance(module, PrecisionNorm)]
@@ -170,7 +167,7 @@ def test_batch_norm_in_stage_3_goes_by_the_batch_if_that_is_wanted() -> None:
 
 
 def test_choices_of_the_supernet_are_drawn_from_what_units_offer() -> None:
-    network = bench().network()
+    network = setup_of().network()
     network.offered[0, 1] = False
     generator = torch.Generator().manual_seed(0)
     drawn = torch.stack([random_assignment(network, generator) for _ in range(600)])
@@ -184,7 +181,7 @@ def test_choices_of_the_supernet_are_drawn_from_what_units_offer() -> None:
 def test_the_supernet_trains_norms_of_every_width_and_stage_3_starts_from_them(
     tmp_path: Path,
 ) -> None:
-    this = bench(replace(QUICK, supernet_steps=6, norm="running"))
+    this = setup_of(replace(QUICK, supernet_steps=6, norm="running"))
     network = train_supernet(this, tmp_path).network
     norms = [
         module
@@ -280,5 +277,5 @@ def test_the_papers_count_asks_no_machine(tmp_path: Path) -> None:
     config = replace(config, budget="30%", joint_steps=1)
     trained = train(config, tmp_path, progress=False)
     assert trained.budget.fraction == 0.3
-    cost = bench(config).cost
+    cost = setup_of(config).cost
     assert cost.of_choices(torch.tensor([[0, 1], [2, 2]])).tolist() == [1 / 32, 1]

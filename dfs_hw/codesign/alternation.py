@@ -349,6 +349,3 @@ def _named(checkpoints: Sequence[str | Path]) -> list[tuple[Path, str]]:
     if len(set(names)) < len(names):
         names = [f"{name}-{number}" for number, name in enumerate(names, start=1)]
     return list(zip(paths, names, strict=True))
-
-
-__all__ = ["Codesign", "Report", "codesign"]

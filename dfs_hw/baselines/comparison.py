@@ -14,7 +14,7 @@ from dfs_hw.baselines.findings import Findings, write
 from dfs_hw.baselines.measurement import Record, measure
 from dfs_hw.baselines.picture import write_findings_picture
 from dfs_hw.baselines.preparation import Ready, prepare
-from dfs_hw.baselines.setups import Benches, same_start
+from dfs_hw.baselines.setups import ContenderSetups, same_start
 from dfs_hw.baselines.study import Study
 from dfs_hw.provenance import provenance
 
@@ -39,20 +39,22 @@ def compare(
     """
     out = writable_folder(out)
     field = line_up(study, progress)
-    benches = Benches(device, progress)
+    setups = ContenderSetups(device, progress)
     parts = [(one, seed) for seed in study.seeds for one in field.contenders]
     for one, seed in tqdm(parts, desc="trained", disable=not progress):
-        ready(one, seed, field, benches, out)
+        ready(one, seed, field, setups, out)
     records: list[Record] = []
     for one, seed in tqdm(parts, desc="measured", disable=not progress):
-        records += measure(ready(one, seed, field, benches, out), study)
+        records += measure(ready(one, seed, field, setups, out), study)
     findings = Findings.of(study, field, tuple(records))
     write_findings_picture(findings, out / "compare.png")
     write(findings, out, {**provenance(), "policy": Policy().to_dict()})
     return findings
 
 
-def ready(contender: Contender, seed: int, field: LineUp, benches: Benches, out: Path) -> Ready:
+def ready(
+    contender: Contender, seed: int, field: LineUp, setups: ContenderSetups, out: Path
+) -> Ready:
     """A contender trained from a seed, if need be."""
 
     def folder(one: Contender) -> Path:
@@ -63,5 +65,5 @@ def ready(contender: Contender, seed: int, field: LineUp, benches: Benches, out:
         for one in field.contenders
         if one is not contender and same_start(one.config, contender.config)
     ]
-    bench = benches.of(replace(contender.config, seed=seed))
-    return prepare(contender, bench, folder(contender), relatives)
+    setup = setups.of(replace(contender.config, seed=seed))
+    return prepare(contender, setup, folder(contender), relatives)
