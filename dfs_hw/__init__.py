@@ -53,7 +53,7 @@ _HOME = {
     "load_dataset": "dfs_hw.data",
     "make_dynamic": "dfs_hw.networks",
     "meet_budget": "dfs_hw.budgets.meet_budget",
-    "recipe": "dfs_hw.training.config",
+    "recipe": "dfs_hw.training.recipes",
     "record": "dfs_hw.recording",
     "register_network": "dfs_hw.networks",
     "run_experiment": "dfs_hw.experiment",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from accel_models.errors import InputError
 from dfs_hw.cli.options import DEFAULTS
-from dfs_hw.training.config import TrainConfig, read_setting, recipe
+from dfs_hw.training.config import TrainConfig
+from dfs_hw.training.recipes import read_setting, recipe
 
 if TYPE_CHECKING:  # NumPy and all that simulates, which `--help` need not wait for
     from accel_models import Accelerator, Workload

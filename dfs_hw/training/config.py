@@ -1,4 +1,4 @@
-"""Settings of a training run, and recipes known to work.
+"""Settings of a training run, each explained, and all checked in one place.
 
 PyTorch is not needed to write settings down, so nothing here loads it before it must.
 """
@@ -34,16 +34,16 @@ OPTIONS = {
     "norm": ("running", "batch"),
     "gate_start": ("taught", "biased"),
 }
-"""What the settings with names of their own can be."""
+"""Names that a setting can have, by setting, where no registry has them."""
 
 
 class StageLength(NamedTuple):
     """How long a stage is."""
 
     steps: int
-    """In all."""
+    """Steps in all."""
     epoch_steps: int
-    """Between two validations; the last epoch may be shorter."""
+    """Steps between two validations; the last epoch may be shorter."""
 
 
 @dataclass(frozen=True)
@@ -51,128 +51,154 @@ class TrainConfig:
     """Everything that shapes a training run.
 
     Equal settings give identical networks on one CPU with one number of threads. The defaults are
-    the recipe for the bundled digits, which takes a minute or two on two cores.
+    the recipe for the bundled digits, which takes a minute or two on two cores; they were chosen on
+    validation images of the digits, seeds 0 to 2. "DFS" is Shen et al., AAAI 2020: its released
+    code where a constant is named. A stage that has both epochs and steps goes by its steps, if
+    they are above 0.
+
+    Raises:
+        InputError: if a setting is of the wrong kind, out of its range, or contradicts another.
     """
 
     data: str = "digits"
-    """See `load_dataset`."""
+    """Data set, see `load_dataset`: ``digits``, ``cifar10``, ``cifar100`` or ``folder:PATH``. The
+    default is bundled, and so needs no download."""
     network: str = "resnet14"
-    """See `build_network`."""
+    """Architecture, see `build_network`: ``resnet8``, ``resnet14``, ``resnet20``, ``resnet38``, or
+    one that was registered. The default suits the small digits; DFS has ``resnet38``."""
     widths: tuple[int, ...] = (16, 32, 64)
-    """Channels of the network's three stages."""
+    """Channels of the three groups of residual blocks, each at least 1. The default is that of
+    ResNets for CIFAR-10 (He et al. 2016, section 4.2), as in DFS."""
     choices: str = "skip,2,4,8"
-    """Of every block: ``skip``, bits, weight/activation bits, or ``full`` for floating point.
-    ``skip,8`` is SkipNet's choice, and ``4/3,4/4,4/6`` the kind that DFQ (FracTrain) has."""
+    """What every block may do, with commas between: ``skip``, bits, weight/activation bits, or
+    ``full`` for floating point. The default has widths of Bit Fusion; ``skip,8`` is SkipNet's
+    choice, ``4/3,4/4,4/6`` the kind that DFQ has (FracTrain, Fu et al., NeurIPS 2020)."""
     accelerator: str = "bitfusion"
+    """Machine that charges for the choices: a name of the library, or a TOML file."""
     metric: str = "energy"
-    """What the budget limits: one of `metrics.budgeted` on the accelerator, or ``paper``: the
-    mean of (b/32)^2 over the blocks, which DFS counts and no accelerator charges."""
+    """Quantity that the budget limits: one of `metrics.budgeted` on the accelerator, such as
+    ``energy`` or ``latency``, or ``paper``, the mean of (b/32)^2 over the blocks, which DFS counts
+    and no accelerator charges."""
     budget: str = "0.5"
-    """See `Budget.parse`."""
+    """Cost per input to keep to: a share of the highest precision's (``0.5``, ``50%``) or an amount
+    (``45uJ``), for the mean over inputs or a percentile (``45uJ@p95``); see `Budget.parse`. Must be
+    within reach of the choices. Results on the digits are reported at the default half."""
 
     gate: str = "lstm"
+    """Kind of gate, one of `dfs_hw.gates.GATES`: ``lstm`` decides block after block (DFS),
+    ``feedforward`` has no memory, ``upfront`` decides all blocks before the first runs."""
     quantizer: str = "normal"
+    """Kind of quantiser, one of `dfs_hw.quantize.QUANTIZERS`: ``normal`` has the least squared
+    error on a normal distribution; ``minmax`` is that of DFS, ``lsq`` learns its steps, and
+    ``nested`` makes low-bit weights a prefix of the high-bit ones."""
     first_block: bool = False
-    """Whether the first block is decided too, from the stem's output."""
+    """Whether the first block is decided too, from the stem's output. In DFS it always runs."""
     knob: bool = False
     """Whether the gates take the price of cost as an input. The network is then trained at all
-    prices, for no budget; the budget says at which of them it is left."""
+    prices, for no budget; the budget says at which of them it is left. Does not go with
+    controller ``paper``."""
     faults: tuple[str, ...] = ()
-    """Which faults of the released code to reproduce, of `FAULTS` and `dfs_hw.networks.FAULTS`;
-    ``("all",)`` stands for every one."""
+    """Faults of the released code of DFS to reproduce, of `FAULTS` and `dfs_hw.networks.FAULTS`;
+    ``("all",)`` stands for every one. By default none."""
 
     backbone_epochs: int = 15
-    """Epochs of stage 1; 0 takes the network's weights as they are."""
+    """Epochs of stage 1, at least 0; 0 takes the network's weights as they are."""
     supernet_epochs: int = 10
-    """Epochs between stages 1 and 2 in which every block runs at a choice drawn for each step, so
-    that all precisions are trained before gates choose among them; 0 leaves them out, as DFS."""
+    """Epochs between stages 1 and 2 in which every block runs at a choice drawn for each step, at
+    least 0, so that all precisions are trained before gates choose among them (Guo et al., ECCV
+    2020); 0 leaves them out, as DFS does: on the digits, stage 3 by running statistics was then 2
+    points less accurate than by the batch's."""
     gate_epochs: int = 1
-    """Epochs of stage 2, where gates are taught."""
+    """Epochs of stage 2, where gates are taught, at least 1."""
     joint_epochs: int = 10
-    """Epochs of stage 3. Static baselines have as many, and those of the supernet."""
+    """Epochs of stage 3, at least 1. Static baselines have as many, and those of the supernet."""
     backbone_steps: int = 0
+    """Steps of stage 1, which go before its epochs if above 0; 64,000 in DFS."""
     supernet_steps: int = 0
+    """Steps of the supernet, which go before its epochs if above 0."""
     gate_steps: int = 0
+    """Steps of stage 2, which go before its epochs if above 0; 2,000 in the README of DFS."""
     joint_steps: int = 0
-    """Lengths of the stages in steps, instead of epochs, if above 0."""
+    """Steps of stage 3, which go before its epochs if above 0; 64,000 in DFS."""
     epoch_steps: tuple[int, ...] = (0, 0, 0)
-    """Steps between two validations, for each of the three stages; 0 is a pass over the data, as it
-    is for the supernet."""
+    """Steps between two validations in stages 1, 2 and 3, each at least 0; 0 is a pass over the
+    data, as it always is for the supernet. DFS validates every 500, 390 and 390 steps."""
 
     backbone_lr: float = 0.1
+    """Learning rate that stage 1 starts from, above 0; the usual one of ResNets (He et al. 2016,
+    section 4.2), as in DFS."""
     supernet_lr: float = 0.05
-    """Of the supernet, and of static baselines where there is one."""
+    """Learning rate that the supernet starts from, and static baselines where there is one; above
+    0. Half of stage 1's, which has trained the highest precision already."""
     joint_lr: float = 0.01
-    """Of all but the gates in stage 3, and of static baselines where there is no supernet."""
+    """Learning rate that all but the gates start from in stage 3, and static baselines where there
+    is no supernet; above 0. The same in the README of DFS; with running statistics 0.03 diverged
+    on the digits."""
     gate_lr: float = 0.1
-    """Of the gates in stages 2 and 3."""
+    """Learning rate that gates start from in stages 2 and 3, above 0. In the README of DFS 0.01."""
     schedule: str = "cosine"
-    """How learning rates fall: ``cosine`` to zero; ``step`` to a tenth at 1/2 and again at 3/4 of
-    stages 1 and 3, and not at all in stage 2."""
+    """Way in which learning rates fall: ``cosine`` to zero (Loshchilov & Hutter, ICLR 2017);
+    ``step``, as in DFS, to a tenth at 1/2 and a hundredth at 3/4 of stages 1 and 3, and not at all
+    in stage 2."""
     nesterov: bool = True
+    """Whether momentum, which is 0.9, looks ahead. In DFS it does not."""
     weight_decay: float = 5e-4
+    """Decay per step of what decays, relative to itself and to the learning rate; at least 0. In
+    DFS 1e-4."""
     decay_all: bool = False
-    """Whether biases, batch norms, quantisers and gates decay too, not only weights."""
+    """Whether biases, batch norms, quantisers and gates decay too, not only weights. In DFS they
+    do, which pulls every decision towards a tie."""
     batch: int = 64
-    """Images a step, over all processes together."""
+    """Images a step, over all processes together, at least 1; all images if there are fewer. In
+    DFS 128; the digits are few."""
 
     controller: str = "sign"
-    """What holds training to the budget, see `dfs_hw.budgets.controllers`; ``paper`` is the sign
-    switch as DFS has it."""
+    """Kind of controller that holds training to the budget, see `dfs_hw.budgets.controllers`:
+    ``sign``, ``hinge`` or ``pi``; ``paper`` is the sign switch as DFS has it."""
     beta: float = 0.3
-    """Strength the controller starts from: loss at a relative cost of 1. For ``paper`` it is that
-    of the released code: loss where costs summed over the batch and the blocks come to 1."""
+    """Strength the controller starts from, above 0: loss at a relative cost of 1. The default is
+    gentle: the sign switch strengthens itself while it is off target. For ``paper`` it is loss
+    where costs summed over the batch and the blocks come to 1: 1e-5 in the released code."""
     top_price: float = 1.0
-    """Loss, at a relative cost of 1, that the dearest price of a gate with a knob stands for."""
+    """Loss, at a relative cost of 1, that the dearest price of a gate with a knob stands for; above
+    0. Only with ``knob``."""
     estimator: str = "straight-through"
-    """How gates get gradients; ``gumbel`` draws their choices for the first 80 % of stage 3."""
+    """Way in which gates get gradients: ``straight-through`` past the largest logit, as in DFS;
+    ``gumbel`` draws their choices for the first 80 % of stage 3."""
     temperature: float = 1.0
-    """Of the softmax that gates learn through where choices are drawn."""
+    """Temperature of the softmax that gates learn through, above 0. The default is
+    the plain softmax, as in DFS."""
     tries: float = 0.0
     """Branches that are tried per input and block beside the chosen one, for the gates' gradient in
-    stage 3, on average at most: faster, and right on average (see `dfs_hw.gates.trials`). 0
-    tries them all, which makes it exact."""
+    stage 3, on average at most; at least 0. Above 0 it is faster, and right on average (see
+    `dfs_hw.gates.trials`); 0 tries them all, which makes it exact. Goes with norm ``running``."""
     distill: float = 0.0
-    """Weight of the divergence from the backbone's predictions in stage 3; 0 leaves it out."""
+    """Weight of the divergence from the backbone's predictions after stage 1 (Hinton et al. 2015),
+    relative to the cross entropy; at least 0. 0, as in DFS, leaves it out."""
     norm: str = "running"
-    """What batch norms in stage 3 normalise by: their ``running`` statistics, so that each input
-    runs only the branch it chose, or those of the ``batch``, which needs all branches for all."""
+    """Statistics that batch norms go by in stage 3: ``running`` ones, so that each input runs only
+    the branch it chose and is the same in training and inference, or those of the ``batch``, as in
+    DFS, which needs all branches for all inputs."""
     gate_start: str = "taught"
-    """How gates come to ask for the highest precision before stage 3: ``taught`` by stage 2, or
-    ``biased`` from the start."""
+    """Way in which gates come to ask for the highest precision before stage 3: ``taught`` by stage
+    2, as in DFS, or ``biased`` from the start."""
     feasibility: bool = True
     """Whether the gates' logits are shifted at the end until the validation split is within 2 % of
-    the budget, see `meet_budget`."""
+    the budget, unless that costs accuracy; see `meet_budget`. DFS has nothing like it."""
     amp: bool = False
-    """Whether the forward pass runs in bfloat16 where that is safe."""
+    """Whether forward passes run in bfloat16 where that is safe. Operands above 8 bits are rounded
+    to its 8 significant bits, so it suits choices up to 8."""
     seed: int = 0
-    """Drives splits, degradation of digits, initial weights, order and augmentation."""
+    """Seed of splits, degradation of digits, initial weights, order and augmentation; at least
+    0."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            _check_type(field.name, getattr(self, field.name), field.default)
-        _check_numbers(self)
-        for name, known in OPTIONS.items():
-            if getattr(self, name) not in known:
-                raise InputError(
-                    f"{name} must be one of {', '.join(known)}, got '{getattr(self, name)}'"
-                )
-        if self.faults:
-            object.__setattr__(self, "faults", _faults(self.faults))
-        if self.knob and self.controller == "paper":
-            raise InputError(
-                "a network with a knob is trained at all prices, without a controller: "
-                "controller 'paper' cannot go with knob"
-            )
-        if self.tries and self.norm == "batch":
-            raise InputError(
-                "norms that go by the batch need every branch for every input: "
-                "tries goes with norm=running"
-            )
+        _check(self)
+        object.__setattr__(self, "faults", _faults(self.faults))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TrainConfig:
-        """Inverse of `dataclasses.asdict`, also by way of JSON.
+        """Read what `dataclasses.asdict` or `plain` has written, also by way of JSON.
 
         Raises:
             InputError: if a setting is unknown, or what it is set to makes no sense.
@@ -188,11 +214,11 @@ class TrainConfig:
 
     @property
     def training_faults(self) -> frozenset[str]:
-        """Those that are not the network's."""
+        """Faults of training, which leave the network as it is."""
         return frozenset(self.faults) & FAULTS.keys()
 
     def design(self) -> Design:
-        """How the network is built, beside its architecture and choices."""
+        """The way the network is built, beside its architecture and choices."""
         from dfs_hw.networks import Design
 
         own = tuple(fault for fault in self.faults if fault not in FAULTS)
@@ -203,7 +229,7 @@ class TrainConfig:
 
         Args:
             stage: backbone, supernet, gate, joint, or static for a baseline.
-            pass_steps: of one pass over the data.
+            pass_steps: steps of one pass over the data.
         """
         if stage == "static":
             supernet, joint = (self.length(part, pass_steps) for part in ("supernet", "joint"))
@@ -214,66 +240,6 @@ class TrainConfig:
         return StageLength(steps, epoch)
 
 
-RECIPES: dict[str, dict[str, Any]] = {
-    "digits": {},
-    "cifar10": {
-        "network": "resnet20",
-        "backbone_epochs": 100,
-        "supernet_epochs": 40,
-        "joint_epochs": 20,
-        "batch": 128,
-        "weight_decay": 1e-4,
-    },
-}
-"""What differs from the defaults of `TrainConfig`, by data set; others are taken for photographs
-like those of CIFAR-10."""
-
-PAPER_RECIPE: dict[str, Any] = {
-    "network": "resnet38",
-    "choices": "skip,8,10,12,14,16,full",
-    "metric": "paper",
-    "quantizer": "minmax",
-    "backbone_steps": 64_000,
-    "supernet_epochs": 0,
-    "gate_steps": 2_000,
-    "joint_steps": 64_000,
-    "epoch_steps": (500, 390, 390),
-    "backbone_lr": 0.1,
-    "gate_lr": 0.01,
-    "joint_lr": 0.01,
-    "schedule": "step",
-    "nesterov": False,
-    "weight_decay": 1e-4,
-    "decay_all": True,
-    "batch": 128,
-    "controller": "paper",
-    "beta": 1e-5,
-    "norm": "batch",
-    "feasibility": False,
-}
-"""DFS as its released code and README train it. Full precision, which the gates compute in too, is
-floating point; the code's faults come on top with ``faults=("all",)``."""
-
-STYLES = ("modern", "paper")
-
-
-def recipe(data: str = "digits", style: str = "modern", **changes: Any) -> TrainConfig:
-    """Settings that suit a data set, with some of them changed.
-
-    Args:
-        data: see `load_dataset`.
-        style: ``modern``, what worked best here, or ``paper``, DFS to the constant.
-        changes: settings by name.
-
-    Raises:
-        InputError: if there is no such style or setting, or a setting makes no sense.
-    """
-    if style not in STYLES:
-        raise InputError(f"no style of training is called '{style}': choose from modern, paper")
-    settings = PAPER_RECIPE if style == "paper" else RECIPES.get(data, RECIPES["cifar10"])
-    return TrainConfig.from_dict({"data": data, **settings, **changes})
-
-
 def plain(config: TrainConfig) -> dict[str, Any]:
     """The settings as JSON has them."""
     return {
@@ -282,44 +248,46 @@ def plain(config: TrainConfig) -> dict[str, Any]:
     }
 
 
-def read_setting(text: str) -> tuple[str, Any]:
-    """Name and value of a setting written as ``joint_lr=0.01``; several values by commas.
-
-    Raises:
-        InputError: if there is no such setting, or the value is not of its kind.
-    """
-    name, equals, value = text.partition("=")
-    name, value = name.strip(), value.strip()
-    kinds = {field.name: type(field.default) for field in fields(TrainConfig)}
-    if not equals or name not in kinds:
-        raise InputError(
-            f"'{text}' sets nothing: write NAME=VALUE, the name one of {', '.join(kinds)}"
-        )
-    try:
-        return name, _READ[kinds[name]](value)
-    except (KeyError, ValueError) as error:
-        raise InputError(f"'{value}' is no value for {name}, {_KINDS[kinds[name]]}") from error
-
-
-def _words(text: str) -> tuple[Any, ...]:
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    return tuple(int(part) if part.isdecimal() else part for part in parts)
-
-
-_READ: dict[type, Any] = {
-    bool: {"yes": True, "true": True, "no": False, "false": False}.__getitem__,
-    int: int,
-    float: float,
-    str: str,
-    tuple: _words,
-}
-_KINDS = {
+KINDS = {
     bool: "which is true or false",
     int: "which is a whole number",
     float: "which is a number",
     str: "which is text",
     tuple: "which is a list",
 }
+"""What a setting of each type is, in a sentence."""
+
+_LEAST = {
+    **dict.fromkeys(("gate_epochs", "joint_epochs", "batch"), 1),
+    **dict.fromkeys(("backbone_epochs", "supernet_epochs"), 0),
+    **dict.fromkeys(("backbone_steps", "supernet_steps", "gate_steps", "joint_steps"), 0),
+    **dict.fromkeys(("seed", "weight_decay", "distill", "tries"), 0),
+}
+"""Lowest value of the numbers that have one."""
+_ABOVE_0 = (
+    *("backbone_lr", "supernet_lr", "joint_lr", "gate_lr"),
+    *("beta", "temperature", "top_price"),
+)
+
+
+def _check(config: TrainConfig) -> None:
+    """Refuse settings of the wrong kind, out of their range, or against each other."""
+    for field in fields(config):
+        _check_type(field.name, getattr(config, field.name), field.default)
+    _check_numbers(config)
+    for name, known in OPTIONS.items():
+        if (value := getattr(config, name)) not in known:
+            raise InputError(f"{name} must be one of {', '.join(known)}, got '{value}'")
+    if config.knob and config.controller == "paper":
+        raise InputError(
+            "a network with a knob is trained at all prices, without a controller: "
+            "controller 'paper' cannot go with knob"
+        )
+    if config.tries and config.norm == "batch":
+        raise InputError(
+            "norms that go by the batch need every branch for every input: "
+            "tries goes with norm=running"
+        )
 
 
 def _check_type(name: str, value: Any, default: Any) -> None:
@@ -329,29 +297,15 @@ def _check_type(name: str, value: Any, default: Any) -> None:
     if fits and kind is tuple and name != "faults":
         fits = all(type(item) is int for item in value)
     if not fits:
-        raise InputError(f"{name} is a setting {_KINDS[kind]}, not {value!r}")
+        raise InputError(f"{name} is a setting {KINDS[kind]}, not {value!r}")
 
 
 def _check_numbers(config: TrainConfig) -> None:
-    least = {
-        **dict.fromkeys(("gate_epochs", "joint_epochs", "batch"), 1),
-        **dict.fromkeys(("backbone_epochs", "supernet_epochs"), 0),
-        **dict.fromkeys(("backbone_steps", "supernet_steps", "gate_steps", "joint_steps"), 0),
-        **dict.fromkeys(("seed", "weight_decay", "distill", "tries"), 0),
-    }
-    for name, lowest in least.items():
+    for name, lowest in _LEAST.items():
         value = getattr(config, name)
         if not lowest <= value < math.inf:
             raise InputError(f"{name} must be at least {lowest}, got {value}")
-    for name in (
-        "backbone_lr",
-        "supernet_lr",
-        "joint_lr",
-        "gate_lr",
-        "beta",
-        "temperature",
-        "top_price",
-    ):
+    for name in _ABOVE_0:
         if not 0 < getattr(config, name) < math.inf:
             raise InputError(f"{name} must be above 0, got {getattr(config, name)}")
     if len(config.widths) != 3 or min(config.widths) < 1:
@@ -365,7 +319,9 @@ def _check_numbers(config: TrainConfig) -> None:
 
 def _faults(wanted: tuple[str, ...]) -> tuple[str, ...]:
     """The faults by name, sorted; all of them for "all"."""
-    from dfs_hw.networks import FAULTS as NETWORK_FAULTS
+    if not wanted:
+        return ()
+    from dfs_hw.networks import FAULTS as NETWORK_FAULTS  # which takes PyTorch
 
     known = {**NETWORK_FAULTS, **FAULTS}
     if tuple(wanted) == ("all",):

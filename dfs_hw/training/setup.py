@@ -46,7 +46,7 @@ class SgdOptions:
     """How learning rates fall; stage 2 has a rule of its own."""
     nesterov: bool
     weight_decay: float
-    """Per step, in units of the learning rate."""
+    """Share of a parameter that decays in a step, before the learning rate is applied."""
     decay_all: bool
     """Whether more than the weights of convolutions and linear layers decays."""
     amp: bool

@@ -119,7 +119,7 @@ def train_gates(setup: TrainingSetup, out: Path) -> Trained:
 
 
 def upward_strength(setup: TrainingSetup) -> float:
-    """Loss per unit of relative cost that drives the gates up in stage 2.
+    """Loss, at a relative cost of 1, that drives the gates up in stage 2.
 
     In the released code of DFS the batch's costs are summed, and so is what drives them.
     """
