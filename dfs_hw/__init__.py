@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from dfs_hw.networks.checkpoint import load_checkpoint, save_checkpoint
     from dfs_hw.networks.workload_of import workload_of
     from dfs_hw.recording import evaluate, record
-    from dfs_hw.training.config import TrainConfig, recipe
+    from dfs_hw.training.config import TrainConfig
+    from dfs_hw.training.recipes import recipe
     from dfs_hw.training.run import train, train_static
 
 __all__ = [

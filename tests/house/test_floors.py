@@ -67,7 +67,9 @@ dfs_hw.training
 dfs_hw.training.run
 dfs_hw.training.stages.*
 dfs_hw.training.setup
+dfs_hw.training.start
 dfs_hw.training.loop.*
+dfs_hw.training.recipes
 dfs_hw.training.config
 dfs_hw.budgets.*
 dfs_hw.recording
