@@ -22,9 +22,10 @@ import pyarrow.parquet as pq
 from accel_models.errors import InputError
 from accel_models.precision import Precision, parse_choices
 from accel_models.row_groups import RowGroupWriter
-from accel_models.workloads.workload import Workload
+from accel_models.workloads.workload import Workload, key_of
 
-FORMAT = 1
+FORMAT = 2
+"""Format 1, of version 0.1, held workloads of their own format 1; nothing else differs."""
 METADATA_KEY = b"dfs_hw"
 FIELDS = {
     **dict.fromkeys(("network", "dataset", "always", "accelerator", "version"), str),
@@ -95,12 +96,14 @@ class TraceHeader:
         """
         if not isinstance(data, Mapping):
             raise InputError("it is no table of fields")
-        if data.get("format") != FORMAT:
-            raise InputError(f"trace format {data.get('format')} is not the known {FORMAT}")
+        if data.get("format") not in (1, FORMAT):
+            raise InputError(f"trace format {data.get('format')} is later than the known {FORMAT}")
         try:
             for name, kind in FIELDS.items():
                 if not isinstance(data[name], kind):
                     raise InputError(f"{name} is not a {kind.__name__}: {data[name]!r}")
+            if key_of(data["workload"]) != data["workload_key"]:
+                raise InputError("its layers do not match its workload_key: they were changed")
             always = Precision.parse(data["always"])
             if always.is_skip:
                 raise InputError("what always runs cannot be skipped")

@@ -145,7 +145,7 @@ def _sampled_seconds(twin: Any) -> float:
 
 def _default_twin(p: Problem, pricing: Pricing) -> Any:
     reference = default_reference
-    layer = reference.ReferenceLayer(*p[: Problem._fields.index("in_rows")])
+    layer = reference.ReferenceLayer(*p[: Problem._fields.index("weight_bits")])
     widths = reference.ReferenceWidths(
         **{name: getattr(p, name) for name in reference.ReferenceWidths.__dataclass_fields__}
     )

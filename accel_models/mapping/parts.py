@@ -216,12 +216,10 @@ def blocks(one: Sized) -> tuple[Block, ...]:
 
 def traffic(one: Sized) -> Iterator[Traffic]:
     """Traffic by tensor, adding up to what the layer moves."""
-    p, touched = one.task, kernel("candidates").touched
+    p, windows = one.task, kernel("windows")
     images, filters = p.batch * p.groups, p.groups * p.out_channels
-    rows = touched(0, p.out_rows, p.kernel_rows, p.row_stride, p.row_padding, p.in_rows)
-    columns = touched(
-        0, p.out_columns, p.kernel_columns, p.column_stride, p.column_padding, p.in_columns
-    )
+    rows = windows.touched(0, p.out_rows, windows.windows_down(p))
+    columns = windows.touched(0, p.out_columns, windows.windows_across(p))
     outputs = images * p.out_rows * p.out_columns * p.out_channels
     least = {
         "weights": filters * p.kernel_rows * p.kernel_columns * p.in_channels

@@ -50,10 +50,15 @@ class Problem(NamedTuple):
     kernel_columns: int
     row_stride: int
     column_stride: int
+    row_dilation: int
+    column_dilation: int
     row_padding: int
+    """Above the map; where windows end says what lies below it. Likewise left of it."""
     column_padding: int
     in_rows: int
     in_columns: int
+    padding_mode: int
+    """Index into `PADDING_MODES`: what the padding holds."""
 
     weight_bits: int
     activation_bits: int

@@ -10,6 +10,7 @@ from accel_models.accelerators.arrays.array import LANE_RULES, Datapath
 from accel_models.errors import InfeasibleError
 from accel_models.mapping.problem import Problem
 from accel_models.precision import Precision
+from accel_models.workloads.windows import PADDING_MODES
 from accel_models.workloads.workload import Ends, Layer
 
 IMAGE_BITS = 8
@@ -95,6 +96,7 @@ def problem_of(
 
 
 def _geometry(layer: Layer, groups: int) -> dict[str, Any]:
+    top, _, left, _ = layer.padding
     return {
         "groups": groups,
         "out_rows": layer.out_size[0],
@@ -105,10 +107,13 @@ def _geometry(layer: Layer, groups: int) -> dict[str, Any]:
         "kernel_columns": layer.kernel[1],
         "row_stride": layer.stride[0],
         "column_stride": layer.stride[1],
-        "row_padding": layer.padding[0],
-        "column_padding": layer.padding[1],
+        "row_dilation": layer.dilation[0],
+        "column_dilation": layer.dilation[1],
+        "row_padding": top,
+        "column_padding": left,
         "in_rows": layer.in_size[0],
         "in_columns": layer.in_size[1],
+        "padding_mode": PADDING_MODES.index(layer.padding_mode),
     }
 
 

@@ -9,7 +9,6 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from dfs_hw.networks.convert import is_norm_and_activation
 from dfs_hw.networks.survey import MULTIPLIES, Survey
-from dfs_hw.quantize.layers import zero_padding
 
 KNOWN = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
 """Layers that can be converted; their subclasses compute something else, and cannot."""
@@ -60,12 +59,6 @@ def _why_not(module: nn.Module) -> str:
         if isinstance(module, NORMS):
             return f"{kind} normalises otherwise than BatchNorm2d, the only norm that is known"
         return f"{kind} has weights of its own ({', '.join(own)})" if own else ""
-    if isinstance(module, nn.Conv2d):
-        reach = zip(module.dilation, module.kernel_size, strict=True)
-        if any(step > 1 and size > 1 for step, size in reach):
-            return f"it is a convolution with dilation {module.dilation}"
-        if zero_padding(module) is None:
-            return f"it is padded by {module.padding!r} of '{module.padding_mode}'"
     if isinstance(module, nn.BatchNorm2d) and (
         module.running_mean is None or module.momentum is None
     ):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from accel_models.errors import InputError
+from accel_models.workloads.windows import PaddingMode
 from accel_models.workloads.workload import Layer, Role, Workload
 from dfs_hw.networks.branches import GatedUnit
 from dfs_hw.networks.dynamic import DynamicNetwork
@@ -65,7 +66,7 @@ class _Trace(Flow):
     ) -> Any:
         out = super().__torch_function__(func, types, args, kwargs)
         if func is functional.pad:
-            _note_zeros(out, *args, **(kwargs or {}))
+            _note_padding(out, *args, **(kwargs or {}))
         return out
 
     def after_layer(self, path: str) -> Callable[..., None]:
@@ -116,7 +117,12 @@ class _Trace(Flow):
             positions = out[0].numel() // features
             return Layer(name, inputs, features, out_size=(rows, positions // rows), **about)
         out_channels, per_group, *kernel = module.weight.shape
-        by_hand = _zeros(x)
+        own = Padding(module.sides, module.padding_mode)
+        by_hand = _padding(x)
+        padding = _both(by_hand, own)
+        if padding is None:  # what was put around by hand is part of the tensor that is read
+            by_hand, padding = NONE, own
+        top, bottom, left, right = by_hand.sides
         return Layer(
             name,
             per_group * module.groups,
@@ -124,27 +130,53 @@ class _Trace(Flow):
             kernel=(kernel[0], kernel[1]),
             out_size=(out.shape[2], out.shape[3]),
             stride=_pair(module.stride),
-            padding=(module.padding[0] + by_hand[0], module.padding[1] + by_hand[1]),
+            padding=padding.sides,
             groups=module.groups,
             reads_image=module.reads_image,
+            in_size=(x.shape[2] - top - bottom, x.shape[3] - left - right),
+            dilation=_pair(module.dilation),
+            padding_mode=padding.mode,
             **about,
         )
 
 
-def _note_zeros(
+class Padding(NamedTuple):
+    """What was put around a tensor: above, below, left and right, in elements."""
+
+    sides: tuple[int, int, int, int]
+    mode: PaddingMode = "zeros"
+
+
+NONE = Padding((0, 0, 0, 0))
+
+
+def _note_padding(
     padded: Tensor, x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = 0
 ) -> None:
-    """Remember how many zeros were put around a tensor by hand: they take no memory to fetch."""
-    columns, rows, *others = (*map(sum, zip(pad[::2], pad[1::2], strict=True)), 0, 0)
-    if mode == "constant" and not value and min(pad) >= 0 and not any(others):
-        # A layer's padding is that of both sides; `Layer.in_size` allows for one that has less.
-        sides = (-(-rows // 2), -(-columns // 2))
-        setattr(padded, "_zeros", sides)  # noqa: B010 (tensors take attributes)
+    """Remember what was put around a tensor by hand: zeros take no memory to fetch, and copies of
+    its own elements are read where these lie."""
+    left, right, top, bottom, *others = (*pad, 0, 0, 0, 0)
+    if min(pad) < 0 or any(others) or (mode == "constant" and value):
+        return
+    known = cast(PaddingMode, "zeros" if mode == "constant" else mode)
+    padding = _both(_padding(x), Padding((top, bottom, left, right), known))
+    if padding:
+        setattr(padded, "_padding", padding)  # noqa: B010 (tensors take attributes)
 
 
-def _zeros(x: Tensor) -> tuple[int, int]:
-    """Rows and columns of zeros on each side of a tensor that was just padded."""
-    return getattr(x, "_zeros", (0, 0))
+def _padding(x: Tensor) -> Padding:
+    """What was put around a tensor by hand just before."""
+    return getattr(x, "_padding", NONE)
+
+
+def _both(inner: Padding, outer: Padding) -> Padding | None:
+    """Padding around padding as one; None if that is no padding of the tensor inside."""
+    if not any(inner.sides) or not any(outer.sides):
+        return outer if any(outer.sides) else inner
+    if (inner.mode, outer.mode) == ("zeros", "zeros"):
+        top, bottom, left, right = map(sum, zip(inner.sides, outer.sides, strict=True))
+        return Padding((top, bottom, left, right))
+    return None
 
 
 def _pair(value: Any) -> tuple[int, int]:

@@ -87,7 +87,7 @@ class QuantizedConv2d(_QuantizedLayer):
     """A convolution whose width is set by a dial.
 
     Args:
-        conv: gives geometry, weights and bias; zero padding, no dilation.
+        conv: gives geometry, weights and bias.
         precisions: what it can run at; the dial is an index into them.
         dial: shared with the other layers of its unit.
         quantizers: how operands are rounded.
@@ -114,35 +114,41 @@ class QuantizedConv2d(_QuantizedLayer):
             signed=signed or reads_image,
             reads_image=reads_image,
         )
-        padding = zero_padding(conv)
-        assert padding is not None
-        self.stride, self.padding, self.groups = conv.stride, padding, conv.groups
+        self.stride, self.groups = conv.stride, conv.groups
+        self.sides, self.padding_mode = sides_of(conv), conv.padding_mode
+        top, bottom, left, right = self.sides
+        even = conv.padding_mode == "zeros" and (top, left) == (bottom, right)
+        self.padding = (top, left) if even else None
+        """On both sides, of zeros; None if it is padded otherwise."""
         # Models ask their layers for these, such as to pad by hand.
         self.in_channels, self.out_channels = conv.in_channels, conv.out_channels
         self.kernel_size, self.dilation = conv.kernel_size, conv.dilation
 
     def _multiply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return functional.conv2d(x, weight, bias, self.stride, self.padding, groups=self.groups)
+        padding = self.padding
+        if padding is None:
+            top, bottom, left, right = self.sides
+            mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
+            x, padding = functional.pad(x, (left, right, top, bottom), mode), (0, 0)
+        return functional.conv2d(x, weight, bias, self.stride, padding, self.dilation, self.groups)
 
     def _spread(self, bias: Tensor) -> Tensor:
         return bias[:, None, None]
 
 
-def zero_padding(conv: nn.Conv2d) -> tuple[int, int] | None:
-    """Rows and columns of zeros on each side of a convolution's input; None if it is padded
-    otherwise, by other values or more on one side."""
-    if conv.padding_mode != "zeros":
-        return None
+def sides_of(conv: nn.Conv2d) -> tuple[int, int, int, int]:
+    """Padding of a convolution above, below, left and right of its input, in elements."""
     if conv.padding == "valid":
-        return 0, 0
+        return 0, 0, 0, 0
     if conv.padding == "same":
         rows, columns = (
             step * (size - 1) for step, size in zip(conv.dilation, conv.kernel_size, strict=True)
         )
-        return None if rows % 2 or columns % 2 else (rows // 2, columns // 2)
+        # Of an odd number, torch puts the one more below and on the right.
+        return rows // 2, rows - rows // 2, columns // 2, columns - columns // 2
     assert not isinstance(conv.padding, str)
     rows, columns = conv.padding
-    return rows, columns
+    return rows, rows, columns, columns
 
 
 class QuantizedLinear(_QuantizedLayer):

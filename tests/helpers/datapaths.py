@@ -52,10 +52,7 @@ def operands(
         drawn = rng.integers(low, high + 1, shape)
         return np.where(rng.random(shape) < 0.1, rng.choice([low, high], shape), drawn)
 
-    top, left = layer.in_size
-    slack = rng.integers(0, 2, 2) * (np.array(layer.stride) > 1)  # what strides leave over
-    rows, columns = top - slack[0], left - slack[1]
-    x = some(widths.activation_bits, signs[0], (batch, layer.in_channels, rows, columns))
+    x = some(widths.activation_bits, signs[0], (batch, layer.in_channels, *layer.in_size))
     per_group = layer.in_channels // layer.groups
     w = some(widths.weight_bits, signs[1], (layer.out_channels, per_group, *layer.kernel))
     return x, w
@@ -63,11 +60,15 @@ def operands(
 
 def convolved(layer: Layer, x: np.ndarray, w: np.ndarray) -> np.ndarray:
     """torch's convolution of 64-bit integers."""
+    top, bottom, left, right = layer.padding
+    how = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+    # torch reflects and replicates floating point only: these integers are exact in it.
+    padded = functional.pad(torch.from_numpy(x).double(), (left, right, top, bottom), how)
     out = functional.conv2d(
-        torch.from_numpy(x),
+        padded.long(),
         torch.from_numpy(w),
         stride=layer.stride,
-        padding=layer.padding,
+        dilation=layer.dilation,
         groups=layer.groups,
     )
     return out.numpy()

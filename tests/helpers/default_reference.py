@@ -37,6 +37,15 @@ ACTIONS = (
     *(f"{memory}_{way}_bits" for memory in MEMORIES for way in ("read", "write")),
 )
 
+PADDED_WITH = (
+    lambda place, image: place,
+    lambda place, image: (image - 1) - abs((image - 1) - abs(place)),
+    lambda place, image: min(max(place, 0), image - 1),
+    lambda place, image: place % image,
+)
+"""The line of an image that lies at a place: none in zeros, else reflected, replicated or
+circular."""
+
 
 @dataclass(frozen=True)
 class ReferenceLayer:
@@ -52,8 +61,13 @@ class ReferenceLayer:
     kernel_columns: int
     row_stride: int
     column_stride: int
-    row_padding: int
+    row_dilation: int
+    column_dilation: int
+    row_padding: int  # above and, below, left of the map
     column_padding: int
+    in_rows: int
+    in_columns: int
+    padding_mode: int = 0  # what the padding holds: an index into PADDED_WITH
 
     @property
     def dimensions(self) -> tuple[int, ...]:
@@ -204,8 +218,10 @@ def tile_facts(
     b, oh, ow, ic, oc = tile
     G, (B, OH, OW, IC, OC) = layer.groups, layer.dimensions
     kernel = layer.kernel_rows * layer.kernel_columns
-    vertical = layer.kernel_rows, layer.row_stride, layer.row_padding
-    horizontal = layer.kernel_columns, layer.column_stride, layer.column_padding
+    down = layer.kernel_rows, layer.row_stride, layer.row_dilation, layer.row_padding
+    across = layer.kernel_columns, layer.column_stride, layer.column_dilation, layer.column_padding
+    vertical = *down, layer.in_rows, layer.padding_mode
+    horizontal = *across, layer.in_columns, layer.padding_mode
     rows, columns = touched_lines(OH, oh, *vertical), touched_lines(OW, ow, *horizontal)
     inputs, layer_inputs = b * ic * max(rows) * max(columns), B * IC * G * sum(rows) * sum(columns)
     # Under the window rule every output position has its own copy of its window on chip.
@@ -237,16 +253,25 @@ def tile_facts(
     )
 
 
-def touched_lines(outputs: int, t: int, kernel: int, stride: int, padding: int) -> list[int]:
+def touched_lines(
+    outputs: int,
+    t: int,
+    kernel: int,
+    stride: int,
+    dilation: int,
+    padding: int,
+    image: int,
+    mode: int,
+) -> list[int]:
     """Image rows (or columns) under the windows of each tile of ``t`` output rows (or columns).
 
-    The image is the largest that gives so many outputs, at least 1; padding is no part of it.
+    A line of zeros around the image is none of it; other padding repeats lines of the image.
     """
-    image = max(1, (outputs - 1) * stride + kernel - 2 * padding + stride - 1)
     touched = []
     for first in range(0, outputs, t):
         tile = range(first, min(first + t, outputs))
-        lines = {output * stride - padding + k for output in tile for k in range(kernel)}
+        places = {o * stride - padding + k * dilation for o in tile for k in range(kernel)}
+        lines = {PADDED_WITH[mode](place, image) for place in places}
         touched.append(len(lines & set(range(image))))
     return touched
 

@@ -6,21 +6,45 @@ from hypothesis import strategies as st
 from accel_models.accelerators.arrays.array import LANE_RULES
 from accel_models.mapping.problem import Problem
 
-layers = st.builds(
-    reference.ReferenceLayer,
-    groups=st.sampled_from([1, 1, 1, 2, 3]),
-    batch=st.integers(1, 3),
-    out_rows=st.integers(1, 6),
-    out_columns=st.integers(1, 6),
-    in_channels=st.integers(1, 8),
-    out_channels=st.integers(1, 8),
-    kernel_rows=st.integers(1, 3),
-    kernel_columns=st.integers(1, 3),
-    row_stride=st.integers(1, 3),
-    column_stride=st.integers(1, 3),
-    row_padding=st.integers(0, 1),
-    column_padding=st.integers(0, 1),
-)
+
+@st.composite
+def layers_of_any_geometry(draw: st.DrawFn) -> reference.ReferenceLayer:
+    """Layers whose maps leave lines over or not, unevenly padded, with zeros or not, dilated or
+    not. The padding behind the map is what makes up the number of outputs."""
+    sides = []
+    for _ in range(2):
+        kernel, stride, dilation = (draw(st.integers(1, 3)) for _ in range(3))
+        before, after, over = (draw(st.integers(0, 2)) for _ in range(3))
+        outputs, reach = draw(st.integers(1, 6)), (kernel - 1) * dilation + 1
+        covered = (outputs - 1) * stride + reach
+        size = max(1, covered - before - after + min(over, stride - 1))
+        sides.append((outputs, kernel, stride, dilation, before, size, after))
+    rows, columns = sides
+    # Reflected padding is less than the map, circular padding no more.
+    spare = min(size - max(before, after) for *_, before, size, after in sides)
+    modes = [0, 0, 0, 2] + [3] * (spare >= 0) + [1] * (spare > 0)
+    return reference.ReferenceLayer(
+        groups=draw(st.sampled_from([1, 1, 1, 2, 3])),
+        batch=draw(st.integers(1, 3)),
+        out_rows=rows[0],
+        out_columns=columns[0],
+        in_channels=draw(st.integers(1, 8)),
+        out_channels=draw(st.integers(1, 8)),
+        kernel_rows=rows[1],
+        kernel_columns=columns[1],
+        row_stride=rows[2],
+        column_stride=columns[2],
+        row_dilation=rows[3],
+        column_dilation=columns[3],
+        row_padding=rows[4],
+        column_padding=columns[4],
+        in_rows=rows[5],
+        in_columns=columns[5],
+        padding_mode=draw(st.sampled_from(modes)),
+    )
+
+
+layers = layers_of_any_geometry()
 bits = st.integers(1, 8)
 widths = st.builds(
     reference.ReferenceWidths,
@@ -68,9 +92,6 @@ def reference_problem(
     machine: reference.ReferenceMachine,
 ) -> Problem:
     # One function: every field of a problem, stated once and beside each other.
-    def extent(out: int, stride: int, kernel: int, padding: int) -> int:
-        return max(1, (out - 1) * stride + kernel - 2 * padding + stride - 1)
-
     return Problem(
         groups=layer.groups,
         batch=layer.batch,
@@ -82,12 +103,13 @@ def reference_problem(
         kernel_columns=layer.kernel_columns,
         row_stride=layer.row_stride,
         column_stride=layer.column_stride,
+        row_dilation=layer.row_dilation,
+        column_dilation=layer.column_dilation,
         row_padding=layer.row_padding,
         column_padding=layer.column_padding,
-        in_rows=extent(layer.out_rows, layer.row_stride, layer.kernel_rows, layer.row_padding),
-        in_columns=extent(
-            layer.out_columns, layer.column_stride, layer.kernel_columns, layer.column_padding
-        ),
+        in_rows=layer.in_rows,
+        in_columns=layer.in_columns,
+        padding_mode=layer.padding_mode,
         weight_bits=widths.weight_bits,
         activation_bits=widths.activation_bits,
         stored_weight_bits=widths.stored_weight_bits,

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from accel_models.mapping.kernel.windows import Windows, line_count, windows_across, windows_down
 from accel_models.mapping.problem import Problem
 
 CHANNELS, KERNEL_ROW, WINDOW, ROW_STATIONARY = range(4)
@@ -150,8 +151,8 @@ def all_candidates(p: Problem, rule: int) -> Candidates:
     batch = candidates(p.batch, p.batch, 1, p)
     rows = candidates(p.out_rows, side if p.square_powers else p.out_rows, 1, p)
     columns = candidates(p.out_columns, side if p.square_powers else p.out_columns, 1, p)
-    fill_touched(rows, p.kernel_rows, p.row_stride, p.row_padding, p.in_rows, p)
-    fill_touched(columns, p.kernel_columns, p.column_stride, p.column_padding, p.in_columns, p)
+    fill_touched(rows, windows_down(p), p)
+    fill_touched(columns, windows_across(p), p)
     in_channels = candidates(p.in_channels, p.in_channels, 1, p)
     fill_reduction(in_channels, rule, p)
     out_channels = candidates(p.out_channels, p.out_channels, step, p)
@@ -239,44 +240,16 @@ def fill_size(row: np.ndarray, tile: int, size: int, p: Problem) -> None:
 
 
 @njit(cache=True)
-def fill_touched(
-    table: np.ndarray, kernel: int, stride: int, padding: int, size: int, p: Problem
-) -> None:
+def fill_touched(table: np.ndarray, windows: Windows, p: Problem) -> None:
     """Input rows (or columns) under the windows of each tile: zero padding is not there, and rows
     between the windows are not touched, unless the published tool's view is asked for."""
     for row in table:
         for tile in range(row[COUNT]):
             length = row[LAST] if tile == row[COUNT] - 1 else row[SIZE]
-            windows = (kernel, stride, padding, size)
             lines = line_count(p, tile * row[SIZE], length, windows)
             row[ALL_TOUCHED] += lines
             row[TOUCHED] = max(row[TOUCHED], lines)
     table[:, TOGETHER] = table[0, ALL_TOUCHED]
-
-
-@njit(cache=True)
-def line_count(p: Problem, first: int, length: int, windows: tuple[int, int, int, int]) -> int:
-    """Input lines that come for some outputs; `windows` are kernel, stride, padding and size."""
-    kernel, stride, padding, size = windows
-    if p.fetch_padding:
-        return kernel + (length - 1) * stride
-    return touched(first, length, kernel, stride, padding, size)
-
-
-@njit(cache=True)
-def touched(first: int, length: int, kernel: int, stride: int, padding: int, size: int) -> int:
-    """Input lines inside the map under the windows of outputs first ... first + length - 1."""
-    low = first * stride - padding
-    # Windows that overlap touch one stretch of lines; those that do not leave lines between
-    # untouched.
-    if stride < kernel:
-        high = low + (length - 1) * stride + kernel
-        return max(0, min(high, size) - max(low, 0))
-    lines = 0
-    for _ in range(length):
-        lines += max(0, min(low + kernel, size) - max(low, 0))
-        low += stride
-    return lines
 
 
 @njit(cache=True)

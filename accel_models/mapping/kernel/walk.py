@@ -15,12 +15,12 @@ from accel_models.mapping.kernel.candidates import (
     ROW_STATIONARY,
     WINDOW,
     ceil_div,
-    line_count,
     reduction_steps,
 )
 from accel_models.mapping.kernel.candidates import weight_lanes as lanes_of
 from accel_models.mapping.kernel.cost import bursts, transfer
 from accel_models.mapping.kernel.row_stationary import row_stationary_sets
+from accel_models.mapping.kernel.windows import Windows, line_count, windows_across, windows_down
 from accel_models.mapping.problem import (
     BATCH,
     IN_CHANNELS,
@@ -200,15 +200,13 @@ def input_block(p: Problem, rule: int, w: Walk) -> int:
     if rule == WINDOW and p.gather_before_dram:
         window = p.kernel_rows * p.kernel_columns
         return channels * window * part(w, OUT_ROWS, 1) * part(w, OUT_COLUMNS, 1)
-    down = (p.kernel_rows, p.row_stride, p.row_padding, p.in_rows)
-    across = (p.kernel_columns, p.column_stride, p.column_padding, p.in_columns)
-    return channels * lines(p, w, OUT_ROWS, down) * lines(p, w, OUT_COLUMNS, across)
+    rows = lines(p, w, OUT_ROWS, windows_down(p))
+    return channels * rows * lines(p, w, OUT_COLUMNS, windows_across(p))
 
 
 @njit(cache=True)
-def lines(p: Problem, w: Walk, loop: int, windows: tuple[int, int, int, int]) -> int:
-    """Input lines under the windows of the current block; `windows` are kernel, stride, padding
-    and size of the dimension."""
+def lines(p: Problem, w: Walk, loop: int, windows: Windows) -> int:
+    """Input lines under the windows of the current block, along one dimension."""
     # Three cases: one tile; tiles that share their lines; tiles that each hold their own.
     if not w.within[loop, 1]:
         return line_count(p, w.at[loop] * w.size[loop], extent(w, loop), windows)

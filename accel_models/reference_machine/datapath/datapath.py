@@ -118,7 +118,8 @@ def compute(
     loops = (len(x), *layer.out_size, layer.in_channels // groups, layer.out_channels // groups)
     sizes = Sizes(groups, dict(zip(LOOPS, loops, strict=True)), layer.kernel)
     sums = np.zeros((len(x), layer.out_channels, *layer.out_size), dtype=np.int64)
-    memory = LayerTensors(x, w, sums, np.array(layer.stride, dtype=np.int64))
+    steps_of = (np.array(pair, dtype=np.int64) for pair in (layer.stride, layer.dilation))
+    memory = LayerTensors(x, w, sums, *steps_of)
     parts = passes_of(machine.array, widths, signs)
     whole = machine.fidelity.edges == "whole-tiles"
     state = _run(sizes, mapping, data, whole, parts, how, memory, turns(machine.array, layer))

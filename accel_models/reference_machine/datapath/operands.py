@@ -6,14 +6,25 @@ One signed bit is a sign, -1 or 1, as quantisers make it; two's complement of on
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from accel_models.errors import InputError
+from accel_models.workloads.windows import PaddingMode
 from accel_models.workloads.workload import Layer
+
+PADDED_BY: dict[PaddingMode, Literal["constant", "reflect", "edge", "wrap"]] = {
+    "zeros": "constant",
+    "reflect": "reflect",
+    "replicate": "edge",
+    "circular": "wrap",
+}
+"""How NumPy calls them."""
 
 
 def checked_inputs(layer: Layer, inputs: np.ndarray, bits: int, signed: bool) -> np.ndarray:
-    """Inputs as int64 [batch, channel, row, column] with the layer's zero padding around them.
+    """Inputs as int64 [batch, channel, row, column] with the layer's padding around them.
 
     Raises:
         InputError: if they are no integers of so many bits, or another layer's.
@@ -24,16 +35,14 @@ def checked_inputs(layer: Layer, inputs: np.ndarray, bits: int, signed: bool) ->
             f"layer '{layer.name}': inputs are [batch, {layer.in_channels}, rows, columns], "
             f"got the shape {list(values.shape)}"
         )
-    (top, left), out = layer.padding, []
-    padded = np.pad(values, ((0, 0), (0, 0), (top, top), (left, left)))
-    for size, kernel, step in zip(padded.shape[2:], layer.kernel, layer.stride, strict=True):
-        out.append((size - kernel) // step + 1)
-    if tuple(out) != layer.out_size:
+    if values.shape[2:] != layer.in_size:
         raise InputError(
-            f"layer '{layer.name}': inputs of {values.shape[2]} x {values.shape[3]} give outputs "
-            f"of {out[0]} x {out[1]}, not {layer.out_size[0]} x {layer.out_size[1]}"
+            f"layer '{layer.name}': its inputs are maps of {layer.in_size[0]} x "
+            f"{layer.in_size[1]}, got {values.shape[2]} x {values.shape[3]}"
         )
-    return padded
+    top, bottom, left, right = layer.padding
+    sides = ((0, 0), (0, 0), (top, bottom), (left, right))
+    return np.pad(values, sides, mode=PADDED_BY[layer.padding_mode])
 
 
 def checked_weights(layer: Layer, weights: np.ndarray, bits: int, signed: bool) -> np.ndarray:

@@ -22,13 +22,15 @@ class LayerTensors(NamedTuple):
     """What the array reads and adds to."""
 
     inputs: np.ndarray
-    """[image, channel, row, column], zero padding included."""
+    """[image, channel, row, column], padding included."""
     weights: np.ndarray
     """Weights [output channel, channel of its group, kernel row, kernel column]."""
     sums: np.ndarray
     """[image, output channel, row, column], partial sums at the accumulator's width."""
     strides: np.ndarray
     """[2]: of rows and columns."""
+    dilation: np.ndarray
+    """[2]: from one kernel row, and kernel column, to the next."""
 
 
 class Lanes(NamedTuple):

@@ -6,6 +6,7 @@ A machine is tested as soon as its file exists.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from itertools import pairwise, product
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from networks import cifar_resnet38
+from random_layers import geometries, touched_lines
 
 from accel_models import (
     Accelerator,
@@ -78,7 +80,7 @@ def widest(name: str) -> int:
 
 @st.composite
 def layers(draw: st.DrawFn, reads_image: bool = False) -> Layer:
-    """Strides, padding, groups, depthwise layers, rectangular maps and kernels, linear layers."""
+    """Any geometry, groups, depthwise layers, linear layers."""
     kind = draw(st.sampled_from(("dense", "grouped", "depthwise", "linear")))
     channels = st.integers(1, 70)
     if reads_image:
@@ -89,16 +91,12 @@ def layers(draw: st.DrawFn, reads_image: bool = False) -> Layer:
     if kind != "depthwise":
         groups = draw(st.integers(2, 4)) if kind == "grouped" else 1
         ins, outs = groups * draw(channels), groups * draw(st.integers(1, 70))
-    kernel = (draw(st.integers(1, 5)), draw(st.integers(1, 5)))
-    stride = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
-    padding = (draw(st.integers(0, kernel[0] // 2)), draw(st.integers(0, kernel[1] // 2)))
-    size = (draw(st.integers(1, 24)), draw(st.integers(1, 24)))
-    return Layer("layer", ins, outs, kernel, size, stride, padding, groups, reads_image)
+    geometry = draw(geometries(kernels=5, outputs=24))
+    return Layer("layer", ins, outs, groups=groups, reads_image=reads_image, **geometry)
 
 
 def renamed(layer: Layer, name: str, unit: str = "") -> Layer:
-    geometry = layer.geometry
-    return Layer(name, *geometry, role="body" if unit else "fixed", unit=unit)
+    return replace(layer, name=name, role="body" if unit else "fixed", unit=unit)
 
 
 @st.composite
@@ -162,15 +160,6 @@ def test_energy_and_time_are_conserved(name: str, network: Workload, data: st.Da
 # ---- rooflines
 
 
-def touched_lines(layer: Layer, axis: int) -> int:
-    """Lines of the input map that lie under some window."""
-    touched = set()
-    for position in range(layer.out_size[axis]):
-        first = position * layer.stride[axis] - layer.padding[axis]
-        touched.update(range(first, first + layer.kernel[axis]))
-    return len(touched & set(range(layer.in_size[axis])))
-
-
 def compulsory_bits(cost: Simulation, layer: LayerCost) -> tuple[int, int]:
     """What must be read and written whatever the mapping: weights, touched inputs, outputs and
     residual once, as wide as they are stored."""
@@ -188,7 +177,8 @@ def compulsory_bits(cost: Simulation, layer: LayerCost) -> tuple[int, int]:
         arrives = IMAGE_BITS
     if not fidelity.residual_add:
         residual = 0
-    inputs = touched_lines(shape, 0) * touched_lines(shape, 1) * shape.in_channels * cost.batch
+    touched = len(touched_lines(shape, 0)) * len(touched_lines(shape, 1))
+    inputs = touched * shape.in_channels * cost.batch
     outputs = shape.out_size[0] * shape.out_size[1] * shape.out_channels * cost.batch
     return shape.weights * weight + inputs * arrives + outputs * residual, outputs * leaves
 
@@ -226,13 +216,13 @@ MORE = (1, 2, 3, 4, 5, 7, 8, 9, 12, 16)
 
 
 SHAPES = [
-    Layer("strided", 26, 45, (5, 2), (11, 33), (3, 2), (0, 1)),
-    Layer("tall", 27, 13, (5, 1), (32, 29), (2, 1), (1, 0)),
-    Layer("grouped", 183, 45, (5, 2), (19, 30), (3, 2), (2, 1), groups=3),
-    Layer("wide", 70, 29, (4, 2), (11, 29), (1, 3), (2, 1)),
-    Layer("small", 87, 10, (2, 2), (12, 6), (3, 3), (1, 0)),
-    Layer("flat", 35, 47, (2, 3), (25, 5), (1, 3)),
-    Layer("depthwise", 33, 33, (3, 5), (14, 14), (3, 2), (1, 1), groups=33),
+    Layer("strided", 26, 45, (5, 2), (11, 33), (3, 2), (0, 1), in_size=(37, 65)),
+    Layer("tall", 27, 13, (5, 1), (32, 29), (2, 1), (1, 0), in_size=(66, 29)),
+    Layer("grouped", 183, 45, (5, 2), (19, 30), (3, 2), (2, 1), groups=3, in_size=(57, 59)),
+    Layer("wide", 70, 29, (4, 2), (11, 29), (1, 3), (2, 1), in_size=(10, 86)),
+    Layer("small", 87, 10, (2, 2), (12, 6), (3, 3), (1, 0), in_size=(35, 19)),
+    Layer("flat", 35, 47, (2, 3), (25, 5), (1, 3), in_size=(26, 17)),
+    Layer("depthwise", 33, 33, (3, 5), (14, 14), (3, 2), (1, 1), groups=33, in_size=(42, 30)),
     Layer("image", 3, 16, (3, 3), (32, 32), padding=(1, 1), reads_image=True),
     Layer("linear", 27, 215),
     Layer("classifier", 64, 10),

@@ -10,6 +10,7 @@ from default_machines import DEFAULT, FRUGAL, by_name, count, residual_blocks
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import cifar_resnet38
+from random_layers import touched_lines
 
 from accel_models import (
     Accelerator,
@@ -293,13 +294,10 @@ def test_a_network_that_fits_moves_weights_image_and_result_only() -> None:
 
 def largest_window(layer: Layer, axis: int, tile: int) -> int:
     """Most input lines under the windows of a tile of output lines."""
-    most, size = 0, layer.in_size[axis]
+    most = 0
     for start in range(0, layer.out_size[axis], tile):
-        lines: set[int] = set()
-        for line in range(start, min(start + tile, layer.out_size[axis])):
-            first = line * layer.stride[axis] - layer.padding[axis]
-            lines.update(range(first, first + layer.kernel[axis]))
-        most = max(most, len(lines & set(range(size))))
+        outputs = range(start, min(start + tile, layer.out_size[axis]))
+        most = max(most, len(touched_lines(layer, axis, outputs)))
     return most
 
 

@@ -55,16 +55,26 @@ def elements(p: Problem, tensor: str, group: int, spans: Span) -> set[tuple[int,
     if tensor == "outputs":
         loops = INDEXED_BY["outputs"]
         return {(group, *at) for at in product(*(spans[loop] for loop in loops))}
-    down = lines(spans["out_rows"], p.kernel_rows, p.row_stride, p.row_padding, p.in_rows)
-    across = lines(
-        spans["out_columns"], p.kernel_columns, p.column_stride, p.column_padding, p.in_columns
+    rows, columns = (
+        (p.kernel_rows, p.row_stride, p.row_dilation),
+        (
+            p.kernel_columns,
+            p.column_stride,
+            p.column_dilation,
+        ),
     )
+    down = lines(spans["out_rows"], rows, p.row_padding, p.in_rows, p.padding_mode)
+    across = lines(spans["out_columns"], columns, p.column_padding, p.in_columns, p.padding_mode)
     return {(group, *at) for at in product(spans["batch"], down, across, spans["in_channels"])}
 
 
-def lines(outputs: range, kernel: int, stride: int, padding: int, size: int) -> set[int]:
-    touched = {out * stride - padding + tap for out in outputs for tap in range(kernel)}
-    return {line for line in touched if 0 <= line < size}
+def lines(
+    outputs: range, windows: tuple[int, int, int], padding: int, size: int, mode: int
+) -> set[int]:
+    kernel, stride, dilation = windows
+    places = {out * stride - padding + tap * dilation for out in outputs for tap in range(kernel)}
+    found = {reference.PADDED_WITH[mode](place, size) for place in places}
+    return {line for line in found if 0 <= line < size}
 
 
 def blocks(p: Problem, found: Found, tensor: str) -> list[tuple[object, int]]:
@@ -187,7 +197,7 @@ def slot_by_slot(p: Problem, rows: list[list[int]]) -> int:
 
 def test_edges_cost_what_they_hold() -> None:
     """A map of 13 rows in tiles of 7 under a kernel of 3: the second tile has 6 rows."""
-    layer = reference.ReferenceLayer(1, 1, 13, 1, 1, 1, 3, 1, 1, 1, 0, 0)
+    layer = reference.ReferenceLayer(1, 1, 13, 1, 1, 1, 3, 1, 1, 1, 1, 1, 0, 0, 15, 1)
     sizes = reference.ReferenceWidths(8, 8, 8, 8, 8, 0, 8, 32, False)
     machine = reference.ReferenceMachine(
         *(1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, ("channels",), 8.0, 0, 1),

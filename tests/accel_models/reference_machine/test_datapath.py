@@ -11,6 +11,7 @@ import pytest
 from datapaths import WHOLE, agrees, convolved, operands
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from random_layers import geometries
 
 from accel_models import InfeasibleError, Layer, Precision, load_accelerator
 from accel_models.accelerators.accelerator import Accelerator
@@ -39,23 +40,13 @@ def small(name: str, draw: st.DrawFn) -> Accelerator:
 
 @st.composite
 def layers(draw: st.DrawFn) -> Layer:
-    """Ragged channels, rectangular maps and kernels, strides; grouped, depthwise and linear."""
+    """Ragged channels and any geometry; grouped, depthwise and linear."""
     groups = draw(st.sampled_from((1, 1, 1, 2, 5)))
     inputs, outputs = (1, 1) if groups == 5 else (draw(st.integers(1, 9)), draw(st.integers(1, 9)))
     channels = inputs * groups, outputs * groups
     if draw(st.sampled_from((False, False, True))):
         return Layer("linear", 4 * channels[0], 3 * channels[1], groups=groups)
-    kernel = draw(st.integers(1, 3)), draw(st.integers(1, 3))
-    size = draw(st.integers(1, 6)), draw(st.integers(1, 6))
-    stride = draw(st.integers(1, 3)), draw(st.integers(1, 3))
-    padding = draw(st.integers(0, kernel[0] // 2)), draw(st.integers(0, kernel[1] // 2))
-    layer = Layer("conv", *channels, kernel, size, stride, padding, groups)
-    fitting = (
-        (out - 1) * step + k > 2 * pad
-        for out, step, k, pad in zip(size, stride, kernel, padding, strict=True)
-    )
-    assume(all(fitting))
-    return layer
+    return Layer("conv", *channels, groups=groups, **draw(geometries()))
 
 
 def searched(

@@ -126,7 +126,7 @@ def test_sums_of_two_unsigned_operands_have_no_sign() -> None:
         ({"inputs": [[0.0], [1.0]]}, "inputs are integers, got float64"),
         ({"inputs": [[1]]}, r"inputs are \[batch, 2, rows, columns\], got the shape \[1, 1,"),
         ({"weights": [[1]]}, r"weights have the shape \[1, 2, 1, 1\], got \[1, 1, 1, 1\]"),
-        ({"inputs": [[0, 1], [1, 0]]}, "inputs of 1 x 2 give outputs of 1 x 2, not 1 x 1"),
+        ({"inputs": [[0, 1], [1, 0]]}, "its inputs are maps of 1 x 1, got 1 x 2"),
         ({"bits": 1, "weights": [[0, 1]]}, "weights of 1 signed bits are -1 or 1, got 0"),
         ({"machine": "eyeriss"}, "the datapath computes arrays of the families bit_fusion, "),
         ({"lane_rule": "row-stationary"}, "its array does not fill lanes by row-stationary"),

@@ -168,18 +168,6 @@ ODD_PARTS: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: Functional(lambda x: functional.conv2d(x, torch.ones(6, 6, 1, 1))),
         r"block\.odd: 'convolution' multiplies outside",
     ),
-    "dilation": (
-        lambda: nn.Conv2d(6, 6, 3, padding=2, dilation=2),
-        r"block\.odd: it is a convolution with dilation \(2, 2\)",
-    ),
-    "reflection": (
-        lambda: nn.Conv2d(6, 6, 3, padding=1, padding_mode="reflect"),
-        r"block\.odd: it is padded by \(1, 1\) of 'reflect'",
-    ),
-    "uneven padding": (
-        lambda: nn.Conv2d(6, 6, 2, padding="same"),
-        r"block\.odd: it is padded by 'same'",
-    ),
     "dropout": (nn.Dropout, r"block\.odd: it draws random numbers"),
     "drop path": (
         lambda: Functional(lambda x: x * torch.bernoulli(torch.full((len(x), 1, 1, 1), 0.9))),

@@ -6,7 +6,6 @@ from torch import Tensor, nn
 
 from accel_models.precision import Precision, parse_choices
 from dfs_hw.quantize import Dial, PrecisionNorm, QuantizedConv2d, QuantizedLinear, family
-from dfs_hw.quantize.layers import zero_padding
 
 
 def random(*shape: int, seed: int = 1) -> Tensor:
@@ -131,24 +130,33 @@ def test_a_layer_has_the_gradient_of_one_that_computes_on_rounded_numbers() -> N
 
 
 @pytest.mark.parametrize(
-    ("options", "padding"),
+    ("options", "sides"),
     [
-        ({"padding": "same", "kernel_size": (3, 5)}, (1, 2)),
-        ({"padding": "same", "kernel_size": 1}, (0, 0)),
-        ({"padding": "valid", "kernel_size": 3}, (0, 0)),
-        ({"padding": (0, 2), "kernel_size": 3}, (0, 2)),
-        ({"padding": "same", "kernel_size": 2}, None),
-        ({"padding": 1, "padding_mode": "reflect", "kernel_size": 3}, None),
+        ({"padding": "same", "kernel_size": (3, 5)}, (1, 1, 2, 2)),
+        ({"padding": "same", "kernel_size": 1}, (0, 0, 0, 0)),
+        ({"padding": "valid", "kernel_size": 3}, (0, 0, 0, 0)),
+        ({"padding": (0, 2), "kernel_size": 3}, (0, 0, 2, 2)),
+        ({"padding": "same", "kernel_size": (2, 3)}, (0, 1, 1, 1)),
+        ({"padding": "same", "kernel_size": (4, 2), "dilation": (1, 3)}, (1, 2, 1, 2)),
+        ({"padding": 2, "kernel_size": 3, "dilation": 2, "stride": 2}, (2, 2, 2, 2)),
+        ({"padding": 1, "padding_mode": "reflect", "kernel_size": 3}, (1, 1, 1, 1)),
+        ({"padding": (2, 1), "padding_mode": "replicate", "kernel_size": 3}, (2, 2, 1, 1)),
+        ({"padding": "same", "padding_mode": "circular", "kernel_size": 2}, (0, 1, 0, 1)),
     ],
 )
-def test_padding_is_that_of_the_layer_where_it_is_zeros_on_both_sides(
-    options: dict[str, object], padding: tuple[int, int] | None
+@pytest.mark.parametrize("precision", ["full", "4"])
+def test_any_geometry_is_that_of_the_layer_it_replaces(
+    options: dict[str, object], sides: tuple[int, int, int, int], precision: str
 ) -> None:
-    plain = nn.Conv2d(2, 3, **options)
-    assert zero_padding(plain) == padding
-    if padding is not None:
-        x = random(1, 2, 9, 8)
-        assert torch.equal(QuantizedConv2d(plain, parse_choices("full"))(x), plain(x))
+    plain = nn.Conv2d(2, 3, bias=False, **options)
+    conv = QuantizedConv2d(plain, parse_choices(precision), signed=True)
+    assert conv.sides == sides
+    x = random(1, 2, 9, 8)
+    out, scale = ready(conv, x)(x), 1
+    if precision != "full":
+        (x, x_step), (weight, w_step) = conv.activations(x, 0), conv.weights(conv.weight, 0)
+        plain.weight, scale = nn.Parameter(weight), x_step * w_step
+    assert torch.allclose(out, plain(x) * scale, rtol=1e-6)
 
 
 def test_converted_layers_answer_for_their_geometry_like_the_ones_they_replace() -> None:

@@ -105,7 +105,9 @@ def feed_inputs(tile: TileSchedule, p: int, s: int, memory: LayerTensors, lanes:
                 lanes.x[window, lane], lanes.x_from[window, lane] = 0, IDLE
                 continue
             # Where an operand came from tells whether the same one lies on the wires already.
-            channel, down, across = channel + tile.first_input, top + down, left + across
+            channel += tile.first_input
+            down = top + down * memory.dilation[0]
+            across = left + across * memory.dilation[1]
             place = ((image * channels + channel) * rows + down) * columns + across
             lanes.x[window, lane] = memory.inputs[image, channel, down, across]
             lanes.x_from[window, lane] = place

@@ -1,0 +1,133 @@
+"""Compiled: which lines of the input lie under the windows of some outputs, rows or columns alike.
+
+A *place* is a line of the padded input, counted from the input's first. Zeros take no line; other
+padding repeats lines of the input, each of which counts once however often windows find it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from numba import njit
+
+from accel_models.mapping.problem import Problem
+
+ZEROS, REFLECT, REPLICATE, CIRCULAR = range(4)
+"""In the order of `workloads.windows.PADDING_MODES`."""
+
+
+class Windows(NamedTuple):
+    """Windows along one dimension, and the input's lines that they lie on."""
+
+    kernel: int
+    stride: int
+    dilation: int
+    padding: int
+    """Before the first line."""
+    size: int
+    mode: int
+
+
+@njit(cache=True)
+def windows_down(p: Problem) -> Windows:
+    """Windows along the rows."""
+    return Windows(
+        p.kernel_rows, p.row_stride, p.row_dilation, p.row_padding, p.in_rows, p.padding_mode
+    )
+
+
+@njit(cache=True)
+def windows_across(p: Problem) -> Windows:
+    """Windows along the columns."""
+    return Windows(
+        p.kernel_columns,
+        p.column_stride,
+        p.column_dilation,
+        p.column_padding,
+        p.in_columns,
+        p.padding_mode,
+    )
+
+
+@njit(cache=True)
+def line_count(p: Problem, first: int, length: int, w: Windows) -> int:
+    """Input lines that come for `length` outputs from `first` on."""
+    if p.fetch_padding:
+        return (w.kernel - 1) * w.dilation + 1 + (length - 1) * w.stride
+    return touched(first, length, w)
+
+
+@njit(cache=True)
+def touched(first: int, length: int, w: Windows) -> int:
+    """Input lines under the windows of outputs first ... first + length - 1, each counted once."""
+    low = first * w.stride - w.padding
+    high = low + (length - 1) * w.stride + (w.kernel - 1) * w.dilation + 1
+    # Windows that reach each other leave no line out.
+    if w.dilation == 1 and w.stride < w.kernel:
+        lines = max(0, min(high, w.size) - max(low, 0))
+    else:
+        lines = distinct(low, length, w)
+    if w.mode == ZEROS:
+        return lines
+    # Places in the padding bring lines that no window finds in the input itself.
+    for place in range(low, min(high, 0)):
+        lines += brings_new_line(place, low, length, w)
+    for place in range(max(low, w.size), high):
+        lines += brings_new_line(place, low, length, w)
+    return lines
+
+
+@njit(cache=True)
+def distinct(low: int, length: int, w: Windows) -> int:
+    """Lines of the input itself under windows with gaps: a window takes those that the windows
+    before it have not touched."""
+    divisor, other = w.stride, w.dilation
+    while other:
+        divisor, other = other, divisor % other
+    # A window so many outputs later finds the places of this one, so many taps earlier.
+    later, earlier = w.dilation // divisor, w.stride // divisor
+    lines = 0
+    for number in range(length):
+        taps = w.kernel if number < later else min(w.kernel, earlier)
+        # These are its last taps; the others were found before.
+        start = low + number * w.stride
+        first_tap = max(w.kernel - taps, -(start // w.dilation))
+        last_tap = min(w.kernel - 1, (w.size - 1 - start) // w.dilation)
+        lines += max(0, last_tap - first_tap + 1)
+    return lines
+
+
+@njit(cache=True)
+def brings_new_line(place: int, low: int, length: int, w: Windows) -> bool:
+    """Whether a place in the padding is under a window, and its line under none in the input
+    itself nor in the padding before that place."""
+    if not is_under(place, low, length, w):
+        return False
+    line = line_at(place, w)
+    if is_under(line, low, length, w):
+        return False
+    for before in range(low, place):
+        in_padding = before < 0 or before >= w.size
+        if in_padding and line_at(before, w) == line and is_under(before, low, length, w):
+            return False
+    return True
+
+
+@njit(cache=True)
+def is_under(place: int, low: int, length: int, w: Windows) -> bool:
+    """Whether some window has an element at this place."""
+    for tap in range(w.kernel):
+        begins = place - tap * w.dilation - low
+        if begins >= 0 and begins % w.stride == 0 and begins // w.stride < length:
+            return True
+    return False
+
+
+@njit(cache=True)
+def line_at(place: int, w: Windows) -> int:
+    """The line of the input that lies at a place of the padding."""
+    if w.mode == REFLECT:
+        return -place if place < 0 else 2 * (w.size - 1) - place
+    if w.mode == REPLICATE:
+        return 0 if place < 0 else w.size - 1
+    return place % w.size
