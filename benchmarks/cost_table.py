@@ -20,7 +20,8 @@ PAIRS = [Precision(w, a) for w, a in product(range(1, 9), repeat=2)]
 
 def resnet50() -> Workload:
     """ResNet-50 for 224 x 224 images (He et al. 2016), 4.09 GMAC."""
-    layers = [Layer("stem", 3, 64, (7, 7), (112, 112), (2, 2), (3, 3), reads_image=True)]
+    stem = {"kernel": (7, 7), "stride": (2, 2), "padding": (3, 3), "in_size": (224, 224)}
+    layers = [Layer("stem", 3, 64, reads_image=True, **stem)]
     inputs = 64
     for stage, (width, blocks, side) in enumerate(
         ((64, 3, 56), (128, 4, 28), (256, 6, 14), (512, 3, 7))
@@ -28,15 +29,14 @@ def resnet50() -> Workload:
         for block in range(blocks):
             name, step = f"stage{stage}.block{block}", 2 if block == 0 and stage > 0 else 1
             wide, out = (side * step, side * step), (side, side)
+            down = {"stride": (step, step), "in_size": wide}
             layers += [
                 Layer(f"{name}.reduce", inputs, width, out_size=wide),
-                Layer(f"{name}.conv", width, width, (3, 3), out, (step, step), (1, 1)),
+                Layer(f"{name}.conv", width, width, (3, 3), padding=(1, 1), **down),
                 Layer(f"{name}.expand", width, 4 * width, out_size=out),
             ]
             if block == 0:
-                layers.append(
-                    Layer(f"{name}.shortcut", inputs, 4 * width, (1, 1), out, (step, step))
-                )
+                layers.append(Layer(f"{name}.shortcut", inputs, 4 * width, **down))
             inputs = 4 * width
     return Workload.chain("resnet50", [*layers, Layer("classifier", 2048, 1000)])
 

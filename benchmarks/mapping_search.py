@@ -39,7 +39,7 @@ SAMPLED_TILINGS = 150
 SMALL = {"kernel": (3, 3), "padding": (1, 1)}
 SMALL_LAYERS = (
     Layer("3x3, 16 to 16 on 8 x 8", 16, 16, out_size=(8, 8), **SMALL),
-    Layer("3x3, 16 to 32 on 4 x 4, stride 2", 16, 32, out_size=(4, 4), stride=(2, 2), **SMALL),
+    Layer("3x3, 16 to 32 on 4 x 4, stride 2", 16, 32, in_size=(8, 8), stride=(2, 2), **SMALL),
     Layer("1x1, 32 to 64 on 7 x 7", 32, 64, out_size=(7, 7)),
     Layer("3x3, 64 to 64 on 4 x 4", 64, 64, out_size=(4, 4), **SMALL),
     Layer("linear, 512 to 1000", 512, 1000),

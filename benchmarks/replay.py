@@ -42,10 +42,11 @@ def resnet110() -> Workload:
             unit, step = f"block{len(layers)}", 2 if width > channels else 1
             layers.append(Layer(f"{unit}.gate", channels, 10, role="gate", unit=unit))
             if step == 2:
-                side_path = {"out_size": (side, side), "stride": (2, 2), "role": "shortcut"}
+                side_path = {"in_size": (2 * side,) * 2, "stride": (2, 2), "role": "shortcut"}
                 layers.append(Layer(f"{unit}.side", channels, width, unit=unit, **side_path))
             body = {"role": "body", "unit": unit, **conv}
-            layers.append(Layer(f"{unit}.conv1", channels, width, stride=(step, step), **body))
+            down = {"in_size": (side * step,) * 2, "stride": (step, step)}
+            layers.append(Layer(f"{unit}.conv1", channels, width, **down, **body))
             layers.append(Layer(f"{unit}.conv2", width, width, **body))
             channels = width
     return Workload.chain("resnet110", [*layers, Layer("classifier", 64, 10)])

@@ -22,14 +22,15 @@ FRUGAL = DEFAULT.configured(
 def residual_blocks() -> Workload:
     """A stem, a gated block that keeps the shape, one that halves the map, a classifier."""
     half = {"kernel": (3, 3), "padding": (1, 1)}
+    down = {"in_size": (8, 8), "stride": (2, 2)}
     layers = [
         Layer("stem", 3, 16, out_size=(8, 8), reads_image=True, **half),
         Layer("a.gate", 16, 4, role="gate", unit="a"),
         Layer("a.conv1", 16, 16, out_size=(8, 8), role="body", unit="a", **half),
         Layer("a.conv2", 16, 16, out_size=(8, 8), role="body", unit="a", **half),
         Layer("b.gate", 16, 4, role="gate", unit="b"),
-        Layer("b.side", 16, 32, (1, 1), (4, 4), (2, 2), role="shortcut", unit="b"),
-        Layer("b.conv1", 16, 32, out_size=(4, 4), stride=(2, 2), role="body", unit="b", **half),
+        Layer("b.side", 16, 32, role="shortcut", unit="b", **down),
+        Layer("b.conv1", 16, 32, role="body", unit="b", **down, **half),
         Layer("b.conv2", 32, 32, out_size=(4, 4), role="body", unit="b", **half),
         Layer("head", 32, 10),
     ]

@@ -10,13 +10,12 @@ def cifar_resnet38() -> Workload:
     for group, (width, side) in enumerate(((16, 32), (32, 16), (64, 8)), start=1):
         for block in range(1, 7):
             name, step = f"group{group}.block{block}", 2 if width > channels else 1
-            half = {"kernel": (3, 3), "out_size": (side, side), "padding": (1, 1)}
-            layers.append(Layer(f"{name}.conv1", channels, width, stride=(step, step), **half))
-            layers.append(Layer(f"{name}.conv2", width, width, **half))
+            half = {"kernel": (3, 3), "padding": (1, 1)}
+            down = {"in_size": (side * step,) * 2, "stride": (step, step)}
+            layers.append(Layer(f"{name}.conv1", channels, width, **down, **half))
+            layers.append(Layer(f"{name}.conv2", width, width, in_size=(side, side), **half))
             if step == 2:
-                layers.append(
-                    Layer(f"{name}.shortcut", channels, width, (1, 1), (side, side), (2, 2))
-                )
+                layers.append(Layer(f"{name}.shortcut", channels, width, **down))
             channels = width
     return Workload.chain("resnet38", [*layers, Layer("classifier", 64, 10)])
 
@@ -24,7 +23,7 @@ def cifar_resnet38() -> Workload:
 def gated_pair() -> Workload:
     """A small network with two decision units, the second with a shortcut, and their gates."""
     conv = {"kernel": (3, 3), "out_size": (8, 8), "padding": (1, 1)}
-    down = {"out_size": (4, 4), "stride": (2, 2)}
+    down = {"in_size": (8, 8), "stride": (2, 2)}
     return Workload.chain(
         "pair",
         [

@@ -35,8 +35,9 @@ def residual() -> Workload:
     layers = [Layer("stem", 3, 16, out_size=(8, 8), reads_image=True, **CONV)]
     edges, feeding, channels = [], "stem", 16
     for unit, width, side in (("a", 16, 8), ("b", 32, 4), ("c", 32, 4), ("d", 32, 4)):
-        here = {"out_size": (side, side), "unit": unit}
-        down = {"stride": (2, 2)} if width > channels else {}
+        here = {"unit": unit}
+        down = {"stride": (2, 2), "in_size": (8, 8)} if width > channels else {}
+        first_map = down or {"in_size": (side, side)}
         gate, first, second = f"{unit}.gate", f"{unit}.conv1", f"{unit}.conv2"
         side_path = feeding
         layers.append(Layer(gate, channels, 4, role="gate", unit=unit))
@@ -44,8 +45,9 @@ def residual() -> Workload:
             side_path = f"{unit}.shortcut"
             layers.append(Layer(side_path, channels, width, role="shortcut", **here, **down))
             edges.append((feeding, side_path))
-        layers.append(Layer(first, channels, width, role="body", **here, **down, **CONV))
-        layers.append(Layer(second, width, width, role="body", **here, **CONV))
+        layers.append(Layer(first, channels, width, role="body", **here, **first_map, **CONV))
+        rest = {"in_size": (side, side), **here}
+        layers.append(Layer(second, width, width, role="body", **rest, **CONV))
         edges += [(feeding, gate), (feeding, first), (first, second), (side_path, second)]
         feeding, channels = second, width
     return Workload("residual", (*layers, Layer("head", 32, 10)), (*edges, (feeding, "head")))
@@ -211,8 +213,9 @@ def resnet_like(units: int) -> Workload:
         before, width = width, 16 << (3 * number // units)
         side = 256 // width
         step = (2, 2) if width > before else (1, 1)
-        here = {"role": "body", "unit": f"unit{number}", "out_size": (side, side), **CONV}
-        layers.append(Layer(f"conv{number}", before, width, stride=step, **here))
+        here = {"role": "body", "unit": f"unit{number}", "stride": step, **CONV}
+        in_size = (side * step[0], side * step[0])
+        layers.append(Layer(f"conv{number}", before, width, in_size=in_size, **here))
     return Workload.chain("chain", [*layers, Layer("head", width, 10)])
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from networks import cifar_resnet38, gated_pair
+from random_layers import geometries
 
 from accel_models import (
     Accelerator,
@@ -37,9 +38,6 @@ INDEXES = {
 }
 """Loops that a tensor's elements depend on."""
 
-sizes = st.integers(1, 24)
-small = st.tuples(st.integers(1, 3), st.integers(1, 3))
-
 
 @st.composite
 def networks(draw: st.DrawFn) -> Workload:
@@ -50,19 +48,15 @@ def networks(draw: st.DrawFn) -> Workload:
         "first",
         draw(st.integers(1, 60)),
         channels,
-        kernel=draw(small),
-        out_size=(draw(sizes), draw(sizes)),
-        stride=draw(small),
         reads_image=draw(st.booleans()),
+        **draw(geometries(outputs=24)),
     )
     second = Layer(
         "second",
         channels,
         draw(st.integers(1, 80)) * groups,
-        kernel=draw(small),
-        out_size=(draw(sizes), draw(sizes)),
-        padding=draw(st.sampled_from([(0, 0), (1, 1)])),
         groups=groups,
+        **draw(geometries(outputs=24)),
     )
     last = Layer("last", second.out_channels, draw(st.integers(1, 40)))
     edges = [("first", "second"), ("second", "last")]
