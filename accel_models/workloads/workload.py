@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import networkx as nx
 
@@ -20,7 +20,7 @@ MAX_MACS = 10**13
 """MACs of one layer for one input, at most; counts of bits stay well inside 64-bit integers up to
 here."""
 
-UNKNOWN = (0, 0)
+UNKNOWN = cast("tuple[int, int]", ())
 """Size of a map that follows from that of the other one."""
 
 FORMAT = 2
@@ -96,10 +96,11 @@ class Layer:
         self._check_sizes()
         if self.in_size == UNKNOWN:
             out_size = (1, 1) if self.out_size == UNKNOWN else self.out_size
+            least = tuple(axis.least_size for axis in self._windows(out_size, (0, 0)))
             object.__setattr__(self, "out_size", out_size)
-            object.__setattr__(self, "in_size", tuple(axis.least_size for axis in self.windows))
+            object.__setattr__(self, "in_size", least)
         elif self.out_size == UNKNOWN:
-            fitting = tuple(max(0, axis.fitting) for axis in self.windows)
+            fitting = tuple(max(0, axis.fitting) for axis in self._windows((0, 0), self.in_size))
             object.__setattr__(self, "out_size", fitting)
         for direction, axis in zip(("rows", "columns"), self.windows, strict=True):
             if axis.fault:
@@ -134,16 +135,19 @@ class Layer:
     @property
     def windows(self) -> tuple[Windows, ...]:
         """Windows down the rows and across the columns."""
+        return self._windows(self.out_size, self.in_size)
+
+    def _windows(self, out_size: tuple[int, int], in_size: tuple[int, int]) -> tuple[Windows, ...]:
         sides = self.padding
         return tuple(
             Windows(
-                outputs=self.out_size[axis],
+                outputs=out_size[axis],
                 kernel=self.kernel[axis],
                 stride=self.stride[axis],
                 dilation=self.dilation[axis],
                 before=sides[2 * axis],
                 after=sides[2 * axis + 1],
-                size=self.in_size[axis],
+                size=in_size[axis],
                 mode=self.padding_mode,
             )
             for axis in range(2)

@@ -36,7 +36,7 @@ class Bismo(Array):
 
     def datapath(self, layer: Layer, widths: Precision) -> Datapath:
         refuse_wider(widths, self.widest_bits)
-        rows, columns = layer.touched_size
+        rows, columns = layer.in_size
         elements = rows * columns * layer.in_channels
         return Datapath(
             rows=self.rows,
