@@ -89,13 +89,12 @@ def _conv(
     name: str, inputs: int, outputs: int, kernel: int, stride: int, size: tuple[int, int]
 ) -> Layer:
     """A convolution padded so that its stride alone makes its output smaller."""
-    rows, columns = (-(-side // stride) for side in size)
     return Layer(
         name,
         inputs,
         outputs,
-        (kernel, kernel),
-        (rows, columns),
-        (stride, stride),
-        (kernel // 2, kernel // 2),
+        kernel=(kernel, kernel),
+        stride=(stride, stride),
+        padding=(kernel // 2, kernel // 2),
+        in_size=size,
     )

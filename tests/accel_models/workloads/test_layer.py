@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from accel_models import InputError, Layer, Precision, Workload, load_accelerator, simulate
 from accel_models.mapping.problem import ACTIONS, ENERGY
-from accel_models.mapping.problem_of import Tensors, problem
+from accel_models.mapping.problem_of import Tensors, problem_of
 from accel_models.mapping.search import price, search
 from accel_models.workloads.workload import Ends, key_of
 
@@ -33,7 +33,7 @@ def searched_reads(layer: Layer, weight_bytes: int, input_bytes: int) -> int:
         buffers__input_bytes=input_bytes,
         buffers__output_bytes=1 << 20,
     )
-    task = problem(layer, Precision(8, 8), Tensors(Ends(), 8), 1, machine)
+    task = problem_of(layer, Precision(8, 8), Tensors(Ends(), 8), 1, machine)
     found = search(task, [1.0] * len(ACTIONS), ENERGY)
     return int(price(task, found).counts[READ])
 

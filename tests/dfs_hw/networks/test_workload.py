@@ -190,7 +190,6 @@ def test_padding_of_any_kind_is_recorded_as_it_is(
     assert (layer.in_size, layer.padding, layer.padding_mode) == (in_size, padding, mode)
     assert layer.out_size == (9, 7)
     assert layer.dilation == conv.dilation
-    assert made.eval()(torch.rand(2, 3, 9, 7)).logits.isfinite().all()
 
 
 def short(workload: Workload, unit: str) -> list[tuple[str, str, set[str], tuple[bool, ...]]]:
