@@ -150,6 +150,14 @@ class GateTrace:
         worst = int(self.choices.max(initial=0))
         if worst >= len(self.header.choices):
             raise InputError(f"choice {worst} is outside the set of {len(self.header.choices)}")
+        for column in self.columns:
+            column.setflags(write=False)  # a trace says what was chosen, and goes on saying it
+
+    @property
+    def columns(self) -> tuple[np.ndarray, ...]:
+        """All arrays, that of arrivals last, if there is one; none can be written to."""
+        taken = (self.input_ids, self.labels, self.predictions, self.choices)
+        return taken if self.arrival_s is None else (*taken, self.arrival_s)
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -169,25 +177,14 @@ class GateTrace:
         with TraceFile(path) as file:
             if file.inputs == 0:
                 raise InputError(f"{path} holds no inputs")
-            whole = cls.empty(file.header, file.inputs, timed=file.timed)
+            columns = _room(file.header, file.inputs, timed=file.timed)
             for number, rows in enumerate(file.groups):
                 at = rows.start
                 for part in file.parts(number):
-                    whole[at : at + len(part)] = part
+                    for column, values in zip(columns, part.columns, strict=True):
+                        column[at : at + len(part)] = values
                     at += len(part)
-        return whole
-
-    @classmethod
-    def empty(cls, header: TraceHeader, inputs: int, *, timed: bool = False) -> GateTrace:
-        """Room for a trace, every choice the first one."""
-        return cls(
-            header,
-            np.empty(inputs, dtype=np.int64),
-            np.empty(inputs, dtype=np.int32),
-            np.empty(inputs, dtype=np.int32),
-            np.zeros((inputs, len(header.workload.units)), dtype=np.uint8),
-            np.empty(inputs) if timed else None,
-        )
+            return cls(file.header, *columns)
 
     def __getitem__(self, rows: slice) -> GateTrace:
         """Some of the inputs, without copying."""
@@ -201,19 +198,22 @@ class GateTrace:
             arrival_s=times,
         )
 
-    def __setitem__(self, rows: slice, part: GateTrace) -> None:
-        """Fill in some of the inputs."""
-        self.input_ids[rows], self.labels[rows] = part.input_ids, part.labels
-        self.predictions[rows], self.choices[rows] = part.predictions, part.choices
-        if self.arrival_s is not None:
-            self.arrival_s[rows] = part.arrival_s
-
     def write(self, path: str | Path, *, rows: int = INPUTS_IN_GROUP) -> None:
         """Write the trace to one file, in one piece; `rows` are those of a row group."""
         timed = self.arrival_s is not None
         with TraceWriter(path, self.header, timed=timed, rows=rows) as writer:
-            columns = (self.input_ids, self.labels, self.predictions, self.choices)
-            writer.add(*columns, self.arrival_s)
+            writer.add(*self.columns)
+
+
+def _room(header: TraceHeader, inputs: int, *, timed: bool) -> tuple[np.ndarray, ...]:
+    """Arrays for the columns of a trace, to be filled."""
+    return (
+        np.empty(inputs, dtype=np.int64),
+        np.empty(inputs, dtype=np.int32),
+        np.empty(inputs, dtype=np.int32),
+        np.empty((inputs, len(header.workload.units)), dtype=np.uint8),
+        *((np.empty(inputs),) if timed else ()),
+    )
 
 
 class DamagedRows(InputError):

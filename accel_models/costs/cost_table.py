@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -59,7 +59,13 @@ class CostTable:
     tail: np.ndarray
     first_weight_bits: np.ndarray
     parts: np.ndarray
-    infeasible: dict[tuple[int, int], str] = field(default_factory=dict)
+    infeasible: Mapping[tuple[int, int], str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for figures in (self.cycles, self.counts, self.head, self.tail):
+            figures.setflags(write=False)  # what was looked up once holds for good
+        self.first_weight_bits.setflags(write=False)
+        self.parts.setflags(write=False)
 
     @property
     def units(self) -> tuple[str, ...]:

@@ -162,15 +162,20 @@ class LayerSimulator:
         """Whether a layer is part of a gate that keeps the array out of it."""
         return layer.role == "gate" and self.machine.fidelity.gates == "vector-unit"
 
+    def refusal(self, layer: Layer, precision: Precision, reason: Exception) -> InfeasibleError:
+        """The error for a layer that cannot run, naming it, the machine and what does not fit."""
+        width = self.machine.offered(precision)
+        return InfeasibleError(
+            f"layer '{layer.name}' at {width} bits on {self.machine.name}: {reason}"
+        )
+
     def _mapped(self, workload: Workload, layer: Layer, precision: Precision) -> LayerCost:
         try:
             task = self.problem(workload, layer, precision)
             if task not in self._found:
                 self._found[task] = best_mapping(task, self.machine, self.pricing)
         except InfeasibleError as error:
-            raise InfeasibleError(
-                f"layer '{layer.name}' at {precision} bits on {self.machine.name}: {error}"
-            ) from error
+            raise self.refusal(layer, precision, error) from error
         found = self._found[task]
         priced = price(task, found)
         return LayerCost(

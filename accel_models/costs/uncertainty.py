@@ -98,9 +98,9 @@ def uncertainty_of(
     )
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Study:
-    """Energies of one run with some constants changed, by dotted path."""
+    """Energies of one run with some constants changed, by dotted path. Fills `known` as it goes."""
 
     machine: Accelerator
     run: CountsAndCycles

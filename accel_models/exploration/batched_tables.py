@@ -108,9 +108,8 @@ class TableMaker:
     ) -> Priced:
         try:
             return price(task, best_mapping(task, machine, pricing))
-        except InfeasibleError:
-            self._simulator(machine).cost(self.run.workload, layer, precision)  # says it in full
-            raise
+        except InfeasibleError as error:
+            raise self._simulator(machine).refusal(layer, precision, error) from error
 
     def tables(
         self, machines: Sequence[Accelerator], made: Sequence[tuple[Kinds, np.ndarray]]
@@ -174,9 +173,8 @@ class TableMaker:
         reserved = simulator.resident.get(layer.name, NOTHING_RESIDENT).reserved_bytes
         try:
             return simulator.problem(self.run.workload, layer, precision), reserved
-        except InfeasibleError:
-            simulator.cost(self.run.workload, layer, precision)  # says it in full
-            raise
+        except InfeasibleError as error:
+            raise simulator.refusal(layer, precision, error) from error
 
 
 __all__ = ["Kinds", "TableMaker"]

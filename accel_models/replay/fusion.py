@@ -29,6 +29,14 @@ def kernel() -> Any:
     return compiled("accel_models.replay.kernel.walk")
 
 
+def handed_over(choices: np.ndarray) -> np.ndarray:
+    """Choices as compiled code takes them: in one layout, and never to be written to, whoever made
+    them, so that it is compiled for one kind of array alone."""
+    taken = np.ascontiguousarray(choices).view()
+    taken.setflags(write=False)
+    return taken
+
+
 class FusedLink(NamedTuple):
     """One link or several: what they take in each of S states at each of C codes.
 

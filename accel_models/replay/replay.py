@@ -15,7 +15,7 @@ import numpy as np
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.cost_table import CostTable, cost_table
 from accel_models.errors import InputError
-from accel_models.replay.fusion import kernel
+from accel_models.replay.fusion import handed_over, kernel
 from accel_models.replay.matching import check_match
 from accel_models.replay.plan import Plan, plan
 from accel_models.replay.policy import Policy
@@ -265,7 +265,7 @@ def with_arrivals(outcome: Replay) -> Replay:
 def count_choices(choices: np.ndarray, number: int) -> np.ndarray:
     """How many inputs took each of `number` choices, int64 [unit, choice], of uint8 [N, unit]."""
     counts = np.zeros((choices.shape[1], number), dtype=np.int64)
-    kernel().count(choices, counts)
+    kernel().count(handed_over(choices), counts)
     return counts
 
 

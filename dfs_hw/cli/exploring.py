@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from accel_models.metrics import names, replayed
+from accel_models.metrics import named, names, replayed
 from dfs_hw.cli.app import app, print_json
 from dfs_hw.cli.loading import load_network, numbers
 from dfs_hw.cli.options import (
@@ -94,14 +94,14 @@ def cross(
     from dfs_hw.cli.show.exploration import crossed
     from dfs_hw.provenance import provenance
 
+    asked = named(metric, replayed()).name
     table = cross_table(traces, {name: name for name in accelerator or ()} or None)
-    table.loss(metric)
     if out is not None:
         write_cross_table(table, out, provenance())
     if as_json:
         print_json(table.to_dict())
         return
-    crossed(table, metric)
+    crossed(table, asked)
     if out is not None:
         show.line(f"As a heat map: {out / 'cross.html'}")
 

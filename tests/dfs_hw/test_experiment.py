@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -189,8 +190,9 @@ def test_a_run_of_another_machine_is_refused(run: Path, tmp_path: Path) -> None:
 def test_a_trace_of_another_run_is_refused(run: Path, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_bytes((run / "run.json").read_bytes())
     trace = GateTrace.read(run / "trace.parquet")
-    trace.choices[0] = 0
-    trace.write(tmp_path / "trace.parquet")
+    choices = trace.choices.copy()
+    choices[0] = 0
+    replace(trace, choices=choices).write(tmp_path / "trace.parquet")
     with pytest.raises(InputError, match="are of different runs"):
         write_report(tmp_path)
 

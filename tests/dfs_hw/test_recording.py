@@ -126,7 +126,7 @@ def test_replaying_a_trace_costs_what_the_loss_was_told(
     trace = GateTrace.read(record(network, dataset, tmp_path / "t.parquet", about))
     energies = replay(trace, table).energy_j
     cost = HardwareCost(table)
-    told = cost.of_choices(torch.from_numpy(trace.choices)) * cost.reference
+    told = cost.of_choices(torch.tensor(trace.choices)) * cost.reference
     assert told.tolist() == pytest.approx(energies.tolist(), rel=1e-5)
     assert len(set(energies.tolist())) > 3
 
