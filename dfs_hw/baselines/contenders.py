@@ -25,20 +25,22 @@ class Contender:
     """One network to train, for each seed anew."""
 
     name: str
-    """Also of its folder."""
+    """Name of the contender, and of its folder."""
     family: str
+    """Kind of contender, one of `CONTENDER_FAMILIES`."""
     title: str
-    """As tables show it."""
+    """Name that tables show."""
     config: TrainConfig
-    """But for the seed. The budget is an amount, since shares of different choice sets' highest
-    precisions are no match."""
+    """Settings, whose seed does not count. The budget is an amount, since shares of the highest
+    precisions of different choice sets are no match."""
     choice: str = ""
-    """Of every block of a static network of one width."""
+    """Choice of every block, for a static network of one width; empty for others."""
     target: float = AT_BUDGET
     """What it is trained for, over the study's budget."""
 
     @property
     def adaptive(self) -> bool:
+        """Whether it decides per input."""
         return self.family not in STATIC
 
 
@@ -47,10 +49,11 @@ class LineUp:
     """All contenders of a study."""
 
     contenders: tuple[Contender, ...]
+    """Networks that take part, in the order of tables."""
     left_out: dict[str, str]
     """Why some that were asked for cannot take part, by name."""
     budget: float
-    """For one input, in SI units of the metric."""
+    """Cost allowed for one input, in the metric's SI unit."""
     difficulty: str
     """What says how hard an input is."""
 
@@ -127,7 +130,7 @@ class _Drafting:
         return [Contender(family, family, f"{title} ({choices})", config)]
 
     def within_reach(self, draft: Contender, cost: RelativeCost) -> Contender:
-        """The same, trained for the middle of what its choices can reach."""
+        """A contender made of a draft, trained for the middle of what its choices can reach."""
         target = (cost.floor + cost.ceiling) / 2 * cost.reference / self.budget
         config = replace(draft.config, budget=self._amount(target))
         title = f"{draft.title} for {target:.2f} x budget"

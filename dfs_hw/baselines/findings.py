@@ -66,12 +66,13 @@ class Findings:
     records: tuple[Record, ...]
     rows: tuple[Row, ...]
     best_static_network: Contender | None
-    """That adaptive ones are held against, where the study's budget is theirs."""
+    """Static network that adaptive ones are held against, where the study's budget is theirs."""
     verdicts: tuple[Verdict, ...]
     rises: tuple[Rise, ...]
 
     @classmethod
     def of(cls, study: Study, line_up: LineUp, records: tuple[Record, ...]) -> Findings:
+        """Draw rows, verdicts and the knob's rises from all records of a study."""
         contenders, metric = line_up.contenders, study.config.metric
         adaptive = (contender for contender in contenders if contender.adaptive)
         return cls(
@@ -85,6 +86,7 @@ class Findings:
         )
 
     def contender(self, name: str) -> Contender:
+        """The contender of a name."""
         return next(one for one in self.line_up.contenders if one.name == name)
 
     def table(self) -> list[tuple[str, ...]]:

@@ -45,25 +45,31 @@ class Record:
     """One contender of one seed, run in one way on all test inputs; costs are means over inputs."""
 
     contender: str
+    """Name of the contender."""
     seed: int
+    """Seed of its training."""
     variant: str
     """``as trained``; ``frozen`` at the most frequent choices of the validation inputs, without
     gates, or with them paid for; ``shuffled``: decisions dealt to other inputs; ``at a price``."""
     accuracy: float
-    """Of shuffled decisions, the mean over several deals."""
+    """Share classified right, 0 to 1; for shuffled decisions, the mean over several deals."""
     bitops: float
+    """BitOps per input."""
     energy_j: float
+    """Energy per input in J."""
     latency_s: float
+    """Latency per input in s."""
     share: float
     """Cost over the study's budget, in its metric and statistic."""
     target: float
     """Share that the contender was trained for."""
     validation_accuracy: float | None = None
-    """As training left it; None for what training did not look at."""
+    """Accuracy that training left it with; None for what training did not look at."""
     price: float | None = None
-    """Of cost, for gates that take one."""
+    """Price of cost, 0 to 1, for gates that take one; else None."""
     correlation: float | None = None
-    """Spearman's, of energy with difficulty over inputs; None where all inputs cost the same."""
+    """Spearman's rank correlation of energy with difficulty over inputs; None where all inputs cost
+    the same."""
     vectors: int = 1
     """Different decision vectors that occur."""
     deciding: int = 0
@@ -211,7 +217,7 @@ def _replayed(ready: Ready, price: float | None) -> Replay:
 
 
 def _rechosen(outcome: Replay, choices: torch.Tensor) -> Replay:
-    """The same inputs run at other choices, int64 [N, units]."""
+    """A replay of the inputs at other choices, int64 [N, units]."""
     trace = replace(outcome.trace, choices=choices.numpy().astype(np.uint8))
     return replay(trace, outcome.table)
 

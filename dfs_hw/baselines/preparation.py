@@ -29,7 +29,7 @@ class Ready:
 
     contender: Contender
     folder: Path
-    """Its own; what was trained lies there."""
+    """Folder of the contender, where everything that was trained lies."""
     setup: TrainingSetup
     trained: Trained
     fixed: tuple[Precision, ...] = ()
@@ -37,6 +37,7 @@ class Ready:
 
     @property
     def seed(self) -> int:
+        """Seed of its training."""
         return self.setup.seed
 
 

@@ -20,7 +20,7 @@ from dfs_hw.recording import BATCH
 from dfs_hw.training.setup import TrainingSetup
 
 ROUNDS = 10
-"""At most, of changing an assignment for a better one."""
+"""Times that an assignment is changed for a better one, at most."""
 
 Choices = tuple[int, ...]
 """Index of the choice of each block."""

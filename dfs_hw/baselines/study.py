@@ -35,16 +35,17 @@ class Study:
     """Which contenders to train, for which budget, how often, and what to ask of them."""
 
     config: TrainConfig
-    """Of DFS; the others differ from it as little as they can. Its own seed is not used."""
+    """Settings of DFS, from which the others differ as little as they can; the seed is not used."""
     seeds: tuple[int, ...]
+    """Seeds, for each of which everything is trained once."""
     families: tuple[str, ...] = USUAL
-    """Of `CONTENDER_FAMILIES`."""
+    """Kinds of contender that take part, of `CONTENDER_FAMILIES`."""
     dfq_choices: str = "4/3,4/4,4/6"
-    """As far as the machine supports them."""
+    """Choices of DFQ, of which those count that the machine supports."""
     points: tuple[float, ...] = (0.75, 1.5)
     """Multiples of the budget that DFS is trained for too, to stand beside the knob's curve."""
     prices: tuple[float, ...] = tuple(number / 10 for number in range(11))
-    """Of cost, at which the network with a knob is looked at."""
+    """Prices of cost, 0 to 1, at which the network with a knob is looked at."""
     shuffles: int = 5
     """How often decisions are dealt to other inputs."""
 

@@ -14,9 +14,9 @@ from dfs_hw.baselines.contenders import AT_BUDGET, Contender
 from dfs_hw.baselines.measurement import AS_TRAINED, AT_PRICE, MET, SHUFFLED, Record
 
 CONFIDENCE = 0.95
-"""Of the interval in which a difference must not hold zero, to count as no chance of the seeds."""
+"""Confidence of the interval that must not hold zero, for a difference to count as no chance."""
 ROUNDING = 1e-9
-"""Of accuracies: smaller differences are none."""
+"""Difference of accuracies below which there is none."""
 QUANTITIES = (
     "accuracy",
     "validation_accuracy",
@@ -42,6 +42,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
+        """Mean and standard deviation of values, one a seed."""
         return cls(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
 
     @property
@@ -65,9 +66,9 @@ class Row:
     contender: str
     variant: str
     price: float | None
-    """That all seeds were run at; None if it is each seed's own, or there is none."""
+    """Price of cost that all seeds were run at; None if each has its own, or there is none."""
     figures: dict[str, Spread | None]
-    """By name, of `QUANTITIES`; None where a seed has none."""
+    """Spread of each of `QUANTITIES` over seeds, by name; None where a seed has none."""
     met: int
     """Seeds in which the budget was met."""
     over: int
@@ -93,10 +94,10 @@ class Verdict:
 
     contender: str
     against_static: Difference | None
-    """None if no static contender keeps within the budget."""
+    """Difference to the best static network within its budget; None if there is none."""
     against_shuffled: Difference
     earned: bool | None
-    """None if it cannot be told."""
+    """Whether it earned its keep; None if it cannot be told."""
     sentence: str
 
 

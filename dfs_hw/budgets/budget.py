@@ -40,11 +40,11 @@ class Budget:
     """A cost per input to stay within, on average or for a share of the inputs."""
 
     text: str
-    """As it was written."""
+    """The budget as it was written."""
     fraction: float
-    """Of the cost of the highest precision everywhere."""
+    """Share of the cost of the highest precision everywhere."""
     statistic: str = "mean"
-    """Of the inputs' costs: ``mean``, or a percentile from ``p50`` to ``p99``."""
+    """Figure of the inputs' costs that is limited: ``mean``, or a percentile ``p50`` to ``p99``."""
 
     @classmethod
     def parse(cls, text: str | float, cost: RelativeCost) -> Budget:

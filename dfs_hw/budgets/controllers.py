@@ -99,7 +99,7 @@ class Controller(ABC):
         return {name: getattr(self, name) for name in self.saved}
 
     def restore(self, state: Mapping[str, float]) -> None:
-        """Inverse of `state`.
+        """Go on from what `state` gave.
 
         Raises:
             InputError: if the state is another controller's.

@@ -33,7 +33,7 @@ STEPS = tuple(2.0**exponent for exponent in range(-2, 5))
 """Shifts tried, up or down, until the cost has passed the target. The largest makes the dearest
 choice of an average unit some million times less likely than the cheapest."""
 HALVINGS = 12
-"""At most, of the interval in which the cost passes the target."""
+"""Times that the interval in which the cost passes the target is halved, at most."""
 CLIFF = 0.02
 """Accuracy lost beyond which meeting a budget this way is no fair trade."""
 
@@ -43,16 +43,20 @@ class Feasible:
     """How a network was brought to its budget, or as near as it would go."""
 
     target: float
-    """Of the cost, relative to the highest precision everywhere."""
+    """Cost to reach, relative to the highest precision everywhere."""
     statistic: str
-    """Of the inputs' costs: ``mean``, or ``p50`` to ``p99``."""
+    """Figure of the inputs' costs that was to reach it: ``mean``, or ``p50`` to ``p99``."""
     tau: float
     """Logits that the dearest choice of an average unit lost against its cheapest; below 0 where
     there was budget left to spend."""
     cost_before: float
+    """Relative cost, in the statistic, before any shift."""
     cost_after: float
+    """Relative cost as the network was left."""
     accuracy_before: float
+    """Share classified right, 0 to 1, before any shift."""
     accuracy_after: float
+    """Share classified right as the network was left."""
     met: bool
     """Whether the cost is within the tolerance of the target, on either side."""
     within: bool
@@ -101,17 +105,7 @@ def meet_budget(
         InputError: if the target, the tolerance or the statistic makes no sense.
     """
     target = float(target)
-    check_statistic(statistic, cost.metric)
-    if not (0 < target < math.inf and 0 <= tolerance < 1):
-        raise InputError(
-            f"cannot meet a budget of {target:g} within {tolerance:.0%}: the budget must be above "
-            "0, the tolerance from 0 to below 100%"
-        )
-    if network.choices != cost.choices:
-        raise InputError(
-            f"the cost is of the choices {', '.join(map(str, cost.choices))}, the network's are "
-            f"{', '.join(map(str, network.choices))}"
-        )
+    _check(network, cost, target, statistic, tolerance)
 
     def run(tau: float) -> tuple[Look, Tensor]:
         result = evaluate(network, dataset, price=price)
@@ -146,6 +140,23 @@ def meet_budget(
         cliff=start.accuracy - best.accuracy > CLIFF,
         evaluations=len(looks),
     )
+
+
+def _check(
+    network: DynamicNetwork, cost: RelativeCost, target: float, statistic: str, tolerance: float
+) -> None:
+    """Refuse what makes no sense as a budget of the network."""
+    check_statistic(statistic, cost.metric)
+    if not (0 < target < math.inf and 0 <= tolerance < 1):
+        raise InputError(
+            f"cannot meet a budget of {target:g} within {tolerance:.0%}: the budget must be above "
+            "0, the tolerance from 0 to below 100%"
+        )
+    if network.choices != cost.choices:
+        raise InputError(
+            f"the cost is of the choices {', '.join(map(str, cost.choices))}, the network's are "
+            f"{', '.join(map(str, network.choices))}"
+        )
 
 
 def shift_per_tau(cost: RelativeCost, choices: Tensor) -> Tensor:

@@ -31,24 +31,22 @@ from dfs_hw.provenance import provenance, write_json
 
 PRICES = tuple(round(0.1 * step, 1) for step in range(11))
 ROUNDS = 8
-"""Of choosing a machine and retuning the gates, at most; it ends before if neither changes."""
+"""Times that a machine is chosen and gates are retuned, at most; fewer if neither changes."""
 
 
 @dataclass(frozen=True)
 class DesignPoint:
-    """A machine, and the price of cost of each network on it.
-
-    Args:
-        configuration: of the machine, by dimension of the space; empty for the space's base.
-        cost: what the objective says on validation inputs.
-        kept: whether it keeps to the space's constraints on validation inputs.
-    """
+    """A machine, and the price of cost of each network on it."""
 
     machine: Accelerator
     configuration: Mapping[str, Any]
+    """Values of the machine by dimension of the space; empty for the space's base."""
     prices: Mapping[str, float]
+    """Prices of cost, 0 to 1, by network."""
     cost: float
+    """Value of the objective on validation inputs; the less, the better."""
     kept: bool
+    """Whether it keeps to the space's constraints on validation inputs."""
 
     def is_better_than(self, other: DesignPoint) -> bool:
         """Whether it costs less; one that keeps to the constraints is better than one that does
@@ -58,46 +56,48 @@ class DesignPoint:
 
 @dataclass(frozen=True)
 class Report:
-    """A design on test inputs.
-
-    Args:
-        gain_percent: by how much less it costs than what one started from.
-        kept: whether it keeps to the space's constraints, on validation inputs.
-    """
+    """A design on test inputs."""
 
     name: str
+    """Name in the outcome: start, machine alone, knob alone or both."""
     machine: str
+    """Name of the machine."""
     configuration: Mapping[str, Any]
+    """Values of the machine by dimension of the space; empty for the space's base."""
     prices: Mapping[str, float]
+    """Prices of cost, 0 to 1, by network."""
     cost: float
+    """Value of the objective on test inputs."""
     accuracies: Mapping[str, float]
+    """Share of the test inputs classified right, 0 to 1, by network."""
     gain_percent: float
+    """Percentage by which it costs less than what one started from."""
     kept: bool
+    """Whether it keeps to the space's constraints, on validation inputs."""
 
 
 @dataclass(frozen=True)
 class Codesign:
-    """What came of it: the start, each alone, and both.
-
-    Args:
-        gain_over_alone_percent: by how much less both cost than the better of each alone, of those
-            that keep to the constraints.
-        rounds: what was chosen, in order, from either side.
-    """
+    """Outcome of a co-design: the start, machine and knobs each alone, and both."""
 
     objective: str
+    """Name of what was to be least."""
     floor: float
+    """Accuracy on validation inputs, 0 to 1, that every network keeps."""
     start: Report
     machine_alone: Report
     knob_alone: Report
     both: Report
     gain_over_alone_percent: float
+    """Percentage by which both cost less than the better of each alone, of those that keep to the
+    constraints."""
     rounds: tuple[dict[str, Any], ...]
+    """Designs that were chosen, in order, from either side: machine, prices and cost."""
 
 
 @dataclass
 class Search:
-    """The two moves, and what they share."""
+    """The two moves, choosing a machine and tuning the knobs, and what they share."""
 
     space: Space
     networks: Sequence[Network]
@@ -110,15 +110,18 @@ class Search:
 
     @property
     def objective(self) -> str:
+        """Name of what is to be least."""
         return self.space.objectives[0]
 
     @property
     def recorder(self) -> Recorder:
+        """Keeper of the traces that were recorded."""
         return Recorder(self.out / "traces")
 
     def traces(
         self, prices: Mapping[str, float], machine: Accelerator, split: str
     ) -> dict[str, GateTrace]:
+        """Decisions of every network for the inputs of a split, by name."""
         return {
             network.name: self.recorder.trace(network, prices[network.name], machine, split)
             for network in self.networks
@@ -194,6 +197,7 @@ class Search:
     def design(
         self, machine: Accelerator, configuration: Mapping[str, Any], prices: Mapping[str, float]
     ) -> DesignPoint:
+        """A machine and prices, with what they come to on validation inputs."""
         traces = self.traces(prices, machine, "validation")
         return DesignPoint(
             machine, configuration, prices, *self.outcome(traces, machine, configuration)

@@ -31,7 +31,7 @@ class Network:
 
     @property
     def price(self) -> float:
-        """Of cost, at which training left it."""
+        """Price of cost at which training left it."""
         return self.checkpoint.price or 0.0
 
     @classmethod

@@ -30,14 +30,21 @@ MIDDLE_PRICE = 0.5
 
 
 class Outcome(NamedTuple):
-    """What a network made of a batch of N inputs."""
+    """What a network made of a batch of N inputs, on the network's device.
+
+    Units are in execution order, choices in that of `DynamicNetwork.choices`.
+    """
 
     logits: Tensor
-    """Logits [N, classes]."""
+    """Logits of the classes [N, classes], float32; the largest is the prediction."""
     gates: Tensor | None
-    """Straight-through one-hot choices [N, units, choices]; None if the choices were forced."""
+    """Decisions as the loss sees them [N, units, choices], float32 and one-hot: 1 for the choice
+    that ran, 0 for the others. The gradient passes straight through to the gates' probabilities, so
+    that a cost of them can be descended. Under the fault ``ties-run-both`` several can be 1. None
+    where the choices were forced and no gate was asked."""
     choices: Tensor
-    """Index of each choice [N, units], int64."""
+    """Decisions as the machine sees them [N, units], int64: the index of each choice that ran,
+    forced or not."""
 
 
 class DynamicNetwork(nn.Module):

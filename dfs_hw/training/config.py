@@ -166,8 +166,8 @@ class TrainConfig:
     """Way in which gates get gradients: ``straight-through`` past the largest logit, as in DFS;
     ``gumbel`` draws their choices for the first 80 % of stage 3."""
     temperature: float = 1.0
-    """Temperature of the softmax that gates learn through, above 0. The default is
-    the plain softmax, as in DFS."""
+    """Temperature of the softmax that gates learn through where choices are drawn (estimator
+    ``gumbel``), above 0. The default is the plain softmax."""
     tries: float = 0.0
     """Branches that are tried per input and block beside the chosen one, for the gates' gradient in
     stage 3, on average at most; at least 0. Above 0 it is faster, and right on average (see

@@ -45,6 +45,7 @@ class SgdOptions:
     schedule: RateSchedule
     """How learning rates fall; stage 2 has a rule of its own."""
     nesterov: bool
+    """Whether momentum looks ahead."""
     weight_decay: float
     """Share of a parameter that decays in a step, before the learning rate is applied."""
     decay_all: bool
@@ -58,30 +59,40 @@ class LearningRates:
     """Learning rates that stages start from."""
 
     backbone: float
+    """Rate of stage 1."""
     supernet: float
+    """Rate of the supernet."""
     static: float
-    """The supernet's where there is one, which a baseline stands in for; else stage 3's."""
+    """Rate of static baselines: the supernet's where there is one, else stage 3's."""
     joint: float
-    """For everything but the gates, in stage 3."""
+    """Rate of everything but the gates, in stage 3."""
     gates: float
-    """For the gates, in stages 2 and 3."""
+    """Rate of the gates, in stages 2 and 3."""
 
 
 @dataclass(frozen=True)
 class GateOptions:
-    """How gates learn what to choose, and what drives them; see the fields of `TrainConfig`."""
+    """How gates learn what to choose, and what drives them.
+
+    `TrainConfig` has ranges, defaults and sources; it calls `start` ``gate_start``.
+    """
 
     start: str
-    """``taught`` or ``biased``."""
+    """How they come to ask for the highest precision: ``taught`` or ``biased``."""
     estimator: str
-    """``straight-through`` or ``gumbel``."""
+    """How they get gradients: ``straight-through`` or ``gumbel``."""
     temperature: float
+    """Temperature of the softmax that they learn through where choices are drawn."""
     tries: float
+    """Branches tried per input and block beside the chosen one, on average; 0 tries all."""
     controller: str
-    """``sign``, ``hinge``, ``pi`` or ``paper``."""
+    """Kind of controller: ``sign``, ``hinge``, ``pi`` or ``paper``."""
     beta: float
+    """Strength that the controller starts from: loss at a relative cost of 1."""
     top_price: float
+    """Loss, at a relative cost of 1, that the dearest price of a knob stands for."""
     feasibility: bool
+    """Whether their logits are shifted to the budget at the end."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +110,7 @@ class TrainingSetup:
     budget: Budget
     """What the cost is held to."""
     lengths: Mapping[Kind, StageLength]
+    """How long each kind of stage is, in steps."""
     batch: int
     """Images a step, over all processes together."""
     rates: LearningRates
@@ -111,6 +123,7 @@ class TrainingSetup:
     faults: frozenset[str]
     """Faults of the released code in training, of `dfs_hw.training.config.FAULTS`."""
     seed: int
+    """Drives all that is drawn."""
     data: str
     """Name of the data set, as `load_dataset` finds it again."""
     accelerator: str
@@ -119,6 +132,7 @@ class TrainingSetup:
     """The settings that all this was worked out from, as plain JSON: written beside every result,
     and compared to tell whether an earlier one still holds. Nothing is steered by them."""
     device: str = "cpu"
+    """Device of PyTorch that trains."""
     progress: bool = True
     """Whether bars are shown on stderr."""
     log: Log | None = None

@@ -22,11 +22,11 @@ class PricedNetwork(NamedTuple):
     """A network to start from, and what its choices cost."""
 
     network: DynamicNetwork
-    """On the CPU."""
+    """The network before any training, on the CPU."""
     cost: RelativeCost
-    """By the configured metric, on the device to train on."""
+    """Cost by the configured metric, on the device to train on."""
     table: CostTable | None
-    """The machine's, from which the cost was made; None where the paper's count asks no machine."""
+    """The machine's table, from which the cost was made; None where no machine is asked."""
 
 
 def load(config: TrainConfig, device: str, progress: bool) -> Splits:

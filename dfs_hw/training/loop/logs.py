@@ -45,7 +45,11 @@ class TensorBoardLog:
         self._writer = SummaryWriter(str(self._folder))
 
     def add(self, points: Mapping[str, float], step: int) -> None:
-        """See `Log`."""
+        """Add a point to each of several curves, and write it at once.
+
+        Raises:
+            InputError: if the folder cannot be written to.
+        """
         try:
             for name, value in points.items():
                 self._writer.add_scalar(name, value, step)
@@ -56,7 +60,7 @@ class TensorBoardLog:
             ) from error
 
     def close(self) -> None:
-        """Write what is still missing."""
+        """Write whatever is still missing."""
         self._writer.close()
 
     def __enter__(self) -> TensorBoardLog:

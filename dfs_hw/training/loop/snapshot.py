@@ -29,7 +29,7 @@ class Snapshot:
     parts: dict[str, dict[str, Tensor]]
     """Tensors by part (such as the network) and name."""
     facts: dict[str, Any]
-    """All else, as plain JSON."""
+    """Step, history, settings and controller, as plain JSON."""
 
 
 def snapshot_path(result: Path) -> Path:

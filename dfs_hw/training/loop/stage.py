@@ -1,4 +1,4 @@
-"""What a stage of training is to the loop that runs it (see `loop`)."""
+"""What a stage of training is to the loop that runs it."""
 
 from __future__ import annotations
 
@@ -22,15 +22,19 @@ class Epoch:
     """What lay between two validations. Costs are relative to the highest precision everywhere."""
 
     stage: str
+    """Name of the stage."""
     number: int
-    """From 1."""
+    """Number of the epoch in its stage, from 1."""
     learning_rate: float
-    """Of the first group of parameters, at the last step."""
+    """Learning rate of the first group of parameters, at the last step."""
     loss: float
+    """Mean of what was descended, over the epoch's steps."""
     train_cost: float
-    """Mean over the training inputs as the epoch saw them."""
+    """Mean cost of the training inputs as the epoch saw them."""
     validation_accuracy: float
+    """Share of the held-out inputs that are classified right, 0 to 1."""
     validation_cost: float
+    """Cost of the held-out inputs, in the budget's statistic."""
     progress: float
     """Share of the stage that was done at its end, at most 1."""
 
@@ -40,15 +44,15 @@ class Batch:
     """What one process sees of one step."""
 
     images: Tensor
-    """float32 [N, C, H, W], normalised."""
+    """Normalised images, float32 [N, C, H, W]."""
     labels: Tensor
-    """int64 [N]."""
+    """Class of each image, int64 [N]."""
     number: int
-    """Of the step in its stage, from 0."""
+    """Number of the step in its stage, from 0."""
     progress: float
     """Share of the stage done before this step: 0 <= progress < 1."""
     seed_words: str
-    """Drive all that is drawn."""
+    """Words that drive all that is drawn."""
     share: tuple[int, int] = (0, 1)
     """Rank of this process, and how many there are."""
 
@@ -75,7 +79,7 @@ class StepResult(NamedTuple):
     """What a step made of its batch; scalars on the network's device."""
 
     loss: Tensor
-    """To descend; the mean over the batch."""
+    """Mean over the batch of what is to be descended."""
     cost: Tensor
     """Mean relative cost; only reported."""
 
@@ -84,8 +88,9 @@ class Validation(NamedTuple):
     """How the network does on held-out inputs."""
 
     accuracy: float
+    """Share that is classified right, 0 to 1."""
     cost: float
-    """Mean relative cost of the branches chosen."""
+    """Relative cost of the branches chosen, in the budget's statistic."""
     curves: Mapping[str, float] = {}
     """What else is worth a curve in a log, by name, such as `choice_shares`."""
 
@@ -116,7 +121,7 @@ class Stage:
     state: Callable[[], dict[str, Any]] = dict
     """What `observe` has changed, as plain JSON."""
     restore: Callable[[dict[str, Any]], None] = lambda state: None
-    """Inverse of `state`."""
+    """Takes up what `state` gave."""
     describe: Callable[[], Mapping[str, float]] = dict
     """Figures of the controller that are worth a curve in a log."""
     schedule: RateSchedule = "cosine"

@@ -16,7 +16,7 @@ Group = dict[str, Any]
 
 
 def weight_groups(network: DynamicNetwork, lr: float, sgd: SgdOptions) -> list[Group]:
-    """All but the gates; only weights of convolutions and linear layers decay, if not all do.
+    """Parameters beside the gates; weights of convolutions and linear layers decay, or all do.
 
     Batch norm makes the scale of a convolution's output its own, so decay of its parameters and of
     biases only pulls towards zero.
@@ -38,7 +38,7 @@ def weight_groups(network: DynamicNetwork, lr: float, sgd: SgdOptions) -> list[G
 
 
 def gate_group(network: DynamicNetwork, lr: float, sgd: SgdOptions) -> Group:
-    """The gates, without decay if not all decays: it would pull every decision towards a tie."""
+    """Parameters of the gates; they decay only where all do: it pulls decisions towards a tie."""
     decay = sgd.weight_decay if sgd.decay_all else 0.0
     return {
         "params": list(network.gate.parameters()),

@@ -31,7 +31,7 @@ class Descent:
     """A network about to be trained, what it goes down, and which epoch is kept of it."""
 
     network: DynamicNetwork
-    """In the modes it is trained in."""
+    """The network in the modes it is trained in."""
     groups: list[Group]
     """Parameters to train, with their learning rates."""
     step: Callable[[Batch], StepResult]

@@ -51,18 +51,18 @@ class Trained:
     """A network and how its training went."""
 
     network: DynamicNetwork
-    """On the device it was trained on."""
+    """The network as it was left, on the device it was trained on."""
     budget: Budget
     """What its cost was held to."""
     history: tuple[Epoch, ...]
-    """All epochs of its last stage; empty if nothing was trained."""
+    """Epochs of its last stage; empty if nothing was trained."""
     chosen: Epoch | None
     """The epoch that was kept; None if nothing was trained."""
     outcome: StageOutcome
 
     @property
     def meets_budget(self) -> bool:
-        """True if the validation cost is within `TOLERANCE` of the budget."""
+        """Whether the validation cost is within `TOLERANCE` of the budget."""
         return abs(self.outcome.cost / self.budget.fraction - 1) <= TOLERANCE
 
 
