@@ -114,8 +114,11 @@ class TrainingSetup:
     batch: int
     """Images a step, over all processes together."""
     rates: LearningRates
+    """What each kind of stage starts from."""
     sgd: SgdOptions
+    """How all of them step."""
     gates: GateOptions
+    """How gates are trained."""
     distill: float
     """Weight of the divergence from the backbone's predictions, in every stage after it."""
     norm_by_batch: bool
