@@ -72,7 +72,7 @@ def problem_of(
     # Whatever was made for any reader is brought to this layer's scale, whatever its width.
     requantised = fidelity.vector_unit and tensors.ends.input_crosses and not layer.reads_image
     rules = machine.mapping.image_lane_rules if layer.reads_image else machine.mapping.lane_rules
-    return Problem(
+    task = Problem(
         batch=batch,
         **_geometry(layer, groups),
         weight_bits=held.weight_bits,
@@ -93,6 +93,19 @@ def problem_of(
         square_powers=machine.mapping.tiles == "pow2-square",
         **_options(fidelity),
     )
+    _refuse_uncountable(task)
+    return task
+
+
+def _refuse_uncountable(p: Problem) -> None:
+    """Refuse a layer whose counts could pass the largest 64-bit integer: at worst, every
+    multiplication brings a burst, or exchanges a partial sum, or is so many operations."""
+    macs = p.batch * p.groups * p.out_rows * p.out_columns * p.out_channels * p.in_channels
+    macs *= p.kernel_rows * p.kernel_columns
+    each = max(2 * p.accumulator_bits, p.operations_per_mac, p.burst_bits, 1024)
+    # Whole tiles are at most twice as large as the layer in each of five dimensions.
+    if macs * each * (32 if p.whole_tiles else 1) > 2**62:
+        raise InfeasibleError(f"{macs:.3g} MACs make counts that pass 64-bit integers")
 
 
 def _geometry(layer: Layer, groups: int) -> dict[str, Any]:

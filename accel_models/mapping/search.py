@@ -10,6 +10,7 @@ The inner functions are compiled by numba when a layer is first searched, and ca
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import permutations
@@ -33,6 +34,8 @@ from accel_models.mapping.problem import (
 )
 
 NO_LIMIT = 2**62
+MAX_STEPS = 2**24
+"""Steps of one mapping that are walked through; they take 1 GiB of memory."""
 
 
 def search(
@@ -79,6 +82,7 @@ def price(problem: Problem, found: Found) -> Priced:
     """
     if problem.fluid:
         return Priced(found.cycles, found.counts)
+    _refuse_too_many_steps(problem, found.mapping)
     steps = kernel("walk")
     priced = steps.priced_mapping(problem, *places(found.mapping)).tolist()
     counts = found.counts.copy()
@@ -130,6 +134,16 @@ def pareto(
 def compute_cycles(problem: Problem) -> int:
     """Cycles of the array on the whole layer as one tile, under the best lane rule allowed."""
     return int(kernel().untiled_compute(problem))
+
+
+def _refuse_too_many_steps(p: Problem, mapping: Mapping) -> None:
+    sizes = (p.batch, p.out_rows, p.out_columns, p.in_channels, p.out_channels)
+    tiles = (-(-size // tile) for size, tile in zip(sizes, mapping.tile, strict=True))
+    if (steps := p.groups * math.prod(tiles)) > MAX_STEPS:
+        raise InfeasibleError(
+            f"its best mapping has {steps:.3g} steps, over {MAX_STEPS:.3g}: the layer is too large "
+            "for this array and its buffers"
+        )
 
 
 def _why_nothing_fits(p: Problem) -> str:

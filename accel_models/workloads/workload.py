@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple, cast, get_args
@@ -16,9 +16,9 @@ from accel_models.errors import InputError
 from accel_models.precision import Precision
 from accel_models.workloads.windows import PADDING_MODES, PaddingMode, Windows
 
-MAX_MACS = 10**13
-"""MACs of one layer for one input, at most; counts of bits stay well inside 64-bit integers up to
-here."""
+MAX_MACS = 10**15
+"""MACs of one layer for one batch, at most: BitOps stay inside 64-bit integers up to here. Where a
+machine's counts would not, its mapping problem is refused."""
 
 UNKNOWN = cast("tuple[int, int]", ())
 """Size of a map that follows from that of the other one."""
@@ -90,6 +90,8 @@ class Layer:
     """What the padding holds: zeros, which are not fetched or stored, or elements of the input,
     which are read where they lie: an element under several windows counts once, wherever they
     find it."""
+    widths: Precision | None = None
+    """What the layer runs at where that is settled, whatever its network runs at."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "padding", _four_sides(self.name, self.padding))
@@ -179,8 +181,12 @@ class Layer:
 
         `always` is the precision of everything that runs whatever is chosen.
         """
+        if self.role == "body" and choice.is_skip:
+            return None
+        if self.widths is not None:
+            return self.widths
         if self.role == "body":
-            return None if choice.is_skip else choice
+            return choice
         if self.role == "shortcut":
             return always if choice.is_skip else choice
         return always
@@ -231,11 +237,13 @@ class Workload:
         layers: in execution order.
         edges: (producer, consumer) pairs of layer names. Where a layer has several producers, it
             convolves what the last of them made; the others are added to its output.
+        assumed: a sentence on each thing that the file it was read from left open.
     """
 
     name: str
     layers: tuple[Layer, ...]
     edges: tuple[tuple[str, str], ...] = ()
+    assumed: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         names = [layer.name for layer in self.layers]
@@ -256,11 +264,11 @@ class Workload:
                 )
 
     @classmethod
-    def chain(cls, name: str, layers: Iterable[Layer]) -> Workload:
+    def chain(cls, name: str, layers: Iterable[Layer], *, assumed: Iterable[str] = ()) -> Workload:
         """A network in which every layer feeds the next."""
         layers = tuple(layers)
         names = [layer.name for layer in layers]
-        return cls(name, layers, tuple(pairwise(names)))
+        return cls(name, layers, tuple(pairwise(names)), tuple(assumed))
 
     @cached_property
     def graph(self) -> nx.DiGraph:
@@ -295,7 +303,7 @@ class Workload:
         keep = tuple(layer for layer in self.layers if layer.role != "gate")
         names = {layer.name for layer in keep}
         edges = tuple(edge for edge in self.edges if names.issuperset(edge))
-        return Workload(self.name, keep, edges)
+        return Workload(self.name, keep, edges, self.assumed)
 
     @cached_property
     def ends(self) -> dict[str, Ends]:
@@ -321,7 +329,7 @@ class Workload:
         return {
             "format": FORMAT,
             "name": self.name,
-            "layers": [asdict(layer) for layer in self.layers],
+            "layers": [_layer_to_dict(layer) for layer in self.layers],
             "edges": [list(edge) for edge in self.edges],
         }
 
@@ -363,6 +371,10 @@ def key_of(data: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def _layer_to_dict(layer: Layer) -> dict[str, Any]:
+    return {**asdict(layer), "widths": None if layer.widths is None else str(layer.widths)}
+
+
 def _layer_from_dict(data: Mapping[str, Any]) -> Layer:
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
@@ -377,6 +389,8 @@ def _layer_from_dict(data: Mapping[str, Any]) -> Layer:
             raise InputError(f"{name} is not a {ONE[name].__name__}: {value!r}")
     if values["role"] not in get_args(Role):
         raise InputError(f"role is not one of {', '.join(get_args(Role))}: {values['role']!r}")
+    if values.get("widths") is not None:
+        values["widths"] = Precision.parse(values["widths"])
     return Layer(**values)
 
 

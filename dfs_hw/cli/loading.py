@@ -47,18 +47,24 @@ def load_traced_machine(
     return load_machine(asked or header.accelerator, settings)
 
 
-def load_workload(network: str, side: int = IMAGE_SIDE) -> Workload:
+def load_workload(network: str, side: int | None = None) -> Workload:
     """The layers of a network by name, without gates, for square colour images in 10 classes; or
     those of a CSV file.
 
     Args:
         network: such as ``resnet20``, or the path of a file that ends in ``.csv``.
-        side: of the images, in pixels.
+        side: of the images, in pixels; by default `IMAGE_SIDE`.
+
+    Raises:
+        InputError: if a file is given a side, or cannot be read.
     """
     if network.endswith(".csv"):
         from accel_models.workloads.layer_csv import read_layers
 
+        if side is not None:
+            raise InputError(f"{network} states the sizes of its layers: --image cannot apply")
         return read_layers(network)
+    side = side or IMAGE_SIDE
     from accel_models.workloads.cifar_resnet import NAMES, cifar_resnet
 
     if network in NAMES:  # layers alone: loading PyTorch takes longer than all that is asked for

@@ -30,8 +30,9 @@ def simulate(
     ] = None,
     batch: Annotated[int, typer.Option(help="Inputs processed together.", min=1)] = 1,
     image: Annotated[
-        int, typer.Option(help="Side of the square input images.", min=8)
-    ] = IMAGE_SIDE,
+        int | None,
+        typer.Option(help=f"Side of the square input images. Default {IMAGE_SIDE}.", min=8),
+    ] = None,
     explain: Annotated[
         str, typer.Option(metavar="LAYER", help="Take one layer apart: why it costs what it does.")
     ] = "",

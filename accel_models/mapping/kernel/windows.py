@@ -63,7 +63,7 @@ def touched(first: int, length: int, w: Windows) -> int:
     low = first * w.stride - w.padding
     high = low + (length - 1) * w.stride + (w.kernel - 1) * w.dilation + 1
     # Windows that reach each other leave no line out.
-    if w.dilation == 1 and w.stride < w.kernel:
+    if w.dilation == 1 and w.stride <= w.kernel:
         lines = max(0, min(high, w.size) - max(low, 0))
     else:
         lines = distinct(low, length, w)

@@ -82,6 +82,7 @@ def simulation_facts(run: Simulation) -> dict[str, Any]:
     pricing = Pricing(run.accelerator)
     return {
         "network": run.workload.name,
+        **({"assumed": list(run.workload.assumed)} if run.workload.assumed else {}),
         "accelerator": run.accelerator.name,
         "batch": run.batch,
         "cycles": run.cycles,
@@ -135,6 +136,8 @@ def simulations(runs: dict[str, Simulation]) -> None:
             f"{run.latency_s / dearest.latency_s:.1%}",
         )
     terminal().print(totals)
+    for sentence in next(iter(runs.values())).workload.assumed:
+        line(f"assumed: {sentence}")
     for bits, run in runs.items():
         if run.uncertainty is not None:
             energy_range(f"{bits} bit", run.uncertainty)

@@ -1,0 +1,148 @@
+"""Layers in this project's own columns, one a row. `docs/layer_tables.md` describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from accel_models.errors import InputError
+from accel_models.precision import Precision
+from accel_models.workloads.csv_rows import CsvRow, check_columns, sizes, truth, whole_number
+from accel_models.workloads.windows import PaddingMode
+from accel_models.workloads.workload import Layer
+
+NEEDED = ("name", "in_channels", "out_channels")
+MAPS = ("out_size", "in_size")
+"""At least one of them says how large the layer's maps are."""
+OPTIONAL = ("kernel", "stride", "padding", "dilation", "padding_mode", "groups", "reads_image")
+WIDTHS = ("precision", "weight_bits", "activation_bits")
+COLUMNS = (*NEEDED, *MAPS, *OPTIONAL, *WIDTHS)
+IMAGE_CHANNELS = 4
+"""Channels that an image has at most: gray, colours, and depth or transparency."""
+
+
+def is_own(names: list[str]) -> bool:
+    """Whether a header is meant for these columns."""
+    return len(set(names) & set(COLUMNS)) >= len(NEEDED) - 1
+
+
+def read_own(path: Path, names: list[str], rows: list[CsvRow]) -> tuple[list[Layer], list[str]]:
+    """The layers, and a sentence on each thing that the table left open.
+
+    Raises:
+        InputError: naming line and column of what is missing, unknown or no size.
+    """
+    check_columns(path, names, COLUMNS)
+    missing = [name for name in NEEDED if name not in names]
+    if missing or not set(MAPS) & set(names):
+        missing = missing or [" or ".join(MAPS)]
+        raise InputError(f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}")
+    if "precision" in names and set(WIDTHS[1:]) & set(names):
+        raise InputError(f"{path} states widths twice: as precision, and as bits of operands")
+    layers: list[Layer] = []
+    guessed: list[str] = []
+    for row in rows:
+        if any(row.cells[len(names) :]):
+            raise InputError(
+                f"{path}: line {row.line} has {len(row.cells)} values in {len(names)} columns"
+            )
+        cells = {name: cell for name, cell in zip(names, row.cells, strict=False) if cell}
+        try:
+            layer = _layer(cells)
+        except InputError as error:
+            raise InputError(f"{path}: line {row.line}: {error}") from error
+        layers.append(layer)
+        if "in_size" not in cells and max(layer.stride) > 1:
+            guessed.append(layer.name)
+    said = []
+    if layers and "reads_image" not in names:
+        layers, sentence = first_reads_image(layers)
+        said.append(sentence)
+    if stated := [layer.name for layer in layers if layer.widths is not None]:
+        said.append(f"widths that the table states hold whatever is asked for: {_listed(stated)}")
+    if guessed:
+        said.append(
+            "without in_size, strided layers read the smallest maps that give their outputs: "
+            + _listed(guessed)
+        )
+    return layers, said
+
+
+def _listed(names: list[str]) -> str:
+    """Names, the first few of many."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def first_reads_image(layers: list[Layer]) -> tuple[list[Layer], str]:
+    """The layers, the first one reading the image if it has as few channels as one, and a sentence
+    that says which was assumed."""
+    first = layers[0]
+    if first.in_channels > IMAGE_CHANNELS:
+        return layers, (
+            f"'{first.name}' reads {first.in_channels} channels, more than an image has: no layer "
+            "is taken to read 8-bit pixels"
+        )
+    marked = replace(first, reads_image=True)
+    return [marked, *layers[1:]], f"'{first.name}' is taken to read the image, in 8-bit pixels"
+
+
+def _layer(cells: Mapping[str, str]) -> Layer:
+    for name in NEEDED:
+        if name not in cells:
+            raise InputError(f"{name} is missing")
+    if not set(MAPS) & set(cells):
+        raise InputError(f"{' or '.join(MAPS)} is missing")
+    given: dict[str, Any] = {
+        name: _pair(name, cells[name])
+        for name in ("kernel", "out_size", "in_size", "stride", "dilation")
+        if name in cells
+    }
+    if "padding" in cells:
+        given["padding"] = _sides(cells["padding"])
+    if "padding_mode" in cells:
+        given["padding_mode"] = cast(PaddingMode, cells["padding_mode"].lower())
+    if "reads_image" in cells:
+        given["reads_image"] = truth("reads_image", cells["reads_image"])
+    return Layer(
+        name=cells["name"],
+        in_channels=whole_number("in_channels", cells["in_channels"]),
+        out_channels=whole_number("out_channels", cells["out_channels"]),
+        groups=whole_number("groups", cells.get("groups", "1")),
+        widths=_widths(cells),
+        **given,
+    )
+
+
+def _pair(column: str, text: str) -> tuple[int, int]:
+    numbers = sizes(column, text)
+    if len(numbers) > 2:
+        raise InputError(f"{column} must be a size such as 3 or 3x5, got '{text}'")
+    return numbers[0], numbers[-1]
+
+
+def _sides(text: str) -> tuple[int, ...]:
+    example = "1, 1x0 (rows x columns) or 0x1x0x1 (top x bottom x left x right)"
+    numbers = sizes("padding", text, example)
+    if len(numbers) not in (1, 2, 4):
+        raise InputError(f"padding must be a size such as {example}, got '{text}'")
+    return numbers * 4 if len(numbers) == 1 else numbers
+
+
+def _widths(cells: Mapping[str, str]) -> Precision | None:
+    """Widths that the row states, or None."""
+    if "precision" in cells:
+        widths = Precision.parse(cells["precision"])
+        if widths.is_skip:
+            raise InputError("precision is that of a layer that runs: it cannot be skip")
+        return widths
+    stated = [name for name in WIDTHS[1:] if name in cells]
+    if not stated:
+        return None
+    if len(stated) == 1:
+        raise InputError(
+            f"{stated[0]} needs {' and '.join(set(WIDTHS[1:]) - set(stated))} beside it"
+        )
+    weight, activation = (whole_number(name, cells[name], least=1) for name in WIDTHS[1:])
+    return Precision(weight, activation)
