@@ -102,6 +102,7 @@ class TraceHeader:
             for name, kind in FIELDS.items():
                 if not isinstance(data[name], kind):
                     raise InputError(f"{name} is not a {kind.__name__}: {data[name]!r}")
+            workload = Workload.from_dict(data["workload"])
             if key_of(data["workload"]) != data["workload_key"]:
                 raise InputError("its layers do not match its workload_key: they were changed")
             always = Precision.parse(data["always"])
@@ -110,7 +111,7 @@ class TraceHeader:
             return cls(
                 network=data["network"],
                 dataset=data["dataset"],
-                workload=Workload.from_dict(data["workload"]),
+                workload=workload,
                 choices=parse_choices(data["choices"]),
                 always=always,
                 accelerator=data["accelerator"],
