@@ -87,6 +87,9 @@ class MappingOptions(Part):
     lane_rules: tuple[LaneRule, ...] = Field(min_length=1, strict=False)
     image_lane_rules: tuple[LaneRule, ...] = Field(min_length=1, strict=False)
     """Rules for layers that read the image, whose few channels fill no lanes."""
+    grouped_lane_rules: tuple[LaneRule, ...] = Field(default=(), strict=False)
+    """Rules for grouped layers, whose groups have few channels; by default all that the array can
+    follow."""
 
 
 class Energy(Part):
@@ -312,7 +315,7 @@ def _check_rules(machine: Accelerator, where: str) -> None:
     for bits in machine.widths:
         if not 1 <= bits <= MAX_BITS:
             raise InputError(f"{where}: widths must be 1 to {MAX_BITS} bits, got {bits}")
-    for name in ("lane_rules", "image_lane_rules"):
+    for name in ("lane_rules", "image_lane_rules", "grouped_lane_rules"):
         for rule in getattr(machine.mapping, name):
             if rule not in array.lane_rules:
                 raise InputError(

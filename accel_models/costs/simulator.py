@@ -16,6 +16,7 @@ from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.costs.residency import NOTHING_RESIDENT, Resident, plan_residency
 from accel_models.costs.uncertainty import CountsAndCycles, Uncertainty, uncertainty_of
 from accel_models.errors import InfeasibleError, InputError
+from accel_models.mapping.groups import search_packings
 from accel_models.mapping.problem import (
     ACTIONS,
     EDP,
@@ -25,8 +26,8 @@ from accel_models.mapping.problem import (
     Mapping,
     Problem,
 )
-from accel_models.mapping.problem_of import Tensors, operands, problem_of
-from accel_models.mapping.search import pareto, price, search
+from accel_models.mapping.problem_of import Tensors, macs_per_cycle, operands, problem_of
+from accel_models.mapping.search import price
 from accel_models.precision import Precision, highest
 from accel_models.workloads.workload import MAX_MACS, Layer, Workload
 
@@ -53,6 +54,9 @@ class LayerCost:
     head_cycles: int = 0
     tail_cycles: int = 0
     first_weight_bits: int = 0
+    occupancy: float = 0.0
+    """Share of the array's multipliers that multiply what the layer asks for, over the cycles that
+    it computes: idle lanes and columns, and zeros between groups, are what is missing to 1."""
 
     def sooner(self, cycles: int) -> LayerCost:
         """Cost of the layer if `cycles` of its waiting had passed before it began."""
@@ -188,6 +192,7 @@ class LayerSimulator:
             head_cycles=priced.head_cycles,
             tail_cycles=priced.tail_cycles,
             first_weight_bits=priced.first_weight_bits,
+            occupancy=self.batch * layer.macs / float(macs_per_cycle(task) * found.compute_cycles),
         )
 
     def _gate(self, workload: Workload, layer: Layer, precision: Precision) -> LayerCost:
@@ -230,10 +235,10 @@ def best_mapping(task: Problem, machine: Accelerator, pricing: Pricing) -> Found
     static = pricing.static_pj_per_cycle
     if options.objective != "latency-then-energy":
         objective = {"latency": LATENCY, "energy": ENERGY, "edp": EDP}[options.objective]
-        return search(task, prices, objective, cycle_pj=static)
-    fastest = search(task, prices, LATENCY, cycle_pj=static)
+        return search_packings(task, prices, objective, cycle_pj=static)
+    fastest = search_packings(task, prices, LATENCY, cycle_pj=static)
     limit = int(fastest.cycles * (1 + options.tolerance))
-    return search(task, prices, ENERGY, cycle_pj=static, cycle_limit=limit)
+    return search_packings(task, prices, ENERGY, cycle_pj=static, cycle_limit=limit)
 
 
 def simulate(
@@ -357,6 +362,5 @@ __all__ = [
     "Simulation",
     "best_mapping",
     "bitops",
-    "pareto",
     "simulate",
 ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from accel_models.costs.pricing import Pricing
 from accel_models.costs.simulator import simulate
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.mapping.problem import Problem
-from accel_models.mapping.problem_of import Tensors, problem_of
+from accel_models.mapping.problem_of import Tensors, macs_per_cycle, problem_of
 from accel_models.precision import Precision
 from accel_models.workloads.workload import Ends, Layer, Workload
 
@@ -197,13 +196,6 @@ def spec_sheet(machine: Accelerator) -> SpecSheet:
         base=departures.base if departures else None,
         departures=tuple((step.title, step.why) for step in departures.step) if departures else (),
     )
-
-
-def macs_per_cycle(task: Problem) -> Fraction:
-    """Multiply-accumulates of the fully used array in a cycle, passes of wide operands included."""
-    products = task.array_rows * task.array_columns * task.windows * task.stagger
-    steps = sum(Fraction(count, lanes) for lanes, count in task.passes)
-    return Fraction(products, task.cycles_per_step) / steps
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from typing import NamedTuple
 from accel_models.costs.pricing import COMPONENTS
 from accel_models.costs.simulator import LayerCost, LayerSimulator, Simulation, layer_simulator
 from accel_models.errors import InputError
-from accel_models.explain.data_sheet import macs_per_cycle
 from accel_models.mapping import parts as mapping_parts
+from accel_models.mapping.groups import least_compute_cycles, pareto_packings
 from accel_models.mapping.parts import BANDWIDTH, COMPUTE, Block, Loop, Schedule, Sized, Traffic
 from accel_models.mapping.problem import ACTIONS, Mapping, Problem
-from accel_models.mapping.search import compute_cycles, pareto
+from accel_models.mapping.problem_of import macs_per_cycle
 from accel_models.precision import Precision, highest
 
 READ, WRITTEN = ACTIONS.index("dram_read_bits"), ACTIONS.index("dram_write_bits")
@@ -102,7 +102,7 @@ def explain(simulation: Simulation, layer_name: str) -> Explanation:
         machine=simulation.accelerator.name,
         frequency_hz=simulation.accelerator.frequency_hz,
         batch=simulation.batch,
-        groups=task.groups,
+        groups=task.groups // mapping.packed,
         loops=tuple(mapping_parts.loops(one)),
         blocks=mapping_parts.blocks(one),
         traffic=traffic,
@@ -114,7 +114,7 @@ def explain(simulation: Simulation, layer_name: str) -> Explanation:
         schedule=_schedule(simulation, cost, one),
         roofline=Roofline(
             # A row-stationary array may suit tiles better than the whole layer at once.
-            compute=min(compute_cycles(task), cost.compute_cycles),
+            compute=min(least_compute_cycles(task), cost.compute_cycles),
             traffic=math.ceil(least / task.dram_bits_per_cycle),
         ),
         peak_macs_per_cycle=float(macs_per_cycle(task)),
@@ -135,7 +135,7 @@ def pareto_set(simulation: Simulation, layer_name: str) -> tuple[Point, ...]:
     simulator, task = _task(simulation, cost)
     pricing = simulator.pricing
     points = []
-    for found in pareto(task, pricing.action_pj, cycle_pj=pricing.static_pj_per_cycle):
+    for found in pareto_packings(task, pricing.action_pj, cycle_pj=pricing.static_pj_per_cycle):
         one = mapping_parts.sized(task, found.mapping)
         points.append(
             Point(

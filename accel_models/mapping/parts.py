@@ -22,7 +22,7 @@ from accel_models.mapping.problem import (
     Mapping,
     Problem,
 )
-from accel_models.mapping.search import kernel, steps
+from accel_models.mapping.search import as_packed, kernel, steps
 
 DRAM_READ, DRAM_WRITE = ACTIONS.index("dram_read_bits"), ACTIONS.index("dram_write_bits")
 COMPUTE, BANDWIDTH, LATENCY, VECTOR, CONVERSION = RESOURCES = (
@@ -143,6 +143,7 @@ class Sized(NamedTuple):
     """A mapping, sized up."""
 
     task: Problem
+    """The problem with its groups packed as the mapping has them."""
     mapping: Mapping
     tiling: Any
     """`tiling.Tiling`, and `blocks.Blocks`."""
@@ -155,13 +156,14 @@ class Sized(NamedTuple):
     @property
     def steps(self) -> np.ndarray:
         """Figures of every step, int64 [step, part]; see `accel_models.mapping.search.steps`."""
-        return steps(self.task, self.mapping)
+        return steps(self.task, self.mapping._replace(packed=1))
 
 
 def sized(task: Problem, mapping: Mapping) -> Sized:
     """Size up one mapping of a layer, such as the search returned it."""
     tiling_code, sizing, blocks_code = (kernel(name) for name in ("candidates", "tiling", "blocks"))
     rule = LANE_RULES.index(mapping.lane_rule)
+    task = as_packed(task, mapping.packed)
     candidates = tiling_code.all_candidates(task, rule)
     rows = [
         table[np.flatnonzero(table[:, tiling_code.SIZE] == size)[0]].tolist()
@@ -223,7 +225,7 @@ def traffic(one: Sized) -> Iterator[Traffic]:
     outputs = images * p.out_rows * p.out_columns * p.out_channels
     least = {
         "weights": filters * p.kernel_rows * p.kernel_columns * p.in_channels
-        * p.stored_weight_bits,
+        // one.mapping.packed * p.stored_weight_bits,
         "inputs": images * rows * columns * p.in_channels * p.stored_input_bits,
         "outputs": outputs * p.stored_output_bits,
         "residual": outputs * p.residual_bits,

@@ -120,6 +120,8 @@ class Problem(NamedTuple):
     share_input_reads: bool
     published_array_side: bool
     fluid: bool
+    zero_weights: bool = True
+    """Weights can be zero, so that groups can lie side by side."""
 
 
 class Mapping(NamedTuple):
@@ -134,6 +136,9 @@ class Mapping(NamedTuple):
     """Loops inside a block of weights, of inputs and of outputs: blocks are exchanged whenever one
     further out advances. Counted from the innermost among loops that run more than once; `NEVER`
     if a tensor stays as long as the layer runs."""
+    packed: int = 1
+    """Groups of a grouped layer that are laid side by side on the array as one dense layer, weights
+    between them zero."""
 
 
 class Found(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from accel_models.accelerators.accelerator import Accelerator, Fidelity
@@ -72,6 +73,8 @@ def problem_of(
     # Whatever was made for any reader is brought to this layer's scale, whatever its width.
     requantised = fidelity.vector_unit and tensors.ends.input_crosses and not layer.reads_image
     rules = machine.mapping.image_lane_rules if layer.reads_image else machine.mapping.lane_rules
+    if groups > 1:  # few channels fill few lanes: windows may, wherever the array can lay them so
+        rules = machine.mapping.grouped_lane_rules or machine.array.lane_rules
     task = Problem(
         batch=batch,
         **_geometry(layer, groups),
@@ -92,14 +95,19 @@ def problem_of(
         **memory(machine, tensors.reserved_bytes),
         square_powers=machine.mapping.tiles == "pow2-square",
         **_options(fidelity),
+        zero_weights=machine.array.has_zero_weights(widths),
     )
-    _refuse_uncountable(task)
+    refuse_uncountable(task)
     return task
 
 
-def _refuse_uncountable(p: Problem) -> None:
+def refuse_uncountable(p: Problem) -> None:
     """Refuse a layer whose counts could pass the largest 64-bit integer: at worst, every
-    multiplication brings a burst, or exchanges a partial sum, or is so many operations."""
+    multiplication brings a burst, or exchanges a partial sum, or is so many operations.
+
+    Raises:
+        InfeasibleError: if they could.
+    """
     macs = p.batch * p.groups * p.out_rows * p.out_columns * p.out_channels * p.in_channels
     macs *= p.kernel_rows * p.kernel_columns
     each = max(2 * p.accumulator_bits, p.operations_per_mac, p.burst_bits, 1024)
@@ -172,6 +180,13 @@ def memory(machine: Accelerator, reserved_bytes: int) -> dict[str, Any]:
         "input_half": 4 * (buffers.input_bytes - reserved_bytes),
         "output_half": 4 * buffers.output_bytes,
     }
+
+
+def macs_per_cycle(task: Problem) -> Fraction:
+    """Multiply-accumulates of the fully used array in a cycle, passes of wide operands included."""
+    products = task.array_rows * task.array_columns * task.windows * task.stagger
+    steps = sum(Fraction(count, lanes) for lanes, count in task.passes)
+    return Fraction(products, task.cycles_per_step) / steps
 
 
 def accumulator_bits(layer: Layer, widths: Precision, machine: Accelerator) -> int:

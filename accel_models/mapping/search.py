@@ -82,6 +82,7 @@ def price(problem: Problem, found: Found) -> Priced:
     """
     if problem.fluid:
         return Priced(found.cycles, found.counts)
+    problem = as_packed(problem, found.mapping.packed)
     _refuse_too_many_steps(problem, found.mapping)
     steps = kernel("walk")
     priced = steps.priced_mapping(problem, *places(found.mapping)).tolist()
@@ -100,8 +101,18 @@ def price(problem: Problem, found: Found) -> Priced:
 
 def steps(problem: Problem, mapping: Mapping) -> np.ndarray:
     """A mapping step by step: int64 [step, part], parts as in `mapping.kernel.walk`."""
+    problem = as_packed(problem, mapping.packed)
     walked: np.ndarray = kernel("walk").steps_of(problem, *places(mapping))
     return walked
+
+
+def as_packed(problem: Problem, packed: int) -> Problem:
+    """The problem of a grouped layer with so many of its groups side by side as one."""
+    return problem._replace(
+        groups=problem.groups // packed,
+        in_channels=problem.in_channels * packed,
+        out_channels=problem.out_channels * packed,
+    )
 
 
 def places(mapping: Mapping) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:

@@ -105,6 +105,10 @@ class Array(Part):
         """Widths at which the buffers hold operands, and the array reads them."""
         return widths
 
+    def has_zero_weights(self, widths: Precision) -> bool:
+        """Whether a weight can be zero at these widths: not where one bit is a sign."""
+        return True
+
     def fastest_clock_hz(self, widths: Precision) -> float:
         """The highest clock at which the array works at these widths."""
         return math.inf

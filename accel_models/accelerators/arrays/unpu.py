@@ -50,6 +50,9 @@ class Unpu(Array):
             return conv._replace(columns=self.columns * self.windows, windows=1)
         return conv
 
+    def has_zero_weights(self, widths: Precision) -> bool:
+        return widths.weight_bits > 1
+
     def buffered(self, widths: Precision) -> Precision:
         return Precision(widths.weight_bits, self.widest_bits)
 

@@ -32,7 +32,7 @@ from accel_models.reference_machine.datapath.families import (
 from accel_models.reference_machine.datapath.operands import (
     checked_inputs,
     checked_weights,
-    densely_connected,
+    side_by_side,
 )
 from accel_models.reference_machine.datapath.plain import Arithmetic
 from accel_models.reference_machine.datapath.state import (
@@ -112,9 +112,8 @@ def compute(
         raise InputError(f"{machine.name}: its array does not fill lanes by {mapping.lane_rule}")
     x = checked_inputs(layer, inputs, widths.activation_bits, signed_inputs)
     w = checked_weights(layer, weights, widths.weight_bits, signed_weights)
-    groups = layer.groups
-    if machine.fidelity.groups == "dense":
-        w, groups = densely_connected(w, groups), 1
+    packed = layer.groups if machine.fidelity.groups == "dense" else mapping.packed
+    w, groups = side_by_side(w, layer.groups, packed), layer.groups // packed
     loops = (len(x), *layer.out_size, layer.in_channels // groups, layer.out_channels // groups)
     sizes = Sizes(groups, dict(zip(LOOPS, loops, strict=True)), layer.kernel)
     sums = np.zeros((len(x), layer.out_channels, *layer.out_size), dtype=np.int64)

@@ -60,14 +60,25 @@ def checked_weights(layer: Layer, weights: np.ndarray, bits: int, signed: bool) 
     return values
 
 
-def densely_connected(weights: np.ndarray, groups: int) -> np.ndarray:
-    """Weights of a grouped convolution as one of all channels: zeros between its groups."""
+def side_by_side(weights: np.ndarray, groups: int, packed: int) -> np.ndarray:
+    """Weights of a grouped convolution with `packed` of its groups as one: zeros between them.
+
+    Args:
+        weights: int64 [output channel, input channel of its group, kernel row, kernel column].
+        groups: all groups of the layer.
+        packed: how many lie side by side, a divisor of `groups`.
+
+    Returns:
+        int64 [output channel, input channel of its packed groups, kernel row, kernel column].
+    """
     outputs, channels, *kernel = weights.shape
-    dense = np.zeros((outputs, channels * groups, *kernel), dtype=np.int64)
+    made = outputs // groups
+    wide = np.zeros((outputs, channels * packed, *kernel), dtype=np.int64)
     for group in range(groups):
-        of = slice(group * outputs // groups, (group + 1) * outputs // groups)
-        dense[of, group * channels : (group + 1) * channels] = weights[of]
-    return dense
+        first = group % packed * channels
+        of = slice(group * made, (group + 1) * made)
+        wide[of, first : first + channels] = weights[of]
+    return wide
 
 
 def _integers(layer: Layer, operand: str, given: np.ndarray, bits: int, signed: bool) -> np.ndarray:

@@ -12,7 +12,7 @@ from accel_models.compiled import compiled
 from accel_models.costs.cost_table import CostTable
 from accel_models.costs.simulator import LayerCost, LayerSimulator, layer_simulator
 from accel_models.mapping.problem import ACTIONS, STATIONARY, Problem
-from accel_models.mapping.search import places, steps
+from accel_models.mapping.search import as_packed, places, steps
 from accel_models.precision import Precision
 from accel_models.workloads.workload import Layer
 
@@ -85,6 +85,7 @@ class LayerRuns:
             return _gate(cost, simulator.batch)
         task = simulator.problem(workload, layer, precision)
         walked, code = steps(task, cost.mapping), slots()
+        task = as_packed(task, cost.mapping.packed)
         total = walked.sum(axis=0)
         cycles, idle, _, _ = code.play(task, walked, 0, code.room_for_events(0))
         counts = cost.counts.copy()

@@ -85,7 +85,8 @@ def _print_title(found: Explanation) -> None:
     busy = found.macs_per_cycle / found.peak_macs_per_cycle
     line(
         f"{found.cost.cycles:,} cycles, {si(found.cost.cycles / found.frequency_hz, 's')}, "
-        f"{si(energy, 'J')}; {found.macs_per_cycle:,.4g} MACs per cycle, {busy:.1%} of the peak"
+        f"{si(energy, 'J')}; {found.macs_per_cycle:,.4g} MACs per cycle, {busy:.1%} of the peak; "
+        f"{found.cost.occupancy:.1%} of the array occupied while it computes"
     )
 
 
@@ -107,7 +108,8 @@ def _print_nest(found: Explanation) -> None:
     """The loops as an indented program, and beside each what its advance exchanges."""
     rows: list[tuple[str, tuple[str, ...]]] = []
     if found.groups > 1:
-        rows.append((f"for each of {found.groups} groups", ("weights", "inputs", "outputs")))
+        packs = f"packs of {found.mapping.packed} groups" if found.mapping.packed > 1 else "groups"
+        rows.append((f"for each of {found.groups} {packs}", ("weights", "inputs", "outputs")))
     for loop in found.loops:
         times = f"for {_words(loop.name)} in {loop.trips} tiles of {loop.size}"
         rows.append((f"{'  ' * len(rows)}{times}", loop.exchanges))
@@ -123,6 +125,8 @@ def _print_nest(found: Explanation) -> None:
     if tile["batch"] > 1:
         size += f", of {tile['batch']} inputs"
     table.add_row(f"{inside}a tile: {size}")
+    if mapping.packed > 1:
+        table.add_row(f"{inside}{mapping.packed} groups side by side, zero weights between them")
     table.add_row(f"{inside}{STAYS[mapping.stationary]} in the array; {LANES[mapping.lane_rule]}")
     line("")
     terminal().print(table)
@@ -228,6 +232,7 @@ def _mapping_facts(mapping: Mapping) -> dict[str, Any]:
         "order": list(mapping.order),
         "stationary": mapping.stationary,
         "lane_rule": mapping.lane_rule,
+        "groups_side_by_side": mapping.packed,
     }
 
 

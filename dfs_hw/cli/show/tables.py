@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:  # these load pyarrow and torch, which `--help` need not wait 
 
 MISMATCHES_SHOWN = 20
 PIPE_WIDTH = 180
+LOW_OCCUPANCY = 0.05
+"""Share of the array below which a layer is said to leave it empty."""
+NAMES_SHOWN = 4
 
 
 def line(text: str, *, bold: bool = False) -> None:
@@ -100,6 +103,7 @@ def simulation_facts(run: Simulation) -> dict[str, Any]:
                 "macs": cost.layer.macs * run.batch,
                 "cycles": cost.cycles,
                 "compute_cycles": cost.compute_cycles,
+                "occupancy": cost.occupancy,
                 "energy_j": float(pricing.energy_pj(cost.counts, cost.cycles).sum() * 1e-12),
             }
             for cost in run.layers
@@ -107,10 +111,23 @@ def simulation_facts(run: Simulation) -> dict[str, Any]:
     }
 
 
+def _say_what_is_empty(layers: Sequence[Mapping[str, Any]]) -> None:
+    """Name the layers that leave the array all but empty while it computes."""
+    empty = [one for one in layers if one["compute_cycles"] and one["occupancy"] < LOW_OCCUPANCY]
+    if empty:
+        names = ", ".join(one["name"] for one in empty[:NAMES_SHOWN])
+        more = f" and {len(empty) - NAMES_SHOWN} more" if len(empty) > NAMES_SHOWN else ""
+        cycles = sum(one["cycles"] for one in empty) / sum(one["cycles"] for one in layers)
+        line(
+            f"less than {LOW_OCCUPANCY:.0%} of the array multiplies in {names}{more}, which take "
+            f"{cycles:.0%} of the time"
+        )
+
+
 def simulations(runs: dict[str, Simulation]) -> None:
     """Layer table of the first precision, totals of all, relative to the dearest."""
     first = simulation_facts(next(iter(runs.values())))
-    table = new_table("layer", "bits", "MACs", "cycles", "of them computing", "energy")
+    table = new_table("layer", "bits", "MACs", "cycles", "of them computing", "occupancy", "energy")
     for layer in first["layers"]:
         table.add_row(
             layer["name"],
@@ -118,9 +135,11 @@ def simulations(runs: dict[str, Simulation]) -> None:
             f"{layer['macs']:,}",
             f"{layer['cycles']:,}",
             f"{layer['compute_cycles'] / layer['cycles']:.0%}",
+            f"{layer['occupancy']:.1%}" if layer["compute_cycles"] else "",
             si(layer["energy_j"], "J"),
         )
     terminal().print(table)
+    _say_what_is_empty(first["layers"])
     totals = new_table(f"{first['network']}, batch {first['batch']}", "BitOps", "energy", "latency")
     for column in ("BitOps", "energy", "latency"):
         totals.add_column(f"relative\n{column}", justify="right")

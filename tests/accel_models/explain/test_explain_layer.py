@@ -315,6 +315,8 @@ def test_pareto_set_runs_from_frugal_to_fast_through_the_chosen_mapping(
         cycles = np.array([point.cycles for point in points])
         energy = np.array([point.energy_pj for point in points])
         assert (np.diff(cycles) < 0).all() and (np.diff(energy) > 0).all()
+        if cost.layer.groups > 1:  # chosen by exact prices, which these points have not
+            continue
         (chosen,) = (point for point in points if point.chosen)
         assert chosen.cycles >= cost.cycles
         best = {"latency": cycles, "energy": energy, "edp": cycles * energy}[objective]

@@ -1,0 +1,157 @@
+"""Grouped layers: how many groups share the array at a time.
+
+A group of a depthwise layer reads one channel and makes one: by itself it fills one multiplier of
+an array. Laid side by side, block-diagonally, g groups are a dense layer of g times the channels
+whose weights are zero off the diagonal, which any array can run: it fills more lanes and columns,
+and pays for fetching, holding and multiplying by the zeros. With all groups side by side it is the
+layer's dense emulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from accel_models.accelerators.arrays.array import LANE_RULES
+from accel_models.errors import InfeasibleError
+from accel_models.mapping.problem import EDP, ENERGY, LATENCY, Found, Problem
+from accel_models.mapping.problem_of import refuse_uncountable
+from accel_models.mapping.search import NO_LIMIT, as_packed, compute_cycles, pareto, price, search
+
+
+def packings(problem: Problem) -> Iterator[int]:
+    """Numbers of groups worth laying side by side: divisors of all groups, from one up to the first
+    that fills both lanes and columns of the array, and all of them."""
+    if not problem.zero_weights:
+        yield 1
+        return
+    products = problem.array_rows * max(lanes for lanes, count in problem.passes if count)
+    for packed in range(1, problem.groups):
+        if problem.groups % packed == 0:
+            yield packed
+            filled = packed * problem.in_channels >= products
+            if filled and packed * problem.out_channels >= problem.array_columns:
+                break
+    yield problem.groups
+
+
+def search_packings(
+    problem: Problem,
+    action_pj: Sequence[float],
+    objective: int = LATENCY,
+    *,
+    cycle_pj: float = 0.0,
+    cycle_limit: int = NO_LIMIT,
+) -> Found:
+    """The best mapping over all packings of a layer's groups and each lane rule by itself.
+
+    They are compared by their exact price (`price`), so that a grouped layer never costs more, by
+    the objective, than its dense emulation or than one lane rule forced by hand. Under `EDP`
+    neither its cycles nor its energy exceed those of the dense emulation: what trades one for the
+    other stays within both. Arguments and errors are those of `search`.
+    """
+    if problem.groups == 1:
+        return search(problem, action_pj, objective, cycle_pj=cycle_pj, cycle_limit=cycle_limit)
+    options = _Options(np.array(action_pj, dtype=np.float64), objective, cycle_pj)
+    *sparse, dense = packings(problem)
+    best = options.best(problem, dense, cycle_limit)
+    within = best if objective == EDP else None
+    for packed in sparse:
+        found = options.best(problem, packed, cycle_limit, within)
+        if found is not None and (best is None or found.score < best.score):
+            best = found
+    if best is None:
+        smallest = as_packed(problem, 1)
+        return search(smallest, action_pj, objective, cycle_pj=cycle_pj, cycle_limit=cycle_limit)
+    return best.found
+
+
+class _Priced(NamedTuple):
+    """A mapping found, what it costs exactly, and how that counts: the least score is the best."""
+
+    found: Found
+    cycles: int
+    energy_pj: float
+    score: tuple[float, float]
+
+
+class _Options(NamedTuple):
+    """What is searched for: prices of actions and of a cycle in pJ, and what is to be least."""
+
+    action_pj: np.ndarray
+    objective: int
+    cycle_pj: float
+
+    def best(
+        self, problem: Problem, packed: int, limit: int, within: _Priced | None = None
+    ) -> _Priced | None:
+        """The best mapping of one packing over the lane rules, in no more cycles and with no more
+        energy than another one; None if none fits."""
+        task = as_packed(problem, packed)
+        objectives = [self.objective]
+        if within is not None:
+            limit = min(limit, within.cycles)
+            objectives.append(ENERGY)  # where the best trades energy for time, the least may do
+        found = [
+            one
+            for rule in range(len(LANE_RULES))
+            if problem.lane_rules >> rule & 1
+            for objective in objectives
+            if (one := self._found(task._replace(lane_rules=1 << rule), packed, objective, limit))
+            and (within is None or one.energy_pj <= within.energy_pj)
+        ]
+        return min(found, key=lambda one: one.score, default=None)
+
+    def _found(self, task: Problem, packed: int, objective: int, limit: int) -> _Priced | None:
+        try:
+            refuse_uncountable(task)
+            found = search(
+                task, self.action_pj, objective, cycle_pj=self.cycle_pj, cycle_limit=limit
+            )
+        except InfeasibleError:
+            return None
+        exact = price(task, found)
+        energy = float(self.action_pj @ exact.counts + self.cycle_pj * exact.cycles)
+        scores = {
+            LATENCY: (exact.cycles, energy),
+            ENERGY: (energy, exact.cycles),
+            EDP: (exact.cycles * energy, exact.cycles),
+        }
+        packing = found._replace(mapping=found.mapping._replace(packed=packed))
+        return _Priced(packing, exact.cycles, energy, scores[self.objective])
+
+
+def pareto_packings(
+    problem: Problem, action_pj: Sequence[float], *, cycle_pj: float = 0.0
+) -> list[Found]:
+    """Mappings, over all packings, that no other beats in both cycles and energy, from frugal to
+    fast, as `pareto` measures them.
+
+    Raises:
+        InfeasibleError: if not even the smallest tiles fit the buffers.
+    """
+    refused: InfeasibleError | None = None
+    found: list[tuple[float, Found]] = []
+    prices = np.array(action_pj, dtype=np.float64)
+    for packed in packings(problem):
+        try:
+            for one in pareto(as_packed(problem, packed), action_pj, cycle_pj=cycle_pj):
+                energy = float(prices @ one.counts + cycle_pj * one.cycles)
+                mapping = one.mapping._replace(packed=packed)
+                found.append((energy, one._replace(mapping=mapping)))
+        except InfeasibleError as error:
+            refused = refused or error
+    if not found:
+        raise refused or InfeasibleError("nothing fits")
+    front: list[Found] = []
+    for _, one in sorted(found, key=lambda pair: (pair[0], pair[1].cycles)):
+        if not front or one.cycles < front[-1].cycles:
+            front.append(one)
+    return front
+
+
+def least_compute_cycles(problem: Problem) -> int:
+    """Cycles of the array on the whole layer as one tile, under the best packing and lane rule."""
+    return min(compute_cycles(as_packed(problem, packed)) for packed in packings(problem))
