@@ -108,7 +108,7 @@ class _Options(NamedTuple):
         try:
             refuse_uncountable(task)
             found = search(
-                task, self.action_pj, objective, cycle_pj=self.cycle_pj, cycle_limit=limit
+                task, self.action_pj.tolist(), objective, cycle_pj=self.cycle_pj, cycle_limit=limit
             )
         except InfeasibleError:
             return None
