@@ -51,7 +51,7 @@ def plan_residency(
     reserved = [0] * len(workload.layers)
     kept: set[str] = set()
     for layer in workload.layers:
-        readers = [position[name] for name in workload.graph.successors(layer.name)]
+        readers = [position[name] for name in workload.readers[layer.name]]
         if not readers:
             continue
         bits = stream_bits if workload.ends[layer.name].output_crosses else inside_bits
@@ -62,15 +62,13 @@ def plan_residency(
             for at in lives:
                 reserved[at] += tensor.size_bytes
     return {
-        layer.name: _of_layer(layer, workload, kept, position, reserved[position[layer.name]])
+        layer.name: _of_layer(layer, workload, kept, reserved[position[layer.name]])
         for layer in workload.layers
     }
 
 
-def _of_layer(
-    layer: Layer, workload: Workload, kept: set[str], position: dict[str, int], reserved: int
-) -> Resident:
-    makers = sorted(workload.graph.predecessors(layer.name), key=position.__getitem__)
+def _of_layer(layer: Layer, workload: Workload, kept: set[str], reserved: int) -> Resident:
+    makers = workload.makers[layer.name]
     return Resident(
         input=bool(makers) and makers[-1] in kept,
         output=layer.name in kept,

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, cast, get_args
-
-import networkx as nx
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
 
 from accel_models.errors import InputError
 from accel_models.precision import Precision
 from accel_models.workloads.windows import PADDING_MODES, PaddingMode, Windows
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 MAX_MACS = 10**15
 """MACs of one layer for one batch, at most: BitOps stay inside 64-bit integers up to here. Where a
@@ -273,10 +274,29 @@ class Workload:
     @cached_property
     def graph(self) -> nx.DiGraph:
         """Layers as nodes (attribute ``layer``), tensors as edges."""
+        import networkx as nx  # a tenth of a second, which no simulation needs
+
         graph = nx.DiGraph(name=self.name)
         graph.add_nodes_from((layer.name, {"layer": layer}) for layer in self.layers)
         graph.add_edges_from(self.edges)
         return graph
+
+    @cached_property
+    def makers(self) -> dict[str, list[str]]:
+        """The layers that each layer reads, by name, in execution order."""
+        position = {layer.name: number for number, layer in enumerate(self.layers)}
+        found: dict[str, list[str]] = {name: [] for name in position}
+        for producer, consumer in dict.fromkeys(self.edges):
+            found[consumer].append(producer)
+        return {name: sorted(makers, key=position.__getitem__) for name, makers in found.items()}
+
+    @cached_property
+    def readers(self) -> dict[str, list[str]]:
+        """The layers that read each layer's output, by name."""
+        found: dict[str, list[str]] = {layer.name: [] for layer in self.layers}
+        for producer, consumer in dict.fromkeys(self.edges):
+            found[producer].append(consumer)
+        return found
 
     @cached_property
     def units(self) -> tuple[str, ...]:
@@ -309,12 +329,10 @@ class Workload:
     def ends(self) -> dict[str, Ends]:
         """Where each layer's tensors come from and go to, by layer name."""
         by_name = {layer.name: layer for layer in self.layers}
-        position = {name: number for number, name in enumerate(by_name)}
-        graph = self.graph
         found = {}
         for layer in self.layers:
-            makers = sorted(graph.predecessors(layer.name), key=position.__getitem__)
-            readers = [by_name[name] for name in graph.successors(layer.name)]
+            makers = self.makers[layer.name]
+            readers = [by_name[name] for name in self.readers[layer.name]]
             # A shortcut's output stands in for the unit's, also when the unit is skipped.
             leaves = layer.role == "shortcut" or not readers
             found[layer.name] = Ends(
