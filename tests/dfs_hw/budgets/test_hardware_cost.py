@@ -233,5 +233,5 @@ def test_costs_are_made_by_name(table: CostTable) -> None:
     paper = cost_of(table, "paper", offered)
     assert paper.units == table.units
     assert (paper.floor, paper.ceiling) == pytest.approx((1 / 256 / 2, 1 / 16))
-    with pytest.raises(InputError, match=r"'power'.*bitops, paper"):
+    with pytest.raises(InputError, match=r"'power'.*bitops or paper"):
         cost_of(table, "power")
