@@ -179,9 +179,9 @@ def test_without_optuna_the_command_says_what_to_install(space: Path) -> None:
 def test_importing_the_models_loads_no_optuna() -> None:
     """Nor does asking for the package by itself."""
     code = (
-        "import sys, accel_models; accel_models.exploration; "
+        "import sys, accel_models, accel_models.exploration; "
         "loaded = [name in sys.modules for name in ('optuna', 'distributed')]; "
-        "print(*loaded, callable(accel_models.exploration))"
+        "print(*loaded, callable(accel_models.explore))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False", "True"]
