@@ -48,21 +48,16 @@ def search_packings(
     """The best mapping over all packings of a layer's groups and each lane rule by itself.
 
     They are compared by their exact price (`price`), so that a grouped layer never costs more, by
-    the objective, than its dense emulation or than one lane rule forced by hand. Under `EDP`
-    neither its cycles nor its energy exceed those of the dense emulation: what trades one for the
-    other stays within both. Arguments and errors are those of `search`.
+    the objective, than its dense emulation or than one lane rule forced by hand. Under `EDP` it may
+    trade a few cycles more than the dense emulation's for much less energy, or the reverse.
+    Arguments and errors are those of `search`.
     """
     if problem.groups == 1:
         return search(problem, action_pj, objective, cycle_pj=cycle_pj, cycle_limit=cycle_limit)
     options = _Options(np.array(action_pj, dtype=np.float64), objective, cycle_pj)
-    *sparse, dense = packings(problem)
-    best = options.best(problem, dense, cycle_limit)
-    within = best if objective == EDP else None
-    for packed in sparse:
-        found = options.best(problem, packed, cycle_limit, within)
-        if found is not None and (best is None or found.score < best.score):
-            best = found
-    if best is None:
+    found = [options.best(problem, packed, cycle_limit) for packed in packings(problem)]
+    best = min(filter(None, found), key=lambda one: one.score, default=None)
+    if best is None:  # says what does not fit
         smallest = as_packed(problem, 1)
         return search(smallest, action_pj, objective, cycle_pj=cycle_pj, cycle_limit=cycle_limit)
     return best.found
@@ -84,31 +79,25 @@ class _Options(NamedTuple):
     objective: int
     cycle_pj: float
 
-    def best(
-        self, problem: Problem, packed: int, limit: int, within: _Priced | None = None
-    ) -> _Priced | None:
-        """The best mapping of one packing over the lane rules, in no more cycles and with no more
-        energy than another one; None if none fits."""
+    def best(self, problem: Problem, packed: int, limit: int) -> _Priced | None:
+        """The best mapping of one packing over the lane rules; None if none fits."""
         task = as_packed(problem, packed)
-        objectives = [self.objective]
-        if within is not None:
-            limit = min(limit, within.cycles)
-            objectives.append(ENERGY)  # where the best trades energy for time, the least may do
         found = [
-            one
+            self._found(task._replace(lane_rules=1 << rule), packed, limit)
             for rule in range(len(LANE_RULES))
             if problem.lane_rules >> rule & 1
-            for objective in objectives
-            if (one := self._found(task._replace(lane_rules=1 << rule), packed, objective, limit))
-            and (within is None or one.energy_pj <= within.energy_pj)
         ]
-        return min(found, key=lambda one: one.score, default=None)
+        return min(filter(None, found), key=lambda one: one.score, default=None)
 
-    def _found(self, task: Problem, packed: int, objective: int, limit: int) -> _Priced | None:
+    def _found(self, task: Problem, packed: int, limit: int) -> _Priced | None:
         try:
             refuse_uncountable(task)
             found = search(
-                task, self.action_pj.tolist(), objective, cycle_pj=self.cycle_pj, cycle_limit=limit
+                task,
+                self.action_pj.tolist(),
+                self.objective,
+                cycle_pj=self.cycle_pj,
+                cycle_limit=limit,
             )
         except InfeasibleError:
             return None
