@@ -1,21 +1,39 @@
-# make demo   train, record, replay, report: the main job on bundled images
-# make test   lint, types, tests
+# make demo    train, record, replay, report: the main job on bundled images
+# make test    lint, types, all tests
+# make check   lint, types, the quick tests: what to run before a commit
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= digits
+# Tests of a module stay in one process, so what they share is made once; the slow modules, which
+# tests/conftest.py puts first, also start first.
+PYTEST := $(BIN)/pytest --numprocesses=logical --maxprocesses=8 --dist=loadscope --no-loadscope-reorder
 
-.PHONY: demo test
+.PHONY: demo test check lint types kernels ready
 
 demo: $(VENV)/.installed
 	$(BIN)/dfs-hw demo --data $(DATA) --out out/demo
 
-test: $(VENV)/.installed
+test: ready
+	$(PYTEST)
+
+check: ready
+	$(PYTEST) -m 'not slow'
+
+# What would otherwise be done in turn, or by every process of the tests.
+ready: lint
+	$(MAKE) --no-print-directory --jobs=2 types kernels
+
+lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed
 	$(BIN)/mypy
-	$(BIN)/pytest
+
+kernels: $(VENV)/.installed
+	$(BIN)/python tests/helpers/compile_kernels.py
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -5,13 +5,12 @@ import os
 import signal
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
-
-from dfs_hw.cli import main
 
 # By default an example may take 200 ms: a claim about how busy the machine is, not about the code.
 settings.register_profile("untimed", deadline=None)
@@ -20,6 +19,10 @@ settings.load_profile("untimed")
 
 def pytest_configure(config: pytest.Config) -> None:
     """A cache that goes with the tests, made before any test module computes a table on import."""
+    # Threads that wait by spinning hold up those of other processes; PyTorch reads this once,
+    # when it is first imported.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     folder = tempfile.TemporaryDirectory(prefix="dfs-hw-cache-")
     os.environ["DFS_HW_CACHE"] = folder.name
     config.add_cleanup(folder.cleanup)
@@ -27,6 +30,12 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["DFS_HW_COMPILED_BLOCKS"] = "off"
     # A shell that runs the tests in the background has them ignore what some of them send.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules with many slow tests come first, so that no process starts one when others end."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +55,7 @@ def ended(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[int, str, str]]:
     """Run a command in this process, to save the imports: exit status, output and errors."""
+    from dfs_hw.cli import main  # PyTorch with it
 
     def run(*words: str | Path) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["dfs-hw", *map(str, words)])

@@ -19,10 +19,7 @@ from accel_models.precision import highest, parse_choices
 from accel_models.trace import GateTrace, TraceHeader
 from accel_models.validation.published_rows import PUBLISHED
 
-
-def dfs_hw(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from dfs_hw.cli import main; main()", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def row_of(table: str, name: str) -> str:
@@ -43,13 +40,13 @@ def trace(tmp_path: Path) -> Path:
     return tmp_path / "trace.parquet"
 
 
-def test_validate_succeeds_on_published_results_and_says_how_many() -> None:
+def test_validate_succeeds_on_published_results_and_says_how_many(dfs_hw: Command) -> None:
     done = dfs_hw("validate", PUBLISHED)
     assert done.returncode == 0
     assert done.stdout.strip() == "305 of 305 rows are exact"
 
 
-def test_validate_fails_on_a_wrong_cell_and_says_which(tmp_path: Path) -> None:
+def test_validate_fails_on_a_wrong_cell_and_says_which(dfs_hw: Command, tmp_path: Path) -> None:
     rows = list(csv.DictReader(PUBLISHED.read_text().splitlines()))[:3]
     rows[1]["dram_read_bits"] = str(int(rows[1]["dram_read_bits"]) * 2)
     with open(tmp_path / "wrong.csv", "w", newline="") as file:
@@ -66,7 +63,9 @@ def test_validate_fails_on_a_wrong_cell_and_says_which(tmp_path: Path) -> None:
     assert facts["exact"] == 2
 
 
-def test_replay_says_the_same_to_people_programs_and_files(trace: Path, tmp_path: Path) -> None:
+def test_replay_says_the_same_to_people_programs_and_files(
+    dfs_hw: Command, trace: Path, tmp_path: Path
+) -> None:
     table = dfs_hw("replay", trace, "--out", tmp_path / "costs.parquet")
     facts = json.loads(dfs_hw("replay", trace, "--json").stdout)
     rows = pq.read_table(tmp_path / "costs.parquet")
@@ -169,7 +168,7 @@ def test_damage_is_named_and_left_out_if_asked(
     )
 
 
-def test_simulate_json_adds_up() -> None:
+def test_simulate_json_adds_up(dfs_hw: Command) -> None:
     facts = json.loads(
         dfs_hw("simulate", "resnet20", "--precision", "8", "--precision", "2", "--json").stdout
     )
@@ -258,12 +257,12 @@ def test_another_objective_finds_other_mappings(printed: Callable[..., str]) -> 
     assert costs["latency"]["energy_j"] > costs["energy"]["energy_j"]
 
 
-def test_version_is_that_of_the_package() -> None:
+def test_version_is_that_of_the_package(dfs_hw: Command) -> None:
     done = dfs_hw("--version")
     assert (done.returncode, done.stdout.strip()) == (0, f"dfs-hw {version('dfs-hw')}")
 
 
-def test_help_teaches() -> None:
+def test_help_teaches(dfs_hw: Command) -> None:
     text = dfs_hw("--help").stdout
     for command in ("demo", "train", "record", "replay", "simulate", "validate", "report"):
         assert command in text
@@ -342,7 +341,8 @@ def test_bad_input_ends_in_one_sentence(
     for said, words in cases.items():
         assert said in refused(*words)
     assert not out.exists()
-    alone = dfs_hw("simulate", "resnet21")
+    command = [sys.executable, "-m", "dfs_hw", "simulate", "resnet21"]
+    alone = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (alone.returncode, alone.stdout, alone.stderr.count("\n")) == (2, "", 1)
 
 

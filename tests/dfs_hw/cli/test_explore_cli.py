@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,7 @@ trace = "trace.parquet"
 """
 
 
-def dfs_hw(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from dfs_hw.cli import main; main()", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
@@ -38,7 +37,9 @@ def space(tmp_path: Path) -> Path:
     return tmp_path / "space.toml"
 
 
-def test_explore_prints_the_front_and_leaves_its_files(space: Path, tmp_path: Path) -> None:
+def test_explore_prints_the_front_and_leaves_its_files(
+    dfs_hw: Command, space: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     done = dfs_hw("explore", space, "--sampler", "sweep", "--workers", 1, "--out", out, "--quiet")
     assert (done.returncode, done.stderr) == (0, "")
@@ -56,7 +57,9 @@ def test_explore_prints_the_front_and_leaves_its_files(space: Path, tmp_path: Pa
     assert json.loads(again.stdout)["trials"] == record["trials"]
 
 
-def test_a_wrong_space_and_a_wrong_cluster_end_in_one_sentence(space: Path, tmp_path: Path) -> None:
+def test_a_wrong_space_and_a_wrong_cluster_end_in_one_sentence(
+    dfs_hw: Command, space: Path, tmp_path: Path
+) -> None:
     space.write_text(SPACE.replace("rows", "rowz"))
     out = tmp_path / "out"
     for words, sentence in (
@@ -71,7 +74,9 @@ def test_a_wrong_space_and_a_wrong_cluster_end_in_one_sentence(space: Path, tmp_
     assert not out.exists()
 
 
-def test_what_leaves_nothing_to_choose_is_told(space: Path, tmp_path: Path) -> None:
+def test_what_leaves_nothing_to_choose_is_told(
+    dfs_hw: Command, space: Path, tmp_path: Path
+) -> None:
     """A constraint and by how much it is missed, or why nothing runs."""
     plain = space.read_text()
     for number, (tables, sentence) in enumerate(
@@ -90,7 +95,9 @@ def test_what_leaves_nothing_to_choose_is_told(space: Path, tmp_path: Path) -> N
         assert sentence in done.stdout
 
 
-def test_a_policy_that_was_searched_is_told_beside_the_machine(space: Path, tmp_path: Path) -> None:
+def test_a_policy_that_was_searched_is_told_beside_the_machine(
+    dfs_hw: Command, space: Path, tmp_path: Path
+) -> None:
     """The machine's file cannot hold it."""
     space.write_text(space.read_text() + '[fields.policy]\nprefetch = ["modal"]\n')
     words = ("--sampler", "sweep", "--workers", 1, "--quiet")
@@ -123,7 +130,7 @@ main()
 """
 
 
-def test_a_folder_in_use_is_refused(space: Path, tmp_path: Path) -> None:
+def test_a_folder_in_use_is_refused(dfs_hw: Command, space: Path, tmp_path: Path) -> None:
     from accel_models.exploration.storage import StudyStorage
 
     out = tmp_path / "out"
@@ -135,7 +142,9 @@ def test_a_folder_in_use_is_refused(space: Path, tmp_path: Path) -> None:
     assert f"{out} is in use by another run (process " in done.stderr
 
 
-def test_another_space_in_the_same_folder_is_refused(space: Path, tmp_path: Path) -> None:
+def test_another_space_in_the_same_folder_is_refused(
+    dfs_hw: Command, space: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     words = ("--trials", 2, "--workers", 1, "--out", out, "--quiet")
     assert dfs_hw("explore", space, *words).returncode == 0
@@ -145,7 +154,7 @@ def test_another_space_in_the_same_folder_is_refused(space: Path, tmp_path: Path
     assert "was made with another space: choose another folder" in done.stderr
 
 
-def test_cross_prints_losses_beside_accuracies(tmp_path: Path) -> None:
+def test_cross_prints_losses_beside_accuracies(dfs_hw: Command, tmp_path: Path) -> None:
     paths = []
     for seed, machine in enumerate(("bitfusion", "stripes")):
         paths.append(tmp_path / f"for-{machine}.parquet")
