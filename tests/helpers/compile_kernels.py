@@ -13,7 +13,7 @@ from networks import gated_pair
 from accel_models import CostTable, Precision, cost_table, list_accelerators
 from accel_models import load_accelerator as load
 from accel_models.mapping.problem import ACTIONS
-from accel_models.mapping.problem_of import Tensors, problem
+from accel_models.mapping.problem_of import Tensors, problem_of
 from accel_models.mapping.search import search
 from accel_models.precision import highest, parse_choices
 from accel_models.reference_machine.datapath.datapath import compute
@@ -59,7 +59,7 @@ def datapaths() -> None:
     images = np.ones((1, layer.in_channels, *layer.in_size), int)
     weights = np.ones((layer.out_channels, layer.in_channels, *layer.kernel), int)
     for name in ("bitfusion", "stripes", "loom-1b", "unpu"):
-        task = problem(layer, widths, Tensors(Ends(), 8), 1, load(name))
+        task = problem_of(layer, widths, Tensors(Ends(), 8), 1, load(name))
         found = search(task, [1.0] * len(ACTIONS), 1)
         compute(layer, load(name), widths, found.mapping, images, weights)
 
