@@ -33,7 +33,7 @@ types: $(VENV)/.installed
 	$(BIN)/mypy
 
 kernels: $(VENV)/.installed
-	$(BIN)/python tests/helpers/compile_kernels.py
+	$(BIN)/python tests/helpers/compile_kernels.py search replay datapath blocks
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

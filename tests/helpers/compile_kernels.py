@@ -1,6 +1,6 @@
 """Have kernels compiled by using them once, before several processes of tests each do so.
 
-python tests/helpers/compile_kernels.py search
+python tests/helpers/compile_kernels.py search replay datapath blocks
 """
 
 from __future__ import annotations
