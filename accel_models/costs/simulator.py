@@ -57,6 +57,8 @@ class LayerCost:
     occupancy: float = 0.0
     """Share of the array's multipliers that multiply what the layer asks for, over the cycles that
     it computes: idle lanes and columns, and zeros between groups, are what is missing to 1."""
+    asked: Precision | None = None
+    """What the layer was asked to run at, where it computes at widths of its own."""
 
     def sooner(self, cycles: int) -> LayerCost:
         """Cost of the layer if `cycles` of its waiting had passed before it began."""
@@ -132,7 +134,11 @@ class LayerSimulator:
     def alike(self, workload: Workload, layer: Layer) -> Hashable:
         """What a layer's cost depends on beside its precision: equal for layers that cost alike."""
         resident = self.resident.get(layer.name, NOTHING_RESIDENT)
-        return layer.geometry, workload.ends[layer.name], resident
+        waiting = tuple(
+            tuple((reader.widths, reader.reads_image) for reader in readers)
+            for readers in workload.settling[layer.name]
+        )
+        return layer.geometry, workload.ends[layer.name], resident, waiting
 
     def problem(self, workload: Workload, layer: Layer, precision: Precision) -> Problem:
         """The layer's mapping problem.
@@ -140,12 +146,24 @@ class LayerSimulator:
         Raises:
             InfeasibleError: if the array cannot multiply at these widths.
         """
+        of_input, of_output = workload.settling[layer.name]
         tensors = Tensors(
             workload.ends[layer.name],
             self.stream_bits,
             *self.resident.get(layer.name, NOTHING_RESIDENT),
+            input_bits=self._waits_at(of_input, precision),
+            output_bits=self._waits_at(of_output, precision),
         )
         return problem_of(layer, precision, tensors, self.batch, self.machine)
+
+    def _waits_at(self, readers: Sequence[Layer], precision: Precision) -> int | None:
+        """The width that the widest reader of a tensor asks for, all of them running at `precision`
+        but for widths of their own; None if tensors are not packed, or nothing is settled."""
+        if not readers or self.machine.storage.activations != "packed":
+            return None
+        return max(
+            self.machine.offered(operands(reader, precision)).activation_bits for reader in readers
+        )
 
     def cost(self, workload: Workload, layer: Layer, precision: Precision) -> LayerCost:
         """Cost of a layer under its best mapping.
@@ -193,6 +211,7 @@ class LayerSimulator:
             tail_cycles=priced.tail_cycles,
             first_weight_bits=priced.first_weight_bits,
             occupancy=self.batch * layer.macs / float(macs_per_cycle(task) * found.compute_cycles),
+            asked=precision,
         )
 
     def _gate(self, workload: Workload, layer: Layer, precision: Precision) -> LayerCost:
@@ -322,7 +341,8 @@ def layer_simulator(
     for the widest, so that the cost of a unit does not depend on what others choose. `alive` are
     the inputs whose tensors exist at a time, if they are more than the `batch` that runs together.
     """
-    widest = max(machine.offered(precision).activation_bits for precision in precisions)
+    settled = (layer.widths for layer in workload.layers if layer.widths is not None)
+    widest = max(machine.offered(one).activation_bits for one in (*precisions, *settled))
     stream = max(machine.storage.stream_bits, widest)
     resident = (
         plan_residency(workload, machine, widest, stream, alive or batch)

@@ -12,11 +12,9 @@ from accel_models.errors import InputError
 from accel_models.mapping import parts as mapping_parts
 from accel_models.mapping.groups import least_compute_cycles, pareto_packings
 from accel_models.mapping.parts import BANDWIDTH, COMPUTE, Block, Loop, Schedule, Sized, Traffic
-from accel_models.mapping.problem import ACTIONS, Mapping, Problem
+from accel_models.mapping.problem import Mapping, Problem
 from accel_models.mapping.problem_of import macs_per_cycle
-from accel_models.precision import Precision, highest
 
-READ, WRITTEN = ACTIONS.index("dram_read_bits"), ACTIONS.index("dram_write_bits")
 NAMES_SHOWN = 4
 """Layers that the error for an unknown one lists."""
 
@@ -166,38 +164,13 @@ def _find(simulation: Simulation, layer_name: str) -> tuple[LayerCost, Mapping]:
 def _task(simulation: Simulation, cost: LayerCost) -> tuple[LayerSimulator, Problem]:
     """The mapping problem that the simulation solved for a layer."""
     workload, machine = simulation.workload, simulation.accelerator
-    asked = [_asked(simulation, one) for one in simulation.layers]
+    asked = [one.asked or one.precision for one in simulation.layers]
     simulator = layer_simulator(workload, machine, asked, simulation.batch)
-    return simulator, simulator.problem(workload, cost.layer, _asked(simulation, cost))
-
-
-def _asked(simulation: Simulation, cost: LayerCost) -> Precision:
-    """The precision that a layer was asked to run at. One that reads the image computes at the
-    width of pixels instead: what it was asked for, layers decided together with it tell."""
-    if not cost.layer.reads_image:
-        return cost.precision
-    weight_bits = cost.precision.weight_bits
-    alike = [
-        other.precision
-        for other in simulation.layers
-        if other.layer.unit == cost.layer.unit
-        and not other.layer.reads_image
-        and other.precision.weight_bits == weight_bits
-    ]
-    return highest(alike) if alike else Precision(weight_bits, weight_bits)
+    return simulator, simulator.problem(workload, cost.layer, cost.asked or cost.precision)
 
 
 def _schedule(simulation: Simulation, cost: LayerCost, one: Sized) -> Schedule:
     """The layer's schedule, if what was sized up is what was simulated."""
     datapath = simulation.accelerator.array.datapath(cost.layer, cost.precision)
     alone = mapping_parts.schedule(one, simulation.batch * datapath.conversion)
-    schedule = replace(alone, early=alone.cycles - cost.cycles)
-    tensors = list(mapping_parts.traffic(one))
-    read = sum(tensor.read_bits for tensor in tensors) == cost.counts[READ]
-    written = sum(tensor.write_bits for tensor in tensors) == cost.counts[WRITTEN]
-    if not (read and written and 0 <= schedule.early <= cost.head_cycles):
-        raise InputError(
-            f"layer '{cost.layer.name}' cannot be explained: its figures do not say which width "
-            "was asked for; use equal widths for weights and activations"
-        )
-    return schedule
+    return replace(alone, early=alone.cycles - cost.cycles)

@@ -28,10 +28,15 @@ class Tensors(NamedTuple):
     residual_on_chip: bool = False
     reserved_bytes: int = 0
     """Bytes of the input buffer that are kept for resident tensors while the layer runs."""
+    input_bits: int | None = None
+    """Width at which the input waits if its readers inside the unit settle that; by default what is
+    asked of the layer. The next one is the output's."""
+    output_bits: int | None = None
 
 
 def operands(layer: Layer, precision: Precision) -> Precision:
-    """The widths a layer really computes at."""
+    """The widths a layer really computes at when it is asked to run at `precision`."""
+    precision = layer.widths or precision
     if layer.reads_image:
         return Precision(precision.weight_bits, IMAGE_BITS)
     return precision
@@ -71,7 +76,9 @@ def problem_of(
     accumulator = accumulator_bits(layer, widths, machine)
     stored = _stored_bits(layer, precision, widths, tensors, accumulator, machine)
     # Whatever was made for any reader is brought to this layer's scale, whatever its width.
-    requantised = fidelity.vector_unit and tensors.ends.input_crosses and not layer.reads_image
+    for_others = tensors.input_bits not in (None, widths.activation_bits)
+    for_others |= tensors.ends.input_crosses
+    requantised = fidelity.vector_unit and for_others and not layer.reads_image
     rules = machine.mapping.image_lane_rules if layer.reads_image else machine.mapping.lane_rules
     if groups > 1:  # few channels fill few lanes: windows may, wherever the array can lay them so
         rules = machine.mapping.grouped_lane_rules or machine.array.lane_rules
@@ -227,9 +234,9 @@ def _stored_bits(
         return _Stored(weight, widths.activation_bits, accumulator, 0)
     ends, stream = tensors.ends, tensors.stream_bits
     within = precision.activation_bits if storage.activations == "packed" else stream
-    arrives = stream if ends.input_crosses else within
+    arrives = stream if ends.input_crosses else tensors.input_bits or within
     if layer.reads_image:
         arrives = IMAGE_BITS
-    leaves = stream if ends.output_crosses else within
+    leaves = stream if ends.output_crosses else tensors.output_bits or within
     residual = stream if ends.adds_residual and fidelity.residual_add else 0
     return _Stored(weight, arrives, leaves, residual)

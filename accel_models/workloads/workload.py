@@ -92,7 +92,7 @@ class Layer:
     which are read where they lie: an element under several windows counts once, wherever they
     find it."""
     widths: Precision | None = None
-    """What the layer runs at where that is settled, whatever its network runs at."""
+    """Widths that the layer computes at where these are settled, whatever is asked of it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "padding", _four_sides(self.name, self.padding))
@@ -178,16 +178,12 @@ class Layer:
         return self.out_channels * self.macs_per_output
 
     def precision(self, choice: Precision, always: Precision) -> Precision | None:
-        """The precision the layer runs at when its unit takes `choice`; None if it does not run.
+        """The precision asked of the layer when its unit takes `choice`; None if it does not run.
 
         `always` is the precision of everything that runs whatever is chosen.
         """
-        if self.role == "body" and choice.is_skip:
-            return None
-        if self.widths is not None:
-            return self.widths
         if self.role == "body":
-            return choice
+            return None if choice.is_skip else choice
         if self.role == "shortcut":
             return always if choice.is_skip else choice
         return always
@@ -207,6 +203,7 @@ class Layer:
             self.in_size,
             self.dilation,
             self.padding_mode,
+            self.widths,
         )
 
 
@@ -340,6 +337,28 @@ class Workload:
                 output_crosses=leaves or any(reader.unit != layer.unit for reader in readers),
                 adds_residual=len(makers) > 1 and layer.role != "gate",
             )
+        return found
+
+    @cached_property
+    def settling(self) -> dict[str, tuple[tuple[Layer, ...], tuple[Layer, ...]]]:
+        """Layers whose widths settle at what width a layer's input and output wait, by its name:
+        all that read the tensor, if one of them has widths of its own; otherwise none.
+
+        Only tensors inside a unit, or between layers outside all units, wait so: what crosses is
+        made for whatever another unit is decided to be.
+        """
+        by_name = {layer.name: layer for layer in self.layers}
+        position = {name: number for number, name in enumerate(by_name)}
+        graph = self.graph
+        read_by = {}
+        for name in by_name:
+            readers = [by_name[reader] for reader in graph.successors(name)]
+            stated = any(reader.widths is not None for reader in (by_name[name], *readers))
+            read_by[name] = tuple(readers) if stated else ()
+        found = {}
+        for name in by_name:
+            makers = sorted(graph.predecessors(name), key=position.__getitem__)
+            found[name] = (read_by[makers[-1]] if makers else (), read_by[name])
         return found
 
     def to_dict(self) -> dict[str, Any]:

@@ -294,3 +294,34 @@ def test_groups_are_spared_within_units_as_single_inputs_are(network: Workload) 
                 expected[after] = np.minimum(tail, head)
         saved = late.cycles[:, column] - early.cycles[:, column]
         assert saved.tolist() == expected.tolist()
+
+
+@given(
+    st.lists(st.integers(1, 8), min_size=4, max_size=4),
+    st.sampled_from(["packed", "full"]),
+)
+def test_a_tensor_waits_at_the_width_of_its_widest_reader(bits: list[int], lies: str) -> None:
+    """Where layers have widths of their own: one that two others read, one that a third reads."""
+    machine = DEFAULT.configured(dram__burst_bytes=0, storage__activations=lies)
+    names = "abcd"
+    layers = tuple(
+        Layer(name, 64, 64, in_size=(4, 4), widths=Precision(8, width))
+        for name, width in zip(names, bits, strict=True)
+    )
+    edges = (("a", "b"), ("a", "c"), ("c", "d"))
+    cost = by_name(simulate(Workload("net", layers, edges), machine, 8))
+    elements, widths = (
+        4 * 4 * 64,
+        dict(zip(names, map(machine.offered, (Precision(8, b) for b in bits)), strict=True)),
+    )
+    waits = {
+        "a": max(widths["b"].activation_bits, widths["c"].activation_bits),
+        "c": widths["d"].activation_bits,
+    }
+    if lies == "full":
+        waits = dict.fromkeys(waits, machine.storage.stream_bits)
+    for maker, width in waits.items():
+        assert count(cost[maker], "dram_write_bits") == elements * width
+    for reader, maker in (("b", "a"), ("c", "a"), ("d", "c")):
+        read = count(cost[reader], "dram_read_bits")
+        assert read == elements * waits[maker] + 64 * 64 * 8

@@ -285,11 +285,14 @@ def test_gated_networks_and_units_of_their_own() -> None:
         explain(run, "b.conv")  # skipped
 
 
-def test_a_width_that_cannot_be_found_out_is_refused() -> None:
+def test_the_width_asked_for_is_known_where_another_is_computed_at() -> None:
+    """One layer that reads pixels of 8 bits, asked for weights of 2 and inputs of 12: its outputs
+    wait at 12."""
     image = Layer("only", 3, 16, (3, 3), (8, 8), reads_image=True)
     run = simulate(Workload.chain("image", [image]), load_accelerator("bitfusion"), "2/12")
-    with pytest.raises(InputError, match="use equal widths"):
-        explain(run, "only")
+    found = explain(run, "only")
+    assert sum(found.schedule.parts.values()) == run.cycles
+    assert {part.tensor: part.write_bits for part in found.traffic}["outputs"] == 8 * 8 * 16 * 12
 
 
 def test_an_unknown_layer_is_named_beside_some_that_exist() -> None:
