@@ -29,7 +29,8 @@ from accel_models.mapping.problem import (
 from accel_models.mapping.problem_of import Tensors, macs_per_cycle, operands, problem_of
 from accel_models.mapping.search import price
 from accel_models.precision import Precision, highest
-from accel_models.workloads.workload import MAX_MACS, Layer, Workload
+from accel_models.workloads.layer import MAX_MACS
+from accel_models.workloads.workload import Layer, Workload
 
 _VECTOR = ACTIONS.index("vector_operations")
 _WEIGHT_READS = ACTIONS.index("weight_buffer_read_bits")

@@ -53,7 +53,7 @@ class Problem(NamedTuple):
     row_dilation: int
     column_dilation: int
     row_padding: int
-    """Above the map; where windows end says what lies below it. Likewise left of it."""
+    """Rows above the map; where windows end says what lies below it. The next one is left of it."""
     column_padding: int
     in_rows: int
     in_columns: int

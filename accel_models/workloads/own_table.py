@@ -15,7 +15,7 @@ from accel_models.workloads.workload import Layer
 
 NEEDED = ("name", "in_channels", "out_channels")
 MAPS = ("out_size", "in_size")
-"""At least one of them says how large the layer's maps are."""
+"""Columns of which at least one says how large the layer's maps are."""
 OPTIONAL = ("kernel", "stride", "padding", "dilation", "padding_mode", "groups", "reads_image")
 WIDTHS = ("precision", "weight_bits", "activation_bits")
 COLUMNS = (*NEEDED, *MAPS, *OPTIONAL, *WIDTHS)

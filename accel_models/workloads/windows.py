@@ -13,8 +13,8 @@ PADDING_MODES: tuple[PaddingMode, ...] = ("zeros", "reflect", "replicate", "circ
 """Zeros are no data: nobody fetches or stores them. The others repeat elements of the input."""
 
 
-class Windows(NamedTuple):
-    """Windows along one dimension: how many, of what shape, and on what they lie."""
+class Axis(NamedTuple):
+    """Rows or columns of a layer: how many windows, of what shape, and on what they lie."""
 
     outputs: int
     kernel: int
@@ -27,7 +27,7 @@ class Windows(NamedTuple):
 
     @property
     def reach(self) -> int:
-        """From the first to the last element of one window."""
+        """Places from the first to the last element of one window."""
         return (self.kernel - 1) * self.dilation + 1
 
     @property

@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from accel_models.errors import InputError
+from accel_models.workloads.layer import Role
 from accel_models.workloads.windows import PaddingMode
-from accel_models.workloads.workload import Layer, Role, Workload
+from accel_models.workloads.workload import Layer, Workload
 from dfs_hw.networks.branches import GatedUnit
 from dfs_hw.networks.dynamic import DynamicNetwork
 from dfs_hw.networks.flow import IMAGE, Flow, maker, mark

@@ -13,7 +13,7 @@ from numba import njit
 from accel_models.mapping.problem import Problem
 
 ZEROS, REFLECT, REPLICATE, CIRCULAR = range(4)
-"""In the order of `workloads.windows.PADDING_MODES`."""
+"""Padding modes, in the order of `workloads.windows.PADDING_MODES`."""
 
 
 class Windows(NamedTuple):
@@ -23,7 +23,7 @@ class Windows(NamedTuple):
     stride: int
     dilation: int
     padding: int
-    """Before the first line."""
+    """Places before the first line."""
     size: int
     mode: int
 

@@ -205,7 +205,8 @@ def test_loops_cover_the_layer(network: Workload, bits: Precision, batch: int) -
     for cost in run.layers:
         found, layer = explain(run, cost.layer.name), cost.layer
         whole = (batch, *layer.out_size, layer.in_channels, layer.out_channels)
-        shared = (1, 1, 1, layer.groups, layer.groups)
+        together = layer.groups / cost.mapping.packed
+        shared = (1, 1, 1, together, together)
         trips = {loop.name: loop.trips for loop in found.loops}
         for name, size, groups, tile in zip(LOOPS, whole, shared, cost.mapping.tile, strict=True):
             assert trips.get(name, 1) == ceil(size / groups / tile)
