@@ -127,19 +127,7 @@ def meet_budget(
         settled = found + best.tau * per_tau
     finally:
         network.shift.copy_(settled)
-    return Feasible(
-        target,
-        statistic,
-        best.tau,
-        start.cost,
-        best.cost,
-        start.accuracy,
-        best.accuracy,
-        met=_on_target(best, target, tolerance),
-        within=best.cost <= target * (1 + tolerance),
-        cliff=start.accuracy - best.accuracy > CLIFF,
-        evaluations=len(looks),
-    )
+    return _found(looks, best, target, statistic, tolerance)
 
 
 def _check(
@@ -157,6 +145,26 @@ def _check(
             f"the cost is of the choices {', '.join(map(str, cost.choices))}, the network's are "
             f"{', '.join(map(str, network.choices))}"
         )
+
+
+def _found(
+    looks: Sequence[Look], best: Look, target: float, statistic: str, tolerance: float
+) -> Feasible:
+    """What came of all looks, the first of which shifted nothing."""
+    start = looks[0]
+    return Feasible(
+        target,
+        statistic,
+        best.tau,
+        start.cost,
+        best.cost,
+        start.accuracy,
+        best.accuracy,
+        met=_on_target(best, target, tolerance),
+        within=best.cost <= target * (1 + tolerance),
+        cliff=start.accuracy - best.accuracy > CLIFF,
+        evaluations=len(looks),
+    )
 
 
 def shift_per_tau(cost: RelativeCost, choices: Tensor) -> Tensor:
