@@ -1,7 +1,7 @@
 """A price of cost at run time: what it takes from the logits, and that cost follows it."""
 
 from dataclasses import replace
-from itertools import pairwise, product
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -28,15 +28,12 @@ def test_no_decision_gets_dearer_as_the_price_rises(
     costs: list[float], prices: list[float]
 ) -> None:
     """Of the first unit, whose input no decision has changed."""
-    network, x = trained(knob=True), images(16)
-    taken = torch.tensor(costs)
+    network, x = trained(knob=True), images(16).repeat(len(prices), 1, 1, 1)
+    taken, price = torch.tensor(costs), torch.tensor(sorted(prices)).repeat_interleave(16)
     network.price_shift.copy_(taken.expand_as(network.price_shift))
     with torch.no_grad():
-        spent = [
-            taken[network(x, price=torch.full((16,), price)).choices[:, 0]]
-            for price in sorted(prices)
-        ]
-    assert all((less <= more).all() for more, less in pairwise(spent))
+        spent = taken[network(x, price=price).choices[:, 0]].view(len(prices), 16)
+    assert (spent[1:] <= spent[:-1]).all()
 
 
 def test_a_price_takes_from_each_logit_what_its_choice_costs() -> None:
