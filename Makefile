@@ -10,7 +10,7 @@ DATA ?= digits
 # tests/conftest.py puts first, also start first.
 PYTEST := $(BIN)/pytest --numprocesses=logical --maxprocesses=8 --dist=loadscope --no-loadscope-reorder
 
-.PHONY: demo test check lint types kernels ready
+.PHONY: demo test check ready lint kernels types blocks
 
 demo: $(VENV)/.installed
 	$(BIN)/dfs-hw demo --data $(DATA) --out out/demo
@@ -23,7 +23,7 @@ check: ready
 
 # What would otherwise be done in turn, or by every process of the tests.
 ready: lint
-	$(MAKE) --no-print-directory --jobs=2 types kernels
+	$(MAKE) --no-print-directory --jobs=2 kernels types blocks
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -33,7 +33,10 @@ types: $(VENV)/.installed
 	$(BIN)/mypy
 
 kernels: $(VENV)/.installed
-	$(BIN)/python tests/helpers/compile_kernels.py search replay datapath blocks
+	$(BIN)/python tests/helpers/compile_kernels.py search replay datapath
+
+blocks: $(VENV)/.installed
+	$(BIN)/python tests/helpers/compile_kernels.py blocks
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -24,6 +24,8 @@ from dfs_hw.distributed import (
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.training.loop.run_stage import Stage
 
+pytestmark = pytest.mark.slow
+
 ROUNDING = 1e-5
 """Sums over a batch are rounded otherwise when two processes make them: by 1e-7 of themselves, and
 four steps pass that on. Half of the batch alone ends more than a hundred times further off."""

@@ -26,6 +26,8 @@ from dfs_hw.report import write_report
 from dfs_hw.report.facts import gather
 from dfs_hw.training.config import TrainConfig
 
+pytestmark = pytest.mark.slow
+
 CONFIG = TrainConfig(
     network="resnet8",
     widths=(4, 8, 8),

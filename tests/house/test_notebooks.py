@@ -7,6 +7,8 @@ import nbformat
 import pytest
 from places import ROOT
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOKS = ROOT / "notebooks"
 
 

@@ -12,6 +12,8 @@ from zipfile import ZipFile
 import pytest
 from places import ROOT
 
+pytestmark = pytest.mark.slow
+
 PACKAGES = ("accel_models", "dfs_hw")
 DEMO = (
     *("demo", "--network", "resnet8", "--choices", "skip,2,8", "--budget", "0.9", "--quiet"),

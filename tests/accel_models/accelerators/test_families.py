@@ -134,6 +134,7 @@ def layers(draw: st.DrawFn) -> Layer:
     return Layer("layer", inputs * groups, outputs * groups, kernel, size, groups=groups)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MACHINES)
 @given(layer=layers(), weight_bits=st.integers(1, 16), activation_bits=st.integers(1, 16))
 @settings(max_examples=150)
@@ -157,6 +158,7 @@ def test_output_stationary_folds(layer: Layer) -> None:
     assert untiled_cycles(machine, layer, Precision(8, 8)) == folds * fold
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MACHINES)
 @given(layer=layers())
 @settings(max_examples=30)

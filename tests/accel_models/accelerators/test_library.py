@@ -133,6 +133,7 @@ some = settings(max_examples=20)
 # ---- conservation
 
 
+@pytest.mark.slow
 @every_machine
 @given(network=networks(), data=st.data())
 @some
@@ -184,6 +185,7 @@ def compulsory_bits(cost: Simulation, layer: LayerCost) -> tuple[int, int]:
     return shape.weights * weight + inputs * arrives + outputs * residual, outputs * leaves
 
 
+@pytest.mark.slow
 @every_machine
 @given(network=networks(), data=st.data())
 @some
@@ -251,6 +253,7 @@ def objective(cost: Found | Priced, pricing: Pricing) -> float:
     return {"latency": cost.cycles, "energy": energy, "edp": energy * cost.cycles}[kind]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MACHINES)
 @given(layer=layers(), batch=st.integers(1, 4), fixed=st.integers(1, 16))
 @example(layer=SHAPES[-1], batch=1, fixed=1)
@@ -293,6 +296,7 @@ def gains(machine: Accelerator, shapes: list[Layer]) -> int:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [name for name in MACHINES if name not in (PUBLISHED, "colonnade")],

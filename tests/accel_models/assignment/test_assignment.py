@@ -144,6 +144,7 @@ REALS = st.floats(-3, 3)
 TYING = st.integers(0, 2).map(float)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("case", CASES)
 def test_it_is_the_best_that_trying_them_all_finds(case: str, metric: str) -> None:
@@ -163,6 +164,7 @@ def test_it_is_the_best_that_trying_them_all_finds(case: str, metric: str) -> No
     holds()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("case", CASES)
 def test_the_front_is_that_of_all_assignments(case: str, metric: str) -> None:
@@ -244,6 +246,7 @@ def test_for_many_units_it_agrees_with_an_integer_program(seed: int) -> None:
     assert best.cost == judged(table, best.choices).bitops <= budget
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 def test_for_many_units_the_bounds_drop_nothing_that_is_best(metric: str) -> None:
     """The front is computed without them."""

@@ -192,6 +192,7 @@ def trace_of(workload: Workload, chosen: np.ndarray) -> GateTrace:
     return GateTrace(header, numbers, numbers, numbers, chosen.astype(np.uint8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 @pytest.mark.parametrize(
     "changes", [{}, {"storage__resident": True}, {"fidelity__prefetch": False}]

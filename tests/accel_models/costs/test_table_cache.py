@@ -146,6 +146,7 @@ def hammer(rounds: int) -> None:
         assert_true(load(TRUE.key, SHAPE))
 
 
+@pytest.mark.slow
 def test_processes_that_share_a_cache_see_whole_tables_only(entry: Path) -> None:
     spawn = multiprocessing.get_context("spawn")
     processes = [spawn.Process(target=hammer, args=(100,)) for _ in range(2)]

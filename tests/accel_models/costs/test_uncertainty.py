@@ -64,6 +64,7 @@ def repriced(simulation: Simulation, changes: Mapping[str, float]) -> float:
     return float(pricing.energy_pj(simulation.counts, simulation.cycles).sum()) * 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list_accelerators())
 def test_the_range_holds_the_nominal_energy_on_every_machine(name: str) -> None:
     machine = load_accelerator(name)
@@ -161,6 +162,7 @@ def test_an_end_the_machine_cannot_run_at_is_not_taken() -> None:
     assert found.low == found.nominal == found.high
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.data())
 def test_prices_span_exactly_what_their_corners_span(data: st.DataObject) -> None:
@@ -181,6 +183,7 @@ def test_prices_span_exactly_what_their_corners_span(data: st.DataObject) -> Non
     assert found.high == pytest.approx(max(corners), rel=1e-12)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.data())
 def test_any_ranges_hold_the_nominal_energy(data: st.DataObject) -> None:

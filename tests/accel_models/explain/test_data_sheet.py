@@ -131,6 +131,7 @@ def group(levels: DistinctWidths, bits: int) -> Widths:
     return next(one for one in levels.speed if one.low <= bits <= one.high)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHEETS)
 @settings(max_examples=30)
 @given(layer=conv_layers, bits=st.integers(1, 16), other=st.integers(1, 16))
@@ -195,6 +196,7 @@ def test_a_vast_layer_comes_near_the_peak(name: str) -> None:
             assert 0.98 * peak.macs_per_cycle < reached <= peak.macs_per_cycle * (1 + 1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHEETS)
 @settings(max_examples=30)
 @given(layer=conv_layers, bits=st.sampled_from(PEAK_BITS))

@@ -79,6 +79,7 @@ def simulated(machine: Accelerator, network: Workload, bits: Precision, batch: i
 # ---- parts add up
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list_accelerators())
 @settings(max_examples=25)
 @given(network=networks(), bits=widths, batch=st.integers(1, 3), resident=st.booleans())
@@ -105,6 +106,7 @@ def test_parts_add_up_and_nothing_beats_the_roofline(
         assert sum(found.energy_pj.values()) == pytest.approx(energy.sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list_accelerators())
 @settings(max_examples=25)
 @given(network=networks(), bits=widths, batch=st.integers(1, 3))
@@ -156,6 +158,7 @@ def walked(found: Explanation) -> tuple[dict[str, int], list[tuple[str, ...]]]:
     return loads, exchanged[1:]
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(network=networks(), bits=widths, batch=st.integers(1, 3), room=st.sampled_from([1, 8, 64]))
 def test_blocks_are_loaded_as_often_as_a_walk_through_the_loops_does(

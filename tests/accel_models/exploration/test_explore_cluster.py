@@ -17,6 +17,8 @@ import pytest
 from distributed import Client, LocalCluster
 from places import HELPERS
 
+pytestmark = pytest.mark.slow
+
 UNREACHABLE = """
 import sys
 from pathlib import Path

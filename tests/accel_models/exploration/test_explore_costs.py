@@ -88,6 +88,7 @@ def compare(
         assert outcome.metrics[name] == pytest.approx(value, rel=1e-12), name
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(
     workload=st.sampled_from(sorted(WORKLOADS)),
@@ -227,6 +228,7 @@ def test_operands_run_at_the_next_width_that_is_offered() -> None:
         simulate(pair, only, 9)
 
 
+@pytest.mark.slow
 def test_table_timeline_and_simulation_agree_on_widths_that_are_offered() -> None:
     machine, trace = load_accelerator("bitfusion").configured(widths=[4, 8]), trace_of(branching())
     table = cost_table(trace.header.workload, machine, trace.header.choices, cache=False)

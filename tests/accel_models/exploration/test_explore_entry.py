@@ -120,6 +120,7 @@ def test_nor_does_one_that_is_asked_for(tmp_path: Path, sampler: str) -> None:
     assert sizes[1] - sizes[0] < 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["nsga2", "tpe", "random", "grid"])
 def test_a_search_draws_points_alone(tmp_path: Path, sampler: str) -> None:
     """To the last digit in the results, of which Optuna's own arithmetic may miss it."""

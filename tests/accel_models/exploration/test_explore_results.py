@@ -31,6 +31,8 @@ from accel_models.precision import parse_choices
 from accel_models.replay import replay
 from accel_models.trace import GateTrace, TraceHeader
 
+pytestmark = pytest.mark.slow
+
 FIELDS = {**SPACE["fields"], "frequency_hz": [400e6, 500e6]}
 
 

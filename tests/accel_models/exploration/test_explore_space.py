@@ -98,6 +98,7 @@ def test_families_keep_the_fields_that_they_have() -> None:
     assert space.machine(both) == load_accelerator("loom-1b").configured(array__windows=16)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_numbered_configurations_are_all_there_are(data: st.DataObject) -> None:
     values = st.lists(st.integers(1, 99), min_size=1, max_size=4, unique=True)
@@ -282,6 +283,7 @@ def _layers(folder: Path) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_alternatives_are_searched_beside_the_machine(tmp_path: Path) -> None:
     """Of two policies of one network, the one that is right more often costs more or less."""
     paths = [tmp_path / "first.parquet", tmp_path / "second.parquet"]

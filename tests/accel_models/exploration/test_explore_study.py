@@ -26,6 +26,8 @@ from accel_models.exploration import Exploration, explore
 from accel_models.exploration.results import undominated
 from accel_models.exploration.storage import JOURNAL
 
+pytestmark = pytest.mark.slow
+
 SAMPLERS = ("nsga2", "tpe", "random", "grid", "sweep")
 
 

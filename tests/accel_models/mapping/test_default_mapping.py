@@ -13,6 +13,7 @@ from accel_models.mapping.search import compute_cycles, pareto, search
 OBJECTIVES = {"latency": LATENCY, "energy": ENERGY, "edp": EDP}
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(layers, widths, machines, st.sampled_from(sorted(OBJECTIVES)))
 def test_finds_the_optimum_of_brute_force(

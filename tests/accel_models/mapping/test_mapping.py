@@ -90,6 +90,7 @@ def prices(machine: reference.ReferenceMachine) -> tuple[float, ...]:
     return tuple(by_action.get(action, 0.0) for action in ACTIONS)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(layers, machines)
 def test_finds_the_optimum_of_brute_force(

@@ -6,6 +6,7 @@ from itertools import pairwise, product
 from math import ceil
 
 import default_reference as reference
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_problems import layers, machines, reference_problem, widths
@@ -147,6 +148,7 @@ def array_cycles(p: Problem, spans: Span, rule: str) -> int:
     return ceil(steps / p.stagger) * p.cycles_per_step + folds * p.stream_overhead
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(layers, widths, machines, st.booleans())
 def test_steps_move_the_elements_that_their_tiles_use(

@@ -56,6 +56,7 @@ def searched(
     return search(task, [*prices], 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 @given(
     data=st.data(),
@@ -145,6 +146,7 @@ def steps_of(
     return groups * steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bitfusion", "stripes", "loom-2b", "unpu"])
 @given(
     data=st.data(),

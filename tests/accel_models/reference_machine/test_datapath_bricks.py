@@ -35,6 +35,7 @@ def test_all_products_of_one_to_four_bits(name: str) -> None:
         assert (found.outputs[:, :, 0, 0] == np.outer(x, w)).all(), (a, b, signs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*MACHINES, "sliced"])
 @given(
     data=st.data(),

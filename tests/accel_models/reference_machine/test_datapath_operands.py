@@ -29,6 +29,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workload
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bitfusion", "stripes", "loom-2b", "unpu"])
 def test_layers_of_a_trained_network(name: str, trained: tuple[Workload, list[Seen]]) -> None:
     """Sums equal torch's of the same integers, and times their scale what the network itself saw

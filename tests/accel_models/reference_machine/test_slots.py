@@ -44,6 +44,7 @@ def played(p: Problem, found: Found, early: int = 0) -> tuple[int, int, np.ndarr
     return cycles, idle, room[:number]
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(layers, widths, machines, st.integers(0, 2), st.floats(0, 1))
 def test_closed_form_and_events_agree_to_the_cycle_and_the_bit(
@@ -80,6 +81,7 @@ def test_closed_form_and_events_agree_to_the_cycle_and_the_bit(
     assert counted[BUFFERS].tolist() == found.counts[BUFFERS].tolist()
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(layers, widths, machines, st.integers(0, 2))
 def test_resources_do_one_thing_at_a_time_and_nothing_is_used_before_it_is_there(
@@ -164,6 +166,7 @@ def test_a_machine_clocked_cycle_by_cycle_takes_as_long(
     assert ticked(p, steps(p, found.mapping).tolist()) == price(p, found).cycles
 
 
+@pytest.mark.slow
 def test_published_times_are_bounds_of_a_schedule() -> None:
     """Their distribution is that of an independent replay of the same mappings: 15 % longer on
     average, p90 50 %, 51 % of rows within 0.1 %; it differs in when a block's outputs leave."""

@@ -73,6 +73,7 @@ def test_a_replay_is_exact_for_one_input_and_for_a_batch(
         assert outcome.energy_j[rows].sum() == pytest.approx(found.energy_j, rel=1e-12)
 
 
+@pytest.mark.slow
 @some
 @given(networks(), st.sampled_from(PIPELINED), choice_sets, prefetches, seeds)
 def test_what_is_drawn_happens_once_on_a_free_resource(

@@ -52,6 +52,7 @@ def trace(tmp_path: Path) -> Path:
     return tmp_path / "trace.parquet"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_file_replays_as_the_trace_in_memory_does(trace: Path, tmp_path: Path, name: str) -> None:
     policy, out = POLICIES[name], tmp_path / "rows.parquet"
@@ -119,6 +120,7 @@ def killed(trace: Path, out: Path, groups: int) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
+@pytest.mark.slow
 def test_a_replay_that_was_killed_goes_on(trace: Path, tmp_path: Path) -> None:
     policy = Policy("modal", arrivals="poisson")
     replay_file(trace, ALONE, policy, out=tmp_path / "whole.parquet")
@@ -139,6 +141,7 @@ def test_a_replay_that_was_killed_goes_on(trace: Path, tmp_path: Path) -> None:
     assert list(tmp_path.glob(".*")) == []
 
 
+@pytest.mark.slow
 def test_what_was_finished_under_another_policy_is_not_taken(trace: Path, tmp_path: Path) -> None:
     out = tmp_path / "rows.parquet"
     killed(trace, out, 1)
@@ -250,6 +253,7 @@ def test_the_difference_between_networks_is_named(trace: Path) -> None:
         replay_file(trace, TABLE, Policy(batching="sorted", batch=8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rows[1].parquet", "rows.parquet"])
 def test_a_part_that_was_cut_off_is_made_anew(trace: Path, tmp_path: Path, name: str) -> None:
     policy = Policy("modal", arrivals="poisson")

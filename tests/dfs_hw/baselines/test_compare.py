@@ -44,6 +44,8 @@ from dfs_hw.training.config import TrainConfig
 from dfs_hw.training.setup import TrainingSetup
 from dfs_hw.training.stages.before_joint import train_supernet
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

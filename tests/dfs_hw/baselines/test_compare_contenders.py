@@ -17,6 +17,7 @@ from dfs_hw.cli.app import app
 from dfs_hw.training.setup import TrainingSetup
 
 
+@pytest.mark.slow
 def test_dfq_takes_what_the_machine_supports_and_says_so() -> None:
     study = replace(STUDY, families=("dfq",), seeds=(0,), dfq_choices="4/3,4,4/20")
     (dfq,) = line_up(study).contenders
@@ -26,6 +27,7 @@ def test_dfq_takes_what_the_machine_supports_and_says_so() -> None:
         line_up(replace(study, dfq_choices="4,20"))
 
 
+@pytest.mark.slow
 def test_who_cannot_reach_the_budget_is_trained_for_the_middle_of_what_it_can() -> None:
     study = replace(STUDY, families=("dfq",), seeds=(0,), dfq_choices="4/3,4")
     field = line_up(study)

@@ -49,6 +49,7 @@ def loss_of(network: DynamicNetwork, dataset: Dataset, assignment: Tensor) -> fl
     return -float(right.mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", [None, [1, 3, 0, 2, 3]])
 def test_each_entry_is_what_changing_that_unit_alone_does_to_the_loss(
     network: DynamicNetwork, dataset: Dataset, base: list[int] | None

@@ -244,6 +244,7 @@ def final_costs(made: Controller, worth: float, start: int = 3) -> list[float]:
     return observed[-len(observed) // 3 :]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sign", "pi"])
 @pytest.mark.parametrize("target", [0.2, 0.5])
 def test_adaptive_controllers_find_the_price_of_a_budget(name: str, target: float) -> None:

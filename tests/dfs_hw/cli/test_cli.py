@@ -229,6 +229,7 @@ def test_departures_of_a_machine_step_by_step(printed: Callable[..., str]) -> No
     assert departures.step[0].why[:40] in text
 
 
+@pytest.mark.slow
 def test_a_layer_is_explained_at_every_precision(printed: Callable[..., str]) -> None:
     words = ("simulate", "resnet8", "--explain", "block2.conv1", "--precision", "8")
     words = (*words, "--precision", "2", "--pareto")
@@ -269,6 +270,7 @@ def test_help_teaches(dfs_hw: Command) -> None:
     assert "45uJ" in dfs_hw("train", "--help").stdout
 
 
+@pytest.mark.slow
 def test_bad_input_ends_in_one_sentence(
     trace: Path, tmp_path: Path, refused: Callable[..., str]
 ) -> None:
@@ -354,6 +356,7 @@ TINY_TRAINING = (
 )
 
 
+@pytest.mark.slow
 def test_train_and_record_say_what_they_leave(printed: Callable[..., str], tmp_path: Path) -> None:
     out = tmp_path / "run"
     said = printed("train", *TINY_TRAINING, "--tensorboard", tmp_path / "curves", "--out", out)
@@ -366,6 +369,7 @@ def test_train_and_record_say_what_they_leave(printed: Callable[..., str], tmp_p
     assert trace.header.network == "resnet8"
 
 
+@pytest.mark.slow
 def test_several_processes_train_one_network(tmp_path: Path) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command = [*torchrun, "-m", "dfs_hw", "train", *TINY_TRAINING, "--out", str(tmp_path / "run")]

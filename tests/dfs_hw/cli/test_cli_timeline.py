@@ -12,6 +12,7 @@ from accel_models.trace import TraceFile
 TRACE = ROOT / "traces" / "digits-resnet14-bitfusion.parquet"
 
 
+@pytest.mark.slow
 def test_inputs_are_shown_as_they_are_replayed(printed: Callable[..., str], tmp_path: Path) -> None:
     picture, events = tmp_path / "t.png", tmp_path / "t.json"
     said = printed("timeline", TRACE, "--picture", picture, "--perfetto", events, "--window", "0:5")
@@ -27,6 +28,7 @@ def test_inputs_are_shown_as_they_are_replayed(printed: Callable[..., str], tmp_
         assert all(0 < share < 1 for share in one["busy"].values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

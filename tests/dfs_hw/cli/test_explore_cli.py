@@ -37,6 +37,7 @@ def space(tmp_path: Path) -> Path:
     return tmp_path / "space.toml"
 
 
+@pytest.mark.slow
 def test_explore_prints_the_front_and_leaves_its_files(
     dfs_hw: Command, space: Path, tmp_path: Path
 ) -> None:
@@ -95,6 +96,7 @@ def test_what_leaves_nothing_to_choose_is_told(
         assert sentence in done.stdout
 
 
+@pytest.mark.slow
 def test_a_policy_that_was_searched_is_told_beside_the_machine(
     dfs_hw: Command, space: Path, tmp_path: Path
 ) -> None:
@@ -105,6 +107,7 @@ def test_a_policy_that_was_searched_is_told_beside_the_machine(
     assert "Its figures are for replay with prefetch = modal." in done.stdout
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_in_one_sentence_also_while_compiled_code_runs(tmp_path: Path) -> None:
     """One process: most of its time is the mapping search's."""
     space, out = ROOT / "docs/spaces/bitfusion-shapes.toml", tmp_path / "o"

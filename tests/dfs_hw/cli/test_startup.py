@@ -30,6 +30,7 @@ for words in {words}:
 """
 
 
+@pytest.mark.slow
 def test_what_needs_no_network_loads_no_pytorch() -> None:
     code = LOADED.format(words=WORDS)
     done = subprocess.run(

@@ -21,6 +21,8 @@ from dfs_hw.networks import Design, build_network
 from dfs_hw.networks.checkpoint import load_checkpoint, save_checkpoint
 from dfs_hw.training.config import TrainConfig
 
+pytestmark = pytest.mark.slow
+
 PRICES = (0.0, 0.4, 1.0)
 TABLES = {
     "base": "bitfusion",

@@ -64,6 +64,7 @@ def test_damaged_files_are_named(source: Cifar, tmp_path: Path) -> None:
         read_records(tmp_path / "absent.bin", source, 10)
 
 
+@pytest.mark.slow
 def test_files_of_the_official_sizes_are_read_and_split(tmp_path: Path) -> None:
     folder = tmp_path / CIFAR100.folder
     folder.mkdir()
@@ -155,6 +156,7 @@ def test_an_archive_is_downloaded_checked_and_kept(
         archive.unlink(missing_ok=True)  # the second time, it is not asked for again
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(DATA_ENV not in os.environ, reason="needs DFS_HW_DATA")
 def test_cifar10_as_published() -> None:
     splits = load_dataset("cifar10")

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 PRICES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.floats(0, 8, width=32), min_size=4, max_size=4),
     st.lists(st.floats(0, 1, width=32), min_size=2, max_size=5),
@@ -36,6 +37,7 @@ def test_no_decision_gets_dearer_as_the_price_rises(
     assert (spent[1:] <= spent[:-1]).all()
 
 
+@pytest.mark.slow
 def test_a_price_takes_from_each_logit_what_its_choice_costs() -> None:
     this = setup_of(replace(QUICK, knob=True))
     network, cost = this.network(), this.cost
@@ -53,6 +55,7 @@ def test_a_price_takes_from_each_logit_what_its_choice_costs() -> None:
     assert torch.allclose(shift, extra * PULL / extra.amax(1).mean(), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_trained_network_follows_the_price(tmp_path: Path) -> None:
     config = replace(QUICK, knob=True, norm="running", joint_steps=6)
     network = train(config, tmp_path, progress=False).network

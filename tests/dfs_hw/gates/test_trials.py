@@ -51,6 +51,7 @@ def test_what_is_too_unlikely_to_be_drawn_has_no_weight_beyond_all_numbers() -> 
     assert Trials(1.0, torch.zeros(1, 1, 3)).weights(0, likely).tolist() == [[0, 0, 1]]
 
 
+@pytest.mark.slow
 @given(
     counts=st.lists(st.integers(0, 4), min_size=3, max_size=3).filter(any),
     seed=st.integers(0, 2**16),
@@ -101,6 +102,7 @@ def gate_gradient(network: DynamicNetwork, x: Tensor, trials: Trials | None) -> 
     return torch.cat([grad.flatten() for grad in grads])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantizer", ["normal", "lsq"])
 def test_with_every_branch_drawn_a_step_has_the_exact_gradient(quantizer: str) -> None:
     network = trained(quantizer=quantizer).train()
@@ -111,6 +113,7 @@ def test_with_every_branch_drawn_a_step_has_the_exact_gradient(quantizer: str) -
     assert torch.allclose(drawn, exact, rtol=1e-3, atol=1e-5 * float(exact.abs().max()))
 
 
+@pytest.mark.slow
 def test_a_network_learns_the_exact_gradient_on_average() -> None:
     network = trained().train()
     network.normalize_by_batch(False)

@@ -29,6 +29,7 @@ from dfs_hw.networks.workload_of import workload_of
 from dfs_hw.quantize import PrecisionNorm, QuantizedConv2d, QuantizedLinear
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 @torch.no_grad()
 def test_at_full_precision_a_network_computes_what_its_model_does(name: str) -> None:
@@ -47,6 +48,7 @@ def test_at_full_precision_a_network_computes_what_its_model_does(name: str) -> 
     assert not any(isinstance(m, QuantizedConv2d | PrecisionNorm) for m in model.modules())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_every_layer_is_converted_and_every_block_but_the_first_decided(name: str) -> None:
     build, blocks = MODELS[name]
@@ -74,6 +76,7 @@ def test_three_lines_make_a_network_that_decides() -> None:
     assert [str(choice) for choice in network.choices] == ["skip", "2", "4", "8"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_gates_and_weights_learn_in_every_architecture(name: str) -> None:
     build, blocks = MODELS[name]
@@ -222,6 +225,7 @@ def test_models_can_be_known_by_name() -> None:
         build_network("mine", "skip,8", 7)
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_document_run() -> None:
     pytest.importorskip("transformers")
     text = (ROOT / "docs" / "bring_your_own.md").read_text()

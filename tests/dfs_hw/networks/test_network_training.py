@@ -68,6 +68,7 @@ def assert_close(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
         assert worst <= 2e-5 * value.abs().max() + 1e-9, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choices", ["skip,2,4,8", "8,4/8,2,skip", "2,4"])
 @pytest.mark.parametrize("gate", ["lstm", "feedforward", "upfront"])
 def test_training_on_chosen_branches_has_the_gradient_of_running_all(
@@ -79,6 +80,7 @@ def test_training_on_chosen_branches_has_the_gradient_of_running_all(
     assert_close(gradients(network, "chosen", batch), gradients(network, "all", batch))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantizer", ["lsq", "nested"])
 def test_so_it_does_with_every_quantiser_that_goes_by_running_statistics(
     quantizer: str, batch: Tensor
@@ -88,6 +90,7 @@ def test_so_it_does_with_every_quantiser_that_goes_by_running_statistics(
     assert_close(gradients(network, "chosen", batch), gradients(network, "all", batch))
 
 
+@pytest.mark.slow
 def test_so_it_does_where_units_do_not_offer_everything() -> None:
     network = dynamic_mobilenet("skip,2,8").train()
     network.normalize_by_batch(False)

@@ -50,6 +50,7 @@ def test_the_fixture_really_decides_per_input(network: DynamicNetwork, batch: Te
     assert len(choices.unique()) >= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choices", ["skip,2,4,8", "8,skip", "4/8,2", "4,8,1,skip"])
 @pytest.mark.parametrize("gate", ["lstm", "upfront"])
 @torch.no_grad()
@@ -199,6 +200,7 @@ def refusals() -> list[tuple[str, Callable[[DynamicNetwork], object]]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("message", "ask"), refusals())
 def test_unusable_requests_name_what_could_be_used(
     message: str, ask: Callable[[DynamicNetwork], object]

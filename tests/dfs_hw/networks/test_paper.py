@@ -87,6 +87,7 @@ def test_the_example_makes_every_choice() -> None:
 # --- Our network and the reference, with the same weights
 
 
+@pytest.mark.slow
 @with_every_fault
 def test_a_step_of_the_paper_is_that_of_the_reference(faults: tuple[str, ...]) -> None:
     network, images, labels = example(*faults)
@@ -103,6 +104,7 @@ def test_a_step_of_the_paper_is_that_of_the_reference(faults: tuple[str, ...]) -
     assert_same_gradients(network, reference, 1e-8)
 
 
+@pytest.mark.slow
 @with_every_fault
 def test_the_chosen_branch_step_is_that_of_the_reference(faults: tuple[str, ...]) -> None:
     """Where norms and ranges are the running ones, so that inputs do not affect one another."""
@@ -148,6 +150,7 @@ def test_a_step_moves_the_statistics_of_the_reference(faults: tuple[str, ...]) -
             torch.testing.assert_close(ours.activations.range[0], known, equal_nan=True, **EXACT)
 
 
+@pytest.mark.slow
 @with_every_fault
 @torch.no_grad()
 def test_evaluation_is_that_of_the_reference(faults: tuple[str, ...]) -> None:

@@ -116,6 +116,7 @@ def test_a_cost_exactly_at_the_target_is_rewarded() -> None:
     assert SignSwitch.paper(0.5, 2, 2, 0.1).term(every_second).item() == pytest.approx(-0.1 * 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("depth", "total", "shares"),
     [(38, 83.28, (93.80, 5.67, 0.53)), (74, 168.22, (96.93, 2.81, 0.26))],

@@ -43,6 +43,7 @@ def cifar_resnet38() -> Workload:
     return workload_of(build_network("resnet38", "skip,4,8", 10))
 
 
+@pytest.mark.slow
 def test_macs_of_resnet38_are_those_published_for_dfs() -> None:
     bare = cifar_resnet38().without_gates()
     assert round(bare.macs / 1e6, 2) == 83.28
@@ -61,6 +62,7 @@ def test_macs_equal_a_count_from_first_principles() -> None:
     assert cifar_resnet38().without_gates().macs == total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "gmacs", "parameters"),
     # GMACs (there called GFLOPS) and parameters of resnet18, resnet50 and mobilenet_v2 at 224 x 224
@@ -99,6 +101,7 @@ def test_macs_and_weights_at_full_size_are_those_published(
     assert sum(layer.weights for layer in bare.layers) + others == parameters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("size", [(32, 32), (45, 38)])
 def test_macs_of_any_architecture_and_size_are_those_pytorch_counts(
@@ -162,6 +165,7 @@ def test_a_block_of_resnet_50_has_its_shortcut_before_what_adds_it() -> None:
     assert found["layer.2.convolution"] == ["body", wanted, LAST]
 
 
+@pytest.mark.slow
 def test_inverted_residuals_add_their_input_where_they_keep_its_shape() -> None:
     layers = "mobilenet_v2.layer"
     before = f"{layers}.2.reduce_1x1.convolution"

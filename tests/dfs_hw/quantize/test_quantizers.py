@@ -136,6 +136,7 @@ def test_steps_follow_a_slow_average_of_training_steps(name: str) -> None:
     assert quantizer.magnitude.item() == pytest.approx(1.05)
 
 
+@pytest.mark.slow
 @families
 @given(cuts=st.lists(st.integers(0, 12), max_size=3).map(sorted), seed=st.integers(0, 99))
 def test_the_grouping_of_inputs_does_not_matter(name: str, cuts: list[int], seed: int) -> None:

@@ -101,6 +101,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
         TensorBoardLog(tmp_path / "file" / "log")
 
 
+@pytest.mark.slow
 def test_without_tensorboard_the_sentence_says_what_to_install(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['tensorboard'] = None\n"

@@ -297,6 +297,7 @@ def test_mixed_precision_is_for_steps_alone(tmp_path: Path) -> None:
     assert seen == [torch.bfloat16, torch.float32]
 
 
+@pytest.mark.slow
 def test_mixed_precision_trains_about_as_well(tmp_path: Path) -> None:
     chosen = {}
     for amp in (False, True):

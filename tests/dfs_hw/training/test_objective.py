@@ -37,6 +37,7 @@ def batch_of(this: TrainingSetup, number: int = 0, progress: float = 0.0) -> Bat
     return Batch(images, labels, number, progress, "0/test")
 
 
+@pytest.mark.slow
 def test_distillation_adds_the_divergence_from_the_backbone(this: TrainingSetup) -> None:
     network = this.network()
     network.calibrate([batch_of(this).images])
@@ -112,6 +113,7 @@ def test_each_input_pays_its_own_price() -> None:
     assert costs.grad.tolist() == pytest.approx([0, 0.5, 1.0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["running", "batch"])
 def test_a_step_is_what_its_parts_add_up_to(norm: str) -> None:
     this = setup_of(replace(DFS_STAGES, norm=norm, budget="0.95", beta=0.4))
@@ -146,6 +148,7 @@ def test_gumbel_noise_is_drawn_for_four_fifths_of_the_stage() -> None:
     assert costs[0.79] == {step(batch_of(this, n, 0.79)).cost.item() for n in range(3)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{}, {"estimator": "gumbel", "distill": 1.0}, {"knob": True}])
 def test_a_step_waits_for_no_device(change: dict[str, object]) -> None:
     this = setup_of(replace(DFS_STAGES, **change))
@@ -181,6 +184,7 @@ def test_only_weights_decay_unless_all_do() -> None:
     assert groups[-1]["initial_lr"] == 0.2
 
 
+@pytest.mark.slow
 def test_a_knob_is_left_at_the_price_of_its_budget(tmp_path: Path) -> None:
     config = replace(QUICK, knob=True, norm="running", joint_steps=4, top_price=9.0)
     trained = train(config, tmp_path, progress=False)
@@ -194,6 +198,7 @@ def test_a_knob_is_left_at_the_price_of_its_budget(tmp_path: Path) -> None:
     assert saved.network.shift.eq(0).all()
 
 
+@pytest.mark.slow
 def test_the_shift_to_the_budget_is_kept_with_the_network(tmp_path: Path) -> None:
     config = replace(QUICK, norm="running", budget="0.85", feasibility=True)
     trained = train(config, tmp_path, progress=False)

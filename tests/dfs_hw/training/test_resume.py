@@ -68,6 +68,7 @@ def assert_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
         assert torch.equal(tensor.nan_to_num(-1), second[name].nan_to_num(-1)), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [1, 2, 3])
 def test_a_stage_stopped_again_and_again_ends_the_same_to_the_bit(
     every: int, uninterrupted: Outcome, tmp_path: Path
@@ -92,6 +93,7 @@ def steps_done(folder: Path) -> int:
     return 0 if found is None else found.facts["step"]
 
 
+@pytest.mark.slow
 def test_the_stage_under_test_has_everything_that_could_be_forgotten(
     uninterrupted: Outcome, tmp_path: Path
 ) -> None:
@@ -133,6 +135,7 @@ def with_weights_of_the_chosen(snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, parts={**snapshot.parts, "network": snapshot.parts["chosen"]})
 
 
+@pytest.mark.slow
 def test_one_process_can_go_on_where_two_have_stopped(
     uninterrupted: Outcome, tmp_path: Path
 ) -> None:
@@ -238,6 +241,7 @@ def test_the_snapshot_goes_only_when_the_result_is_saved(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_snapshots_come_after_every_epoch_and_after_a_while(tmp_path: Path) -> None:
     for seconds, wanted in ((1e9, [0, 0, 0, 3, 3, 3, 6]), (0.0, [0, 1, 2, 3, 4, 5, 6])):
         network, kept = staging.network(), []
@@ -276,6 +280,7 @@ def test_a_snapshot_of_other_settings_is_not_used_and_a_warning_names_them(
         assert train_with({"lr": 0.2, "widths": (4, 8)}, 1) == [0, 1]
 
 
+@pytest.mark.slow
 def test_what_the_loop_itself_is_told_belongs_to_the_settings(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, lambda batch: batch.number == 3)
@@ -285,6 +290,7 @@ def test_what_the_loop_itself_is_told_belongs_to_the_settings(tmp_path: Path) ->
         staging.run(longer, network, tmp_path, stream=staging.stream(5))
 
 
+@pytest.mark.slow
 def test_damaged_and_foreign_snapshots_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, lambda batch: batch.number == 3)
@@ -349,6 +355,7 @@ def test_a_full_disk_ends_with_a_sentence_and_the_last_snapshot_stays(
     assert_same(train(tmp_path), uninterrupted)
 
 
+@pytest.mark.slow
 def test_a_process_killed_at_any_time_loses_nothing(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):

@@ -21,7 +21,7 @@ from dfs_hw.training.stages.calibration import open_all_widths
 from dfs_hw.training.stages.results import Trained, relevant
 from dfs_hw.training.stages.validation import validate
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module")

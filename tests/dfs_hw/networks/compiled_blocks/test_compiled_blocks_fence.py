@@ -40,6 +40,7 @@ def test_all_others_import_from_the_face_alone() -> None:
     assert "branches.py" in users
 
 
+@pytest.mark.slow
 def test_switched_off_a_network_trains_and_classifies_without_numba() -> None:
     code = """
 import sys, torch

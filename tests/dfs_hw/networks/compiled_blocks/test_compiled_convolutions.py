@@ -91,6 +91,7 @@ def assert_near(found: Tensor, wanted: Tensor, tolerance: float) -> None:
     assert (found.double() - wanted).abs().max() <= tolerance * wanted.abs().max()
 
 
+@pytest.mark.slow
 @given(
     images=st.integers(1, 5),
     channels=CHANNELS,
@@ -126,6 +127,7 @@ def test_winograds_filtering_is_the_convolution_and_its_transpose_the_gradients(
     assert_near(weight_grad, wanted[2], 2e-5)
 
 
+@pytest.mark.slow
 @given(
     inputs=CHANNELS,
     outputs=CHANNELS,

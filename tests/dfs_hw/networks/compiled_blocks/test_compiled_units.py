@@ -102,6 +102,7 @@ def network(request: pytest.FixtureRequest) -> DynamicNetwork:
     return trained(faults=request.param)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("draws", [False, True], ids=["exact", "drawn"])
 @pytest.mark.parametrize("number", range(3))
@@ -201,6 +202,7 @@ def test_what_was_laid_out_is_laid_out_anew_when_it_changes() -> None:
         torch.testing.assert_close(after, unit.run_chosen(x, made), rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantizer", ["minmax", "normal", "lsq", "nested"])
 def test_what_did_not_change_is_laid_out_once(quantizer: str) -> None:
     unit = trained(quantizer, choices="skip,4,full").eval().blocks[0]
@@ -251,6 +253,7 @@ def test_what_is_not_a_number_stays_at_its_precision() -> None:
             assert torch.equal(found[name].isnan(), wanted[name].isnan()), name
 
 
+@pytest.mark.slow
 def test_what_a_backward_pass_cannot_do_is_refused() -> None:
     network = trained()
     unit, x = network.blocks[0], inputs_of(network, 0, 4, seed=8).requires_grad_()
@@ -318,6 +321,7 @@ def test_layers_run_where_the_kernels_cannot() -> None:
         assert serves(learned.fused, x)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_unit_can_be_traced_and_exported() -> None:
     network = trained().eval().requires_grad_(False)
