@@ -168,6 +168,15 @@ def test_damage_is_named_and_left_out_if_asked(
     )
 
 
+def test_what_a_table_left_open_is_said(dfs_hw: Command, tmp_path: Path) -> None:
+    (tmp_path / "net.csv").write_text("name,in_channels,out_channels,out_size\na,3,8,4\n")
+    sentence = "'a' is taken to read the image, in 8-bit pixels"
+    facts = json.loads(dfs_hw("simulate", tmp_path / "net.csv", "--json").stdout)
+    assert facts["8"]["assumed"] == [sentence]
+    said = " ".join(dfs_hw("simulate", tmp_path / "net.csv").stdout.split())
+    assert f"assumed: {sentence}" in said
+
+
 def test_simulate_json_adds_up(dfs_hw: Command) -> None:
     facts = json.loads(
         dfs_hw("simulate", "resnet20", "--precision", "8", "--precision", "2", "--json").stdout
@@ -294,6 +303,7 @@ def test_bad_input_ends_in_one_sentence(
         "'huge' is not a precision": ("simulate", "resnet20", "--precision", "huge"),
         "no network is called": ("simulate", "resnet21"),
         "cannot read": ("simulate", tmp_path / "absent.csv"),
+        "--image cannot apply": ("simulate", tmp_path / "absent.csv", "--image", "64"),
         "does not say where it comes from": ("accelerators", toml),
         "lacks the column": ("validate", toml),
         "there is no trace": ("replay", tmp_path / "absent.parquet"),
