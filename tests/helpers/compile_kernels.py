@@ -67,18 +67,20 @@ def datapaths() -> None:
 def blocks() -> None:
     """The blocks of a network, trained and evaluated."""
     import torch
+    from dfs_pairing import adopt_statistics, spread_choices
 
     from dfs_hw.networks import build_network
 
     for quantizer in ("minmax", "lsq"):
-        design = {"quantizer": quantizer}
-        network = build_network("resnet8", "skip,4,full", 5, image_size=(8, 8), design=design)
-        images = torch.randn(8, 3, 8, 8)
-        network(images).logits.sum().backward()
-        network.commit(len(images))
+        design, widths = {"quantizer": quantizer, "first_block": True}, (16, 32, 48)
+        network = build_network("resnet8", "skip,4,full", 5, widths=widths, design=design)
+        images = torch.randn(12, 3, 32, 32)
+        spread_choices(network, images)
+        adopt_statistics(network, images)
         network.normalize_by_batch(False)
         network(images).logits.sum().backward()
-        network.eval()(images)
+        with torch.no_grad():
+            network.eval()(images)
 
 
 if __name__ == "__main__":
