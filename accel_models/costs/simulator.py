@@ -187,7 +187,7 @@ class LayerSimulator:
 
     def refusal(self, layer: Layer, precision: Precision, reason: Exception) -> InfeasibleError:
         """The error for a layer that cannot run, naming it, the machine and what does not fit."""
-        width = self.machine.offered(precision)
+        width = self.machine.offered(operands(layer, precision))
         return InfeasibleError(
             f"layer '{layer.name}' at {width} bits on {self.machine.name}: {reason}"
         )
@@ -197,10 +197,10 @@ class LayerSimulator:
             task = self.problem(workload, layer, precision)
             if task not in self._found:
                 self._found[task] = best_mapping(task, self.machine, self.pricing)
+            found = self._found[task]
+            priced = price(task, found)
         except InfeasibleError as error:
             raise self.refusal(layer, precision, error) from error
-        found = self._found[task]
-        priced = price(task, found)
         return LayerCost(
             layer=layer,
             precision=self.machine.offered(operands(layer, precision)),
@@ -257,7 +257,9 @@ def best_mapping(task: Problem, machine: Accelerator, pricing: Pricing) -> Found
         objective = {"latency": LATENCY, "energy": ENERGY, "edp": EDP}[options.objective]
         return search_packings(task, prices, objective, cycle_pj=static)
     fastest = search_packings(task, prices, LATENCY, cycle_pj=static)
-    limit = int(fastest.cycles * (1 + options.tolerance))
+    # A grouped layer's packings are compared by exact prices, and so is what may be slower.
+    cycles = fastest.cycles if task.groups == 1 else price(task, fastest).cycles
+    limit = max(fastest.cycles, int(cycles * (1 + options.tolerance)))
     return search_packings(task, prices, ENERGY, cycle_pj=static, cycle_limit=limit)
 
 

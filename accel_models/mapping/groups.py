@@ -49,7 +49,8 @@ def search_packings(
 
     They are compared by their exact price (`price`), so that a grouped layer never costs more, by
     the objective, than its dense emulation or than one lane rule forced by hand. Under `EDP` it may
-    trade a few cycles more than the dense emulation's for much less energy, or the reverse.
+    take more of one than the dense emulation for less of the other: of 1,700 random layers at 2, 4
+    and 8 bits on all machines 43 do, at most 1.27 times the cycles for 0.73 of the energy.
     Arguments and errors are those of `search`.
     """
     if problem.groups == 1:

@@ -43,6 +43,7 @@ def read_own(path: Path, names: list[str], rows: list[CsvRow]) -> tuple[list[Lay
         raise InputError(f"{path} states widths twice: as precision, and as bits of operands")
     layers: list[Layer] = []
     guessed: list[str] = []
+    first_says = False
     for row in rows:
         if any(row.cells[len(names) :]):
             raise InputError(
@@ -53,11 +54,12 @@ def read_own(path: Path, names: list[str], rows: list[CsvRow]) -> tuple[list[Lay
             layer = _layer(cells)
         except InputError as error:
             raise InputError(f"{path}: line {row.line}: {error}") from error
+        first_says = "reads_image" in cells if not layers else first_says
         layers.append(layer)
         if "in_size" not in cells and max(layer.stride) > 1:
             guessed.append(layer.name)
     said = []
-    if layers and "reads_image" not in names:
+    if layers and not first_says:
         layers, sentence = first_reads_image(layers)
         said.append(sentence)
     if stated := [layer.name for layer in layers if layer.widths is not None]:

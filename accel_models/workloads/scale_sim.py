@@ -129,7 +129,8 @@ def _convolution(name: str, values: list[int], said: list[str]) -> Layer:
         if filter_side > size:
             raise InputError(f"a filter of {side} {filter_side} is larger than its map of {size}")
     stride = (strides[0], strides[-1])
-    if channels == 1 and across == columns:
+    groups = _groups(name, channels, filters, said)
+    if groups == 1 and channels == 1 and across == columns:
         # A matrix product, as these files write them: rows of the map times whole rows of weights.
         channels, columns, across = columns, 1, 1
     # Where the last window begins inside the map and ends outside it, what it finds are zeros.
@@ -137,7 +138,6 @@ def _convolution(name: str, values: list[int], said: list[str]) -> Layer:
         max(0, -(-(size - kernel) // step) * step + kernel - size)
         for size, kernel, step in zip((rows, columns), (down, across), stride, strict=True)
     ]
-    groups = _groups(name, channels, filters, said)
     return Layer(
         name,
         channels,

@@ -157,16 +157,14 @@ class Workload:
         made for whatever another unit is decided to be.
         """
         by_name = {layer.name: layer for layer in self.layers}
-        position = {name: number for number, name in enumerate(by_name)}
-        graph = self.graph
         read_by = {}
         for name in by_name:
-            readers = [by_name[reader] for reader in graph.successors(name)]
+            readers = [by_name[reader] for reader in self.readers[name]]
             stated = any(reader.widths is not None for reader in (by_name[name], *readers))
             read_by[name] = tuple(readers) if stated else ()
         found = {}
         for name in by_name:
-            makers = sorted(graph.predecessors(name), key=position.__getitem__)
+            makers = self.makers[name]
             found[name] = (read_by[makers[-1]] if makers else (), read_by[name])
         return found
 

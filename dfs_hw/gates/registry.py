@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from accel_models.errors import InputError
 from accel_models.precision import Precision
@@ -11,11 +11,12 @@ from dfs_hw.gates.gate import Gate
 from dfs_hw.gates.recurrent import RecurrentGate
 from dfs_hw.gates.upfront import UpfrontGate
 
-GATES: dict[str, type[RecurrentGate] | type[FeedforwardGate] | type[UpfrontGate]] = {
+GATES: dict[str, Callable[..., Gate]] = {
     "lstm": RecurrentGate,
     "feedforward": FeedforwardGate,
     "upfront": UpfrontGate,
 }
+"""Families of gates by name: called as `make_gate` calls them."""
 
 
 def make_gate(

@@ -1,6 +1,6 @@
 """What a training needs, worked out once from its settings; stages take it from here.
 
-Nothing below `dfs_hw.training.setup` reads a `TrainConfig`: the stages see a data set, a network, a
+No stage below `dfs_hw.training.setup` reads a `TrainConfig`: the stages see a data set, a network, a
 cost, a budget and numbers.
 """
 
