@@ -1,7 +1,6 @@
 """What a training needs, worked out once from its settings; stages take it from here.
 
-No stage below `dfs_hw.training.setup` reads a `TrainConfig`: the stages see a data set, a network, a
-cost, a budget and numbers.
+No stage reads a `TrainConfig`: stages see a data set, a network, a cost, a budget and numbers.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ def test_no_machine_runs_a_grouped_layer_dearer_than_its_dense_emulation(
 
 def test_depthwise_layers_fill_the_array_as_far_as_they_can() -> None:
     """96 channels of 3x3 on 56x56, by hand: 16 groups side by side have 16 products a step on 16 x
-    16 elements, one for each row and column, and 9 steps for each of 56 x 56 positions and 6 packs."""
+    16 elements, one for each row and column; 9 steps for each of 56 x 56 positions and 6 packs."""
     layer = Layer("dw", 96, 96, kernel=(3, 3), out_size=(56, 56), padding=(1, 1), groups=96)
     (cost,) = simulate(Workload.chain("one", [layer]), load_accelerator("bitfusion"), 8).layers
     assert cost.mapping is not None
