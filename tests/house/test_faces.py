@@ -51,6 +51,7 @@ def test_every_public_name_is_what_it_claims(face: str) -> None:
     assert set(package.__all__) <= set(dir(package))
 
 
+@pytest.mark.slow
 def test_no_order_of_imports_makes_a_module_of_a_name() -> None:
     """In a fresh process, submodules first, faces after them."""
     given = " ".join(MODULES) + "\n" + " ".join(FACES)

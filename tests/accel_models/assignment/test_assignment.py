@@ -264,6 +264,7 @@ def test_for_many_units_the_bounds_drop_nothing_that_is_best(metric: str) -> Non
     assert picked.cost in (run.energy_j, run.latency_s, run.bitops)
 
 
+@pytest.mark.slow
 @given(losses_for("bitfusion", REALS))
 @settings(max_examples=20)
 def test_more_budget_never_costs_accuracy(losses: np.ndarray) -> None:

@@ -201,6 +201,7 @@ def advances(found: Explanation) -> list[tuple[bool, ...]]:
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(network=networks(), bits=widths, batch=st.integers(1, 3))
 def test_loops_cover_the_layer(network: Workload, bits: Precision, batch: int) -> None:

@@ -47,6 +47,7 @@ def test_finds_the_optimum_of_brute_force(
     assert (found.cycles, found.compute_cycles, found.counts.tolist()) in figures
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(layers, widths, machines)
 def test_the_pareto_set_is_that_of_brute_force(

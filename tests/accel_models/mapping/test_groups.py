@@ -59,6 +59,7 @@ def score(objective: str, cycles: float, energy: float) -> float:
     return {"latency": cycles, "energy": energy, "edp": cycles * energy}[objective]
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(grouped, widths, machines, st.sampled_from(sorted(OBJECTIVES)))
 def test_no_packing_is_better_by_brute_force(
@@ -87,6 +88,7 @@ def test_no_packing_is_better_by_brute_force(
         assert score(objective, exact.cycles, energy) <= limit * (1 + 1e-9)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(grouped, widths, machines)
 def test_the_front_is_that_of_all_packings(
@@ -141,6 +143,7 @@ def run(layer: Layer, machine: Accelerator, bits: int) -> Simulation | None:
         return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MACHINES)
 @settings(max_examples=12)
 @given(

@@ -45,6 +45,7 @@ def test_a_registered_metric_is_a_budget() -> None:
         HardwareCost(table, "slow")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "offered"),
     [

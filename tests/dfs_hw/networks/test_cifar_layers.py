@@ -50,11 +50,13 @@ def assert_listed(
     assert listed.key == found.key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_depth(name: str) -> None:
     assert_listed(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", ["resnet8", "resnet14", "resnet38"])
 def test_every_shape_of_data(name: str, shape: str) -> None:
@@ -66,6 +68,7 @@ def test_every_side_of_images(side: int) -> None:
     assert_listed("resnet8", image_size=(side, side))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gate", GATES)
 @pytest.mark.parametrize("choices", ["skip,8", "skip,2,4,8", "skip,4/8,full", "skip,1,16"])
 def test_whatever_decides(gate: str, choices: str) -> None:

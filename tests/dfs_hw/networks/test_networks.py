@@ -133,6 +133,7 @@ def test_a_shift_of_the_logits_rules_a_choice_out(batch: Tensor) -> None:
     assert not (choices[:, 2] == common).any()
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_what_is_not_offered_is_never_chosen() -> None:
     network = dynamic_mobilenet("skip,2,8")

@@ -133,6 +133,7 @@ def after_a_step(*faults: str) -> tuple[Example, DFS]:
     return made, reference
 
 
+@pytest.mark.slow
 @with_every_fault
 def test_a_step_moves_the_statistics_of_the_reference(faults: tuple[str, ...]) -> None:
     (network, *_), reference = after_a_step(*faults)

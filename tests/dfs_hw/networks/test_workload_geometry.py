@@ -28,6 +28,7 @@ def read_sizes(model: nn.Module, size: tuple[int, int]) -> dict[str, tuple[int, 
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("size", [(32, 32), (45, 38)])
 def test_input_maps_are_those_in_memory(name: str, size: tuple[int, int]) -> None:

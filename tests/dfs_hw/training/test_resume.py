@@ -150,6 +150,7 @@ def test_one_process_can_go_on_where_two_have_stopped(
     assert_same(train(tmp_path), uninterrupted)
 
 
+@pytest.mark.slow
 def test_sigterm_ends_with_status_143_and_nothing_is_lost(
     uninterrupted: Outcome, tmp_path: Path
 ) -> None:

@@ -33,6 +33,7 @@ def test_a_batch_is_no_larger_than_the_data() -> None:
     assert setup_of(QUICK).batch == QUICK.batch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", [{}, {"budget": "0.8"}, {"choices": "skip,8"}, {"knob": True}, {"seed": 2}]
 )

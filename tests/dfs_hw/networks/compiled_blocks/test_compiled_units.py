@@ -12,11 +12,10 @@ from collections.abc import Collection
 import pytest
 import torch
 from dfs_pairing import adopt_statistics, spread_choices
-from torch import Tensor, nn
+from torch import Tensor
 
-from dfs_hw.networks import Design, DynamicNetwork, build_network, make_dynamic
+from dfs_hw.networks import Design, DynamicNetwork, build_network
 from dfs_hw.networks.branches import GatedUnit
-from dfs_hw.networks.cifar_resnet import BasicBlock
 from dfs_hw.networks.compiled_blocks.autograd import serves
 from dfs_hw.quantize import PrecisionNorm
 from dfs_hw.quantize.observer import Observer
@@ -128,6 +127,7 @@ def test_a_training_pass_is_the_same(
     assert_alike(found, wanted, 1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantizer", ["normal", "lsq", "nested", "minmax"])
 def test_an_evaluation_is_the_same(quantizer: str) -> None:
     network = trained(quantizer, choices="skip,2,4/8,8,full").eval()
@@ -348,56 +348,3 @@ def test_ranges_that_start_at_zero_round_all_to_about_nothing() -> None:
     assert serves(unit.fused, x)
     with torch.no_grad():
         torch.testing.assert_close(unit.run(x, 1), x, rtol=0, atol=1e-4)
-
-
-def test_layers_of_other_channels_run_as_before() -> None:
-    network = build_network("resnet8", CHOICES, 5, image_size=SIZE, widths=(8, 16, 32))
-    assert [unit.fused is not None for unit in network.blocks] == [False, True]
-
-
-class Halved(BasicBlock):
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) / 2
-
-
-def grouped() -> BasicBlock:
-    block = BasicBlock(16, 16, 1)
-    block.conv1 = nn.Conv2d(16, 16, 3, padding=1, groups=2, bias=False)
-    return block
-
-
-def bounded() -> BasicBlock:
-    block = BasicBlock(16, 16, 1)
-    block.activation = nn.Hardtanh(0, 1)  # type: ignore[assignment]
-    return block
-
-
-def projecting() -> BasicBlock:
-    block = BasicBlock(16, 16, 1)
-    block.shortcut = nn.Sequential(nn.Conv2d(16, 16, 1, bias=False), nn.BatchNorm2d(16))
-    return block
-
-
-@pytest.mark.parametrize(
-    ("block", "fused"),
-    [
-        (BasicBlock(16, 32, 1), True),
-        (BasicBlock(16, 32, 2), True),
-        (BasicBlock(16, 32, 3), False),
-        (BasicBlock(16, 16, 1), False),  # it reads signed images: skipped, it rectifies them
-        (Halved(16, 32, 1), False),
-        (grouped(), False),
-        (bounded(), False),
-        (projecting(), False),
-    ],
-)
-def test_blocks_of_other_make_run_layer_by_layer(block: BasicBlock, fused: bool) -> None:
-    model = nn.Sequential(
-        nn.Conv2d(3, 16, 3, padding=1),
-        block,
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(block.conv2.out_channels, 5),
-    )
-    network = make_dynamic(model, "skip,22,full", image=(3, *SIZE), blocks=["1"])
-    assert (network.blocks[0].fused is not None) == fused
