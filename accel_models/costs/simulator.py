@@ -187,7 +187,7 @@ class LayerSimulator:
 
     def refusal(self, layer: Layer, precision: Precision, reason: Exception) -> InfeasibleError:
         """The error for a layer that cannot run, naming it, the machine and what does not fit."""
-        width = self.machine.offered(operands(layer, precision))
+        width = self.machine.offered(layer.widths or precision)
         return InfeasibleError(
             f"layer '{layer.name}' at {width} bits on {self.machine.name}: {reason}"
         )

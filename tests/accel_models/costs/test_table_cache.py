@@ -13,35 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kept_tables import CHOICES, FIGURES, MACHINE, SHAPE, TRUE, assert_true, hammer, table
 from networks import gated_pair
 
-from accel_models import Accelerator, CostTable, Workload, cost_table, load_accelerator
+from accel_models import Workload, cost_table
 from accel_models.accelerators.arrays.bit_fusion import BitFusion
 from accel_models.costs.table_cache import PACKAGE, Figures, load, save, source_digest, table_path
-
-MACHINE = load_accelerator("bitfusion")
-CHOICES = "skip,2,8,32"
-"""The machine cannot run 32 bits: its table has reasons in it."""
-GROUPS = 2
-SHAPE = (7, 4, GROUPS)
-"""Layers of `gated_pair`, choices and group sizes."""
-
-
-def table(cache: bool = True, machine: Accelerator = MACHINE) -> CostTable:
-    return cost_table(gated_pair(), machine, CHOICES, always=8, max_group=GROUPS, cache=cache)
-
-
-TRUE = table(cache=False)
-FIGURES = Figures(*(getattr(TRUE, name) for name in Figures._fields))
-
-
-def assert_true(found: CostTable | Figures | None) -> None:
-    assert found is not None
-    for name in ("cycles", "counts", "head", "tail"):
-        got, expected = getattr(found, name), getattr(FIGURES, name)
-        assert got.dtype == expected.dtype
-        assert np.array_equal(got, expected)
-    assert found.infeasible == FIGURES.infeasible
 
 
 @pytest.fixture
@@ -135,15 +112,6 @@ def test_foreign_pickles_are_not_executed(entry: Path, tmp_path: Path) -> None:
     assert not fuse.exists()
     pickle.loads(pickle.dumps(Bomb(fuse)))
     assert fuse.exists()  # it would have shown
-
-
-def hammer(rounds: int) -> None:
-    """Compute the table, then keep and read it again and again; any warning is an error."""
-    warnings.simplefilter("error")
-    assert_true(table())
-    for _ in range(rounds):
-        save(TRUE.key, FIGURES)
-        assert_true(load(TRUE.key, SHAPE))
 
 
 @pytest.mark.slow

@@ -244,7 +244,8 @@ def test_choices_that_are_not_offered_count_for_nothing() -> None:
     """The only unit that can be skipped is shifted against what it offers."""
     offered = [[False, True, True, False], [True, True, False, True]]
     cost = BlockCost(["a", "b"], OPTIONS, offered)
-    network = Cascade(cost, torch.randn(2, 4), torch.tensor([[9.0, 0, 1, 9], [0, 0, 9, 1]]))
+    slope = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
+    network = Cascade(cost, slope, torch.tensor([[9.0, 0, 1, 9], [0, 0, 9, 1]]))
     per_tau = shift_per_tau(cost, evaluate(network, EVEN).choices)
     average = (3 / 16 + 1) / 2
     wanted = torch.tensor([[0, 0, 3 / 16, 0], [0, 1 / 16, 0, 1]]) / average
