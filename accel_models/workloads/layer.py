@@ -147,12 +147,6 @@ class Layer:
         )
 
     @property
-    def touched_size(self) -> tuple[int, int]:
-        """Rows and columns of the input that some window touches: no other is ever read."""
-        rows, columns = self.axes
-        return rows.touched, columns.touched
-
-    @property
     def macs(self) -> int:
         """Multiply-accumulates for one input."""
         height, width = self.out_size

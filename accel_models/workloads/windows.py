@@ -42,33 +42,6 @@ class Axis(NamedTuple):
         return max(1, covered - self.before - self.after)
 
     @property
-    def touched(self) -> int:
-        """Elements of the input that some window touches, each counted once."""
-        step = max(1, self.stride)
-        if self.mode == "zeros" and self.dilation == 1 and step <= self.kernel:
-            end = (self.outputs - 1) * step + self.kernel - self.before
-            return max(0, min(end, self.size))
-        places = {
-            output * step - self.before + tap * self.dilation
-            for output in range(self.outputs)
-            for tap in range(self.kernel)
-        }
-        return len({self.element(place) for place in places} - {-1})
-
-    def element(self, place: int) -> int:
-        """The element that lies at a place of the padded input, counted from the input's first; -1
-        for a zero."""
-        if 0 <= place < self.size:
-            return place
-        if self.mode == "reflect":
-            return -place if place < 0 else 2 * (self.size - 1) - place
-        if self.mode == "replicate":
-            return 0 if place < 0 else self.size - 1
-        if self.mode == "circular":
-            return place % self.size
-        return -1
-
-    @property
     def fault(self) -> str:
         """Why there are no such windows; nothing if there are."""
         longest = {"reflect": self.size - 1, "circular": self.size}.get(self.mode)

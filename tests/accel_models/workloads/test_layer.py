@@ -68,8 +68,7 @@ def test_touched_are_the_elements_that_torch_multiplies(geometry: dict[str, Any]
     windows = functional.unfold(
         padded(layer), layer.kernel, dilation=layer.dilation, stride=layer.stride
     )
-    rows, columns = layer.touched_size
-    assert rows * columns == len(set(windows.flatten().tolist()) - {0.0}) == touched(layer)
+    assert len(set(windows.flatten().tolist()) - {0.0}) == touched(layer)
 
 
 @given(geometries())
@@ -118,7 +117,7 @@ def test_zeros_are_no_data_but_copies_are() -> None:
     given = {"stride": (3, 3), "in_size": (5, 5), "padding": (1, 1)}
     zeros = Layer("zeros", 256, 16, **given)
     copies = Layer("copies", 256, 16, padding_mode="reflect", **given)
-    assert (zeros.touched_size, copies.touched_size) == ((1, 1), (3, 3))
+    assert (touched(zeros), touched(copies)) == (1 * 1 * 256, 3 * 3 * 256)
     read, read_copies = (searched_reads(layer, 1 << 20, 1 << 20) for layer in (zeros, copies))
     assert read_copies - read == 8 * 256 * 8
 
