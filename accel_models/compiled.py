@@ -89,7 +89,11 @@ def imports(path: Path) -> frozenset[str]:
         node = waiting.pop()
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            if node.level or node.module is None:  # missed, its changes would go unnoticed
+                raise ImportError(
+                    f"{path}, line {node.lineno}: compiled code imports by full names"
+                )
             inner = [f"{node.module}.{alias.name}" for alias in node.names]
             found |= {name if _file_of(name) else node.module for name in inner}
         else:  # only statements can hold an import: expressions are not looked into

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -153,6 +153,10 @@ class GateTrace:
             raise InputError(f"choice {worst} is outside the set of {len(self.header.choices)}")
         for column in self.columns:
             column.setflags(write=False)  # a trace says what was chosen, and goes on saying it
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and deep copies are made anew, so that they cannot be written to either."""
+        return type(self), tuple(getattr(self, one.name) for one in fields(self))
 
     @property
     def columns(self) -> tuple[np.ndarray, ...]:

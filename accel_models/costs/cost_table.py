@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -66,6 +66,10 @@ class CostTable:
             figures.setflags(write=False)  # what was looked up once holds for good
         self.first_weight_bits.setflags(write=False)
         self.parts.setflags(write=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and deep copies are made anew, so that they cannot be written to either."""
+        return type(self), tuple(getattr(self, one.name) for one in fields(self))
 
     @property
     def units(self) -> tuple[str, ...]:

@@ -259,8 +259,11 @@ def best_mapping(task: Problem, machine: Accelerator, pricing: Pricing) -> Found
     fastest = search_packings(task, prices, LATENCY, cycle_pj=static)
     # A grouped layer's packings are compared by exact prices, and so is what may be slower.
     cycles = fastest.cycles if task.groups == 1 else price(task, fastest).cycles
-    limit = max(fastest.cycles, int(cycles * (1 + options.tolerance)))
-    return search_packings(task, prices, ENERGY, cycle_pj=static, cycle_limit=limit)
+    limit = int(cycles * (1 + options.tolerance))
+    try:
+        return search_packings(task, prices, ENERGY, cycle_pj=static, cycle_limit=limit)
+    except InfeasibleError:  # the search takes tiles for full ones, the fastest's among them
+        return fastest
 
 
 def simulate(

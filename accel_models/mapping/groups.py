@@ -10,6 +10,7 @@ layer's dense emulation.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -55,12 +56,11 @@ def search_packings(
     """
     if problem.groups == 1:
         return search(problem, action_pj, objective, cycle_pj=cycle_pj, cycle_limit=cycle_limit)
-    options = _Options(np.array(action_pj, dtype=np.float64), objective, cycle_pj)
+    options = _Options(action_pj, objective, cycle_pj)
     found = [options.best(problem, packed, cycle_limit) for packed in packings(problem)]
     best = min(filter(None, found), key=lambda one: one.score, default=None)
     if best is None:  # says what does not fit
-        smallest = as_packed(problem, 1)
-        return search(smallest, action_pj, objective, cycle_pj=cycle_pj, cycle_limit=cycle_limit)
+        return search(problem, action_pj, objective, cycle_pj=cycle_pj, cycle_limit=cycle_limit)
     return best.found
 
 
@@ -76,7 +76,7 @@ class _Priced(NamedTuple):
 class _Options(NamedTuple):
     """What is searched for: prices of actions and of a cycle in pJ, and what is to be least."""
 
-    action_pj: np.ndarray
+    action_pj: Sequence[float]
     objective: int
     cycle_pj: float
 
@@ -95,7 +95,7 @@ class _Options(NamedTuple):
             refuse_uncountable(task)
             found = search(
                 task,
-                self.action_pj.tolist(),
+                self.action_pj,
                 self.objective,
                 cycle_pj=self.cycle_pj,
                 cycle_limit=limit,
@@ -103,7 +103,7 @@ class _Options(NamedTuple):
         except InfeasibleError:
             return None
         exact = price(task, found)
-        energy = float(self.action_pj @ exact.counts + self.cycle_pj * exact.cycles)
+        energy = float(np.dot(self.action_pj, exact.counts) + self.cycle_pj * exact.cycles)
         scores = {
             LATENCY: (exact.cycles, energy),
             ENERGY: (energy, exact.cycles),
@@ -122,19 +122,15 @@ def pareto_packings(
     Raises:
         InfeasibleError: if not even the smallest tiles fit the buffers.
     """
-    refused: InfeasibleError | None = None
     found: list[tuple[float, Found]] = []
-    prices = np.array(action_pj, dtype=np.float64)
     for packed in packings(problem):
-        try:
+        with suppress(InfeasibleError):
             for one in pareto(as_packed(problem, packed), action_pj, cycle_pj=cycle_pj):
-                energy = float(prices @ one.counts + cycle_pj * one.cycles)
+                energy = float(np.dot(action_pj, one.counts) + cycle_pj * one.cycles)
                 mapping = one.mapping._replace(packed=packed)
                 found.append((energy, one._replace(mapping=mapping)))
-        except InfeasibleError as error:
-            refused = refused or error
-    if not found:
-        raise refused or InfeasibleError("nothing fits")
+    if not found:  # says what does not fit
+        return list(pareto(problem, action_pj, cycle_pj=cycle_pj))
     front: list[Found] = []
     for _, one in sorted(found, key=lambda pair: (pair[0], pair[1].cycles)):
         if not front or one.cycles < front[-1].cycles:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import copy
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +21,10 @@ SOURCES = sorted(
     for package in (accel_models, dfs_hw)
     for path in Path(str(package.__file__)).parent.rglob("*.py")
 )
-MUTATES = {"append", "add", "extend", "insert", "update", "setdefault", "pop", "clear", "fill"}
+MUTATES = {
+    *("append", "add", "extend", "insert", "update", "setdefault", "pop", "clear", "fill"),
+    *("remove", "discard", "popitem", "sort", "reverse"),
+}
 
 
 def is_frozen(definition: ast.ClassDef) -> bool:
@@ -85,7 +90,11 @@ def test_tables_and_traces_cannot_be_written_to() -> None:
     header = trace.header
     table = cost_table(header.workload, load_accelerator("bitfusion"), header.choices)
     figures = (table.cycles, table.counts, table.head, table.tail, table.parts)
-    for array in (*figures, table.first_weight_bits, *trace.columns, *trace[2:5].columns):
+    copies = copy.deepcopy(trace), pickle.loads(pickle.dumps(trace))
+    tables = copy.deepcopy(table), pickle.loads(pickle.dumps(table))
+    figures = [*figures, *(one.cycles for one in tables), *(one.counts for one in tables)]
+    taken = [column for one in (trace, trace[2:5], *copies) for column in one.columns]
+    for array in (*figures, table.first_weight_bits, *taken):
         assert isinstance(array, np.ndarray)
         with pytest.raises(ValueError, match="read-only"):
             array[...] = 0

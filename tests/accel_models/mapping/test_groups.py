@@ -170,6 +170,21 @@ def test_no_machine_runs_a_grouped_layer_dearer_than_its_dense_emulation(
             assert score(objective, own.cycles, own.energy_j) <= least * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("name", MACHINES)
+@settings(max_examples=8)
+@given(layer=library_layers(), bits=st.sampled_from((2, 4, 8)))
+def test_time_before_energy_is_no_slower_than_the_dense_emulation_but_for_its_tolerance(
+    name: str, layer: Layer, bits: int
+) -> None:
+    machine = load_accelerator(name).configured(
+        mapping__objective="latency-then-energy", mapping__tolerance=0.01
+    )
+    own, dense = run(layer, machine, bits), run(replace(layer, groups=1), machine, bits)
+    assert (own is None) <= (dense is None)
+    if own is not None and dense is not None:
+        assert own.cycles <= dense.cycles * 1.01
+
+
 def test_depthwise_layers_fill_the_array_as_far_as_they_can() -> None:
     """96 channels of 3x3 on 56x56, by hand: 16 groups side by side have 16 products a step on 16 x
     16 elements, one for each row and column; 9 steps for each of 56 x 56 positions and 6 packs."""
