@@ -6,11 +6,13 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-STATUSES = ("measured", "published", "assumed")
+OWN = "own"
+"""Status of a number that a user's file states without a source."""
+STATUSES = ("measured", "published", "assumed", OWN)
 
 
 class Source(NamedTuple):
-    """Where a constant comes from: `status` is one of measured, published or assumed.
+    """Where a constant comes from: `status` is one of measured, published, assumed or own.
 
     `low` and `high` bound the constant where its range is known.
     """

@@ -2,27 +2,50 @@
 
 ::
 
-    [dram]
-    gb_per_s = { value = 12, status = "published", source = "bf_e_conf.ini: 192 bits per cycle" }
+    base = "bitfusion"
 
-A constant that is not known for sure also states its range, ``low = ..., high = ...``.
+    [dram]
+    gb_per_s = { value = 24, status = "published", source = "data sheet, table 3" }
+    latency_ns = 80
+
+A file with a ``base``, the name of a machine of the library or the path of another file relative
+to this one, states what differs from it (`base_machine`). A bare number is its author's *own* and
+needs no source; the library has none such. A constant that is not known for sure also states its
+range, ``low = ..., high = ...``.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from accel_models.accelerators.accelerator import Accelerator, checked
+from accel_models.accelerators.base_machine import with_base
 from accel_models.energy.array import dram_preset
 from accel_models.errors import InputError
-from accel_models.source import STATUSES, Source
+from accel_models.source import OWN, STATUSES, Source
 
 LIBRARY = resources.files("accel_models.accelerators").joinpath("library")
 """The machines that come with the package: one file each, named after the machine."""
+
+
+class _File(NamedTuple):
+    """The text of a machine's file."""
+
+    text: str
+    where: str
+    """Name of the file in errors."""
+    place: Path | str
+    """Path of the file, or the name of a machine of the library."""
+
+    @property
+    def folder(self) -> Path:
+        """Folder that paths in the file start from."""
+        return self.place.parent if isinstance(self.place, Path) else Path()
 
 
 def list_accelerators() -> list[str]:
@@ -36,19 +59,14 @@ def load_accelerator(name: str | Path) -> Accelerator:
     Raises:
         InputError: if there is no such machine, or its file is wrong: names file, field and value.
     """
-    if str(name) in list_accelerators():
-        file = LIBRARY.joinpath(f"{name}.toml")
-        return read_accelerator(file.read_text(encoding="utf-8"), f"{name}.toml")
     path = Path(name)
-    if path.suffix != ".toml":
+    if str(name) not in list_accelerators() and path.suffix != ".toml":
         known = ", ".join(list_accelerators())
-        raise InputError(f"unknown accelerator '{name}': known are {known}, or a path to a .toml")
-    try:
-        return read_accelerator(path.read_text(encoding="utf-8"), path.name)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path.name} is not a text file: {error}") from error
+        raise InputError(
+            f"unknown accelerator '{name}'{_nearest(str(name), list_accelerators())}: known are "
+            f"{known}, or a path to a .toml"
+        )
+    return _machine(_opened(str(name), Path()))
 
 
 def read_accelerator(text: str, where: str) -> Accelerator:
@@ -57,12 +75,90 @@ def read_accelerator(text: str, where: str) -> Accelerator:
     Raises:
         InputError: if it is no TOML, or says what no machine can be.
     """
+    return _machine(_File(text, where, Path(where)))
+
+
+def _opened(name: str, folder: Path) -> _File:
+    """The file of a machine of the library, or one at a path that starts from a folder."""
+    if name in list_accelerators():
+        text = LIBRARY.joinpath(f"{name}.toml").read_text(encoding="utf-8")
+        return _File(text, f"{name}.toml", name)
+    path = folder / name
     try:
-        data = tomllib.loads(text)
+        return _File(path.read_text(encoding="utf-8"), path.name, path)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path.name} is not a text file: {error}") from error
+
+
+def _machine(file: _File, above: tuple[_File, ...] = ()) -> Accelerator:
+    return _checked(_tables(file, above), file.where)
+
+
+def _tables(file: _File, above: tuple[_File, ...]) -> dict[str, Any]:
+    """What a file says and inherits, every number an entry with its source.
+
+    Args:
+        above: files that build on this one, the one that was asked for first.
+    """
+    where = file.where
+    try:
+        data = tomllib.loads(file.text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{where} is not valid TOML: {error}") from error
+    name = data.pop("base", None)
+    own = _with_own(data, where)
+    if name is None:
+        return own
+    base = _base(name, file, (*above, file))
+    tables = _tables(base, (*above, file))
+    _checked(tables, base.where)  # what is wrong with the base is not to be sought in this file
+    return with_base(own, tables)
+
+
+def _base(name: Any, file: _File, above: tuple[_File, ...]) -> _File:
+    """The file that another builds on.
+
+    Raises:
+        InputError: if there is none, or it builds on that other one.
+    """
+    said = f"{file.where}: base = {name!r}"
+    wanted = "a machine of the library, such as bitfusion, or the path of another .toml"
+    if not isinstance(name, str):
+        raise InputError(f"{said} must be {wanted}")
+    if name not in list_accelerators() and not name.endswith(".toml"):
+        close = _nearest(name, list_accelerators())
+        raise InputError(f"{said} is no machine{close}: it must be {wanted}")
+    try:
+        base = _opened(name, file.folder)
+    except InputError as error:
+        there = sorted(path.name for path in (file.folder / name).parent.glob("*.toml"))
+        close = _nearest(Path(name).name, [one for one in there if one != file.where])
+        raise InputError(f"{said}: {error}{close}: it must be {wanted}") from error
+    places = [_identity(one) for one in above]
+    if _identity(base) == places[-1]:
+        raise InputError(f"{said} is the file itself: it must be {wanted}")
+    if _identity(base) in places:
+        circle = above[places.index(_identity(base)) :]
+        names = " > ".join(one.where for one in (*circle, base))
+        raise InputError(f"{said} goes in a circle, {names}: it must be {wanted}")
+    return base
+
+
+def _identity(file: _File) -> Path | str:
+    return file.place.resolve() if isinstance(file.place, Path) else file.place
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f" (do you mean {close[0]}?)" if close else ""
+
+
+def _checked(tables: Mapping[str, Any], where: str) -> Accelerator:
+    """The machine that complete tables describe."""
     provenance: dict[str, Source] = {}
-    plain = _without_sources(data, where, "", provenance)
+    plain = _without_sources(tables, where, "", provenance)
     _apply_preset(plain, where, provenance)
     machine = checked({**plain, "provenance": provenance}, where)
     for path, source in provenance.items():
@@ -102,6 +198,22 @@ def _apply_preset(plain: dict[str, Any], where: str, provenance: dict[str, Sourc
     provenance["dram.pj_per_bit"] = Source(preset.status, preset.source, preset.low, preset.high)
 
 
+def _with_own(table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The table with bare numbers, and entries that say nothing of a source, marked as own."""
+    mine = {"status": OWN, "source": f"stated in {where}"}
+    marked: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping) and "value" in value:
+            marked[key] = value if {"status", "source"} & value.keys() else {**value, **mine}
+        elif isinstance(value, Mapping):
+            marked[key] = _with_own(value, where)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            marked[key] = {"value": value, **mine}
+        else:
+            marked[key] = value
+    return marked
+
+
 def _without_sources(
     table: Mapping[str, Any], where: str, prefix: str, provenance: dict[str, Source]
 ) -> dict[str, Any]:
@@ -114,11 +226,6 @@ def _without_sources(
             plain[key] = value["value"]
         elif isinstance(value, Mapping):
             plain[key] = _without_sources(value, where, f"{path}.", provenance)
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            raise InputError(
-                f"{where}: {path} = {value} does not say where it comes from: write "
-                f'{{ value = {value}, status = "published", source = "..." }}'
-            )
         else:
             plain[key] = value
     return plain
@@ -133,8 +240,13 @@ def _source(entry: Mapping[str, Any], where: str, path: str) -> Source:
         raise InputError(
             f"{where}: {path}.status must be one of {', '.join(STATUSES)}, got {status!r}"
         )
+    if text is None and status == OWN:
+        text = f"stated in {where}"
     if not isinstance(text, str) or not text.strip():
-        raise InputError(f"{where}: {path}.source must say where the number comes from")
+        raise InputError(
+            f"{where}: {path}.source must say where the {status} number comes from, got {text!r}: "
+            "a number of your own needs neither status nor source"
+        )
     return Source(status, text, *_range(entry, where, path))
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.pricing import Pricing
 from accel_models.errors import InfeasibleError
+from accel_models.source import OWN
 
 CountsAndCycles = tuple[np.ndarray, float]
 """Counts of `problem.ACTIONS`, and cycles."""
@@ -61,6 +62,8 @@ class Uncertainty:
         not_varied: in a run that could not be simulated again, ranged constants that leave its
             price as it is: what they may do to the schedule is not in the range. Constants that
             do both, such as a clock, then count with their prices alone.
+        own: constants that the machine's file states as its author's own, without a range: they
+            are taken as exact.
     """
 
     low: float
@@ -68,6 +71,7 @@ class Uncertainty:
     high: float
     contributions: tuple[Contribution, ...]
     not_varied: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
 
 
 def uncertainty_of(
@@ -95,6 +99,11 @@ def uncertainty_of(
         high=study.extreme(found, nominal, 1),
         contributions=tuple(one for one in found if one.path not in fixed),
         not_varied=fixed,
+        own=tuple(
+            path
+            for path, _, source in machine.constants()
+            if source.status == OWN and source.low is None
+        ),
     )
 
 

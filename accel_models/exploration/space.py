@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from accel_models.accelerators.accelerator import Accelerator
+from accel_models.accelerators.base_machine import INSTEAD
 from accel_models.energy.dram import dram_preset
 from accel_models.errors import InputError
 from accel_models.metrics import METRICS
@@ -270,17 +271,11 @@ def expanded(name: str, value: Any) -> dict[str, Any]:
     """The fields that a value sets: some say the same thing in two ways, of which one must go."""
     if name == "dram.preset":
         return {name: value, "dram.pj_per_bit": dram_preset(value).pj_per_bit}
-    for one, other in _INSTEAD:
+    for one, other in INSTEAD:
         if name == one:
             return {name: value, other: None}
     return {name: value}
 
-
-_INSTEAD = (
-    ("dram.pj_per_bit", "dram.preset"),
-    ("dram.gb_per_s", "dram.bits_per_cycle"),
-    ("dram.bits_per_cycle", "dram.gb_per_s"),
-)
 
 __all__ = [
     "BASE",

@@ -173,6 +173,8 @@ def energy_range(name: str, energy: Uncertainty) -> None:
         ends = (si(one.energy_at_low, "J"), si(one.energy_at_high, "J"))
         table.add_row(one.path, f"{one.low:g}", f"{one.high:g}", *ends)
     terminal().print(table)
+    if energy.own:
+        line(f"taken as exact, as your own numbers without a range: {', '.join(energy.own)}")
 
 
 def validation(outcome: TableValidation, against: EyerissComparison | None = None) -> None:
