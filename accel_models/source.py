@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -23,7 +24,23 @@ class Source(NamedTuple):
     high: float | None = None
 
 
-class Part(BaseModel):
-    """A table of a machine's file: typed fields, none unknown, none changed afterwards."""
+@dataclass(frozen=True)
+class In:
+    """Unit of a number in a machine's file: ``weight_bytes: Annotated[int, In("bytes")]``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+    unit: str
+
+
+class Part(BaseModel):
+    """A table of a machine's file: typed fields, none unknown, none changed afterwards.
+
+    A docstring under a field is what lists of fields say about it.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        strict=True,
+        use_attribute_docstrings=True,
+    )

@@ -4,196 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, SerializeAsAny, ValidationError, model_validator
+from pydantic import Field, SerializeAsAny, ValidationError
 
 from accel_models.accelerators.arrays import FAMILIES
-from accel_models.accelerators.arrays.array import Array, LaneRule
+from accel_models.accelerators.arrays.array import Array
+from accel_models.accelerators.sections import (
+    Buffers,
+    Departures,
+    Dram,
+    Energy,
+    Fidelity,
+    MappingOptions,
+    Storage,
+    Technology,
+)
 from accel_models.errors import InputError
 from accel_models.precision import MAX_BITS, Precision
-from accel_models.source import Part, Source
-
-Objective = Literal["latency", "energy", "edp", "latency-then-energy"]
-MOST = 1e9
-"""Largest factor, and largest figure in pJ: far more than sensible, far less than what
-overflows."""
-
-
-class Buffers(Part):
-    """On-chip memories in bytes; half of each is usable, the other half being filled.
-
-    Banks are stated only where the array does not split its buffers itself.
-    """
-
-    weight_bytes: int = Field(gt=0)
-    input_bytes: int = Field(gt=0)
-    output_bytes: int = Field(gt=0)
-    weight_banks: int | None = Field(default=None, gt=0)
-    input_banks: int | None = Field(default=None, gt=0)
-    output_banks: int | None = Field(default=None, gt=0)
-    word_bits: int | None = Field(default=None, gt=0)
-    """Width of one access to a bank."""
-
-
-class Dram(Part):
-    """Memory port, and what a bit, a request and a burst over it cost."""
-
-    preset: str | None = None
-    """Name in `accel_models.energy.array.dram_preset` that `pj_per_bit` is taken from."""
-    pj_per_bit: float = Field(ge=0, le=MOST)
-    gb_per_s: float | None = Field(default=None, ge=1e-6)
-    """Bandwidth in 10^9 bytes per second."""
-    bits_per_cycle: float | None = Field(default=None, ge=1e-6)
-    """Bandwidth tied to the array's clock, as the published simulator has it."""
-    latency_ns: float = Field(ge=0, le=1e9)
-    """Time from the request to the first bit, paid once a layer."""
-    burst_bytes: int = Field(ge=0, le=2**20)
-    """Smallest transfer; every block is moved in whole bursts. 0: any number of bits."""
-
-    @model_validator(mode="after")
-    def _one_bandwidth(self) -> Dram:
-        if (self.gb_per_s is None) == (self.bits_per_cycle is None):
-            raise ValueError("dram states its bandwidth once: as gb_per_s or as bits_per_cycle")
-        return self
-
-
-class Storage(Part):
-    """How tensors lie in DRAM, and what stays on chip."""
-
-    weights: Literal["full", "planes", "copies"]
-    """``full``: one copy at `full_bits`, truncated on arrival. ``planes``: nested bit planes, of
-    which only the needed ones travel. ``copies``: one for each width."""
-    activations: Literal["packed", "full"]
-    """Tensors inside a decision unit: packed at the unit's width, or in words of `stream_bits`."""
-    full_bits: int = Field(gt=0, le=32)
-    """Width of the one copy that ``weights = "full"`` stores."""
-    stream_bits: int = Field(gt=0, le=32)
-    """Width between decision units, where the reader's width is not yet known. The accumulator's
-    width here means holding sums unrounded until the decision."""
-    resident: bool
-    """Tensors that fit stay in the input buffer between layers."""
-
-
-class MappingOptions(Part):
-    """Which mappings are tried, and which is best."""
-
-    tiles: Literal["all", "pow2-square"]
-    """``all``: every ceil(D/n) in every dimension. ``pow2-square``: powers of two, and as many
-    rows as columns."""
-    objective: Objective
-    tolerance: float = Field(ge=0)
-    """Share by which a mapping may be slower than the fastest, for ``latency-then-energy``."""
-    lane_rules: tuple[LaneRule, ...] = Field(min_length=1, strict=False)
-    image_lane_rules: tuple[LaneRule, ...] = Field(min_length=1, strict=False)
-    """Rules for layers that read the image, whose few channels fill no lanes."""
-    grouped_lane_rules: tuple[LaneRule, ...] = Field(default=(), strict=False)
-    """Rules for grouped layers, whose groups have few channels; by default all that the array can
-    follow."""
-
-
-class Energy(Part):
-    """What is charged beside the tables of array, SRAM and DRAM."""
-
-    idle_share: float = Field(ge=0, le=1)
-    """Energy of an element that idles, as a share of one that works: its clock and registers."""
-    other_share: float = Field(ge=0, le=MOST)
-    """Control, clock tree and DRAM background, as a share of all other dynamic energy."""
-    vector_pj: float = Field(ge=0, le=MOST)
-    """Requantising one output, or adding it to the residual."""
-    array_scale: float = Field(ge=0, le=MOST)
-    """Factor on the array's energy; 1 leaves it as tabled."""
-    sram_scale: float = Field(ge=0, le=MOST)
-    """Factor on the buffers' energy; 1 leaves it as tabled."""
-    leakage_scale: float = Field(ge=0, le=MOST)
-    """Factor on leakage; 1 leaves it as tabled."""
-
-
-class Technology(Part):
-    """Process the machine is built in. Logic is scaled to it; SRAM and DRAM are not."""
-
-    node_nm: float = Field(gt=0)
-    volts: float = Field(gt=0)
-    figures_volts: float = Field(gt=0)
-    """Supply at which the array's figures were taken."""
-
-
-class Fidelity(Part):
-    """What the model charges. The default of each option is the physically sensible one; the
-    other is the published Bit Fusion simulator's."""
-
-    edges: Literal["true", "whole-tiles"] = "true"
-    """Tiles at the end of a dimension cost what they hold, or as much as full ones."""
-    weight_alignment: bool = False
-    """Whether weights are padded to whole steps of the array, in the buffer and over DRAM."""
-    padding: Literal["clipped", "fetched"] = "clipped"
-    """Zero padding and rows no window touches stay where they are, or come over DRAM."""
-    halos: Literal["shared", "per-tile"] = "shared"
-    """Input lines that the windows of several tiles touch: fetched and held once where these tiles
-    are on chip together, or for each tile."""
-    image_gather: Literal["on-chip", "before-dram"] = "on-chip"
-    """Where windows are laid out for the ``window`` lane rule. ``before-dram``: every pixel travels
-    once for each window it is in."""
-    outputs: Literal["stored", "accumulators"] = "stored"
-    """Width at which outputs travel: as their reader wants them, or the accumulator's."""
-    partial_sums: Literal["revisited", "always"] = "revisited"
-    """Outputs are fetched when something was added to them before, or before every use."""
-    output_padding: bool = False
-    """Whether outputs are padded to a multiple of the array's columns even in DRAM."""
-    input_reads: Literal["per-row", "per-mac"] = "per-row"
-    """Input buffer reads: one shared by all columns of a row, or one for each MAC."""
-    array_side: Literal["cheapest", "published"] = "cheapest"
-    """What stays in the array: outputs or weights, whichever costs less energy; or one of three
-    by the published tool's estimate, its output drain counted apart."""
-    core_energy: Literal["by-use", "per-cycle"] = "by-use"
-    """Working elements cost full, idle and waiting ones `idle_share`; or every computing cycle
-    costs the whole array and waiting nothing."""
-    schedule: Literal["pipelined", "fluid"] = "pipelined"
-    """Blocks of the next step load while one is computed; or memory and array each work through
-    their total, whichever takes longer."""
-    sram_figures: Literal["interpolated", "tabled"] = "interpolated"
-    """Banks between CACTI rows are interpolated, or refused."""
-    groups: Literal["true", "dense"] = "true"
-    """Grouped convolutions run group by group, or as if all channels were connected."""
-    accumulators: Literal["widened", "fixed"] = "widened"
-    """Sums that overflow the accumulator take two words, or are not looked at."""
-    gates: Literal["vector-unit", "array"] = "vector-unit"
-    """Where gates decide: on the vector unit with weights that stay on chip, or on the array like
-    any other layer."""
-    prefetch: bool = True
-    """A layer's first weights load while DRAM idles at the end of the layer before."""
-    residual_add: bool = True
-    """The residual addition fetches its second operand."""
-    vector_unit: bool = True
-    """Requantising and adding are charged."""
-    static_power: bool = True
-    """Leakage of array and buffers is charged for the time a network takes."""
-
-
-class Departure(Part):
-    """One difference from another machine: what changes, where, and why."""
-
-    title: str
-    why: str
-    fields: tuple[str, ...] = Field(min_length=1, strict=False)
-
-
-class Departures(Part):
-    """How this machine differs from another, step by step."""
-
-    base: str
-    step: tuple[Departure, ...] = Field(min_length=1, strict=False)
+from accel_models.source import In, Part, Source
 
 
 class Accelerator(Part):
     """One machine. Every number has its `Source` in `provenance`, by dotted path."""
 
     name: str
+    """Word that the machine is called by."""
     title: str
+    """Line that says what the machine is."""
     paper: str
-    frequency_hz: float = Field(ge=1, le=1e12)
-    accumulator_bits: int = Field(ge=8, le=64)
-    widths: tuple[int, ...] = Field(default=(), strict=False)
+    """Publication that the machine is described in."""
+    frequency_hz: Annotated[float, In("Hz")] = Field(ge=1, le=1e12)
+    """Clock of the array, its buffers and the vector unit."""
+    accumulator_bits: Annotated[int, In("bits")] = Field(ge=8, le=64)
+    """Width of a partial sum's word."""
+    widths: Annotated[tuple[int, ...], In("bits")] = Field(default=(), strict=False)
     """Operand widths that its control offers: operands of another run at the next wider one. None
     named: any that the array can do."""
     array: SerializeAsAny[Array]
@@ -206,6 +51,7 @@ class Accelerator(Part):
     fidelity: Fidelity = Fidelity()
     departures: Departures | None = None
     provenance: dict[str, Source] = Field(default_factory=dict, repr=False)
+    """Sources of all numbers by dotted path; a file states them with the numbers themselves."""
 
     def configured(self, **changes: Any) -> Accelerator:
         """A copy with some fields changed, by dotted path with ``__`` for the dot.

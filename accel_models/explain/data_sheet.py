@@ -128,7 +128,7 @@ class SpecSheet:
     """Area by component; an array of 0 is one whose area is not known."""
     constants: tuple[Constant, ...]
     charged: dict[str, str | bool]
-    """Every option of `accelerator.Fidelity`."""
+    """Every option of `sections.Fidelity`."""
     base: str | None
     """The machine that it states its departures from."""
     departures: tuple[tuple[str, str], ...]

@@ -108,6 +108,10 @@ def accelerators(
         bool,
         typer.Option("--departures", help="What each difference from its base machine changes."),
     ] = False,
+    fields: Annotated[
+        bool,
+        typer.Option("--fields", help="What a machine's file may say: units, ranges, meanings."),
+    ] = False,
     network: Annotated[
         str, typer.Option(help="What to run on them: resnet20, resnet38, ... or a CSV of layers.")
     ] = "",
@@ -121,10 +125,15 @@ def accelerators(
     from accel_models.explain.data_sheet import spec_sheet
     from dfs_hw.cli.show import machines
 
-    if compare and departures:
-        raise InputError("--compare and --departures answer different questions: ask for one")
+    if compare + departures + fields > 1:
+        raise InputError(
+            "--compare, --departures and --fields answer different questions: ask for one"
+        )
     if network and not (compare or departures):
         raise InputError("--network goes with --compare or --departures")
+    if fields:
+        _fields(names, as_json)
+        return
     chosen = [load_accelerator(name) for name in names or list_accelerators()]
     if compare:
         _compare(chosen if names else [], network or COMPARED_NETWORK, as_json)
@@ -137,6 +146,21 @@ def accelerators(
             machines.machine(spec_sheet(machine))
     else:
         machines.machine_list([spec_sheet(machine) for machine in chosen])
+
+
+def _fields(names: list[str] | None, as_json: bool) -> None:
+    from accel_models.explain.machine_fields import machine_fields
+    from dfs_hw.cli.show import fields as show_fields
+
+    if names:
+        raise InputError(
+            f"--fields lists what any machine's file may say: leave out {', '.join(names)}"
+        )
+    tables = machine_fields()
+    if as_json:
+        print_json(show_fields.field_facts(tables))
+    else:
+        show_fields.fields(tables)
 
 
 def _explain(runs: dict[str, Any], layer: str, pareto: bool, as_json: bool) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
 from accel_models.energy.array import ArrayFigures
 from accel_models.precision import Precision
-from accel_models.source import Part, Source
+from accel_models.source import In, Part, Source
 from accel_models.workloads.workload import Layer
 
 LaneRule = Literal["channels", "kernel-row", "window", "row-stationary"]
@@ -85,11 +85,14 @@ class Array(Part):
     lane_rules: ClassVar[tuple[LaneRule, ...]] = ("channels",)
 
     family: str
-    rows: int = Field(gt=0)
-    columns: int = Field(gt=0)
-    node_nm: float = Field(gt=0)
+    """Name of the arithmetic."""
+    rows: Annotated[int, In("elements")] = Field(gt=0)
+    """Elements along the reduction, whose products one output sums up."""
+    columns: Annotated[int, In("elements")] = Field(gt=0)
+    """Elements along the output channels."""
+    node_nm: Annotated[float, In("nm")] = Field(gt=0)
     """Process that the array's figures are stated for."""
-    reconfiguration_cycles: int = Field(ge=0, le=2**20)
+    reconfiguration_cycles: Annotated[int, In("cycles")] = Field(ge=0, le=2**20)
     """Cycles that the array waits when a layer's operands are of other widths than those of the
     layer before. Filling the pipeline is not among them."""
 
@@ -140,10 +143,12 @@ class Array(Part):
 class StatedFigures(Part):
     """Figures that a machine's file states itself, per operation and per element."""
 
-    pj_per_operation: float = Field(ge=0)
-    """Energy of one of the array's operations in pJ, with its share of everything around it."""
-    leakage_uw_per_unit: float = Field(ge=0)
-    area_um2_per_unit: float = Field(ge=0)
+    pj_per_operation: Annotated[float, In("pJ")] = Field(ge=0)
+    """Energy of one of the array's operations, with its share of everything around it."""
+    leakage_uw_per_unit: Annotated[float, In("µW")] = Field(ge=0)
+    """Leakage of one of the array's elements."""
+    area_um2_per_unit: Annotated[float, In("µm²")] = Field(ge=0)
+    """Area of one of the array's elements; 0 if it is not known."""
 
     def stated(self, elements: int, operations_per_cycle: int) -> ArrayFigures:
         """The whole array's, from its elements (what one output of one row is computed by)."""

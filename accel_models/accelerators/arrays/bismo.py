@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,7 @@ from accel_models.accelerators.arrays.array import Array, Datapath, LaneRule, St
 from accel_models.accelerators.arrays.operands import refuse_wider
 from accel_models.energy.array import ArrayFigures
 from accel_models.precision import Precision
+from accel_models.source import In
 from accel_models.workloads.workload import Layer
 
 
@@ -25,12 +26,14 @@ class Bismo(Array):
     lane_rules: ClassVar[tuple[LaneRule, ...]] = ("window",)
 
     family: Literal["bismo"]
-    windows: int = Field(gt=0)
-    run_overhead: int = Field(ge=0)
+    windows: Annotated[int, In("output positions")] = Field(gt=0)
+    """Output positions worked on side by side."""
+    run_overhead: Annotated[int, In("cycles")] = Field(ge=0)
     """Cycles that a run through the window takes beyond its steps."""
-    port_bits: int = Field(gt=0)
+    port_bits: Annotated[int, In("bits")] = Field(gt=0)
     """Width of the memory port, at which matrices are rearranged into bit planes."""
-    widest_bits: int = Field(gt=0, le=32)
+    widest_bits: Annotated[int, In("bits")] = Field(gt=0, le=32)
+    """Widest operand that the array multiplies."""
     stated: StatedFigures
     """Figures of one product of two bits, and of one bit pair of an element."""
 

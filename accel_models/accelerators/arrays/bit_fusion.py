@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import zip_longest
-from typing import ClassVar, Literal, cast
+from typing import Annotated, ClassVar, Literal, cast
 
 from pydantic import Field, model_validator
 
@@ -19,7 +19,7 @@ from accel_models.accelerators.arrays.array import (
 from accel_models.energy.array import SYNTHESIS, ArrayFigures, array_figures
 from accel_models.errors import InfeasibleError
 from accel_models.precision import Precision
-from accel_models.source import Source
+from accel_models.source import In, Source
 from accel_models.workloads.workload import Layer
 
 
@@ -29,11 +29,11 @@ class BitFusion(Array):
     lane_rules: ClassVar[tuple[LaneRule, ...]] = ("channels", "kernel-row", "window")
 
     family: Literal["bit_fusion"]
-    max_bits: int = Field(gt=0, le=32)
+    max_bits: Annotated[int, In("bits")] = Field(gt=0, le=32)
     """Widest operand a Fusion Unit multiplies in one cycle."""
-    min_bits: int = Field(gt=0, le=32)
+    min_bits: Annotated[int, In("bits")] = Field(gt=0, le=32)
     """Narrowest operand that still makes a Fusion Unit faster: the width of a brick."""
-    widest_bits: int = Field(gt=0, le=32)
+    widest_bits: Annotated[int, In("bits")] = Field(gt=0, le=32)
     """Widest operand altogether; beyond `max_bits` it takes several passes."""
     temporal: Literal["passes", "sliced"]
     """Passes of a wide operand: all at full width, or each at the width of its own slice."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from accel_models.accelerators.arrays.array import LaneRule
 from accel_models.accelerators.arrays.bit_fusion import BitFusion
 from accel_models.energy.array import SYNTHESIS, ArrayFigures
-from accel_models.source import Source
+from accel_models.source import In, Source
 
 
 class BitBlade(BitFusion):
@@ -23,9 +23,9 @@ class BitBlade(BitFusion):
 
     # A Literal of its own, which typing takes for a field changed under its base.
     family: Literal["bitblade"]  # type: ignore[assignment]
-    energy_ratio: float = Field(gt=0)
+    energy_ratio: Annotated[float, In("factor")] = Field(gt=0)
     """Energy of a cycle over that of Bit Fusion's elements, bricks being as many."""
-    area_ratio: float = Field(gt=0)
+    area_ratio: Annotated[float, In("factor")] = Field(gt=0)
     """Area over that of Bit Fusion's elements, bricks being as many; leakage is taken to go with
     it."""
 

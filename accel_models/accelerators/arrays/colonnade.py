@@ -24,7 +24,7 @@ than that clock's period, although the silicon ran them.
 from __future__ import annotations
 
 from functools import cache
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -35,7 +35,7 @@ from accel_models.energy.array import ArrayFigures
 from accel_models.energy.published_tables import read_table
 from accel_models.errors import InputError, listed
 from accel_models.precision import Precision
-from accel_models.source import Source
+from accel_models.source import In, Source
 from accel_models.workloads.workload import Layer
 
 SIDE = 128
@@ -71,13 +71,16 @@ class Colonnade(Array):
     lane_rules: ClassVar[tuple[LaneRule, ...]] = ("channels", "window")
 
     family: Literal["colonnade"]
-    macros: int = Field(gt=0)
-    pipeline_registers: int
+    macros: Annotated[int, In("macros")] = Field(gt=0)
+    """Macros side by side."""
+    pipeline_registers: Annotated[int, In("registers")]
     """Registers in each column: more of them shorten the critical path."""
-    supply_volts: float
-    weight_write_cycles: int = Field(ge=0)
+    supply_volts: Annotated[float, In("V")]
+    """Supply at which the macro was measured."""
+    weight_write_cycles: Annotated[int, In("cycles")] = Field(ge=0)
     """Cycles in which the cells of a macro take new weights and do not compute."""
-    macro_mm2: float = Field(ge=0)
+    macro_mm2: Annotated[float, In("mm²")] = Field(ge=0)
+    """Area of one macro; 0 if it is not known."""
 
     @model_validator(mode="after")
     def _as_published(self) -> Colonnade:

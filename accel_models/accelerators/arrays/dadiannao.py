@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -10,14 +10,14 @@ from accel_models.accelerators.arrays.array import Array, Datapath
 from accel_models.accelerators.arrays.operands import refuse_wider
 from accel_models.energy.array import SYNTHESIS, ArrayFigures, array_figures
 from accel_models.precision import Precision
-from accel_models.source import Source
+from accel_models.source import In, Source
 from accel_models.workloads.workload import Layer
 
 
 class FixedMultipliers(Array):
     """Multipliers of one width: narrower operands are read and multiplied as if they had it."""
 
-    widest_bits: int = Field(gt=0, le=32)
+    widest_bits: Annotated[int, In("bits")] = Field(gt=0, le=32)
     """Width of the multipliers."""
 
     def buffered(self, widths: Precision) -> Precision:

@@ -33,7 +33,7 @@ overhead of one constant for each pass through the array explains both.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -41,6 +41,7 @@ from accel_models.accelerators.arrays.array import Array, Datapath, LaneRule, St
 from accel_models.accelerators.arrays.operands import refuse_wider
 from accel_models.energy.array import ArrayFigures
 from accel_models.precision import Precision
+from accel_models.source import In
 from accel_models.workloads.workload import Layer
 
 
@@ -50,7 +51,7 @@ class Eyeriss(Array):
     lane_rules: ClassVar[tuple[LaneRule, ...]] = ("row-stationary",)
 
     family: Literal["eyeriss"]
-    word_bits: int = Field(gt=0, le=32)
+    word_bits: Annotated[int, In("bits")] = Field(gt=0, le=32)
     """Width of the multipliers: narrower operands are multiplied as if they had it."""
     stated: StatedFigures
     """Figures of one element, and of one multiplication with its accesses to the element's

@@ -6,12 +6,13 @@ at run time, which takes the values to model.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from accel_models.accelerators.arrays.stripes import SerialTiles
 from accel_models.precision import Precision
+from accel_models.source import In
 
 
 class Loom(SerialTiles):
@@ -22,7 +23,7 @@ class Loom(SerialTiles):
     """
 
     family: Literal["loom"]
-    serial_bits: int = Field(gt=0, le=16)
+    serial_bits: Annotated[int, In("bits")] = Field(gt=0, le=16)
     """Activation bits that a lane takes in one cycle: 1, 2 or 4 in the paper's variants."""
 
     def lane_cycles(self, widths: Precision) -> int:

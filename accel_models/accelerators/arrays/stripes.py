@@ -7,7 +7,7 @@ width of 16 bits; what it does beyond, splitting operands over neighbouring elem
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,7 @@ from accel_models.accelerators.arrays.array import Array, Datapath, StatedFigure
 from accel_models.accelerators.arrays.operands import is_linear, refuse_wider
 from accel_models.energy.array import ArrayFigures
 from accel_models.precision import Precision
+from accel_models.source import In
 from accel_models.workloads.workload import Layer
 
 
@@ -28,8 +29,10 @@ class SerialTiles(Array):
     cycle apart, so that all are busy once a step takes as many cycles as there are windows.
     """
 
-    windows: int = Field(gt=0)
-    widest_bits: int = Field(gt=0, le=32)
+    windows: Annotated[int, In("output positions")] = Field(gt=0)
+    """Output positions worked on side by side."""
+    widest_bits: Annotated[int, In("bits")] = Field(gt=0, le=32)
+    """Widest operand that the array multiplies."""
     stated: StatedFigures
     """Figures of one lane and one cycle of it."""
 

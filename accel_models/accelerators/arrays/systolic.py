@@ -26,6 +26,7 @@ class Systolic(FixedMultipliers):
 
     family: Literal["systolic"]
     stationary: Literal["weight", "output"]
+    """What the multipliers hold while operands move past."""
 
     def datapath(self, layer: Layer, widths: Precision) -> Datapath:
         refuse_wider(widths, self.widest_bits)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,7 @@ from accel_models.accelerators.arrays.array import NO_PASS, Array, Datapath, Sta
 from accel_models.accelerators.arrays.operands import is_linear, refuse_wider
 from accel_models.energy.array import ArrayFigures
 from accel_models.precision import Precision
+from accel_models.source import In
 from accel_models.workloads.workload import Layer
 
 
@@ -26,12 +27,14 @@ class Unpu(Array):
     """
 
     family: Literal["unpu"]
-    windows: int = Field(gt=0)
-    table_inputs: int = Field(gt=0)
+    windows: Annotated[int, In("output positions")] = Field(gt=0)
+    """Output positions worked on side by side."""
+    table_inputs: Annotated[int, In("activations")] = Field(gt=0)
     """Activations that a table adds up."""
-    binary_table_inputs: int = Field(gt=0)
+    binary_table_inputs: Annotated[int, In("activations")] = Field(gt=0)
     """Activations that a table adds up at 1-bit weights."""
-    widest_bits: int = Field(gt=0, le=32)
+    widest_bits: Annotated[int, In("bits")] = Field(gt=0, le=32)
+    """Widest operand that the array multiplies."""
     stated: StatedFigures
     """Figures of a share of a look-up (see `_shares`), and of look-ups in a cycle."""
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
-from accel_models.accelerators.accelerator import Accelerator, Fidelity
+from accel_models.accelerators.accelerator import Accelerator
+from accel_models.accelerators.sections import Fidelity
 from accel_models.explain.data_sheet import DistinctWidths, Peak, SpecSheet, Widths
 from dfs_hw.cli.show.tables import line, new_table, si, terminal
 
