@@ -11,6 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from accel_models.accelerators.accelerator import Accelerator
+from accel_models.accelerators.arrays.registry import register_family
+from accel_models.accelerators.plugins import load_plugin
 from accel_models.accelerators.toml_file import list_accelerators, load_accelerator
 from accel_models.assignment.assignment import Assignment, best_assignment, pareto_assignments
 from accel_models.costs.cost_table import CostTable, cost_table
@@ -44,8 +46,10 @@ __all__ = [
     "explore",
     "list_accelerators",
     "load_accelerator",
+    "load_plugin",
     "pareto_assignments",
     "parse_choices",
+    "register_family",
     "simulate",
 ]
 

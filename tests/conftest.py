@@ -91,3 +91,19 @@ def refused(ended: Callable[..., tuple[int, str, str]]) -> Callable[..., str]:
         return sentence
 
     return run
+
+
+@pytest.fixture
+def own_families() -> Iterator[None]:
+    """Families and plugins that a test loads are forgotten at its end."""
+    from accel_models.accelerators import plugins
+    from accel_models.accelerators.arrays import FAMILIES
+
+    known = dict(FAMILIES), dict(plugins._LOADED), set(sys.modules)
+    yield
+    for now, before in zip((FAMILIES, plugins._LOADED), known[:2], strict=True):
+        now.clear()
+        now.update(before)
+    for name in set(sys.modules) - known[2]:
+        if name.startswith("dfs_hw_plugin_"):
+            del sys.modules[name]

@@ -10,6 +10,7 @@ from pydantic import Field, SerializeAsAny, ValidationError
 
 from accel_models.accelerators.arrays import FAMILIES
 from accel_models.accelerators.arrays.array import Array
+from accel_models.accelerators.arrays.registry import family_called, known_families
 from accel_models.accelerators.sections import (
     Buffers,
     Departures,
@@ -20,7 +21,7 @@ from accel_models.accelerators.sections import (
     Storage,
     Technology,
 )
-from accel_models.errors import InputError
+from accel_models.errors import InputError, listed
 from accel_models.precision import MAX_BITS, Precision
 from accel_models.source import In, Part, Source
 
@@ -132,12 +133,15 @@ def checked(data: Mapping[str, Any], where: str) -> Accelerator:
     if not isinstance(array, Mapping):
         raise InputError(f"{where}: [array] is missing")
     family = array.get("family")
-    if not isinstance(family, str) or family not in FAMILIES:
-        known = ", ".join(sorted(FAMILIES))
-        raise InputError(f"{where}: array.family must be one of {known}, got {family!r}")
+    kind = family_called(family) if isinstance(family, str) else None
+    if kind is None:
+        raise InputError(
+            f"{where}: array.family must be one of {listed(known_families())}, or of a plugin that "
+            f"is loaded, got {family!r}"
+        )
     prefix = "array."
     try:
-        built = FAMILIES[family].model_validate(array)
+        built = kind.model_validate(array)
         prefix = ""
         machine = Accelerator.model_validate({**data, "array": built})
     except ValidationError as error:

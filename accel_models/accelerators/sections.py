@@ -41,7 +41,7 @@ class Dram(Part):
     """Memory port, and what a bit, a request and a burst over it cost."""
 
     preset: str | None = None
-    """Kind of memory, in `accel_models.energy.dram`, that `pj_per_bit` is taken from."""
+    """Name of a kind of memory, which `pj_per_bit` is taken from."""
     pj_per_bit: Annotated[float, In("pJ per bit")] = Field(ge=0, le=MOST)
     """Energy of a bit over the port, either way; not stated beside a preset, which has it."""
     gb_per_s: Annotated[float | None, In("10^9 bytes per second")] = Field(default=None, ge=1e-6)

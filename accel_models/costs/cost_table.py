@@ -205,7 +205,7 @@ def cost_table(
     if kept is not None:
         return CostTable(workload, accelerator, options, rest, *kept)
     figures = _figures(workload, accelerator, options, rest, max_group)
-    if cache:
+    if cache and table_cache.covers(accelerator):
         table_cache.save(key, figures)
     return CostTable(workload, accelerator, options, rest, *figures)
 

@@ -22,6 +22,7 @@ from zipfile import ZipFile
 import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
+from accel_models.accelerators.plugins import source_now, source_of
 from accel_models.files import user_cache
 from accel_models.mapping.problem import ACTIONS
 from accel_models.precision import Precision
@@ -77,6 +78,7 @@ def table_key(
         "choices": [str(choice) for choice in choices],
         "always": str(always),
         "groups": max_group,
+        "family": source_of(type(machine.array)),
         "version": version("dfs-hw"),
         "model": _LOADED,
     }
@@ -84,8 +86,11 @@ def table_key(
 
 
 def covers(machine: Accelerator) -> bool:
-    """Whether keys tell everything about a machine: not if its array is another package's."""
-    return type(machine.array).__module__.startswith("accel_models.")
+    """Whether keys tell everything about a machine: not if its array is another's, whose source
+    cannot be seen or was edited since it was loaded."""
+    family = type(machine.array)
+    known = source_of(family)
+    return known is not None and known == source_now(family)
 
 
 def table_path(key: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import NoneType, UnionType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
@@ -10,8 +10,13 @@ from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
 
 from accel_models.accelerators.accelerator import Accelerator
-from accel_models.accelerators.arrays import FAMILIES
 from accel_models.accelerators.arrays.array import Array
+from accel_models.accelerators.arrays.registry import (
+    FAMILIES,
+    family_called,
+    is_own,
+    known_families,
+)
 from accel_models.source import In, Part
 
 NOT_STATED = ("provenance",)
@@ -58,14 +63,21 @@ class FieldTable(NamedTuple):
     fields: tuple[MachineField, ...]
 
 
-def machine_fields() -> tuple[FieldTable, ...]:
+def machine_fields(families: Iterable[str] | None = None) -> tuple[FieldTable, ...]:
     """All tables of a machine's file, in the order of the schema; what a family of arrays adds to
-    ``[array]`` comes after what all families have."""
-    return tuple(_tables())
+    ``[array]`` comes after what all families have.
+
+    Args:
+        families: which are listed; by default all that are known.
+
+    Raises:
+        InputError: if a family of an installed package cannot be loaded.
+    """
+    return tuple(_tables(known_families() if families is None else families))
 
 
 def page() -> str:
-    """The text of `PAGE`: all tables as Markdown."""
+    """The text of `PAGE`: all tables as Markdown, with the families of this package."""
     lines = [
         "# Fields of a machine's file",
         "",
@@ -76,7 +88,7 @@ def page() -> str:
         "A field without a default has to be stated, here or in the base. A number is stated bare,",
         'or as `{ value = 12, status = "published", source = "...", low = 6, high = 24 }`.',
     ]
-    for table in machine_fields():
+    for table in machine_fields(sorted(name for name, kind in FAMILIES.items() if is_own(kind))):
         lines += ["", f"## {title(table)}", "", table.meaning, ""]
         lines += [
             "| field | value | unit | range | default | meaning |",
@@ -113,21 +125,23 @@ def _cells(field: MachineField) -> tuple[str, ...]:
     )
 
 
-def _tables() -> Iterator[FieldTable]:
+def _tables(families: Iterable[str]) -> Iterator[FieldTable]:
     stated = {k: v for k, v in Accelerator.model_fields.items() if k not in NOT_STATED}
     fields = (_field(name, info) for name, info in stated.items() if _part(info) is None)
     yield FieldTable("", "", _said(Accelerator.__doc__), (_BASE, *fields))
     for name, info in stated.items():
         part = _part(info)
         if part is Array:
-            yield from _arrays()
+            yield from _arrays(families)
         elif part is not None:
             yield from _nested(name, part, "", skip=())
 
 
-def _arrays() -> Iterator[FieldTable]:
+def _arrays(families: Iterable[str]) -> Iterator[FieldTable]:
     yield from _nested("array", Array, "", skip=())
-    for family, kind in sorted(FAMILIES.items()):
+    for family in families:
+        kind = family_called(family)
+        assert kind is not None  # it is known
         yield from _nested("array", kind, family, skip=tuple(Array.model_fields))
 
 

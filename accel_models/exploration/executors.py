@@ -17,6 +17,7 @@ from multiprocessing import get_context, parent_process
 from threading import Thread
 from typing import Any, Protocol, TypeVar
 
+from accel_models.accelerators.plugins import carried
 from accel_models.costs.table_cache import loaded_digest
 from accel_models.errors import DfsHwError, InputError
 
@@ -175,7 +176,7 @@ class Dask:
 
 
 def executor(function: Callable[[Any], Any], workers: int, dask: str = "") -> Executor:
-    """Executor that a function is to be called by.
+    """Executor that a function is to be called by. Workers know the families that are known here.
 
     Args:
         workers: processes of this machine; 1 is this one.
@@ -187,8 +188,8 @@ def executor(function: Callable[[Any], Any], workers: int, dask: str = "") -> Ex
     if workers < 1:
         raise InputError(f"workers must be at least 1, got {workers}")
     if dask:
-        return Dask(function, dask)
-    return Serial(function) if workers == 1 else Processes(function, workers)
+        return Dask(carried(function), dask)
+    return Serial(function) if workers == 1 else Processes(carried(function), workers)
 
 
 def _distributed() -> Any:

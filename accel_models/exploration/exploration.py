@@ -15,6 +15,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from accel_models.accelerators.accelerator import Accelerator
+from accel_models.accelerators.plugins import source_of
 from accel_models.costs.pricing import Pricing
 from accel_models.costs.table_cache import loaded_digest
 from accel_models.errors import InfeasibleError, InputError
@@ -265,7 +266,10 @@ def _identity(space: Space, demands: Sequence[Demand], settings: Settings) -> di
             for demand in demands
         ],
         "sampler, seed or batch": sampler[:1] if settings.sampler == SWEEP else sampler,
-        "version of the model": loaded_digest(),
+        "version of the model": [
+            loaded_digest(),
+            *(source_of(type(base.array)) for base in space.bases.values()),
+        ],
     }
     return {
         name: hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()[:16]

@@ -20,6 +20,7 @@ from dfs_hw.cli.options import (
     Metric,
     Network,
     Out,
+    Plugins,
     Prices,
     Quiet,
     Settings,
@@ -59,6 +60,7 @@ def compare(
     settings: Settings = None,
     device: Device = "cpu",
     out: Out = Path("out/compare"),
+    plugins: Plugins = None,
     quiet: Quiet = False,
 ) -> None:
     """Adaptive networks against static ones, all trained alike, at matched cost, over seeds.

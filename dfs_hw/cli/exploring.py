@@ -19,6 +19,7 @@ from dfs_hw.cli.options import (
     MachinesTried,
     MoreTraces,
     NoTraceOption,
+    Plugins,
     Prices,
     ProposedAtATime,
     Quiet,
@@ -46,6 +47,7 @@ def explore(
         str, typer.Option(metavar="URL", help="Database for Optuna; default: a file in OUT.")
     ] = "",
     quiet: Quiet = False,
+    plugins: Plugins = None,
     as_json: AsJson = False,
     _: NoTraceOption = None,
 ) -> None:
@@ -86,6 +88,7 @@ def cross(
     accelerator: Accelerators = None,
     metric: Annotated[str, typer.Option(help=f"{names(replayed())}.")] = "energy",
     out: Annotated[Path | None, typer.Option(help="Folder for cross.html and cross.json.")] = None,
+    plugins: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
     """Policies trained for some machines, run on others: what it costs not to have one's own."""
@@ -122,6 +125,7 @@ def codesign(
     workers: Workers = 0,
     dask: Dask = "",
     quiet: Quiet = False,
+    plugins: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
     """Choose a machine and set the gates' knob for each other, under one floor on accuracy.

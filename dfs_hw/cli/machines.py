@@ -11,7 +11,14 @@ import typer
 from accel_models.errors import InputError
 from dfs_hw.cli.app import app, print_json
 from dfs_hw.cli.loading import IMAGE_SIDE, load_machine, load_workload
-from dfs_hw.cli.options import DEFAULTS, Accelerator, AsJson, MachineSettings, NoSettings
+from dfs_hw.cli.options import (
+    DEFAULTS,
+    Accelerator,
+    AsJson,
+    MachineSettings,
+    NoSettings,
+    Plugins,
+)
 from dfs_hw.cli.show import tables as show
 
 COMPARED_NETWORK, DEPARTURES_NETWORK = "resnet20", "resnet38"
@@ -49,6 +56,7 @@ def simulate(
     uncertainty: Annotated[
         bool, typer.Option("--uncertainty", help="How far off energy may be, and what moves it.")
     ] = False,
+    plugins: Plugins = None,
     as_json: AsJson = False,
     _: NoSettings = None,
 ) -> None:
@@ -115,6 +123,7 @@ def accelerators(
     network: Annotated[
         str, typer.Option(help="What to run on them: resnet20, resnet38, ... or a CSV of layers.")
     ] = "",
+    plugins: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
     """The library of machines; the data sheet of one, with every constant and its source.

@@ -42,6 +42,27 @@ MachineSettings = Annotated[
     ),
 ]
 
+
+def _loaded(given: list[str] | None) -> list[str] | None:
+    if given:
+        from accel_models import load_plugin
+
+        for name in given:
+            load_plugin(name)
+    return given
+
+
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin",
+        metavar="MODULE",
+        help="Where a machine's arithmetic is defined, if not here: a module, or a path to a .py; "
+        "repeat for more.",
+        callback=_loaded,
+    ),
+]
+
 # Gate traces: always arguments
 
 Trace = Annotated[Path, typer.Argument(metavar="TRACE", help="A gate trace.")]

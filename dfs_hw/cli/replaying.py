@@ -14,7 +14,15 @@ from accel_models.errors import InputError
 from accel_models.files import same_file
 from dfs_hw.cli.app import app, print_json
 from dfs_hw.cli.loading import load_traced_machine
-from dfs_hw.cli.options import AsJson, MachineSettings, NoSettings, Prefetch, Trace, TracedOn
+from dfs_hw.cli.options import (
+    AsJson,
+    MachineSettings,
+    NoSettings,
+    Plugins,
+    Prefetch,
+    Trace,
+    TracedOn,
+)
 
 if TYPE_CHECKING:
     from accel_models import CostTable, Precision
@@ -95,6 +103,7 @@ def replay(
     out: Out = None,
     timeline: Played = PLAYED,
     skip_damaged: SkipDamaged = False,
+    plugins: Plugins = None,
     as_json: AsJson = False,
     _: NoSettings = None,
 ) -> None:

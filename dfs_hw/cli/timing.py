@@ -10,7 +10,15 @@ import typer
 from accel_models.errors import InputError
 from dfs_hw.cli.app import app, print_json
 from dfs_hw.cli.loading import load_traced_machine, words
-from dfs_hw.cli.options import AsJson, MachineSettings, NoSettings, Prefetch, Trace, TracedOn
+from dfs_hw.cli.options import (
+    AsJson,
+    MachineSettings,
+    NoSettings,
+    Plugins,
+    Prefetch,
+    Trace,
+    TracedOn,
+)
 from dfs_hw.cli.show import tables as show
 
 if TYPE_CHECKING:  # pyarrow, which `--help` need not wait for
@@ -33,6 +41,7 @@ def timeline(
         str, typer.Option(metavar="FROM:TO", help="With --perfetto: only these microseconds.")
     ] = "",
     picture: Annotated[Path | None, typer.Option(help="Draw them, as .png, .svg or .pdf.")] = None,
+    plugins: Plugins = None,
     as_json: AsJson = False,
     _: NoSettings = None,
 ) -> None:

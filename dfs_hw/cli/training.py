@@ -22,6 +22,7 @@ from dfs_hw.cli.options import (
     Metric,
     Network,
     Out,
+    Plugins,
     Quiet,
     Settings,
     Style,
@@ -49,6 +50,7 @@ def demo(
     device: Device = "cpu",
     log: Logs = None,
     out: Out = Path("out/demo"),
+    plugins: Plugins = None,
     quiet: Quiet = False,
 ) -> None:
     """The whole chain on real images: train, record, replay, compare with baselines, report.
@@ -94,6 +96,7 @@ def train(
     device: Device = "cpu",
     log: Logs = None,
     out: Out = Path("out/train"),
+    plugins: Plugins = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a gated network under a hardware budget, in the three stages of DFS.
@@ -151,6 +154,7 @@ def record(
 @app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="Folder that `dfs-hw demo` wrote.")],
+    plugins: Plugins = None,
 ) -> None:
     """Write the report of a finished run again, from its trace."""
     from dfs_hw.report import write_report

@@ -1,27 +1,43 @@
-"""How each family of arrays multiplies at given widths."""
+"""How each family of arrays multiplies at given widths, and what one of your own is made of."""
 
-from accel_models.accelerators.arrays.array import Array
-from accel_models.accelerators.arrays.bismo import Bismo
-from accel_models.accelerators.arrays.bit_fusion import BitFusion
-from accel_models.accelerators.arrays.bitblade import BitBlade
-from accel_models.accelerators.arrays.colonnade import Colonnade
-from accel_models.accelerators.arrays.dadiannao import DaDianNao
-from accel_models.accelerators.arrays.eyeriss import Eyeriss
-from accel_models.accelerators.arrays.loom import Loom
-from accel_models.accelerators.arrays.stripes import Stripes
-from accel_models.accelerators.arrays.systolic import Systolic
-from accel_models.accelerators.arrays.unpu import Unpu
+# Importing a family registers it.
+from accel_models.accelerators.arrays import (  # noqa: F401
+    bismo,
+    bit_fusion,
+    bitblade,
+    colonnade,
+    dadiannao,
+    eyeriss,
+    loom,
+    stripes,
+    systolic,
+    unpu,
+)
+from accel_models.accelerators.arrays.array import (
+    LANE_RULES,
+    NO_PASS,
+    Array,
+    Banks,
+    BankShape,
+    Datapath,
+    StatedFigures,
+)
+from accel_models.accelerators.arrays.operands import is_linear, refuse_wider
+from accel_models.accelerators.arrays.registry import FAMILIES, register_family
+from accel_models.energy.array import ArrayFigures, array_figures
 
-FAMILIES: dict[str, type[Array]] = {
-    "bit_fusion": BitFusion,
-    "bismo": Bismo,
-    "bitblade": BitBlade,
-    "colonnade": Colonnade,
-    "dadiannao": DaDianNao,
-    "eyeriss": Eyeriss,
-    "loom": Loom,
-    "stripes": Stripes,
-    "systolic": Systolic,
-    "unpu": Unpu,
-}
-"""Families by the name that a machine's file gives as ``array.family``. Add your own here."""
+__all__ = [
+    "FAMILIES",
+    "LANE_RULES",
+    "NO_PASS",
+    "Array",
+    "ArrayFigures",
+    "BankShape",
+    "Banks",
+    "Datapath",
+    "StatedFigures",
+    "array_figures",
+    "is_linear",
+    "refuse_wider",
+    "register_family",
+]

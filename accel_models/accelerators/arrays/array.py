@@ -77,9 +77,12 @@ class Banks(NamedTuple):
 
 
 class Array(Part):
-    """The multipliers of a machine. A new family subclasses this and is registered in `FAMILIES`.
+    """The multipliers of a machine: what a family of arrays has to say about itself.
 
-    `lane_rules` are those the family can follow; a machine's file may allow fewer.
+    A family derives from this, states ``family: Literal["name"]`` and fields of its own, and is
+    registered (`registry.register_family`). It must answer `datapath`, from which cycles follow,
+    `operations_per_cycle`, and `figures`, from which energy, leakage and area follow. The other
+    answers have defaults. `lane_rules` are those it can follow; a machine's file may allow fewer.
     """
 
     lane_rules: ClassVar[tuple[LaneRule, ...]] = ("channels",)

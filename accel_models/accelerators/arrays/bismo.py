@@ -8,12 +8,14 @@ from pydantic import Field
 
 from accel_models.accelerators.arrays.array import Array, Datapath, LaneRule, StatedFigures
 from accel_models.accelerators.arrays.operands import refuse_wider
+from accel_models.accelerators.arrays.registry import register_family
 from accel_models.energy.array import ArrayFigures
 from accel_models.precision import Precision
 from accel_models.source import In
 from accel_models.workloads.workload import Layer
 
 
+@register_family
 class Bismo(Array):
     """A grid of elements that each AND `rows` bit pairs, count them, and add the count shifted.
 

@@ -16,6 +16,7 @@ from accel_models.accelerators.arrays.array import (
     LaneRule,
     Passes,
 )
+from accel_models.accelerators.arrays.registry import register_family
 from accel_models.energy.array import SYNTHESIS, ArrayFigures, array_figures
 from accel_models.errors import InfeasibleError
 from accel_models.precision import Precision
@@ -23,6 +24,7 @@ from accel_models.source import In, Source
 from accel_models.workloads.workload import Layer
 
 
+@register_family
 class BitFusion(Array):
     """A systolic array of Fusion Units: rows along input channels, columns along outputs."""
 

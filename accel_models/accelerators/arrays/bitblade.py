@@ -8,10 +8,12 @@ from pydantic import Field
 
 from accel_models.accelerators.arrays.array import LaneRule
 from accel_models.accelerators.arrays.bit_fusion import BitFusion
+from accel_models.accelerators.arrays.registry import register_family
 from accel_models.energy.array import SYNTHESIS, ArrayFigures
 from accel_models.source import In, Source
 
 
+@register_family
 class BitBlade(BitFusion):
     """A column sums the bricks of all its rows that shift equally, then shifts each sum once.
 

@@ -31,6 +31,7 @@ from pydantic import Field, model_validator
 
 from accel_models.accelerators.arrays.array import Array, Datapath, LaneRule
 from accel_models.accelerators.arrays.operands import refuse_wider
+from accel_models.accelerators.arrays.registry import register_family
 from accel_models.energy.array import ArrayFigures
 from accel_models.energy.published_tables import read_table
 from accel_models.errors import InputError, listed
@@ -61,6 +62,7 @@ class Delays(NamedTuple):
     constant: float
 
 
+@register_family
 class Colonnade(Array):
     """Macros side by side: the rows of each reduce, and each has outputs of its own.
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from accel_models.accelerators.arrays.array import Array, Datapath
 from accel_models.accelerators.arrays.operands import refuse_wider
+from accel_models.accelerators.arrays.registry import register_family
 from accel_models.energy.array import SYNTHESIS, ArrayFigures, array_figures
 from accel_models.precision import Precision
 from accel_models.source import In, Source
@@ -35,6 +36,7 @@ class FixedMultipliers(Array):
         return SYNTHESIS
 
 
+@register_family
 class DaDianNao(FixedMultipliers):
     """Bit-parallel tiles: `rows` along input channels, `columns` along the filters of all tiles."""
 

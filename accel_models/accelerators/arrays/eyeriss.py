@@ -39,12 +39,14 @@ from pydantic import Field
 
 from accel_models.accelerators.arrays.array import Array, Datapath, LaneRule, StatedFigures
 from accel_models.accelerators.arrays.operands import refuse_wider
+from accel_models.accelerators.arrays.registry import register_family
 from accel_models.energy.array import ArrayFigures
 from accel_models.precision import Precision
 from accel_models.source import In
 from accel_models.workloads.workload import Layer
 
 
+@register_family
 class Eyeriss(Array):
     """Row-stationary elements whose time and energy do not depend on the operands' widths."""
 

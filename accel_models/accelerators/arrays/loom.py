@@ -10,11 +10,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from accel_models.accelerators.arrays.registry import register_family
 from accel_models.accelerators.arrays.stripes import SerialTiles
 from accel_models.precision import Precision
 from accel_models.source import In
 
 
+@register_family
 class Loom(SerialTiles):
     """Time goes with the product of both widths, activations in pieces of `serial_bits`.
 

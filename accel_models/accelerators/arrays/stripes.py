@@ -13,6 +13,7 @@ from pydantic import Field
 
 from accel_models.accelerators.arrays.array import Array, Datapath, StatedFigures
 from accel_models.accelerators.arrays.operands import is_linear, refuse_wider
+from accel_models.accelerators.arrays.registry import register_family
 from accel_models.energy.array import ArrayFigures
 from accel_models.precision import Precision
 from accel_models.source import In
@@ -64,6 +65,7 @@ class SerialTiles(Array):
         return self.stated.stated(self.operations_per_cycle, self.operations_per_cycle)
 
 
+@register_family
 class Stripes(SerialTiles):
     """Time goes with the width of activations; that of weights makes no difference."""
 

@@ -7,10 +7,12 @@ from typing import ClassVar, Literal
 from accel_models.accelerators.arrays.array import Datapath, LaneRule
 from accel_models.accelerators.arrays.dadiannao import FixedMultipliers
 from accel_models.accelerators.arrays.operands import refuse_wider
+from accel_models.accelerators.arrays.registry import register_family
 from accel_models.precision import Precision
 from accel_models.workloads.workload import Layer
 
 
+@register_family
 class Systolic(FixedMultipliers):
     """Operands move one multiplier further every cycle; convolutions are products of matrices.
 

@@ -8,12 +8,14 @@ from pydantic import Field
 
 from accel_models.accelerators.arrays.array import NO_PASS, Array, Datapath, StatedFigures
 from accel_models.accelerators.arrays.operands import is_linear, refuse_wider
+from accel_models.accelerators.arrays.registry import register_family
 from accel_models.energy.array import ArrayFigures
 from accel_models.precision import Precision
 from accel_models.source import In
 from accel_models.workloads.workload import Layer
 
 
+@register_family
 class Unpu(Array):
     """Tables that hold every sum of a few activations; one bit of their weights selects a sum.
 

@@ -219,10 +219,18 @@ def test_a_model_edited_while_it_runs_keeps_nothing(entry: Path, tmp_path: Path)
 
 
 class OwnArray(BitFusion):
-    """An array that is not part of the package, whose source no key covers."""
+    """An array that is not part of the package."""
 
 
-def test_machines_with_arrays_of_others_are_not_kept(entry: Path) -> None:
+def test_arrays_of_others_have_keys_of_their_own(entry: Path) -> None:
     own = OwnArray.model_validate(MACHINE.array.model_dump())
+    found = table(machine=MACHINE.model_copy(update={"array": own}))
+    assert_true(found)
+    assert [path.stem for path in entry.parent.iterdir()] == [found.key] != [entry.stem]
+
+
+def test_machines_with_arrays_without_source_are_not_kept(entry: Path) -> None:
+    nowhere = type("Nowhere", (OwnArray,), {"__module__": "nowhere"})
+    own = nowhere.model_validate(MACHINE.array.model_dump())
     assert_true(table(machine=MACHINE.model_copy(update={"array": own})))
     assert not entry.parent.exists()
