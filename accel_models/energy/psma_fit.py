@@ -66,11 +66,11 @@ def area_counts(levels: PsmaLevels) -> Counts:
 def energy_counts(levels: PsmaLevels, precision: Precision) -> Counts:
     """Parts that take energy in a cycle at some precision.
 
-    Registers are clocked all the time and inputs change in every cycle (so the syntheses were
-    measured, at every precision); accumulators of bit-serial units wait for a whole product, which
-    comes out of a register. Where a join of fully unrolled bit groups shares inputs, the words
-    beside the first pass adders of their own, which toggle the more, the longer the way is on
-    which their bits arrived apart.
+    Registers are clocked all the time, and all inputs toggle at every precision (the benchmark's
+    breakdown has the same power for input registers at each); accumulators of bit-serial units wait
+    for a whole product, which comes out of a register. Where a join of fully unrolled bit groups
+    shares inputs, the words beside the first pass adders of their own, which toggle the more, the
+    longer the way is on which their bits arrived apart.
     """
     serial = levels.bg == "BS"
     cycles = bricks(precision) if serial else 1
