@@ -178,6 +178,36 @@ def _area(pricing: Any) -> float | None:
     return sum(parts.values()) if parts["array"] > 0 else None
 
 
+@dataclass(frozen=True)
+class Efficiency:
+    """What a run draws, and what it does for it. More is better, but for the power.
+
+    Args:
+        mean_power_w: W over the time of the run, leakage and DRAM in it.
+        tops_per_w: 10^12 operations a second for each W, two to a multiplication and addition of
+            the network, whatever the widths it ran at: figures at different widths do not compare
+            as work done.
+        inputs_per_j: inputs for each J.
+    """
+
+    mean_power_w: float
+    tops_per_w: float
+    inputs_per_j: float
+
+
+def efficiency(energy_j: float, latency_s: float, macs: float, inputs: int) -> Efficiency:
+    """Efficiency of a run.
+
+    Args:
+        energy_j: of all inputs.
+        latency_s: from the first input to the last result.
+        macs: multiplications of all inputs, as the network has them: none twice for passes, none
+            for padding.
+        inputs: how many ran.
+    """
+    return Efficiency(energy_j / latency_s, 2e-12 * macs / energy_j, inputs / energy_j)
+
+
 _METRICS = {
     metric.name: metric
     for metric in (

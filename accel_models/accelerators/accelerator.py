@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any
@@ -116,6 +117,20 @@ class Accelerator(Part):
             return self.dram.bits_per_cycle
         assert self.dram.gb_per_s is not None  # one of the two is always there
         return self.dram.gb_per_s * 8e9 / self.frequency_hz
+
+    @property
+    def dram_gb_per_s(self) -> float:
+        """Bandwidth in 10^9 bytes per second."""
+        if self.dram.gb_per_s is not None:
+            return self.dram.gb_per_s
+        return self.dram_bits_per_cycle * self.frequency_hz / 8e9
+
+    @property
+    def dram_channels(self) -> int:
+        """Channels that the bandwidth takes; 1 where nothing is said of channels."""
+        if self.dram.channel_gb_per_s is None:
+            return 1
+        return math.ceil(self.dram_gb_per_s / self.dram.channel_gb_per_s * (1 - 1e-12))
 
     @property
     def key_fields(self) -> dict[str, Any]:

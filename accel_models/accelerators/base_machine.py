@@ -11,10 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from accel_models.accelerators.sections import DEVICE_FIELDS
+
 NOT_INHERITED = ("name", "title", "paper", "departures")
 INSTEAD = (
     ("dram.pj_per_bit", "dram.preset"),
     ("dram.preset", "dram.pj_per_bit"),
+    ("dram.preset", "dram.device"),
+    ("dram.device", "dram.preset"),
+    *(("dram.device", f"dram.{field}") for field in DEVICE_FIELDS),
     ("dram.gb_per_s", "dram.bits_per_cycle"),
     ("dram.bits_per_cycle", "dram.gb_per_s"),
 )

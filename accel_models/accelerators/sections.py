@@ -7,12 +7,22 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from accel_models.accelerators.arrays.array import LaneRule
+from accel_models.energy.sram import Cell
+from accel_models.energy.technology import Devices
 from accel_models.source import In, Part
 
 Objective = Literal["latency", "energy", "edp", "latency-then-energy"]
 MOST = 1e9
 """Largest factor, and largest figure in pJ: far more than sensible, far less than what
 overflows."""
+DEVICE_FIELDS = (
+    "pj_per_bit",
+    "interface_pj_per_bit",
+    "channel_gb_per_s",
+    "interface_mw",
+    "background_mw",
+)
+"""Fields of ``[dram]`` that a device fills in."""
 
 
 class Buffers(Part):
@@ -35,15 +45,32 @@ class Buffers(Part):
     """Banks of the output buffer."""
     word_bits: Annotated[int | None, In("bits")] = Field(default=None, gt=0)
     """Width of one access to a bank."""
+    inside_array_area: bool = False
+    """Whether the array's stated area is that of a whole chip, buffers and all: they are then not
+    counted again."""
 
 
 class Dram(Part):
-    """Memory port, and what a bit, a request and a burst over it cost."""
+    """Memory port, and what a bit, a request and a burst over it cost. Where channels are spoken
+    of, bandwidth takes channels, and each draws power whether it is used or not."""
 
     preset: str | None = None
     """Name of a kind of memory, which `pj_per_bit` is taken from."""
+    device: str | None = None
+    """Name of a standard, such as ``lpddr4`` or ``hbm3``, which the energy of a bit and all that
+    is said of channels and interface is taken from, where the file does not state it."""
     pj_per_bit: Annotated[float, In("pJ per bit")] = Field(ge=0, le=MOST)
     """Energy of a bit over the port, either way; not stated beside a preset, which has it."""
+    interface_pj_per_bit: Annotated[float, In("pJ per bit")] = Field(default=0.0, ge=0, le=MOST)
+    """Energy of a bit in the machine's own interface."""
+    channel_gb_per_s: Annotated[float | None, In("10^9 bytes per second")] = Field(
+        default=None, ge=1e-6
+    )
+    """Bandwidth of one channel: a machine has as many as its bandwidth takes."""
+    interface_mw: Annotated[float, In("mW")] = Field(default=0.0, ge=0, le=MOST)
+    """Power of a channel's interface on the machine, in use or not."""
+    background_mw: Annotated[float, In("mW")] = Field(default=0.0, ge=0, le=MOST)
+    """Power of a channel's memory, in use or not: standby and refresh."""
     gb_per_s: Annotated[float | None, In("10^9 bytes per second")] = Field(default=None, ge=1e-6)
     """Bandwidth, whatever the clock of the array."""
     bits_per_cycle: Annotated[float | None, In("bits per cycle")] = Field(default=None, ge=1e-6)
@@ -54,9 +81,15 @@ class Dram(Part):
     """Smallest transfer; every block is moved in whole bursts. 0: any number of bits."""
 
     @model_validator(mode="after")
-    def _one_bandwidth(self) -> Dram:
+    def _said_once(self) -> Dram:
         if (self.gb_per_s is None) == (self.bits_per_cycle is None):
             raise ValueError("dram states its bandwidth once: as gb_per_s or as bits_per_cycle")
+        if self.preset is not None and self.device is not None:
+            raise ValueError("dram.preset and dram.device are both stated: leave one out")
+        if self.channel_gb_per_s is None and self.interface_mw + self.background_mw > 0:
+            raise ValueError(
+                "dram.channel_gb_per_s is missing: interface_mw and background_mw are a channel's"
+            )
         return self
 
 
@@ -102,9 +135,14 @@ class Energy(Part):
     idle_share: Annotated[float, In("share")] = Field(ge=0, le=1)
     """Energy of an element that idles, as a share of one that works: its clock and registers."""
     other_share: Annotated[float, In("share")] = Field(ge=0, le=MOST)
-    """Control, clock tree and DRAM background, as a share of all other dynamic energy."""
+    """Control and clock tree, and DRAM's background where ``[dram]`` states none, as a share of all
+    other dynamic energy."""
     vector_pj: Annotated[float, In("pJ")] = Field(ge=0, le=MOST)
     """Requantising one output, or adding it to the residual."""
+    vector_node_nm: Annotated[float | None, In("nm")] = Field(default=None, gt=0)
+    """Process that `vector_pj` is stated for, at `vector_volts`. None: that of the machine."""
+    vector_volts: Annotated[float | None, In("V")] = Field(default=None, gt=0)
+    """Supply that `vector_pj` is stated for."""
     array_scale: Annotated[float, In("factor")] = Field(ge=0, le=MOST)
     """Factor on the array's energy; 1 leaves it as tabled."""
     sram_scale: Annotated[float, In("factor")] = Field(ge=0, le=MOST)
@@ -112,16 +150,59 @@ class Energy(Part):
     leakage_scale: Annotated[float, In("factor")] = Field(ge=0, le=MOST)
     """Factor on leakage; 1 leaves it as tabled."""
 
+    @model_validator(mode="after")
+    def _vector_process(self) -> Energy:
+        if (self.vector_node_nm is None) != (self.vector_volts is None):
+            missing = "vector_node_nm" if self.vector_node_nm is None else "vector_volts"
+            raise ValueError(f"energy.{missing} is missing: it goes with the other")
+        return self
+
 
 class Technology(Part):
-    """Process the machine is built in. Logic is scaled to it; SRAM and DRAM are not."""
+    """Process that the machine is built in, and how its logic and SRAM are brought there. Only node
+    and voltages are needed. Without the rest, logic is scaled across kinds of transistors, any
+    clock is taken for possible, leakage does not depend on the voltage, and SRAM is CACTI's of
+    45 nm, hp, 360 K, as the released Bit Fusion simulator has it."""
 
     node_nm: Annotated[float, In("nm")] = Field(gt=0)
-    """Process that logic is scaled to."""
+    """Process that logic is scaled to, and SRAM where `sram_cell` is stated."""
     volts: Annotated[float, In("V")] = Field(gt=0)
     """Supply of the logic."""
     figures_volts: Annotated[float, In("V")] = Field(gt=0)
     """Supply at which the array's figures were taken."""
+    devices: Devices | None = None
+    """Transistors of the logic: ``hp``, high performance, or ``lp``, low power. None: low power
+    down to 32 nm and high performance below, as one transcription of the tables mixes them."""
+    figures_hz: Annotated[float | None, In("Hz")] = Field(default=None, ge=1, le=1e12)
+    """Clock that the array reaches where its figures were taken. It says which clock the logic
+    reaches at another node or supply; none: any clock is accepted."""
+    leakage_per_volt: Annotated[float | None, In("1/V")] = Field(default=None, ge=0, le=20)
+    """Exponent by which leakage current grows with the voltage. None: leakage is that of the
+    figures, whatever the voltage."""
+    sram_cell: Cell | None = None
+    """Transistors of the SRAM: ``hp``, ``lop`` (low operating power) or ``lstp`` (low standby
+    power), at the machine's node. Gate leakage is then charged, too."""
+    sram_kelvin: Annotated[float | None, In("K")] = Field(default=None, gt=0)
+    """Temperature at which the SRAM leaks."""
+    sram_supply: Literal["own", "logic"] = "own"
+    """Whether SRAM runs at the supply of its rows in CACTI's table, or at that of the logic."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Technology:
+        if self.figures_hz is not None and self.devices is None:
+            raise ValueError(
+                "technology.devices is missing: figures_hz scales with the delay of one kind"
+            )
+        if (self.sram_cell is None) != (self.sram_kelvin is None):
+            one, other = "sram_cell", "sram_kelvin"
+            missing = one if self.sram_cell is None else other
+            raise ValueError(f"technology.{missing} is missing: {one} and {other} go together")
+        if self.sram_supply == "logic" and None in (self.sram_cell, self.leakage_per_volt):
+            missing = "sram_cell" if self.sram_cell is None else "leakage_per_volt"
+            raise ValueError(
+                f"technology.{missing} is missing: sram_supply = 'logic' changes the SRAM's voltage"
+            )
+        return self
 
 
 class Fidelity(Part):

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 from accel_models.accelerators.accelerator import Accelerator, checked
 from accel_models.accelerators.base_machine import with_base
-from accel_models.energy.array import dram_preset
+from accel_models.energy.dram import dram_device, dram_preset
 from accel_models.errors import InputError
 from accel_models.source import OWN, STATUSES, Source
 
@@ -184,18 +184,28 @@ def _check_end(plain: Mapping[str, Any], path: str, end: float, where: str) -> N
 
 
 def _apply_preset(plain: dict[str, Any], where: str, provenance: dict[str, Source]) -> None:
-    """Fill in the energy of the DRAM preset that the file names."""
+    """Fill in what the DRAM preset or device says that the file names."""
     dram = plain.get("dram")
-    if not isinstance(dram, dict) or "preset" not in dram:
+    if not isinstance(dram, dict):
         return
-    if "pj_per_bit" in dram:
-        raise InputError(f"{where}: dram.preset and dram.pj_per_bit are both stated: leave one out")
+    found: dict[str, tuple[float, Source]] = {}
     try:
-        preset = dram_preset(dram["preset"])
+        if "preset" in dram:
+            kind = "preset"
+            preset = dram_preset(dram["preset"])
+            source = Source(preset.status, preset.source, preset.low, preset.high)
+            found["pj_per_bit"] = preset.pj_per_bit, source
+        elif "device" in dram:
+            kind = "device"
+            found = dram_device(dram["device"]).constants
     except InputError as error:
-        raise InputError(f"{where}: dram.preset: {error}") from error
-    dram["pj_per_bit"] = preset.pj_per_bit
-    provenance["dram.pj_per_bit"] = Source(preset.status, preset.source, preset.low, preset.high)
+        raise InputError(f"{where}: dram.{kind}: {error}") from error
+    if "preset" in dram and "pj_per_bit" in dram:
+        raise InputError(f"{where}: dram.preset and dram.pj_per_bit are both stated: leave one out")
+    for field, (value, source) in found.items():
+        if field not in dram:
+            dram[field] = value
+            provenance[f"dram.{field}"] = source
 
 
 def _with_own(table: Mapping[str, Any], where: str) -> dict[str, Any]:

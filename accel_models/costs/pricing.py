@@ -1,4 +1,4 @@
-"""What a machine's actions cost: energy by component, static power, area."""
+"""What a machine's actions cost: energy by component, power, area."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ import numpy as np
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.accelerators.arrays.array import BankShape
 from accel_models.energy.array import ArrayFigures, SramBank, sram_bank
-from accel_models.energy.technology import logic_area_scale, logic_energy_scale
+from accel_models.energy.sram_process import SramProcess
+from accel_models.energy.technology import (
+    leakage_volt_scale,
+    logic_area_scale,
+    logic_delay_scale,
+    logic_energy_scale,
+)
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.mapping.problem import ACTIONS
 from accel_models.source import Source
@@ -23,12 +29,14 @@ COMPONENTS = (
     "input buffer",
     "output buffer",
     "dram",
+    "dram background",
     "other",
     "leakage",
 )
 """Where energy goes, in the order of every `energy_pj` array of this package."""
 BUFFERS = ("weight", "input", "output")
 _COMPONENT_OF_ACTION = np.array([0, 0, 0, 1, 2, 2, 3, 3, 4, 4, 5, 5])
+_BACKGROUND = COMPONENTS.index("dram background")
 _OTHER, _LEAKAGE = COMPONENTS.index("other"), COMPONENTS.index("leakage")
 
 
@@ -47,11 +55,12 @@ class Pricing:
 
     Raises:
         InputError: if the machine's tables hold no figures for one of its parts.
-        InfeasibleError: if a bank is too slow for the clock.
+        InfeasibleError: if logic or a bank is too slow for the clock.
     """
 
     def __init__(self, machine: Accelerator) -> None:
         self.machine = machine
+        _check_clock(machine)
         self.buffers = tuple(_buffers(machine))
         self.array = _scaled_array(machine)
         self.frequency_hz = machine.frequency_hz
@@ -66,13 +75,14 @@ class Pricing:
         else:
             idle = energy.idle_share * cycle
             core = ((cycle - idle) / machine.array.operations_per_cycle, idle, idle)
-        vector = energy.vector_pj if machine.fidelity.vector_unit else 0.0
+        vector = _vector_pj(machine) if machine.fidelity.vector_unit else 0.0
         sram = [
             pj * energy.sram_scale
             for buffer in self.buffers
             for pj in (buffer.bank.read_pj_per_bit, buffer.bank.write_pj_per_bit)
         ]
-        return (*core, vector, *sram, machine.dram.pj_per_bit, machine.dram.pj_per_bit)
+        dram = machine.dram.pj_per_bit + machine.dram.interface_pj_per_bit
+        return (*core, vector, *sram, dram, dram)
 
     @cached_property
     def leakage_w(self) -> dict[str, float]:
@@ -85,19 +95,57 @@ class Pricing:
         return {"array": self.array.leakage_mw * scale, **sram}
 
     @property
-    def static_power_w(self) -> float:
+    def leakage_power_w(self) -> float:
         """Leakage that is charged, in W."""
         return sum(self.leakage_w.values()) if self.machine.fidelity.static_power else 0.0
+
+    @property
+    def background_power_w(self) -> float:
+        """What DRAM and the interface to it draw in W, whether or not anything moves."""
+        dram = self.machine.dram
+        return self.machine.dram_channels * (dram.background_mw + dram.interface_mw) * 1e-3
+
+    @property
+    def static_power_w(self) -> float:
+        """What is drawn in W as long as the machine is on: leakage that is charged, and DRAM's
+        background."""
+        return self.leakage_power_w + self.background_power_w
 
     @property
     def static_pj_per_cycle(self) -> float:
         return self.static_power_w / self.frequency_hz * 1e12
 
+    @property
+    def peak_power_w(self) -> float:
+        """Power in W with all units at work, DRAM included.
+
+        Every element of the array multiplies and every lane of the vector unit requantises; every
+        bank reads a word a cycle, output banks write one as well; DRAM moves all it can, into
+        whichever of the weight and input buffers is dearer to write. Whether any layer does all of
+        this at once is another question.
+        """
+        array = self.machine.array
+        prices = dict(zip(ACTIONS, self.action_pj, strict=True))
+        arriving = max(prices["weight_buffer_write_bits"], prices["input_buffer_write_bits"])
+        dynamic = [
+            self.array.pj_per_cycle,
+            prices["vector_operations"] * array.vector_lanes,
+            (prices["dram_read_bits"] + arriving) * self.machine.dram_bits_per_cycle,
+        ]
+        for buffer in self.buffers:
+            read, write = (prices[f"{buffer.name}_buffer_{way}_bits"] for way in ("read", "write"))
+            each = read + write if buffer.name == "output" else read
+            dynamic.append(each * buffer.shape.number * buffer.shape.word_bits)
+        cycle_pj = sum(dynamic) * (1 + self.machine.energy.other_share)
+        return cycle_pj * self.frequency_hz * 1e-12 + self.static_power_w
+
     @cached_property
     def area_mm2(self) -> dict[str, float]:
-        """Area by component in mm²: logic at the machine's node, SRAM as tabled."""
+        """Area by component in mm²: logic at the machine's node, SRAM as tabled; 0 for buffers that
+        are inside the array's."""
+        inside = self.machine.buffers.inside_array_area
         sram = {
-            f"{buffer.name} buffer": buffer.shape.number * buffer.bank.area_mm2
+            f"{buffer.name} buffer": 0.0 if inside else buffer.shape.number * buffer.bank.area_mm2
             for buffer in self.buffers
         }
         return {"array": self.array.area_mm2, **sram}
@@ -113,8 +161,10 @@ class Pricing:
         for buffer in self.buffers:
             bank, shape, name = buffer.bank, buffer.shape, f"{buffer.name} buffer"
             size = buffer.size_bytes // shape.number
-            text = f"CACTI 7, 45 nm, itrs-hp at 360 K: {shape.number} banks of {size} bytes"
-            source = Source("published", f"{text}, {shape.word_bits}-bit words")
+            text = f"CACTI 7, {_sram_said(self.machine)}: {shape.number} banks of {size} bytes"
+            scaled = self.machine.technology.sram_supply == "logic"
+            status = "assumed" if scaled else "published"
+            source = Source(status, f"{text}, {shape.word_bits}-bit words")
             yield f"{name} read", bank.read_pj_per_bit, "pJ per bit", source
             yield f"{name} write", bank.write_pj_per_bit, "pJ per bit", source
             yield f"{name} leakage", bank.leakage_mw * shape.number, "mW", source
@@ -125,7 +175,7 @@ class Pricing:
 
         Args:
             counts: int64 [..., action].
-            cycles: int64 [...], the time over which leakage is charged.
+            cycles: int64 [...], the time over which leakage and background are charged.
 
         Returns:
             float64 [..., component] in pJ. Figures do not depend on what else is priced beside
@@ -136,7 +186,11 @@ class Pricing:
         for action, component in enumerate(_COMPONENT_OF_ACTION):
             energy[..., component] += priced[..., action]
         energy[..., _OTHER] = energy.sum(axis=-1) * self.machine.energy.other_share
-        energy[..., _LEAKAGE] = np.asarray(cycles) * self.static_pj_per_cycle
+        for component, watts in (
+            (_LEAKAGE, self.leakage_power_w),
+            (_BACKGROUND, self.background_power_w),
+        ):
+            energy[..., component] = np.asarray(cycles) * (watts / self.frequency_hz * 1e12)
         return energy
 
 
@@ -158,7 +212,7 @@ class Work:
 
     @property
     def energy_j(self) -> np.ndarray:
-        """Energy in J, leakage in it, float64 [...]."""
+        """Energy in J, leakage and background in it, float64 [...]."""
         energy: np.ndarray = self.pricing.energy_pj(self.counts, self.cycles).sum(axis=-1)
         return energy * 1e-12
 
@@ -171,18 +225,66 @@ class Work:
 def _scaled_array(machine: Accelerator) -> ArrayFigures:
     """The array's figures, brought to the machine's process and supply."""
     figures, array, technology = machine.array.figures(), machine.array, machine.technology
+    per_volt, leakage = technology.leakage_per_volt, 1.0
     try:
         energy = machine.energy.array_scale * logic_energy_scale(
-            array.node_nm, technology.figures_volts, technology.node_nm, technology.volts
+            array.node_nm,
+            technology.figures_volts,
+            technology.node_nm,
+            technology.volts,
+            technology.devices,
         )
         area = logic_area_scale(array.node_nm, technology.node_nm)
+        if per_volt is not None:
+            leakage = leakage_volt_scale(technology.figures_volts, technology.volts, per_volt)
     except InputError as error:
         raise InputError(f"{machine.name}: array.node_nm or [technology]: {error}") from error
     return ArrayFigures(
         pj_per_cycle=figures.pj_per_cycle * energy,
-        leakage_mw=figures.leakage_mw * area,
+        leakage_mw=figures.leakage_mw * area * leakage,
         area_mm2=figures.area_mm2 * area,
     )
+
+
+def _vector_pj(machine: Accelerator) -> float:
+    """Energy of requantising an output, brought to the machine's process and supply."""
+    energy, technology = machine.energy, machine.technology
+    if energy.vector_node_nm is None or energy.vector_volts is None:
+        return energy.vector_pj
+    try:
+        return energy.vector_pj * logic_energy_scale(
+            energy.vector_node_nm,
+            energy.vector_volts,
+            technology.node_nm,
+            technology.volts,
+            technology.devices,
+        )
+    except InputError as error:
+        raise InputError(f"{machine.name}: energy.vector_node_nm: {error}") from error
+
+
+def _check_clock(machine: Accelerator) -> None:
+    """Refuse a clock that the logic does not reach at its node and supply."""
+    technology, array = machine.technology, machine.array
+    if technology.figures_hz is None or technology.devices is None:
+        return
+    try:
+        slower = logic_delay_scale(
+            array.node_nm,
+            technology.figures_volts,
+            technology.node_nm,
+            technology.volts,
+            technology.devices,
+        )
+    except InputError as error:
+        raise InputError(f"{machine.name}: array.node_nm or [technology]: {error}") from error
+    reached = technology.figures_hz / slower
+    if machine.frequency_hz > reached * (1 + 1e-9):
+        raise InfeasibleError(
+            f"{machine.name}: the clock of {machine.frequency_hz / 1e6:g} MHz is too fast: at "
+            f"{technology.node_nm:g} nm and {technology.volts:g} V its logic reaches "
+            f"{reached / 1e6:.4g} MHz"
+        )
 
 
 def _buffers(machine: Accelerator) -> list[Buffer]:
@@ -201,22 +303,47 @@ def _buffers(machine: Accelerator) -> list[Buffer]:
 
 def _bank(machine: Accelerator, name: str, size: int, word_bits: int) -> SramBank:
     """One bank's figures. Output banks have a port more, for results on their way out."""
+    process, shared_port = _sram_process(machine), name == "output"
+    interpolated = machine.fidelity.sram_figures == "interpolated"
     try:
-        bank = sram_bank(
-            size,
-            word_bits,
-            shared_port=name == "output",
-            interpolate=machine.fidelity.sram_figures == "interpolated",
-        )
+        if process is not None:
+            bank = process.bank(size, word_bits, shared_port=shared_port, interpolate=interpolated)
+        else:
+            bank = sram_bank(size, word_bits, shared_port=shared_port, interpolate=interpolated)
     except InputError as error:
         raise InputError(f"{machine.name}: {name} buffer: {error}") from error
     period_ns = 1e9 / machine.frequency_hz
-    if bank.access_ns > period_ns and machine.fidelity.sram_figures == "interpolated":
+    if bank.access_ns > period_ns and interpolated:
         raise InfeasibleError(
             f"{machine.name}: a {name} bank of {size} bytes takes {bank.access_ns:.2f} ns to read, "
-            f"longer than the clock period of {period_ns:.2f} ns"
+            f"longer than the clock period of {period_ns:.2f} ns: it reaches "
+            f"{1e3 / bank.access_ns:.4g} MHz"
         )
     return bank
+
+
+def _sram_process(machine: Accelerator) -> SramProcess | None:
+    """Where the machine's banks are made; None for the published ones."""
+    technology = machine.technology
+    if technology.sram_cell is None or technology.sram_kelvin is None:
+        return None
+    volts = technology.volts if technology.sram_supply == "logic" else None
+    return SramProcess(
+        technology.node_nm,
+        technology.sram_cell,
+        technology.sram_kelvin,
+        volts,
+        technology.leakage_per_volt or 0.0,
+    )
+
+
+def _sram_said(machine: Accelerator) -> str:
+    """Where the machine's banks are made, in words."""
+    process = _sram_process(machine)
+    if process is None:
+        return "45 nm, itrs-hp at 360 K"
+    said = f"{process.node_nm:g} nm, itrs-{process.cell} at {process.kelvin:g} K"
+    return said if process.volts is None else f"{said}, brought to {process.volts:g} V"
 
 
 def _bank_shapes(machine: Accelerator) -> tuple[BankShape, BankShape, BankShape]:

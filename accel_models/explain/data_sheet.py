@@ -17,6 +17,7 @@ from accel_models.costs.simulator import simulate
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.mapping.problem import Problem
 from accel_models.mapping.problem_of import Tensors, macs_per_cycle, problem_of
+from accel_models.metrics import Efficiency, efficiency
 from accel_models.precision import Precision
 from accel_models.workloads.workload import Ends, Layer, Workload
 
@@ -82,6 +83,8 @@ class OnChipBuffer(NamedTuple):
     size_bytes: int
     banks: int
     word_bits: int
+    reserved_bytes: int
+    """The half that is being filled or emptied while the array uses the other."""
 
 
 class Constant(NamedTuple):
@@ -115,6 +118,9 @@ class SpecSheet:
     dram_gb_per_s: float
     dram_pj_per_bit: float
     dram_preset: str | None
+    dram_device: str | None
+    dram_channels: int
+    """Channels that the bandwidth takes; 1 where nothing is said of channels."""
     dram_latency_ns: float
     dram_burst_bytes: int
     weights: DistinctWidths
@@ -124,8 +130,13 @@ class SpecSheet:
     leakage_w: dict[str, float]
     """Leakage by component, whether or not it is charged."""
     static_power_charged: bool
+    background_w: float
+    """What DRAM and the interface to it draw whether or not anything moves."""
+    peak_power_w: float
+    """All units at work, DRAM included."""
     area_mm2: dict[str, float]
-    """Area by component; an array of 0 is one whose area is not known."""
+    """Area by component; an array of 0 is one whose area is not known, buffers of 0 are inside the
+    array's."""
     constants: tuple[Constant, ...]
     charged: dict[str, str | bool]
     """Every option of `sections.Fidelity`."""
@@ -176,13 +187,18 @@ def spec_sheet(machine: Accelerator) -> SpecSheet:
         volts=machine.technology.volts,
         buffers={
             buffer.name: OnChipBuffer(
-                buffer.size_bytes, buffer.shape.number, buffer.shape.word_bits
+                buffer.size_bytes,
+                buffer.shape.number,
+                buffer.shape.word_bits,
+                buffer.size_bytes - buffer.size_bytes // 2,
             )
             for buffer in pricing.buffers
         },
         dram_gb_per_s=machine.dram_bits_per_cycle * machine.frequency_hz / 8e9,
         dram_pj_per_bit=machine.dram.pj_per_bit,
         dram_preset=machine.dram.preset,
+        dram_device=machine.dram.device,
+        dram_channels=machine.dram_channels,
         dram_latency_ns=machine.dram.latency_ns,
         dram_burst_bytes=machine.dram.burst_bytes,
         weights=_levels("weights", tasks, refusals, pricing),
@@ -190,6 +206,8 @@ def spec_sheet(machine: Accelerator) -> SpecSheet:
         peaks={bits: _peak(tasks.get((bits, bits)), pricing) for bits in PEAK_BITS},
         leakage_w=pricing.leakage_w,
         static_power_charged=machine.fidelity.static_power,
+        background_w=pricing.background_power_w,
+        peak_power_w=pricing.peak_power_w,
         area_mm2=pricing.area_mm2,
         constants=tuple(_constants(machine, pricing)),
         charged=machine.fidelity.model_dump(),
@@ -208,6 +226,7 @@ class Performance:
     inputs_per_s: float
     inputs_per_s_mm2: float | None
     """Throughput by area; None where the area is not known."""
+    efficiency: Efficiency
 
 
 @dataclass(frozen=True)
@@ -353,8 +372,14 @@ def _run(
     except InfeasibleError:
         return None
     throughput, area = batch / run.latency_s, sheet.total_area_mm2
+    macs = batch * sum(cost.layer.macs for cost in run.layers)
     return Performance(
-        run.cycles, run.latency_s, run.energy_j, throughput, throughput / area if area else None
+        run.cycles,
+        run.latency_s,
+        run.energy_j,
+        throughput,
+        throughput / area if area else None,
+        efficiency(run.energy_j, run.latency_s, macs, batch),
     )
 
 

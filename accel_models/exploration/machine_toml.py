@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from accel_models.accelerators.accelerator import Accelerator
-from accel_models.energy.dram import dram_preset
+from accel_models.energy.dram import dram_device, dram_preset
 from accel_models.source import Source
 
 _ASSUMED = Source("assumed", "set by the caller")
@@ -21,9 +21,13 @@ def machine_toml(machine: Accelerator) -> str:
     machine came about.
     """
     data = machine.model_dump(exclude={"provenance", "departures"})
-    preset = machine.dram.preset
+    dram, preset = data["dram"], machine.dram.preset
     if preset is not None and dram_preset(preset).pj_per_bit == machine.dram.pj_per_bit:
-        del data["dram"]["pj_per_bit"]  # it comes with the preset
+        del dram["pj_per_bit"]  # it comes with the preset
+    if machine.dram.device is not None:
+        for field, (value, _) in dram_device(machine.dram.device).constants.items():
+            if dram[field] == value:
+                del dram[field]
     return "\n".join(_table(data, "", machine.provenance)) + "\n"
 
 

@@ -41,7 +41,8 @@ class Policy:
             at `load`. ``recorded``: as the trace's column ``arrival_s`` has it.
         load: of ``poisson``: share of time that the machine is busy.
         seed: of the random arrivals.
-        idle_gating: whether leakage is switched off while the machine waits for inputs.
+        idle_gating: whether leakage, and DRAM's background, are switched off while the machine
+            waits for inputs.
 
     Raises:
         InputError: if options are out of range or contradict each other.

@@ -26,6 +26,7 @@ COMPONENT_COLORS = {
     "input buffer": "#f1c27d",
     "output buffer": "#c8553d",
     "dram": "#3b5b92",
+    "dram background": "#8aa3cf",
     "other": "#9aa5b1",
     "leakage": "#8e7cc3",
 }

@@ -14,12 +14,14 @@ from accel_models.exploration.workloads import demands_of_traces
 from accel_models.mapping.problem import ACTIONS
 from accel_models.metrics import (
     METRICS,
+    Efficiency,
     Metric,
     Percentile,
     Product,
     Sum,
     additive,
     budgeted,
+    efficiency,
     explored,
     register,
     registered,
@@ -122,6 +124,13 @@ def test_bitops_can_be_searched_for_like_any_sum() -> None:
         (outcome,) = Evaluator(space, demands_of_traces([trace]))([configuration])
         run = replay(trace, space.machine(configuration))
         assert outcome.metrics["twice"] == 2 * run.bitops.mean()
+
+
+def test_efficiency_is_what_a_run_does_for_what_it_draws() -> None:
+    """4 inputs of 10^9 multiplications in 2 s for 8 J."""
+    found = efficiency(energy_j=8.0, latency_s=2.0, macs=4e9, inputs=4)
+    assert found == Efficiency(mean_power_w=4.0, tops_per_w=1e-3, inputs_per_j=0.5)
+    assert found.tops_per_w * found.mean_power_w == pytest.approx(2 * 4e9 / 2.0 * 1e-12)
 
 
 def test_a_taken_name_or_column_is_refused() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from accel_models.replay.on_disk.rows import ROWS_IN_GROUP, about, with_idle_leakage, with_queue
+from accel_models.replay.on_disk.rows import ROWS_IN_GROUP, about, with_idle_power, with_queue
 from accel_models.replay.plan import Plan
 from accel_models.replay.queueing import Poisson, Server
 from accel_models.replay.summary.summary import amounts
@@ -86,12 +86,12 @@ class _Queue:
     def __init__(self, ready: Plan, totals: Totals) -> None:
         self.policy, self.totals, machine = ready.policy, totals, ready.table.accelerator
         self.server = Server(self.policy.batch)
-        self.leaks_w = 0.0 if self.policy.idle_gating else ready.pricing.static_power_w
+        self.pricing = ready.pricing
         busy_s = totals.busy_cycles / machine.frequency_hz
         self.source = Poisson(self.policy.load * totals.inputs / busy_s, self.policy.seed)
 
     def pass_through(self, table: pa.Table) -> pa.Table:
-        """Rows with their waiting and idle leakage added, the machine's queue kept from chunk to
+        """Rows with their waiting and idle energy added, the machine's queue kept from chunk to
         chunk."""
         if self.policy.arrivals == "recorded":
             arrivals = table[ARRIVAL].to_numpy()
@@ -100,7 +100,9 @@ class _Queue:
             arrivals = self.source.take(len(table))
         queued = self.server.serve(arrivals, table["latency_s"].to_numpy())
         self.totals.idle_s += float(queued.idle.sum())
-        return with_queue(with_idle_leakage(table, queued.idle * self.leaks_w), queued)
+        if not self.policy.idle_gating:
+            table = with_idle_power(table, queued.idle, self.pricing)
+        return with_queue(table, queued)
 
 
 def _batches(

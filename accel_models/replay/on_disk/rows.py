@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from accel_models.costs.pricing import COMPONENTS
+from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.metrics import additive
 from accel_models.replay.plan import Plan
 from accel_models.replay.queueing import Queued
@@ -17,7 +17,7 @@ from accel_models.row_groups import RowGroupWriter
 
 ROWS_IN_GROUP = 2**14
 """Rows of a row group: each is some twenty numbers wide."""
-LEAKAGE = "leakage_j"
+LEAKAGE, BACKGROUND = "leakage_j", "dram_background_j"
 
 
 def rows_of(outcome: Replay, *, detailed: bool = True) -> pa.Table:
@@ -58,12 +58,16 @@ def with_queue(table: pa.Table, queued: Queued) -> pa.Table:
     return table
 
 
-def with_idle_leakage(table: pa.Table, joules: np.ndarray) -> pa.Table:
-    """Rows together with what leaked as the machine waited for each input."""
-    for name in ("energy_j", LEAKAGE):
+def with_idle_power(table: pa.Table, idle_s: np.ndarray, pricing: Pricing) -> pa.Table:
+    """Rows together with what the machine drew as it waited for each input."""
+    for name, watts in (
+        ("energy_j", pricing.static_power_w),
+        (LEAKAGE, pricing.leakage_power_w),
+        (BACKGROUND, pricing.background_power_w),
+    ):
         if name in table.column_names:
             at = table.column_names.index(name)
-            table = table.set_column(at, name, pa.array(table[name].to_numpy() + joules))
+            table = table.set_column(at, name, pa.array(table[name].to_numpy() + idle_s * watts))
     return table
 
 

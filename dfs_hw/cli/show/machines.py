@@ -87,6 +87,8 @@ def _print_facts(sheet: SpecSheet) -> None:
         for name, memory in sheet.buffers.items()
     )
     preset = f"preset {sheet.dram_preset}, " if sheet.dram_preset else ""
+    if sheet.dram_device:
+        preset = f"device {sheet.dram_device}, channels {sheet.dram_channels}, "
     table.add_row("array", f"{sheet.shape}, family {sheet.family}")
     table.add_row("clock", si(sheet.frequency_hz, "Hz"))
     table.add_row("process", f"{sheet.node_nm:g} nm at {sheet.volts:g} V")
@@ -132,6 +134,9 @@ def _print_components(sheet: SpecSheet) -> None:
     print_spaced(table)
     charged = "is charged" if sheet.static_power_charged else "is not charged"
     line(f"leakage {charged} for the time a network takes")
+    if sheet.background_w:
+        line(f"DRAM and its interface draw {si(sheet.background_w, 'W')} all that time")
+    line(f"{si(sheet.peak_power_w, 'W')} with all units at work, DRAM included")
 
 
 def _print_charged(sheet: SpecSheet) -> None:

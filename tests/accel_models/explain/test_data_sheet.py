@@ -307,6 +307,11 @@ def test_a_comparison_is_the_simulations_side_by_side() -> None:
     assert area is not None
     assert fusion.inputs_per_s_mm2 == pytest.approx(1 / (fusion.latency_s * area))
     assert bismo.inputs_per_s_mm2 is None
+    macs = sum(layer.macs for layer in NETWORK.layers)
+    for run in (fusion, tpu, bismo):
+        assert run.efficiency.mean_power_w == pytest.approx(run.energy_j / run.latency_s)
+        assert run.efficiency.tops_per_w == pytest.approx(2e-12 * macs / run.energy_j)
+        assert run.efficiency.inputs_per_j == pytest.approx(1 / run.energy_j)
     assert compared.differences["array.stationary"] == (None, "weight", None)
     assert compared.differences["frequency_hz"] == (500e6, 700e6, 200e6)
 

@@ -79,6 +79,30 @@ def test_a_file_replays_as_the_trace_in_memory_does(trace: Path, tmp_path: Path,
     assert about["policy"]["batching"] == policy.batching
 
 
+@pytest.mark.parametrize("gating", [False, True])
+def test_background_is_charged_while_a_machine_waits(
+    trace: Path, tmp_path: Path, gating: bool
+) -> None:
+    machine = MACHINES["bitfusion"].configured(
+        dram__channel_gb_per_s=6.4, dram__background_mw=40.0, fidelity__static_power=True
+    )
+    table = cost_table(three_units(), machine, "skip,2,8")
+    policy = Policy(arrivals="poisson", load=0.3, seed=4, idle_gating=gating)
+    found = replay_file(trace, table, policy, out=tmp_path / "rows.parquet")
+    rows = pq.read_table(tmp_path / "rows.parquet")
+    parts = {name: rows[f"{name.replace(' ', '_')}_j"].to_numpy() for name in COMPONENTS}
+    assert sum(parts.values()) == pytest.approx(rows["energy_j"].to_numpy(), rel=1e-9)
+    pricing, charged_s = found.plan.pricing, rows["latency_s"].to_numpy().sum()
+    if not gating:
+        charged_s += found.totals.idle_s
+    for name, watts in (
+        ("dram background", pricing.background_power_w),
+        ("leakage", pricing.leakage_power_w),
+    ):
+        assert watts > 0
+        assert parts[name].sum() == pytest.approx(watts * charged_s, rel=1e-9)
+
+
 def test_components_classes_and_rows_add_up(trace: Path, tmp_path: Path) -> None:
     found = replay_file(trace, ALONE, Policy("planes"), out=tmp_path / "rows.parquet")
     rows = pq.read_table(tmp_path / "rows.parquet")
