@@ -12,6 +12,7 @@ import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.early_loads import STALL, prefetched
+from accel_models.costs.layer_frame import layer_frame
 from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.costs.residency import NOTHING_RESIDENT, Resident, plan_residency
 from accel_models.costs.uncertainty import CountsAndCycles, Uncertainty, uncertainty_of
@@ -102,6 +103,12 @@ class Simulation:
     @property
     def energy_j(self) -> float:
         return float(self.energy_pj.sum()) * 1e-12
+
+    def to_frame(self) -> Any:
+        """Every layer as a row of a pyarrow table, with the columns of `costs.layer_frame`."""
+        asked = [one.asked or one.precision for one in self.layers]
+        layers = layer_simulator(self.workload, self.accelerator, asked, self.batch)
+        return layer_frame(self.workload, self.layers, layers)
 
     @property
     def bitops(self) -> int:

@@ -25,37 +25,60 @@ COMPARED_NETWORK, DEPARTURES_NETWORK = "resnet20", "resnet38"
 COMPARED_BITS = (8, 4, 2)
 
 
+Simulated = Annotated[
+    str, typer.Argument(help="resnet20, resnet38, ... or a CSV of layers (SCALE-Sim's too).")
+]
+Precisions = Annotated[
+    list[str] | None, typer.Option(help="Bits of every layer; repeat to compare. Default 8.")
+]
+Batch = Annotated[int, typer.Option(help="Inputs processed together.", min=1)]
+ImageSide = Annotated[
+    int | None,
+    typer.Option(help=f"Side of the square input images. Default {IMAGE_SIDE}.", min=8),
+]
+Explained = Annotated[
+    str, typer.Option(metavar="LAYER", help="Take one layer apart: why it costs what it does.")
+]
+Pareto = Annotated[
+    bool, typer.Option("--pareto", help="With --explain: every mapping worth having.")
+]
+BestBy = Annotated[
+    str,
+    typer.Option(
+        help="Best mapping by latency, energy, edp or latency-then-energy, instead of what "
+        "the machine's file says."
+    ),
+]
+Ranged = Annotated[
+    bool, typer.Option("--uncertainty", help="How far off energy may be, and what moves it.")
+]
+CsvFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write every layer's cycles, traffic by tensor and memory, energy by component "
+        "and action, and mapping."
+    ),
+]
+Picture = Annotated[
+    Path | None,
+    typer.Option(help="Draw roofline and energy by layer, as .png, .svg or .pdf."),
+]
+
+
 @app.command()
 def simulate(
-    network: Annotated[
-        str, typer.Argument(help="resnet20, resnet38, ... or a CSV of layers (SCALE-Sim's too).")
-    ],
+    network: Simulated,
     accelerator: Accelerator = DEFAULTS.accelerator,
     machine_settings: MachineSettings = None,
-    precision: Annotated[
-        list[str] | None, typer.Option(help="Bits of every layer; repeat to compare. Default 8.")
-    ] = None,
-    batch: Annotated[int, typer.Option(help="Inputs processed together.", min=1)] = 1,
-    image: Annotated[
-        int | None,
-        typer.Option(help=f"Side of the square input images. Default {IMAGE_SIDE}.", min=8),
-    ] = None,
-    explain: Annotated[
-        str, typer.Option(metavar="LAYER", help="Take one layer apart: why it costs what it does.")
-    ] = "",
-    pareto: Annotated[
-        bool, typer.Option("--pareto", help="With --explain: every mapping worth having.")
-    ] = False,
-    objective: Annotated[
-        str,
-        typer.Option(
-            help="Best mapping by latency, energy, edp or latency-then-energy, instead of what "
-            "the machine's file says."
-        ),
-    ] = "",
-    uncertainty: Annotated[
-        bool, typer.Option("--uncertainty", help="How far off energy may be, and what moves it.")
-    ] = False,
+    precision: Precisions = None,
+    batch: Batch = 1,
+    image: ImageSide = None,
+    explain: Explained = "",
+    pareto: Pareto = False,
+    objective: BestBy = "",
+    uncertainty: Ranged = False,
+    csv: CsvFile = None,
+    picture: Picture = None,
     plugins: Plugins = None,
     as_json: AsJson = False,
     _: NoSettings = None,
@@ -73,12 +96,26 @@ def simulate(
         bits: run_simulation(workload, machine, bits, batch=batch, uncertainty=uncertainty)
         for bits in precision or ["8"]
     }
+    if csv is not None:
+        _write_csv(runs, csv)
+    if picture is not None:
+        from accel_models.explain.static_picture import write_static_picture
+
+        write_static_picture(picture, {f"{bits} bit": run for bits, run in runs.items()})
     if explain:
         _explain(runs, explain, pareto, as_json)
     elif as_json:
-        print_json({bits: show.simulation_facts(run) for bits, run in runs.items()})
+        print_json(
+            {
+                bits: show.simulation_facts(run) | {"layers": show.layer_facts(run)}
+                for bits, run in runs.items()
+            }
+        )
     else:
         show.simulations(runs)
+    for path, what in ((csv, "every layer as a row"), (picture, "a picture")):
+        if path is not None and not as_json:
+            show.line(f"{path}: {what}")
 
 
 @app.command()
@@ -155,6 +192,21 @@ def accelerators(
             machines.machine(spec_sheet(machine))
     else:
         machines.machine_list([spec_sheet(machine) for machine in chosen])
+
+
+def _write_csv(runs: dict[str, Any], path: Path) -> None:
+    """One row for each layer of each run, which its first column names."""
+    import pyarrow as pa
+    from pyarrow.csv import write_csv
+
+    from accel_models.files import whole_file
+
+    frames = [
+        run.to_frame().add_column(0, "run", pa.array([bits] * len(run.layers)))
+        for bits, run in runs.items()
+    ]
+    with whole_file(path) as partial:
+        write_csv(pa.concat_tables(frames), partial)
 
 
 def _fields(names: list[str] | None, as_json: bool) -> None:

@@ -111,6 +111,17 @@ def simulation_facts(run: Simulation) -> dict[str, Any]:
     }
 
 
+def layer_facts(run: Simulation) -> list[dict[str, Any]]:
+    """Layers of a static simulation with all that `Simulation.to_frame` says of each, and energy in
+    J as the rest of JSON has it."""
+    summaries = simulation_facts(run)["layers"]
+    rows: list[dict[str, Any]] = run.to_frame().to_pylist()
+    return [
+        summary | {name: value for name, value in row.items() if name not in ("layer", "bits")}
+        for summary, row in zip(summaries, rows, strict=True)
+    ]
+
+
 def _say_what_is_empty(layers: Sequence[Mapping[str, Any]]) -> None:
     """Name the layers that leave the array all but empty while it computes."""
     empty = [one for one in layers if one["compute_cycles"] and one["occupancy"] < LOW_OCCUPANCY]

@@ -1,0 +1,153 @@
+"""A network at fixed precisions as a picture: its layers under the roofline, and their energy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from accel_models.costs.pricing import COMPONENTS, Pricing
+from accel_models.costs.simulator import Simulation
+from accel_models.errors import InputError
+from accel_models.files import whole_file
+from accel_models.mapping.problem import ACTIONS
+
+if TYPE_CHECKING:  # matplotlib takes a while to load
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, GRID = "#1b2a3a", "#dfe5ea"
+COLORS = {
+    "array": "#0b6e6e",
+    "vector unit": "#7fb7a3",
+    "weight buffer": "#3b5b92",
+    "input buffer": "#7d9cc8",
+    "output buffer": "#c8553d",
+    "dram": "#e08e2b",
+    "dram background": "#f2c94c",
+    "other": "#8e7cc3",
+    "leakage": "#c3ccd5",
+}
+"""Colours by component of energy."""
+POINTS = "#c8553d"
+KINDS = ("png", "svg", "pdf")
+_DRAM = [ACTIONS.index(name) for name in ("dram_read_bits", "dram_write_bits")]
+
+
+class RoofPoint(NamedTuple):
+    """One layer under the roofline."""
+
+    layer: str
+    macs_per_bit: float
+    """Multiply-accumulates for each bit over the DRAM port."""
+    macs_per_cycle: float
+    """What the layer reaches, waiting included; what loaded while the layer before was computed
+    does not count as its own time."""
+    peak_macs_per_cycle: float
+    """What the fully used array reaches at the layer's widths."""
+
+
+def roof_points(run: Simulation) -> tuple[RoofPoint, ...]:
+    """Layers that run on the array and move anything over the DRAM port, in order."""
+    points = []
+    for cost in run.layers:
+        macs, bits = cost.layer.macs * run.batch, int(cost.counts[_DRAM].sum())
+        if cost.compute_cycles and bits:
+            peak = macs / (cost.occupancy * cost.compute_cycles)
+            points.append(RoofPoint(cost.layer.name, macs / bits, macs / cost.cycles, peak))
+    return tuple(points)
+
+
+def energy_stack(run: Simulation) -> np.ndarray:
+    """Energy in pJ of every layer by component, float64 [layer, component]."""
+    pricing = Pricing(run.accelerator)
+    return np.stack([pricing.energy_pj(cost.counts, cost.cycles) for cost in run.layers])
+
+
+def draw_static(runs: Mapping[str, Simulation], *, width: float = 11.0) -> Figure:
+    """Roofline and energy of some runs, above one another and on the same scales.
+
+    Args:
+        runs: by the title they are shown under.
+        width: of the figure, in inches.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, 3.1 * len(runs) + 0.5), layout="constrained", dpi=160)
+    places = figure.subplots(
+        len(runs), 2, sharex="col", sharey="col", squeeze=False, width_ratios=(2, 3)
+    )
+    for (roof, stack), (title, run) in zip(places, runs.items(), strict=True):
+        _draw_roof(roof, run)
+        _draw_stack(stack, run)
+        name = f"{run.workload.name} on {run.accelerator.name}, {title}"
+        roof.set_title(name, fontsize=9, color=INK, loc="left")
+    handles, names = places[0, 1].get_legend_handles_labels()
+    figure.legend(
+        handles, names, loc="outside upper center", ncols=len(names), frameon=False, fontsize=8
+    )
+    return figure
+
+
+def _draw_roof(axes: Axes, run: Simulation) -> None:
+    points = roof_points(run)
+    _tidy(axes)
+    if not points:
+        return
+    bandwidth = run.accelerator.dram_bits_per_cycle
+    peaks = sorted({point.peak_macs_per_cycle for point in points})
+    far = 2 * max([point.macs_per_bit for point in points] + [peaks[-1] / bandwidth])
+    near = min(point.macs_per_bit for point in points) / 2
+    for peak in peaks:
+        # Under the flat part the array is the limit, under the slope the DRAM port.
+        corner = max(near, peak / bandwidth)
+        axes.plot([near, corner, far], [near * bandwidth, peak, peak], color=INK, linewidth=1)
+    axes.scatter(
+        [point.macs_per_bit for point in points],
+        [point.macs_per_cycle for point in points],
+        s=14,
+        color=POINTS,
+        zorder=3,
+    )
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("MACs for each bit over DRAM", fontsize=8, color=INK)
+    axes.set_ylabel("MACs per cycle", fontsize=8, color=INK)
+
+
+def _draw_stack(axes: Axes, run: Simulation) -> None:
+    energy = energy_stack(run) * 1e-6
+    below = np.zeros(len(energy))
+    places = np.arange(len(energy))
+    for component, amount in zip(COMPONENTS, energy.T, strict=True):
+        color = COLORS[component]
+        axes.bar(places, amount, bottom=below, color=color, label=component, width=0.85)
+        below += amount
+    names = [cost.layer.name for cost in run.layers]
+    axes.set_xticks(places, names, rotation=90, fontsize=6)
+    axes.set_ylabel("energy in µJ", fontsize=8, color=INK)
+    axes.margins(x=0.01)
+    _tidy(axes)
+
+
+def _tidy(axes: Axes) -> None:
+    axes.tick_params(colors=INK, length=0, labelsize=7)
+    axes.grid(color=GRID)
+    axes.set_axisbelow(True)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def write_static_picture(path: str | Path, runs: Mapping[str, Simulation]) -> None:
+    """Draw runs into a file, of the kind that its name ends with.
+
+    Raises:
+        InputError: if it cannot be written, or is of no known kind.
+    """
+    kind = Path(path).suffix.removeprefix(".").lower()
+    if kind not in KINDS:
+        raise InputError(f"cannot draw into {path}: end its name with .png, .svg or .pdf")
+    with whole_file(path) as partial:
+        draw_static(runs).savefig(partial, format=kind)
