@@ -31,8 +31,9 @@ def machines() -> list[Any]:
     resident = base.configured(storage__resident=True, buffers__input_bytes=2**17)
     tight = base.configured(buffers__input_bytes=2048, buffers__output_bytes=8192)
     others = [resident.model_copy(update={"name": "resident"})]
-    lpddr = base.configured(dram__background_mw=50.0, energy__other_share=0.2)
-    others += [lpddr.model_copy(update={"name": "background"})]
+    waiting = {"dram__background_mw": 50.0, "dram__channel_gb_per_s": 6.0}
+    background = base.configured(energy__other_share=0.2, **waiting)
+    others += [background.model_copy(update={"name": "background"})]
     others += [tight.model_copy(update={"name": "tight"})]
     return [*map(load_accelerator, list_accelerators()), *others]
 
