@@ -4,8 +4,9 @@ Sources:
     ``data/array_synthesis45.csv``: 45 nm synthesis of fixed and fusible arrays at 500 MHz,
         released with the Bit Fusion simulator (Sharma et al., ISCA 2018).
     ``data/integer_ops45.csv``: single operations at 45 nm and 0.9 V (Horowitz, ISSCC 2014).
-    SRAM is in `accel_models.energy.sram`, DRAM in `accel_models.energy.dram`, other processes in
-    `accel_models.energy.technology`.
+    SRAM is in `accel_models.energy.sram` and, beyond the published process, in
+    `accel_models.energy.sram_process`; DRAM in `accel_models.energy.dram`; logic of other processes
+    in `accel_models.energy.technology`.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from accel_models.accelerators.accelerator import Accelerator, first_sentence, meant
 from accel_models.accelerators.toml_file import load_accelerator
-from accel_models.energy.dram import dram_preset
+from accel_models.energy.dram import dram_device, dram_preset
 from accel_models.errors import InputError
 from accel_models.exploration.space import (
     BASE,
@@ -200,9 +200,10 @@ def _value(name: str, value: Any, kind: TypeAdapter[Any], where: str) -> Any:
     Raises:
         InputError: if it cannot.
     """
-    if name.endswith("dram.preset") and isinstance(value, str):
+    if name.endswith(("dram.preset", "dram.device")) and isinstance(value, str):
+        known = dram_preset if name.endswith("preset") else dram_device
         try:
-            return dram_preset(value).name
+            return known(value).name
         except InputError as error:
             raise InputError(f"{where}: {name}: {error}") from error
     if name == "fields.array.family":

@@ -81,6 +81,23 @@ def test_a_configuration_becomes_its_machine(tmp_path: Path) -> None:
     assert (machine.technology.node_nm, machine.technology.volts) == (28, 0.8)
 
 
+def test_a_device_brings_its_channels_along() -> None:
+    tables = {
+        "base": "bitfusion",
+        "objectives": ["energy"],
+        "fields": {"dram": {"device": ["lpddr4", "hbm2"], "gb_per_s": [6.0, 24.0, 96.0]}},
+    }
+    space, _ = parse_space(tables)
+    channels = {
+        (device, bandwidth): space.machine(
+            {"dram.device": device, "dram.gb_per_s": bandwidth}
+        ).dram_channels
+        for device in ("lpddr4", "hbm2")
+        for bandwidth in (6.0, 24.0, 96.0)
+    }
+    assert list(channels.values()) == [1, 4, 15, 1, 1, 3]
+
+
 def test_families_keep_the_fields_that_they_have() -> None:
     tables = {
         "base": ["bitfusion", "loom-1b"],
@@ -163,6 +180,7 @@ REFUSED = [
     (wrong(fields={"storage": {"weights": ["plane"]}}), "must be 'full', 'planes' or 'copies'"),
     (wrong(fields={"storage": {"weights": {"low": "full", "high": "planes"}}}), "has no order"),
     (wrong(fields={"dram": {"preset": ["lpddr5"]}}), "unknown DRAM preset"),
+    (wrong(fields={"dram": {"device": ["gddr5"]}}), "unknown DRAM device"),
     (wrong(fields={"dram": {"preset": ["lpddr4"], "pj_per_bit": [4.0]}}), "set by both"),
     (wrong(options={"t": {"a": {"array.rows": 4}}}), "array.rows is set by both"),
     (wrong(options={"kept": {"a": {"frequency_hz": 4e8}}}), "'kept' means something else"),
