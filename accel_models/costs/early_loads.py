@@ -20,15 +20,16 @@ from typing import Protocol
 
 import numpy as np
 
-from accel_models.mapping.problem import ACTIONS, Mapping
+from accel_models.mapping.problem import ACTIONS, Mapping, Priced
+from accel_models.workloads.operators import MATMUL
 from accel_models.workloads.workload import Layer, Workload
 
 STALL = ACTIONS.index("array_stall_cycles")
 
 
 class Timed(Protocol):
-    """A layer with the cycles its first weights take, and those free at its end. Without a mapping
-    it runs on the vector unit."""
+    """A layer with the cycles its first weights take, and those free at its end. A gate without a
+    mapping decides on the vector unit."""
 
     @property
     def layer(self) -> Layer: ...
@@ -48,10 +49,19 @@ def prefetched(workload: Workload, costs: Sequence[Timed]) -> list[int]:
     """
     spared, free = [0], 0
     for before, after in pairwise(costs):
-        free = free * (before.mapping is None) + before.tail_cycles
+        decides = before.mapping is None and before.layer.role == "gate"
+        free = free * decides + before.tail_cycles
         known = is_known(workload, before.layer, after.layer)
         spared.append(min(free, after.head_cycles) if known else 0)
     return spared[: len(costs)]
+
+
+def early_loads_of(layer: Layer, priced: Priced) -> Priced:
+    """A layer's price with what of it may load before its turn: of a product of activations,
+    nothing, for its second operand is still being made."""
+    if layer.operator == MATMUL:
+        return priced._replace(head_cycles=0, first_weight_bits=0)
+    return priced
 
 
 def is_known_early(workload: Workload, layer: Layer) -> bool:

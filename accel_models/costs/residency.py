@@ -7,9 +7,11 @@ choice, so that what a unit costs does not depend on what other units choose.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from accel_models.accelerators.accelerator import Accelerator
+from accel_models.workloads.operators import MATMUL
 from accel_models.workloads.workload import Layer, Workload
 
 LARGEST_SHARE = 0.5
@@ -23,14 +25,17 @@ class Resident(NamedTuple):
     output: bool = False
     residual: bool = False
     reserved_bytes: int = 0
+    other: bool = False
 
 
 NOTHING_RESIDENT = Resident()
 
 
 class _Tensor(NamedTuple):
-    """The output of a layer: bytes, and the positions of its maker and its last reader."""
+    """What one layer made, or several side by side that some layer reads as one: the layers, bytes,
+    and the positions of the first maker and the last reader."""
 
+    makers: frozenset[str]
     size_bytes: int
     made: int
     last_read: int
@@ -50,15 +55,10 @@ def plan_residency(
     position = {layer.name: number for number, layer in enumerate(workload.layers)}
     reserved = [0] * len(workload.layers)
     kept: set[str] = set()
-    for layer in workload.layers:
-        readers = [position[name] for name in workload.readers[layer.name]]
-        if not readers:
-            continue
-        bits = stream_bits if workload.ends[layer.name].output_crosses else inside_bits
-        tensor = _Tensor(_bytes(layer, bits, batch), position[layer.name], max(readers))
+    for tensor in _tensors(workload, inside_bits, stream_bits, batch):
         lives = range(tensor.made, tensor.last_read + 1)
         if all(reserved[at] + tensor.size_bytes <= limit for at in lives):
-            kept.add(layer.name)
+            kept |= tensor.makers
             for at in lives:
                 reserved[at] += tensor.size_bytes
     return {
@@ -67,19 +67,51 @@ def plan_residency(
     }
 
 
+def _tensors(
+    workload: Workload, inside_bits: int, stream_bits: int, batch: int
+) -> Iterator[_Tensor]:
+    """Tensors that may stay on chip, in the order in which they are begun."""
+    position = {layer.name: number for number, layer in enumerate(workload.layers)}
+    by_name = {layer.name: layer for layer in workload.layers}
+    # A matrix that is multiplied by passes through the weight buffer, whole or in blocks: like
+    # weights, it comes from DRAM.
+    through_dram = {
+        name
+        for layer in workload.layers
+        if layer.operator == MATMUL
+        for name in workload.operands[layer.name].others or workload.operands[layer.name].inputs
+    }
+    for makers in sorted(_joined(workload), key=lambda one: min(map(position.__getitem__, one))):
+        readers = [position[name] for maker in makers for name in workload.readers[maker]]
+        if not all(workload.readers[maker] for maker in makers) or makers & through_dram:
+            continue
+        crosses = any(workload.ends[maker].output_crosses for maker in makers)
+        bits = stream_bits if crosses else inside_bits
+        size = sum(-(-batch * by_name[maker].outputs * bits // 8) for maker in makers)
+        yield _Tensor(makers, size, min(map(position.__getitem__, makers)), max(readers))
+
+
+def _joined(workload: Workload) -> Iterable[frozenset[str]]:
+    """Layers whose outputs are kept together or not at all, as some layer reads them as one."""
+    group = {layer.name: frozenset((layer.name,)) for layer in workload.layers}
+    for layer in workload.layers:
+        operands = workload.operands[layer.name]
+        for together in (operands.inputs, operands.others, operands.added):
+            united = frozenset().union(*(group[name] for name in together))
+            for name in united:
+                group[name] = united
+    return set(group.values())
+
+
 def _of_layer(layer: Layer, workload: Workload, kept: set[str], reserved: int) -> Resident:
-    makers = workload.makers[layer.name]
+    operands = workload.operands[layer.name]
     return Resident(
-        input=bool(makers) and makers[-1] in kept,
+        input=bool(operands.inputs) and kept.issuperset(operands.inputs),
         output=layer.name in kept,
-        residual=len(makers) > 1 and makers[0] in kept,
+        residual=bool(operands.added) and kept.issuperset(operands.added),
         reserved_bytes=reserved,
+        other=bool(operands.others) and kept.issuperset(operands.others),
     )
-
-
-def _bytes(layer: Layer, bits: int, batch: int) -> int:
-    height, width = layer.out_size
-    return -(-batch * height * width * layer.out_channels * bits // 8)
 
 
 __all__ = ["NOTHING_RESIDENT", "Resident", "plan_residency"]

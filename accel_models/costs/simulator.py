@@ -15,20 +15,11 @@ from accel_models.costs.early_loads import STALL, prefetched
 from accel_models.costs.layer_frame import layer_frame
 from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.costs.residency import NOTHING_RESIDENT, Resident, plan_residency
+from accel_models.costs.solving import Piece, Solved, Task, solve, task_of
 from accel_models.costs.uncertainty import CountsAndCycles, Uncertainty, uncertainty_of
 from accel_models.errors import InfeasibleError, InputError
-from accel_models.mapping.groups import search_packings
-from accel_models.mapping.problem import (
-    ACTIONS,
-    EDP,
-    ENERGY,
-    LATENCY,
-    Found,
-    Mapping,
-    Problem,
-)
+from accel_models.mapping.problem import ACTIONS, Mapping, Problem
 from accel_models.mapping.problem_of import Tensors, macs_per_cycle, operands, problem_of
-from accel_models.mapping.search import price
 from accel_models.precision import Precision, highest
 from accel_models.workloads.layer import MAX_MACS
 from accel_models.workloads.workload import Layer, Workload
@@ -43,8 +34,8 @@ class LayerCost:
 
     `counts` is int64 [action], in the order of `problem.ACTIONS`. Of `cycles`, `head_cycles` go if
     the first block of weights, of `first_weight_bits` in DRAM, is on chip already; at the end, DRAM
-    and half of the weight buffer are free for `tail_cycles`. A gate on the vector unit has no
-    mapping.
+    and half of the weight buffer are free for `tail_cycles`. What runs on the vector unit, gates
+    there among it, has no mapping.
     """
 
     layer: Layer
@@ -61,6 +52,9 @@ class LayerCost:
     it computes: idle lanes and columns, and zeros between groups, are what is missing to 1."""
     asked: Precision | None = None
     """What the layer was asked to run at, where it computes at widths of its own."""
+    pieces: tuple[Piece, ...] = ()
+    """What the array is given one after the other: one problem, but for transposed convolutions;
+    `mapping` is that of the first."""
 
     def sooner(self, cycles: int) -> LayerCost:
         """Cost of the layer if `cycles` of its waiting had passed before it began."""
@@ -137,7 +131,7 @@ class LayerSimulator:
         self.resident = resident or {}
         self.pricing = Pricing(machine)
         self._known: dict[Hashable, LayerCost] = {}
-        self._found: dict[Problem, Found] = {}
+        self._found: dict[Task, Solved] = {}
 
     def alike(self, workload: Workload, layer: Layer) -> Hashable:
         """What a layer's cost depends on beside its precision: equal for layers that cost alike."""
@@ -154,15 +148,32 @@ class LayerSimulator:
         Raises:
             InfeasibleError: if the array cannot multiply at these widths.
         """
+        tensors = self._tensors(workload, layer, precision)
+        return problem_of(layer, precision, tensors, self.batch, self.machine)
+
+    def task(self, workload: Workload, layer: Layer, precision: Precision) -> Task:
+        """What there is to do for a layer, wherever it runs.
+
+        Raises:
+            InfeasibleError: if the machine cannot.
+        """
+        tensors = self._tensors(workload, layer, precision)
+        return task_of(layer, precision, tensors, self.batch, self.machine)
+
+    def _tensors(self, workload: Workload, layer: Layer, precision: Precision) -> Tensors:
         of_input, of_output = workload.settling[layer.name]
-        tensors = Tensors(
+        resident = self.resident.get(layer.name, NOTHING_RESIDENT)
+        return Tensors(
             workload.ends[layer.name],
             self.stream_bits,
-            *self.resident.get(layer.name, NOTHING_RESIDENT),
+            input_on_chip=resident.input,
+            output_on_chip=resident.output,
+            residual_on_chip=resident.residual,
+            reserved_bytes=resident.reserved_bytes,
+            other_on_chip=resident.other,
             input_bits=self._waits_at(of_input, precision),
             output_bits=self._waits_at(of_output, precision),
         )
-        return problem_of(layer, precision, tensors, self.batch, self.machine)
 
     def _waits_at(self, readers: Sequence[Layer], precision: Precision) -> int | None:
         """The width that the widest reader of a tensor asks for, all of them running at `precision`
@@ -185,7 +196,7 @@ class LayerSimulator:
             if self.decides_on_vector_unit(layer):
                 self._known[key] = self._gate(workload, layer, precision)
             else:
-                self._known[key] = self._mapped(workload, layer, precision)
+                self._known[key] = self._solved(workload, layer, precision)
         return replace(self._known[key], layer=layer)
 
     def decides_on_vector_unit(self, layer: Layer) -> bool:
@@ -199,28 +210,32 @@ class LayerSimulator:
             f"layer '{layer.name}' at {width} bits on {self.machine.name}: {reason}"
         )
 
-    def _mapped(self, workload: Workload, layer: Layer, precision: Precision) -> LayerCost:
+    def _solved(self, workload: Workload, layer: Layer, precision: Precision) -> LayerCost:
         try:
-            task = self.problem(workload, layer, precision)
+            task = self.task(workload, layer, precision)
             if task not in self._found:
-                self._found[task] = best_mapping(task, self.machine, self.pricing)
-            found = self._found[task]
-            priced = price(task, found)
+                self._found[task] = solve(layer, task, self.machine, self.pricing)
         except InfeasibleError as error:
             raise self.refusal(layer, precision, error) from error
-        return LayerCost(
+        priced, pieces = self._found[task]
+        cost = LayerCost(
             layer=layer,
             precision=self.machine.offered(operands(layer, precision)),
             cycles=priced.cycles,
-            compute_cycles=found.compute_cycles,
+            compute_cycles=sum(piece.found.compute_cycles for piece in pieces),
             counts=priced.counts,
-            mapping=found.mapping,
+            mapping=pieces[0].found.mapping if pieces else None,
             head_cycles=priced.head_cycles,
             tail_cycles=priced.tail_cycles,
             first_weight_bits=priced.first_weight_bits,
-            occupancy=self.batch * layer.macs / float(macs_per_cycle(task) * found.compute_cycles),
             asked=precision,
+            pieces=pieces,
         )
+        if not pieces:
+            return cost
+        peak = float(macs_per_cycle(pieces[0].problem))
+        macs = min(self.batch * layer.macs, sum(piece.macs for piece in pieces))
+        return replace(cost, occupancy=macs / (peak * cost.compute_cycles))
 
     def _gate(self, workload: Workload, layer: Layer, precision: Precision) -> LayerCost:
         """A gate's layer on the vector unit, its weights kept on chip: every lane makes outputs
@@ -246,31 +261,10 @@ class LayerSimulator:
         Then the two machines differ at most in what actions cost.
         """
         return self.machine.mapping == other.machine.mapping and all(
-            self.problem(workload, *run) == other.problem(workload, *run)
+            self.task(workload, *run) == other.task(workload, *run)
             for run in runs
             if not self.decides_on_vector_unit(run[0])
         )
-
-
-def best_mapping(task: Problem, machine: Accelerator, pricing: Pricing) -> Found:
-    """The best mapping by the machine's own objective.
-
-    Raises:
-        InfeasibleError: if nothing fits the buffers.
-    """
-    options, prices = machine.mapping, pricing.action_pj
-    static = pricing.static_pj_per_cycle
-    if options.objective != "latency-then-energy":
-        objective = {"latency": LATENCY, "energy": ENERGY, "edp": EDP}[options.objective]
-        return search_packings(task, prices, objective, cycle_pj=static)
-    fastest = search_packings(task, prices, LATENCY, cycle_pj=static)
-    # A grouped layer's packings are compared by exact prices, and so is what may be slower.
-    cycles = fastest.cycles if task.groups == 1 else price(task, fastest).cycles
-    limit = int(cycles * (1 + options.tolerance))
-    try:
-        return search_packings(task, prices, ENERGY, cycle_pj=static, cycle_limit=limit)
-    except InfeasibleError:  # the search takes tiles for full ones, the fastest's among them
-        return fastest
 
 
 def simulate(
@@ -393,7 +387,6 @@ __all__ = [
     "LayerSimulator",
     "Pricing",
     "Simulation",
-    "best_mapping",
     "bitops",
     "simulate",
 ]

@@ -6,13 +6,14 @@ import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from accel_models.costs.pricing import COMPONENTS
+from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.costs.simulator import LayerCost, LayerSimulator, Simulation, layer_simulator
+from accel_models.costs.solving import Piece
 from accel_models.errors import InputError
 from accel_models.mapping import parts as mapping_parts
 from accel_models.mapping.groups import least_compute_cycles, pareto_packings
 from accel_models.mapping.parts import BANDWIDTH, COMPUTE, Block, Loop, Schedule, Sized, Traffic
-from accel_models.mapping.problem import Mapping, Problem
+from accel_models.mapping.problem import Mapping
 from accel_models.mapping.problem_of import macs_per_cycle
 
 NAMES_SHOWN = 4
@@ -87,12 +88,13 @@ def explain(simulation: Simulation, layer_name: str) -> Explanation:
     Raises:
         InputError: if no layer that ran is called so.
     """
-    cost, mapping = _find(simulation, layer_name)
-    simulator, task = _task(simulation, cost)
+    cost, piece = _find(simulation, layer_name)
+    task, mapping = piece.problem, piece.found.mapping
+    simulator = _simulator(simulation)
     one = mapping_parts.sized(task, mapping)
     traffic = tuple(mapping_parts.traffic(one))
     least = sum(tensor.least_bits for tensor in traffic)
-    resident = simulator.resident.get(layer_name)
+    resident = simulator.resident.get(cost.layer.name)
     energy = simulator.pricing.energy_pj(cost.counts, cost.cycles)
     return Explanation(
         cost=cost,
@@ -129,9 +131,8 @@ def pareto_set(simulation: Simulation, layer_name: str) -> tuple[Point, ...]:
     Raises:
         InputError: if no layer that ran is called so.
     """
-    cost, _ = _find(simulation, layer_name)
-    simulator, task = _task(simulation, cost)
-    pricing = simulator.pricing
+    cost, piece = _find(simulation, layer_name)
+    task, pricing = piece.problem, Pricing(simulation.accelerator)
     points = []
     for found in pareto_packings(task, pricing.action_pj, cycle_pj=pricing.static_pj_per_cycle):
         one = mapping_parts.sized(task, found.mapping)
@@ -148,25 +149,51 @@ def pareto_set(simulation: Simulation, layer_name: str) -> tuple[Point, ...]:
     return tuple(points)
 
 
-def _find(simulation: Simulation, layer_name: str) -> tuple[LayerCost, Mapping]:
-    for cost in simulation.layers:
-        if cost.layer.name == layer_name and cost.mapping is not None:
-            return cost, cost.mapping
-        if cost.layer.name == layer_name:
-            raise InputError(f"'{layer_name}' runs on the vector unit, where nothing is mapped")
-    names = [cost.layer.name for cost in simulation.layers]
+def _find(simulation: Simulation, layer_name: str) -> tuple[LayerCost, Piece]:
+    """A layer that ran, or one of its pieces by the layer's name and its number, as ``up[3]``."""
+    known = {cost.layer.name: cost for cost in simulation.layers}
+    whole, _, number = layer_name.removesuffix("]").partition("[")
+    if layer_name in known and len(known[layer_name].pieces) == 1:
+        return known[layer_name], known[layer_name].pieces[0]
+    if layer_name in known and known[layer_name].pieces:
+        last = len(known[layer_name].pieces) - 1
+        raise InputError(
+            f"'{layer_name}' runs in pieces, one after the other: ask for one of "
+            f"'{layer_name}[0]' to '{layer_name}[{last}]'"
+        )
+    if layer_name in known:
+        raise InputError(f"'{layer_name}' runs on the vector unit, where nothing is mapped")
+    pieces = known[whole].pieces if whole in known else ()
+    if number.isdecimal() and int(number) < len(pieces):
+        return _cost_of(known[whole], int(number)), pieces[int(number)]
+    names = list(known)
     some = ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
     raise InputError(
         f"no layer of '{simulation.workload.name}' is called '{layer_name}': it has {some}"
     )
 
 
-def _task(simulation: Simulation, cost: LayerCost) -> tuple[LayerSimulator, Problem]:
-    """The mapping problem that the simulation solved for a layer."""
-    workload, machine = simulation.workload, simulation.accelerator
+def _cost_of(cost: LayerCost, number: int) -> LayerCost:
+    """One piece of a layer as a layer by itself, nothing passing before its turn."""
+    piece = cost.pieces[number]
+    way = next(way for way in cost.layer.pieces if len(way) == len(cost.pieces))
+    peak = float(macs_per_cycle(piece.problem)) * piece.found.compute_cycles
+    return replace(
+        cost,
+        layer=replace(way[number], name=f"{cost.layer.name}[{number}]"),
+        cycles=piece.priced.cycles,
+        compute_cycles=piece.found.compute_cycles,
+        counts=piece.priced.counts,
+        mapping=piece.found.mapping,
+        occupancy=piece.macs / peak,
+        pieces=(piece,),
+    )
+
+
+def _simulator(simulation: Simulation) -> LayerSimulator:
+    """The simulator of a run's layers, as the run had it."""
     asked = [one.asked or one.precision for one in simulation.layers]
-    simulator = layer_simulator(workload, machine, asked, simulation.batch)
-    return simulator, simulator.problem(workload, cost.layer, cost.asked or cost.precision)
+    return layer_simulator(simulation.workload, simulation.accelerator, asked, simulation.batch)
 
 
 def _schedule(simulation: Simulation, cost: LayerCost, one: Sized) -> Schedule:

@@ -17,12 +17,12 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.early_loads import pairs_within_units, spare_within_units
 from accel_models.costs.pricing import ACTIONS, Pricing
 from accel_models.costs.residency import NOTHING_RESIDENT
-from accel_models.costs.simulator import LayerSimulator, best_mapping, layer_simulator
+from accel_models.costs.simulator import LayerSimulator, layer_simulator
+from accel_models.costs.solving import Task, in_memory, solve
 from accel_models.errors import InfeasibleError
 from accel_models.exploration.workloads import NetworkRun
-from accel_models.mapping.problem import Priced, Problem
+from accel_models.mapping.problem import Priced
 from accel_models.mapping.problem_of import memory
-from accel_models.mapping.search import price
 from accel_models.precision import Precision
 from accel_models.workloads.workload import Layer
 
@@ -50,14 +50,15 @@ class Kinds:
 
     Args:
         members: a layer of each kind, and the precision it runs at.
-        tasks: the mapping problem of each kind but for its memory, and the bytes reserved
-            meanwhile; for gates on the vector unit, which has no memory, what they cost.
+        tasks: the mapping problem of each kind, or what the vector unit has to do, but for its
+            memory, and the bytes reserved meanwhile; for gates on the vector unit, which have no
+            memory, what they cost.
         place: int64 [layer, used choice], the kind; one beyond the last where nothing runs.
         spares: int64 [3, pair], as `pairs_within_units` has them.
     """
 
     members: tuple[tuple[Layer, Precision], ...]
-    tasks: tuple[tuple[Problem, int] | Priced, ...]
+    tasks: tuple[tuple[Task, int] | Priced, ...]
     place: np.ndarray
     spares: np.ndarray
 
@@ -80,7 +81,7 @@ class TableMaker:
         kinds = self._kinds(machine)
         figures = np.zeros((len(kinds.members) + 1, 3 + len(ACTIONS)), dtype=np.int64)
         memories: dict[int, dict[str, Any]] = {}
-        found: dict[Problem, Priced] = {}
+        found: dict[Task, Priced] = {}
         for row, ((layer, precision), part) in enumerate(
             zip(kinds.members, kinds.tasks, strict=True)
         ):
@@ -90,7 +91,7 @@ class TableMaker:
                 template, reserved = part
                 if reserved not in memories:
                     memories[reserved] = memory(machine, reserved)
-                task = template._replace(**memories[reserved])
+                task = in_memory(template, memories[reserved])
                 if task not in found:
                     found[task] = self._priced(task, machine, pricing, layer, precision)
                 priced = found[task]
@@ -100,14 +101,14 @@ class TableMaker:
 
     def _priced(
         self,
-        task: Problem,
+        task: Task,
         machine: Accelerator,
         pricing: Pricing,
         layer: Layer,
         precision: Precision,
     ) -> Priced:
         try:
-            return price(task, best_mapping(task, machine, pricing))
+            return solve(layer, task, machine, pricing).priced
         except InfeasibleError as error:
             raise self._simulator(machine).refusal(layer, precision, error) from error
 
@@ -166,13 +167,13 @@ class TableMaker:
 
     def _task(
         self, simulator: LayerSimulator, layer: Layer, precision: Precision
-    ) -> tuple[Problem, int] | Priced:
+    ) -> tuple[Task, int] | Priced:
         if simulator.decides_on_vector_unit(layer):
             cost = simulator.cost(self.run.workload, layer, precision)
             return Priced(cost.cycles, cost.counts, cost.head_cycles, cost.tail_cycles)
         reserved = simulator.resident.get(layer.name, NOTHING_RESIDENT).reserved_bytes
         try:
-            return simulator.problem(self.run.workload, layer, precision), reserved
+            return simulator.task(self.run.workload, layer, precision), reserved
         except InfeasibleError as error:
             raise simulator.refusal(layer, precision, error) from error
 

@@ -199,11 +199,12 @@ def _turns(
     run: NetworkRun, columns: np.ndarray, unit_of_layer: np.ndarray, machine: Accelerator
 ) -> np.ndarray:
     """How often the array changes operand widths from one layer that runs to the next, int64
-    [decision]. Gates on the vector unit leave it alone."""
+    [decision]. What runs on the vector unit leaves it alone."""
     numbers: dict[tuple[int, int], int] = {}
     turns, last = (np.full(len(columns), start, dtype=np.int64) for start in (0, -1))
     for layer, unit in zip(run.workload.layers, unit_of_layer.tolist(), strict=True):
-        if layer.role == "gate" and machine.fidelity.gates == "vector-unit":
+        decides = layer.role == "gate" and machine.fidelity.gates == "vector-unit"
+        if decides or not layer.on_array:
             continue
         widths = []
         for choice in run.used:

@@ -122,6 +122,20 @@ class Problem(NamedTuple):
     fluid: bool
     zero_weights: bool = True
     """Weights can be zero, so that groups can lie side by side."""
+    requantise_weights: bool = False
+    """Weights, themselves activations, change width as they enter their buffer."""
+    drain_operations: int = 1
+    """Operations of the vector unit on each output as it leaves the array."""
+
+    planes: int = 1
+    """Planes of an output map with depth, its rows and those of the kernel lying one plane after
+    the other: `out_rows` and `kernel_rows` are of all planes, `in_rows` of each."""
+    kernel_planes: int = 1
+    plane_stride: int = 1
+    plane_dilation: int = 1
+    plane_padding: int = 0
+    """Planes before the input's first."""
+    in_planes: int = 1
 
 
 class Mapping(NamedTuple):

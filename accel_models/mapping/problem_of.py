@@ -11,7 +11,8 @@ from accel_models.accelerators.arrays.array import LANE_RULES, Datapath
 from accel_models.errors import InfeasibleError
 from accel_models.mapping.problem import Problem
 from accel_models.precision import Precision
-from accel_models.workloads.windows import PADDING_MODES
+from accel_models.workloads.operators import ACTIVATIONS, MATMUL
+from accel_models.workloads.windows import PADDING_MODES, Axis
 from accel_models.workloads.workload import Ends, Layer
 
 IMAGE_BITS = 8
@@ -32,10 +33,13 @@ class Tensors(NamedTuple):
     """Width at which the input waits if its readers inside the unit settle that; by default what is
     asked of the layer. The next one is the output's."""
     output_bits: int | None = None
+    other_on_chip: bool = False
 
 
 def operands(layer: Layer, precision: Precision) -> Precision:
     """The widths a layer really computes at when it is asked to run at `precision`."""
+    if layer.widths is None and layer.operator == MATMUL:  # both operands are activations
+        return Precision(precision.activation_bits, precision.activation_bits)
     precision = layer.widths or precision
     if layer.reads_image:
         return Precision(precision.weight_bits, IMAGE_BITS)
@@ -72,18 +76,24 @@ def problem_of(
             f"array reaches {machine.array.fastest_clock_hz(widths) / 1e6:.3g} MHz"
         )
     held = machine.array.buffered(widths)
-    groups = layer.groups if fidelity.groups == "true" else 1
+    computed = layer.operator == MATMUL
+    groups = layer.groups if fidelity.groups == "true" or computed else 1
+    if len(layer.kernel) > 2 and fidelity.padding == "fetched":
+        raise InfeasibleError("its model knows no maps with depth")
     accumulator = accumulator_bits(layer, widths, machine)
     stored = _stored_bits(layer, precision, widths, tensors, accumulator, machine)
     # Whatever was made for any reader is brought to this layer's scale, whatever its width.
     for_others = tensors.input_bits not in (None, widths.activation_bits)
     for_others |= tensors.ends.input_crosses
     requantised = fidelity.vector_unit and for_others and not layer.reads_image
+    other_requantised = fidelity.vector_unit and computed and tensors.ends.other_crosses
     rules = machine.mapping.image_lane_rules if layer.reads_image else machine.mapping.lane_rules
     if groups > 1:  # few channels fill few lanes: windows may, wherever the array can lay them so
         rules = machine.mapping.grouped_lane_rules or machine.array.lane_rules
     task = Problem(
-        batch=batch,
+        # Every input brings a matrix of its own to a product: they share no more than heads do.
+        groups=groups * batch if computed else groups,
+        batch=1 if computed else batch,
         **_geometry(layer, groups),
         weight_bits=held.weight_bits,
         activation_bits=held.activation_bits,
@@ -102,7 +112,9 @@ def problem_of(
         **memory(machine, tensors.reserved_bytes),
         square_powers=machine.mapping.tiles == "pow2-square",
         **_options(fidelity),
-        zero_weights=machine.array.has_zero_weights(widths),
+        zero_weights=not computed and machine.array.has_zero_weights(widths),
+        requantise_weights=other_requantised,
+        drain_operations=1 + ACTIVATIONS.get(layer.activation, 0),
     )
     refuse_uncountable(task)
     return task
@@ -124,24 +136,38 @@ def refuse_uncountable(p: Problem) -> None:
 
 
 def _geometry(layer: Layer, groups: int) -> dict[str, Any]:
-    top, _, left, _ = layer.padding
+    *depth, down, across = layer.axes
     return {
-        "groups": groups,
-        "out_rows": layer.out_size[0],
-        "out_columns": layer.out_size[1],
+        "out_rows": down.outputs,
+        "out_columns": across.outputs,
         "in_channels": layer.in_channels // groups,
         "out_channels": layer.out_channels // groups,
-        "kernel_rows": layer.kernel[0],
-        "kernel_columns": layer.kernel[1],
-        "row_stride": layer.stride[0],
-        "column_stride": layer.stride[1],
-        "row_dilation": layer.dilation[0],
-        "column_dilation": layer.dilation[1],
-        "row_padding": top,
-        "column_padding": left,
-        "in_rows": layer.in_size[0],
-        "in_columns": layer.in_size[1],
+        "kernel_rows": down.kernel,
+        "kernel_columns": across.kernel,
+        "row_stride": down.stride,
+        "column_stride": across.stride,
+        "row_dilation": down.dilation,
+        "column_dilation": across.dilation,
+        "row_padding": down.before,
+        "column_padding": across.before,
+        "in_rows": down.size,
+        "in_columns": across.size,
         "padding_mode": PADDING_MODES.index(layer.padding_mode),
+        **(_planes(depth[0], down) if depth else {}),
+    }
+
+
+def _planes(depth: Axis, down: Axis) -> dict[str, int]:
+    """Geometry of a map with depth: its planes' rows lie one after the other."""
+    return {
+        "out_rows": depth.outputs * down.outputs,
+        "kernel_rows": depth.kernel * down.kernel,
+        "planes": depth.outputs,
+        "kernel_planes": depth.kernel,
+        "plane_stride": depth.stride,
+        "plane_dilation": depth.dilation,
+        "plane_padding": depth.before,
+        "in_planes": depth.size,
     }
 
 
@@ -225,18 +251,39 @@ def _stored_bits(
 ) -> _Stored:
     storage, fidelity = machine.storage, machine.fidelity
     weight = storage.full_bits if storage.weights == "full" else widths.weight_bits
-    if weight < widths.weight_bits:
+    if weight < widths.weight_bits and layer.operator != MATMUL:
         raise InfeasibleError(
             f"weights are stored once at storage.full_bits = {storage.full_bits}, "
             f"too few for {widths.weight_bits}-bit ones"
         )
+    waiting = waiting_bits(layer, precision, tensors, machine)
+    if layer.operator == MATMUL:
+        weight = waiting.other
     if fidelity.outputs == "accumulators":
         return _Stored(weight, widths.activation_bits, accumulator, 0)
+    adds = tensors.ends.adds_residual and fidelity.residual_add
+    residual = tensors.stream_bits if adds else 0
+    return _Stored(weight, waiting.input, waiting.output, residual)
+
+
+class Waiting(NamedTuple):
+    """Bits of an element of a layer's tensors as they wait in DRAM or on chip."""
+
+    input: int
+    other: int
+    output: int
+
+
+def waiting_bits(
+    layer: Layer, precision: Precision, tensors: Tensors, machine: Accelerator
+) -> Waiting:
+    """Widths at which a layer finds its operands and leaves its output: `Tensors.stream_bits`
+    where they cross the border of a decision unit, its unit's width within."""
     ends, stream = tensors.ends, tensors.stream_bits
-    within = precision.activation_bits if storage.activations == "packed" else stream
+    within = precision.activation_bits if machine.storage.activations == "packed" else stream
     arrives = stream if ends.input_crosses else tensors.input_bits or within
-    if layer.reads_image:
-        arrives = IMAGE_BITS
-    leaves = stream if ends.output_crosses else tensors.output_bits or within
-    residual = stream if ends.adds_residual and fidelity.residual_add else 0
-    return _Stored(weight, arrives, leaves, residual)
+    return Waiting(
+        input=IMAGE_BITS if layer.reads_image else arrives,
+        other=stream if ends.other_crosses else within,
+        output=stream if ends.output_crosses else tensors.output_bits or within,
+    )

@@ -87,7 +87,9 @@ def chain_of(table: CostTable) -> Chain:
     head, bits, tail = (np.zeros((*runs.shape, groups), dtype=np.int64) for _ in range(3))
     for number, choice in zip(*np.nonzero(runs), strict=True):
         ran = [row for row in rows[number] if table.runs[row, choice]]
-        ends[:, number, choice] = widths[ran[0], choice], widths[ran[-1], choice]
+        on_array = [row for row in ran if widths[row, choice] != NOTHING_RAN]
+        if on_array:
+            ends[:, number, choice] = widths[on_array[0], choice], widths[on_array[-1], choice]
         bits[number, choice] = table.first_weight_bits[ran[0], choice]
         if early:
             head[number, choice] = table.head[ran[0], choice]
@@ -114,11 +116,13 @@ def chain_of(table: CostTable) -> Chain:
 
 def layer_widths(table: CostTable) -> np.ndarray:
     """A number for the operand widths of each layer, equal where they are, int64 [layer, choice];
-    `NOTHING_RAN` where the layer does not run."""
+    `NOTHING_RAN` where the layer does not run on the array."""
     numbers: dict[tuple[int, int], int] = {}
     found = np.full(table.runs.shape, NOTHING_RAN)
     for row, column in zip(*np.nonzero(table.runs), strict=True):
         layer = table.workload.layers[row]
+        if not layer.on_array:
+            continue
         precision = layer.precision(table.choices[column], table.always)
         assert precision is not None  # it runs
         at = table.accelerator.offered(operands(layer, precision))

@@ -23,7 +23,7 @@ then bits fetched in vain."""
 
 
 NOTHING_RAN = -1
-"""Operand widths of the array before the first layer."""
+"""Operand widths of the array before the first layer, and of links that leave it alone."""
 
 
 class Chain(NamedTuple):

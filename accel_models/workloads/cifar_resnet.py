@@ -40,7 +40,7 @@ def cifar_resnet(
     *,
     classes: int = 10,
     in_channels: int = 3,
-    image_size: tuple[int, int] = (32, 32),
+    image_size: tuple[int, ...] = (32, 32),
     widths: Sequence[int] = WIDTHS,
 ) -> Workload:
     """A CIFAR ResNet without gates: the layers that `dfs_hw.workload_of` finds in the network of
@@ -72,7 +72,7 @@ def cifar_resnet(
 
 
 def _block(
-    name: str, before: int, width: int, stride: int, size: tuple[int, int], decided: bool
+    name: str, before: int, width: int, stride: int, size: tuple[int, ...], decided: bool
 ) -> list[Layer]:
     """The shortcut, where the shape changes, and two convolutions."""
     first = _conv(f"{name}.conv1", before, width, 3, stride, size)
@@ -86,7 +86,7 @@ def _block(
 
 
 def _conv(
-    name: str, inputs: int, outputs: int, kernel: int, stride: int, size: tuple[int, int]
+    name: str, inputs: int, outputs: int, kernel: int, stride: int, size: tuple[int, ...]
 ) -> Layer:
     """A convolution padded so that its stride alone makes its output smaller."""
     return Layer(

@@ -1,114 +1,156 @@
-"""One layer of a network: its channels, its two maps, and the windows between them."""
+"""One layer of a network: its operator, its channels, its two maps, and the windows between."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, cast, get_args
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, cast
 
 from accel_models.errors import InputError
 from accel_models.precision import Precision
+from accel_models.workloads.operators import (
+    ACTIVATIONS,
+    BY_ROW,
+    CONVOLUTION,
+    ON_ARRAY,
+    OPERATORS,
+    TAKES_OTHERS,
+    TRANSPOSED,
+    UPSAMPLING,
+    VECTOR_OPERATORS,
+)
+from accel_models.workloads.transposed import TransposedAxis, phases
 from accel_models.workloads.windows import PADDING_MODES, Axis, PaddingMode
 
 MAX_MACS = 10**15
 """MACs of one layer for one batch, at most: BitOps stay inside 64-bit integers up to here. Where a
 machine's counts would not, its mapping problem is refused."""
 
-UNKNOWN = cast("tuple[int, int]", ())
+UNKNOWN = cast("tuple[int, ...]", ())
 """Size of a map that follows from that of the other one."""
 
 Role = Literal["fixed", "body", "shortcut", "gate"]
-
-SEVERAL = {
-    "kernel": 2,
-    "out_size": 2,
-    "in_size": 2,
-    "stride": 2,
-    "dilation": 2,
-    "padding": 4,
-}
-ONE: dict[str, type] = {
-    "name": str,
-    "in_channels": int,
-    "out_channels": int,
-    "groups": int,
-    "reads_image": bool,
-    "role": str,
-    "unit": str,
-    "padding_mode": str,
-}
-"""What fields of a layer hold when they are read: so many whole numbers, or one of a kind."""
+ROLES: tuple[Role, ...] = ("fixed", "body", "shortcut", "gate")
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution, or a linear layer as a 1x1 convolution of a 1x1 map. Sizes are in elements.
+    """A convolution, a linear layer as a 1x1 convolution of a 1x1 map, or another operator on maps.
 
-    Either end's size follows from the other one's. From `in_size` comes the output, windows that do
-    not fit left out. From `out_size` alone comes the smallest input: what the windows cover with
-    all of the padding, so a map that leaves rows over has to be stated. Without either, both maps
-    are 1x1.
+    Sizes are in elements, in the order rows and columns, or planes, rows and columns where a map
+    has depth. Either end's size follows from the other one's. From `in_size` comes the output,
+    windows that do not fit left out. From `out_size` alone comes the smallest input: what the
+    windows cover with all of the padding, so a map that leaves rows over has to be stated. Without
+    either, both maps are 1x1.
 
     `role` says when the layer runs: ``fixed`` always; ``body`` when its unit is executed;
     ``shortcut`` always, at the unit's precision or, when the unit is skipped, at the highest;
     ``gate`` always, as part of a gated unit's overhead.
 
     Raises:
-        InputError: if a size is below 1, the two ends do not agree, groups do not divide the
-            channels, or role and unit do not agree.
+        InputError: if a size is no whole number or below 1, the two ends do not agree, groups do
+            not divide the channels, or operator, role and unit do not go together.
     """
 
     name: str
     in_channels: int
     out_channels: int
-    kernel: tuple[int, int] = (1, 1)
-    out_size: tuple[int, int] = UNKNOWN
-    stride: tuple[int, int] = (1, 1)
+    kernel: tuple[int, ...] = (1, 1)
+    out_size: tuple[int, ...] = UNKNOWN
+    stride: tuple[int, ...] = (1, 1)
     padding: tuple[int, ...] = (0, 0)
-    """Rows above and below the input, columns left and right of it; of two numbers, the first
-    stands for above and below, the second for left and right, and one stands for all sides."""
+    """Elements before and after each axis of the input, such as rows above and below it, columns
+    left and right; of as many numbers as axes, each stands for both sides, and one for all."""
     groups: int = 1
+    """Groups of channels that do not meet; of a ``matmul``, its heads."""
     reads_image: bool = False
     """Whether the layer reads the network's input: always 8-bit pixels."""
     role: Role = "fixed"
     unit: str = ""
     """The decision unit the layer belongs to; empty for fixed layers."""
-    in_size: tuple[int, int] = UNKNOWN
-    """Height and width of the input map as it lies in memory, without padding."""
-    dilation: tuple[int, int] = (1, 1)
-    """Steps from one element of a window to the next, down and across."""
+    in_size: tuple[int, ...] = UNKNOWN
+    """Size of the input map as it lies in memory, without padding."""
+    dilation: tuple[int, ...] = (1, 1)
+    """Steps from one element of a window to the next."""
     padding_mode: PaddingMode = "zeros"
     """What the padding holds: zeros, which are not fetched or stored, or elements of the input,
     which are read where they lie: an element under several windows counts once, wherever they
     find it."""
     widths: Precision | None = None
     """Widths that the layer computes at where these are settled, whatever is asked of it."""
+    operator: str = CONVOLUTION
+    """One of `operators.OPERATORS`. A ``matmul`` multiplies, head by head, a matrix of positions x
+    channels by one of input channels x output channels that was computed as well."""
+    activation: str = ""
+    """Function of `operators.ACTIVATIONS` that the vector unit applies to outputs as they leave the
+    array."""
+    others: int = 0
+    """Elements that a ``sum`` or ``product`` reads beside those of its map; by default as many."""
+    row: int = 0
+    """Elements that a norm or a softmax works on together; by default the channels of a group at
+    one position."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "padding", _four_sides(self.name, self.padding))
+        self._settle_axes()
         self._check_sizes()
+        self._check_operator()
+        if self.operator not in UPSAMPLING:
+            self._settle_ends()
+        elif UNKNOWN in (self.in_size, self.out_size):
+            raise InputError(f"layer '{self.name}': {self.operator} needs in_size and out_size")
+        if self.operator in TAKES_OTHERS and not self.others:
+            self._set("others", self.outputs)
+        if self.operator in BY_ROW and not self.row:
+            self._set("row", self.in_channels // self.groups)
+        work = self.macs if self.operator in ON_ARRAY else self.vector_operations
+        if work > MAX_MACS:
+            what = "MACs" if self.operator in ON_ARRAY else "operations"
+            raise InputError(f"layer '{self.name}' has {work:.3g} {what}, over {MAX_MACS:.0e}")
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def _settle_axes(self) -> None:
+        """Whole numbers, one for each axis, whatever was left to its default."""
+        for name in ("in_channels", "out_channels", "groups", "others", "row"):
+            self._set(name, _whole(self.name, name, getattr(self, name)))
+        given = {name: _numbers(self.name, name, getattr(self, name)) for name in SIZES}
+        axes = max(2, *map(len, given.values()))
+        for name, numbers in given.items():
+            if set(numbers) == {1} and name in ("kernel", "stride", "dilation"):
+                numbers = (1,) * axes
+            if numbers and (len(numbers) != axes or axes > MOST_AXES):
+                raise InputError(
+                    f"layer '{self.name}': {name} {numbers} does not have a number for each of "
+                    f"{min(axes, MOST_AXES)} axes"
+                )
+            self._set(name, numbers)
+        self._set("padding", _sides(self.name, self.padding, axes))
+
+    def _settle_ends(self) -> None:
+        """The map whose size was not given, and whether both agree."""
         if self.in_size == UNKNOWN:
-            out_size = (1, 1) if self.out_size == UNKNOWN else self.out_size
-            least = tuple(axis.least_size for axis in self._axes(out_size, (0, 0)))
-            object.__setattr__(self, "out_size", out_size)
-            object.__setattr__(self, "in_size", least)
+            out_size = (1,) * len(self.kernel) if self.out_size == UNKNOWN else self.out_size
+            least = tuple(axis.least_size for axis in self._axes(out_size, (0,) * len(out_size)))
+            self._set("out_size", out_size)
+            self._set("in_size", least)
         elif self.out_size == UNKNOWN:
-            fitting = tuple(max(0, axis.fitting) for axis in self._axes((0, 0), self.in_size))
-            object.__setattr__(self, "out_size", fitting)
-        for direction, axis in zip(("rows", "columns"), self.axes, strict=True):
+            ends = self._axes((0,) * len(self.in_size), self.in_size)
+            self._set("out_size", tuple(max(0, axis.fitting) for axis in ends))
+        axes = self._axes(self.out_size, self.in_size)
+        for direction, axis in zip(AXES[-len(self.kernel) :], axes, strict=True):
             if axis.fault:
                 raise InputError(f"layer '{self.name}': {direction}: {axis.fault}")
-        if self.macs > MAX_MACS:
-            raise InputError(f"layer '{self.name}' has {self.macs:.3g} MACs, over {MAX_MACS:.0e}")
 
     def _check_sizes(self) -> None:
         """Refuse what no layer can have, whatever its maps."""
         sizes = (self.in_channels, self.out_channels, *self.kernel, *self.stride, *self.dilation)
-        maps = (size for size in (self.out_size, self.in_size) if size != UNKNOWN)
-        if any(size < 1 for size in (*sizes, self.groups, *(n for pair in maps for n in pair))):
+        maps = (*self.out_size, *self.in_size)
+        if any(size < 1 for size in (*sizes, self.groups, *maps)):
             raise InputError(f"layer '{self.name}' has a size below 1: {self}")
-        if any(pad < 0 for pad in self.padding):
-            raise InputError(f"layer '{self.name}' has a padding below 0: {self.padding}")
+        if min(*self.padding, self.others, self.row) < 0:
+            raise InputError(f"layer '{self.name}' has a padding or a number below 0: {self}")
         if self.padding_mode not in PADDING_MODES:
             raise InputError(
                 f"layer '{self.name}': padding_mode is one of {', '.join(PADDING_MODES)}, "
@@ -119,21 +161,62 @@ class Layer:
                 f"layer '{self.name}': {self.in_channels} input and {self.out_channels} output "
                 f"channels cannot be split into {self.groups} groups"
             )
-        if (self.role == "fixed") != (self.unit == ""):
+        if self.role not in ROLES or (self.role == "fixed") != (self.unit == ""):
             raise InputError(
                 f"layer '{self.name}' has role '{self.role}' but unit '{self.unit}': "
                 "fixed layers have no unit, all others need one"
             )
 
+    def _check_operator(self) -> None:
+        """Refuse what the operator has no use for."""
+        if self.operator not in OPERATORS:
+            raise InputError(
+                f"layer '{self.name}': operator is one of {', '.join(OPERATORS)}, "
+                f"got {self.operator!r}"
+            )
+        if self.activation and self.activation not in ACTIVATIONS:
+            raise InputError(
+                f"layer '{self.name}': activation is one of {', '.join(ACTIVATIONS)}, "
+                f"got {self.activation!r}"
+            )
+        pools = self.operator in (CONVOLUTION, TRANSPOSED, "max_pool", "avg_pool")
+        faults = {
+            "its input and output channels differ, which its operator cannot make": (
+                self.operator not in (*ON_ARRAY, "embedding")
+                and self.in_channels != self.out_channels
+            ),
+            "only convolutions and pools have windows, strides, dilation and padding": (
+                not pools
+                and (max(*self.kernel, *self.stride, *self.dilation) > 1 or any(self.padding))
+            ),
+            "only layers on the array have an activation, others are followed by one": (
+                bool(self.activation) and self.operator not in ON_ARRAY
+            ),
+            "only a sum or a product reads others": (
+                self.others > 0 and self.operator not in TAKES_OTHERS
+            ),
+            "only norms and softmax work on rows": self.row > 0 and self.operator not in BY_ROW,
+            "gates are convolutions or linear layers": (
+                self.role == "gate" and self.operator != CONVOLUTION
+            ),
+        }
+        for why, found in faults.items():
+            if found:
+                raise InputError(f"layer '{self.name}' ({self.operator}): {why}")
+
     @property
     def axes(self) -> tuple[Axis, ...]:
-        """Windows down the rows and across the columns."""
-        return self._axes(self.out_size, self.in_size)
+        """Windows along each axis: down the rows and across the columns, planes before. Those of a
+        transposed convolution are of its `pieces`."""
+        return cast("tuple[Axis, ...]", self._axes(self.out_size, self.in_size))
 
-    def _axes(self, out_size: tuple[int, int], in_size: tuple[int, int]) -> tuple[Axis, ...]:
+    def _axes(
+        self, out_size: tuple[int, ...], in_size: tuple[int, ...]
+    ) -> tuple[Axis | TransposedAxis, ...]:
+        kind: Any = TransposedAxis if self.operator == TRANSPOSED else Axis
         sides = self.padding
         return tuple(
-            Axis(
+            kind(
                 outputs=out_size[axis],
                 kernel=self.kernel[axis],
                 stride=self.stride[axis],
@@ -143,23 +226,81 @@ class Layer:
                 size=in_size[axis],
                 mode=self.padding_mode,
             )
-            for axis in range(2)
+            for axis in range(len(self.kernel))
+        )
+
+    @cached_property
+    def pieces(self) -> tuple[tuple[Layer, ...], ...]:
+        """Layers, one after the other, that a transposed convolution can be computed as: one for
+        each phase of its strides, or one that makes all phases at once; otherwise the layer."""
+        if self.operator != TRANSPOSED:
+            return ((self,),)
+        axes = self._axes(self.out_size, self.in_size)
+        transposed = cast("tuple[TransposedAxis, ...]", axes)
+        apart = tuple(
+            self._piece(f"{self.name}[{number}]", windows)
+            for number, windows in enumerate(phases(transposed))
+        )
+        together = self._piece(self.name, tuple(axis.together for axis in transposed))
+        wide = replace(together, out_channels=self.out_channels * math.prod(self.stride))
+        return (apart, (wide,)) if max(self.stride) > 1 else (apart,)
+
+    def _piece(self, name: str, windows: tuple[Axis, ...]) -> Layer:
+        return replace(
+            self,
+            name=name,
+            operator=CONVOLUTION,
+            kernel=tuple(axis.kernel for axis in windows),
+            out_size=tuple(axis.outputs for axis in windows),
+            in_size=tuple(axis.size for axis in windows),
+            stride=(1,) * len(windows),
+            dilation=tuple(axis.dilation for axis in windows),
+            padding=tuple(side for axis in windows for side in (axis.before, axis.after)),
         )
 
     @property
+    def on_array(self) -> bool:
+        """Whether the array multiplies for it; otherwise the vector unit does all."""
+        return self.operator in ON_ARRAY
+
+    @property
+    def outputs(self) -> int:
+        """Elements of its output for one input."""
+        return math.prod(self.out_size) * self.out_channels
+
+    @property
     def macs(self) -> int:
-        """Multiply-accumulates for one input."""
-        height, width = self.out_size
-        return height * width * self.out_channels * self.macs_per_output
+        """Multiply-accumulates of the array for one input. Those of a transposed convolution are
+        counted by inputs, those of others by outputs, whether or not they meet padding."""
+        if self.operator == TRANSPOSED:
+            taps = math.prod(self.kernel) * self.out_channels // self.groups
+            return math.prod(self.in_size) * self.in_channels * taps
+        return self.outputs * self.macs_per_output if self.on_array else 0
 
     @property
     def macs_per_output(self) -> int:
-        return self.kernel[0] * self.kernel[1] * self.in_channels // self.groups
+        return math.prod(self.kernel) * self.in_channels // self.groups
 
     @property
     def weights(self) -> int:
-        """Number of weights."""
-        return self.out_channels * self.macs_per_output
+        """Number of weights. The operands of a ``matmul`` are none."""
+        if self.operator == "embedding":
+            return self.in_channels * self.out_channels
+        has_weights = self.operator in (CONVOLUTION, TRANSPOSED)
+        return self.out_channels * self.macs_per_output if has_weights else 0
+
+    @property
+    def vector_operations(self) -> int:
+        """Operations of the vector unit for one input, where the array has none."""
+        if self.on_array:
+            return 0
+        work = VECTOR_OPERATORS[self.operator]
+        rows = self.outputs // self.row if self.row else 0
+        return (
+            self.outputs * (work.per_output + work.per_element * math.prod(self.kernel))
+            + self.others
+            + rows * work.per_row
+        )
 
     def precision(self, choice: Precision, always: Precision) -> Precision | None:
         """The precision asked of the layer when its unit takes `choice`; None if it does not run.
@@ -188,63 +329,41 @@ class Layer:
             self.dilation,
             self.padding_mode,
             self.widths,
+            self.operator,
+            self.activation,
+            self.others,
+            self.row,
         )
 
 
-def _four_sides(name: str, padding: Any) -> tuple[int, ...]:
-    sides = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
-    if len(sides) == 2:
-        sides = (sides[0], sides[0], sides[1], sides[1])
-    if len(sides) != 4:
-        raise InputError(f"layer '{name}': padding has one, two or four numbers, got {padding!r}")
+SIZES = ("kernel", "out_size", "in_size", "stride", "dilation")
+AXES = ("planes", "rows", "columns")
+MOST_AXES = len(AXES)
+
+
+def _whole(layer: str, name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InputError(f"layer '{layer}': {name} is not a whole number: {value!r}")
+    return value
+
+
+def _numbers(layer: str, name: str, value: Any) -> tuple[int, ...]:
+    if not isinstance(value, tuple | list):
+        raise InputError(f"layer '{layer}': {name} has a number for each axis, got {value!r}")
+    return tuple(_whole(layer, name, number) for number in value)
+
+
+def _sides(layer: str, padding: Any, axes: int) -> tuple[int, ...]:
+    """Padding before and after each axis."""
+    sides = (padding,) * (2 * axes) if isinstance(padding, int) else tuple(padding)
+    for pad in sides:
+        _whole(layer, "padding", pad)
+    if set(sides) == {0} or len(sides) == 1:
+        return (sides[0],) * (2 * axes)
+    if len(sides) == axes:
+        return tuple(pad for pad in sides for _ in range(2))
+    if len(sides) != 2 * axes:
+        raise InputError(
+            f"layer '{layer}': padding has one number, {axes} or {2 * axes}, got {padding!r}"
+        )
     return sides
-
-
-def layer_to_dict(layer: Layer) -> dict[str, Any]:
-    """A layer as plain data for JSON."""
-    return {**asdict(layer), "widths": None if layer.widths is None else str(layer.widths)}
-
-
-def layer_from_dict(data: Mapping[str, Any]) -> Layer:
-    """Layer that `layer_to_dict` made plain data of.
-
-    Raises:
-        InputError: naming the field that is missing, unknown or of another kind.
-    """
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
-    }
-    for name, value in values.items():
-        if name in SEVERAL:
-            numbers = value if isinstance(value, tuple) else ()
-            whole = all(type(number) is int for number in numbers)
-            if not whole or len(numbers) != SEVERAL[name]:
-                raise InputError(f"{name} is not {SEVERAL[name]} whole numbers: {value!r}")
-        elif name in ONE and type(value) is not ONE[name]:
-            raise InputError(f"{name} is not a {ONE[name].__name__}: {value!r}")
-    if values["role"] not in get_args(Role):
-        raise InputError(f"role is not one of {', '.join(get_args(Role))}: {values['role']!r}")
-    if values.get("widths") is not None:
-        values["widths"] = Precision.parse(values["widths"])
-    return Layer(**values)
-
-
-def with_largest_input(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Data of a layer of version 0.1, with the input size that this version took it to have.
-
-    Raises:
-        InputError: naming a field of another kind.
-    """
-    given = {**data}
-    for name in ("kernel", "out_size", "stride", "padding"):
-        if not (isinstance(given[name], list) and len(given[name]) == 2):
-            raise InputError(f"{name} is not 2 whole numbers: {given[name]!r}")
-    (top, left), sides = (
-        given["padding"],
-        zip(*(given["out_size"], given["stride"], given["kernel"], given["padding"]), strict=True),
-    )
-    given["padding"] = [top, top, left, left]
-    given["in_size"] = [
-        max(1, out * step + kernel - 2 * pad - 1) for out, step, kernel, pad in sides
-    ]
-    return given

@@ -8,21 +8,38 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from accel_models.errors import InputError
-from accel_models.workloads.layer import (
-    Layer,
+from accel_models.workloads.layer import Layer
+from accel_models.workloads.layer_data import (
     layer_from_dict,
     layer_to_dict,
     with_largest_input,
 )
+from accel_models.workloads.operators import MATMUL, TAKES_OTHERS
 
 if TYPE_CHECKING:
     import networkx as nx
 
 FORMAT = 2
 """Format of `Workload.to_dict`. Format 1, of version 0.1, knew no input sizes nor four paddings."""
+
+
+Part = Literal["input", "other", "added"]
+PARTS: tuple[Part, ...] = ("input", "other", "added")
+
+
+class Operands(NamedTuple):
+    """The layers whose outputs a layer reads, by name, in execution order."""
+
+    inputs: tuple[str, ...] = ()
+    """Makers of its input: of several, they lie side by side, as if concatenated."""
+    others: tuple[str, ...] = ()
+    """Makers of what the input is multiplied by in a ``matmul``, or of the further tensors of a
+    ``sum`` or a ``product``."""
+    added: tuple[str, ...] = ()
+    """Makers of what is added to the output."""
 
 
 class Ends(NamedTuple):
@@ -33,6 +50,8 @@ class Ends(NamedTuple):
     output_crosses: bool = True
     adds_residual: bool = False
     """A second tensor is added to the output."""
+    other_crosses: bool = True
+    """Another operand was made outside the layer's decision unit."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +61,16 @@ class Workload:
     Args:
         name: what the network is called.
         layers: in execution order.
-        edges: (producer, consumer) pairs of layer names. Where a layer has several producers, it
-            convolves what the last of them made; the others are added to its output.
+        edges: (producer, consumer) pairs of layer names, or (producer, consumer, part) with one of
+            `PARTS`, as `Operands` has them. Where edges to a layer do not say, the last producer in
+            execution order makes the input, and of the others a ``matmul`` multiplies by what they
+            made, a ``sum`` or ``product`` takes it in, and any other layer adds it to its output.
         assumed: a sentence on each thing that the file it was read from left open.
     """
 
     name: str
     layers: tuple[Layer, ...]
-    edges: tuple[tuple[str, str], ...] = ()
+    edges: tuple[tuple[str, ...], ...] = ()
     assumed: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -60,10 +81,21 @@ class Workload:
             twice = next(name for name in names if names.count(name) > 1)
             raise InputError(f"workload '{self.name}' has two layers called '{twice}'")
         position = {name: index for index, name in enumerate(names)}
-        for producer, consumer in self.edges:
+        for edge in self.edges:
+            producer, consumer, *part = edge
+            if len(part) > 1 or not set(part) <= {*PARTS}:
+                raise InputError(
+                    f"workload '{self.name}': edge {producer} -> {consumer} is of one part of "
+                    f"{', '.join(PARTS)}, not {', '.join(map(str, part))}"
+                )
             if producer not in position or consumer not in position:
                 raise InputError(
                     f"workload '{self.name}': edge {producer} -> {consumer} names no layer"
+                )
+            if part == ["added"] and not self.layers[position[consumer]].on_array:
+                raise InputError(
+                    f"workload '{self.name}': '{consumer}' adds nothing to its output, which only "
+                    "layers on the array do: let a sum follow it"
                 )
             if position[producer] >= position[consumer]:
                 raise InputError(
@@ -84,7 +116,7 @@ class Workload:
 
         graph = nx.DiGraph(name=self.name)
         graph.add_nodes_from((layer.name, {"layer": layer}) for layer in self.layers)
-        graph.add_edges_from(self.edges)
+        graph.add_edges_from(edge[:2] for edge in self.edges)
         return graph
 
     @cached_property
@@ -92,15 +124,34 @@ class Workload:
         """The layers that each layer reads, by name, in execution order."""
         position = {layer.name: number for number, layer in enumerate(self.layers)}
         found: dict[str, list[str]] = {name: [] for name in position}
-        for producer, consumer in dict.fromkeys(self.edges):
+        for producer, consumer, *_ in self.edges:
             found[consumer].append(producer)
-        return {name: sorted(makers, key=position.__getitem__) for name, makers in found.items()}
+        return {
+            name: sorted(dict.fromkeys(makers), key=position.__getitem__)
+            for name, makers in found.items()
+        }
+
+    @cached_property
+    def operands(self) -> dict[str, Operands]:
+        """What each layer reads, by its name."""
+        stated: dict[str, dict[str, list[str]]] = {layer.name: {} for layer in self.layers}
+        for producer, consumer, *part in dict.fromkeys(self.edges):
+            stated[consumer].setdefault(part[0] if part else "", []).append(producer)
+        found = {}
+        for layer in self.layers:
+            parts = stated[layer.name]
+            unsaid = [name for name in self.makers[layer.name] if name in parts.get("", ())]
+            if unsaid and "input" not in parts:
+                parts["input"] = [unsaid.pop()]
+            parts.setdefault(_part_of_others(layer), []).extend(unsaid)
+            found[layer.name] = Operands(*(tuple(parts.get(part, ())) for part in PARTS))
+        return found
 
     @cached_property
     def readers(self) -> dict[str, list[str]]:
         """The layers that read each layer's output, by name."""
         found: dict[str, list[str]] = {layer.name: [] for layer in self.layers}
-        for producer, consumer in dict.fromkeys(self.edges):
+        for producer, consumer in dict.fromkeys(edge[:2] for edge in self.edges):
             found[producer].append(consumer)
         return found
 
@@ -128,7 +179,7 @@ class Workload:
         """The static network: the same layers, with nothing that decides."""
         keep = tuple(layer for layer in self.layers if layer.role != "gate")
         names = {layer.name for layer in keep}
-        edges = tuple(edge for edge in self.edges if names.issuperset(edge))
+        edges = tuple(edge for edge in self.edges if names.issuperset(edge[:2]))
         return Workload(self.name, keep, edges, self.assumed)
 
     @cached_property
@@ -137,14 +188,15 @@ class Workload:
         by_name = {layer.name: layer for layer in self.layers}
         found = {}
         for layer in self.layers:
-            makers = self.makers[layer.name]
+            operands = self.operands[layer.name]
             readers = [by_name[name] for name in self.readers[layer.name]]
             # A shortcut's output stands in for the unit's, also when the unit is skipped.
             leaves = layer.role == "shortcut" or not readers
             found[layer.name] = Ends(
-                input_crosses=not makers or by_name[makers[-1]].unit != layer.unit,
+                input_crosses=_crosses(layer, operands.inputs, by_name),
                 output_crosses=leaves or any(reader.unit != layer.unit for reader in readers),
-                adds_residual=len(makers) > 1 and layer.role != "gate",
+                adds_residual=bool(operands.added) and layer.role != "gate",
+                other_crosses=_crosses(layer, operands.others, by_name),
             )
         return found
 
@@ -164,8 +216,9 @@ class Workload:
             read_by[name] = tuple(readers) if stated else ()
         found = {}
         for name in by_name:
-            makers = self.makers[name]
-            found[name] = (read_by[makers[-1]] if makers else (), read_by[name])
+            inputs = self.operands[name].inputs
+            of_input = tuple(reader for maker in inputs for reader in read_by[maker])
+            found[name] = (of_input, read_by[name])
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -196,7 +249,7 @@ class Workload:
                 layer_from_dict(with_largest_input(layer) if version == 1 else layer)
                 for layer in data["layers"]
             )
-            edges = tuple((producer, consumer) for producer, consumer in data["edges"])
+            edges = tuple(map(_edge, data["edges"]))
             return cls(data["name"], layers, edges)
         except InputError:
             raise
@@ -207,6 +260,23 @@ class Workload:
     def key(self) -> str:
         """Hash of everything a cost depends on, for telling traces of other networks apart."""
         return key_of(self.to_dict())
+
+
+def _part_of_others(layer: Layer) -> Part:
+    """What a layer does with tensors beside its input, where edges do not say."""
+    return "other" if layer.operator in (MATMUL, *TAKES_OTHERS) else "added"
+
+
+def _crosses(layer: Layer, makers: Iterable[str], by_name: Mapping[str, Layer]) -> bool:
+    """Whether what these layers made may come from outside a layer's unit."""
+    units = {by_name[name].unit for name in makers}
+    return units != {layer.unit}
+
+
+def _edge(names: Any) -> tuple[str, ...]:
+    if not (isinstance(names, list) and len(names) in (2, 3)):
+        raise InputError(f"an edge is two layers and what the second does, not {names!r}")
+    return tuple(names)
 
 
 def key_of(data: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -12,6 +13,7 @@ from accel_models.accelerators.arrays.registry import register_family
 from accel_models.energy.array import ArrayFigures
 from accel_models.precision import Precision
 from accel_models.source import In
+from accel_models.workloads.operators import MATMUL
 from accel_models.workloads.workload import Layer
 
 
@@ -41,8 +43,9 @@ class Bismo(Array):
 
     def datapath(self, layer: Layer, widths: Precision) -> Datapath:
         refuse_wider(widths, self.widest_bits)
-        rows, columns = layer.in_size
-        elements = rows * columns * layer.in_channels
+        elements = math.prod(layer.in_size) * layer.in_channels
+        if layer.operator == MATMUL:  # both operands were just made, as whole numbers
+            elements += layer.out_channels * layer.macs_per_output
         return Datapath(
             rows=self.rows,
             columns=self.columns,

@@ -203,7 +203,7 @@ def least_traffic(p: Problem, s: Tiling, actions: np.ndarray) -> int:
     actions[A_WRITE] = (
         s.inputs[least, WRITTEN] * p.buffered_input_bits + s.q_all * p.kept_output_bits
     )
-    actions[VECTOR] = s.q_all
+    actions[VECTOR] = s.q_all * p.drain_operations
     return int(actions[DRAM_READ] + actions[DRAM_WRITE])
 
 

@@ -71,10 +71,11 @@ def traffic(p: Problem, s: Tiling, k: Blocks, actions: np.ndarray) -> None:
     actions[W_WRITE] = s.w_all * k.w_trips * p.weight_bits
     actions[A_WRITE] = s.inputs[k.inside, WRITTEN] * k.a_trips * p.buffered_input_bits
     actions[A_WRITE] += s.q_all * p.kept_output_bits
-    # The vector unit touches an output once to bring it to its width, once more to add the
-    # residual.
-    added = 2 if p.residual_bits + p.kept_residual_bits else 1
+    # The vector unit touches an output once to bring it to its width, as often as its activation
+    # asks for, and once more to add the residual.
+    added = p.drain_operations + (1 if p.residual_bits + p.kept_residual_bits else 0)
     entering = s.inputs[k.inside, ALL] * k.a_trips if p.requantise_inputs else 0
+    entering += s.w_all * k.w_trips if p.requantise_weights else 0
     actions[VECTOR] = s.q_all * added + entering
 
 
@@ -153,7 +154,7 @@ def pipelined_cycles(
 @njit(cache=True, forceinline=True)
 def drain_cycles(p: Problem, counts: np.ndarray) -> int:
     """Cycles of the vector unit for one tile's outputs; `counts` holds tile sizes from place 5."""
-    lanes = ceil_div(counts[5 + OUT_CHANNELS], p.vector_lanes)
+    lanes = ceil_div(counts[5 + OUT_CHANNELS], p.vector_lanes) * p.drain_operations
     return counts[5 + BATCH] * counts[5 + OUT_ROWS] * counts[5 + OUT_COLUMNS] * lanes
 
 

@@ -171,7 +171,7 @@ def array_cycles(p: Problem, rule: int, w: Walk) -> int:
 @njit(cache=True)
 def drain_cycles(p: Problem, w: Walk) -> int:
     """Cycles of the vector unit on the outputs of the current tile."""
-    lanes = ceil_div(extent(w, OUT_CHANNELS), p.vector_lanes)
+    lanes = ceil_div(extent(w, OUT_CHANNELS), p.vector_lanes) * p.drain_operations
     return extent(w, BATCH) * extent(w, OUT_ROWS) * extent(w, OUT_COLUMNS) * lanes
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 from numba import njit
 
 from accel_models.mapping.problem import Problem
@@ -26,13 +27,35 @@ class Windows(NamedTuple):
     """Places before the first line."""
     size: int
     mode: int
+    planes: int = 1
+    """Planes of outputs, whose rows are counted one plane after the other; the next four are of
+    windows along the planes."""
+    plane_kernel: int = 1
+    plane_stride: int = 1
+    plane_dilation: int = 1
+    plane_padding: int = 0
+    in_planes: int = 1
+    outputs: int = 0
+    """Rows of outputs in a plane, if there are several planes."""
 
 
 @njit(cache=True)
 def windows_down(p: Problem) -> Windows:
-    """Windows along the rows."""
+    """Windows along the rows, those of all planes where a map has depth."""
     return Windows(
-        p.kernel_rows, p.row_stride, p.row_dilation, p.row_padding, p.in_rows, p.padding_mode
+        p.kernel_rows // p.kernel_planes,
+        p.row_stride,
+        p.row_dilation,
+        p.row_padding,
+        p.in_rows,
+        p.padding_mode,
+        p.planes,
+        p.kernel_planes,
+        p.plane_stride,
+        p.plane_dilation,
+        p.plane_padding,
+        p.in_planes,
+        p.out_rows // p.planes,
     )
 
 
@@ -46,6 +69,13 @@ def windows_across(p: Problem) -> Windows:
         p.column_padding,
         p.in_columns,
         p.padding_mode,
+        1,
+        1,
+        1,
+        1,
+        0,
+        1,
+        p.out_columns,
     )
 
 
@@ -60,6 +90,8 @@ def line_count(p: Problem, first: int, length: int, w: Windows) -> int:
 @njit(cache=True)
 def touched(first: int, length: int, w: Windows) -> int:
     """Input lines under the windows of outputs first ... first + length - 1, each counted once."""
+    if w.in_planes > 1 or w.planes > 1:
+        return touched_in_planes(first, length, w)
     low = first * w.stride - w.padding
     high = low + (length - 1) * w.stride + (w.kernel - 1) * w.dilation + 1
     # Windows that reach each other leave no line out.
@@ -75,6 +107,36 @@ def touched(first: int, length: int, w: Windows) -> int:
     for place in range(max(low, w.size), high):
         lines += brings_new_line(place, low, length, w)
     return lines
+
+
+@njit(cache=True)
+def touched_in_planes(first: int, length: int, w: Windows) -> int:
+    """Input lines, of all planes, under the windows of outputs of a map with depth."""
+    # Outputs that begin and end within planes touch no simple range of lines: each is marked.
+    seen = np.zeros((w.in_planes, w.size), dtype=np.bool_)
+    for output in range(first, first + length):
+        plane, row = divmod(output, w.outputs)
+        for plane_tap in range(w.plane_kernel):
+            at = plane * w.plane_stride - w.plane_padding + plane_tap * w.plane_dilation
+            at = line_of(at, w.in_planes, w.mode)
+            if at < 0:
+                continue
+            for tap in range(w.kernel):
+                place = row * w.stride - w.padding + tap * w.dilation
+                line = line_of(place, w.size, w.mode)
+                if line >= 0:
+                    seen[at, line] = True
+    return int(seen.sum())
+
+
+@njit(cache=True)
+def line_of(place: int, size: int, mode: int) -> int:
+    """The line of the input that lies at a place, -1 for zeros."""
+    if 0 <= place < size:
+        return place
+    if mode == ZEROS:
+        return -1
+    return mirrored(place, size, mode)
 
 
 @njit(cache=True)
@@ -126,8 +188,14 @@ def is_under(place: int, low: int, length: int, w: Windows) -> bool:
 @njit(cache=True)
 def line_at(place: int, w: Windows) -> int:
     """The line of the input that lies at a place of the padding."""
-    if w.mode == REFLECT:
-        return -place if place < 0 else 2 * (w.size - 1) - place
-    if w.mode == REPLICATE:
-        return 0 if place < 0 else w.size - 1
-    return place % w.size
+    return mirrored(place, w.size, w.mode)
+
+
+@njit(cache=True)
+def mirrored(place: int, size: int, mode: int) -> int:
+    """The line of an input of `size` that padding of a mode other than zeros repeats at a place."""
+    if mode == REFLECT:
+        return -place if place < 0 else 2 * (size - 1) - place
+    if mode == REPLICATE:
+        return 0 if place < 0 else size - 1
+    return place % size

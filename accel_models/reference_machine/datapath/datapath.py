@@ -30,8 +30,10 @@ from accel_models.reference_machine.datapath.families import (
     turns,
 )
 from accel_models.reference_machine.datapath.operands import (
+    as_groups,
     checked_inputs,
     checked_weights,
+    lines_under_windows,
     side_by_side,
 )
 from accel_models.reference_machine.datapath.plain import Arithmetic
@@ -43,6 +45,7 @@ from accel_models.reference_machine.datapath.state import (
 )
 from accel_models.reference_machine.datapath.switching import Switching
 from accel_models.reference_machine.datapath.tiles import ArrayShape, Sizes, tiles
+from accel_models.workloads.operators import MATMUL
 from accel_models.workloads.workload import Layer
 
 
@@ -51,7 +54,8 @@ class Computed:
     """What an array made of a layer, and how long that took."""
 
     outputs: np.ndarray
-    """Sums as the accumulators hold them, int64 [batch, output channel, row, column]."""
+    """Sums as the accumulators hold them, int64 [batch, output channel, row, column]; of a map with
+    depth, planes come before rows."""
     issue_cycles: int
     """Cycles from the first step to the end of the last one."""
     fill_cycles: int
@@ -87,8 +91,11 @@ def compute(
         machine: the machine.
         widths: at which it computes, such as `LayerCost.precision`.
         mapping: such as `LayerCost.mapping`; gates on the vector unit have none.
-        inputs: integers [batch, channel, row, column], without padding.
-        weights: integers [output channel, input channel of its group, kernel row, kernel column].
+        inputs: integers [batch, channel, row, column], without padding; planes before rows, here
+            and of weights, where maps have depth.
+        weights: integers [output channel, input channel of its group, kernel row, kernel column];
+            of a ``matmul``, what it multiplies by [batch, output channel, input channel of its
+            head].
         signed_inputs: whether inputs have a sign; one signed bit is -1 or 1.
         signed_weights: whether weights have a sign; one signed bit is -1 or 1.
         accumulator_bits: width of the accumulators, which wrap; by default the machine's for this
@@ -110,21 +117,18 @@ def compute(
     how = arithmetic(machine, layer, widths, signs, word, switching)
     if mapping.lane_rule not in machine.array.lane_rules:
         raise InputError(f"{machine.name}: its array does not fill lanes by {mapping.lane_rule}")
-    x = checked_inputs(layer, inputs, widths.activation_bits, signed_inputs)
-    w = checked_weights(layer, weights, widths.weight_bits, signed_weights)
-    packed = layer.groups if machine.fidelity.groups == "dense" else mapping.packed
-    w, groups = side_by_side(w, layer.groups, packed), layer.groups // packed
-    loops = (len(x), *layer.out_size, layer.in_channels // groups, layer.out_channels // groups)
-    sizes = Sizes(groups, dict(zip(LOOPS, loops, strict=True)), layer.kernel)
-    sums = np.zeros((len(x), layer.out_channels, *layer.out_size), dtype=np.int64)
-    steps_of = (np.array(pair, dtype=np.int64) for pair in (layer.stride, layer.dilation))
-    memory = LayerTensors(x, w, sums, *steps_of)
+    batch, packed = len(inputs), mapping.packed
+    if layer.operator == MATMUL:
+        layer, inputs, weights = as_groups(layer, np.asarray(inputs), np.asarray(weights))
+    elif machine.fidelity.groups == "dense":
+        packed = layer.groups
+    sizes, memory = _given(layer, inputs, weights, widths, signs, packed)
     parts = passes_of(machine.array, widths, signs)
     whole = machine.fidelity.edges == "whole-tiles"
     state = _run(sizes, mapping, data, whole, parts, how, memory, turns(machine.array, layer))
     steps, operations = state.counts.tolist()
     return Computed(
-        outputs=sums,
+        outputs=memory.sums.reshape(batch, -1, *layer.out_size),
         issue_cycles=int(state.ends.max()),
         fill_cycles=_fill_cycles(data),
         steps=steps,
@@ -132,6 +136,27 @@ def compute(
         accumulator_bits=word,
         switching=Switching.from_counts(state.toggles) if switching else None,
     )
+
+
+def _given(
+    layer: Layer,
+    inputs: np.ndarray,
+    weights: np.ndarray,
+    widths: Precision,
+    signs: Signs,
+    packed: int,
+) -> tuple[Sizes, LayerTensors]:
+    """A layer's sizes with so many of its groups as one, and its tensors in memory."""
+    x = checked_inputs(layer, inputs, widths.activation_bits, signs.inputs)
+    w = checked_weights(layer, weights, widths.weight_bits, signs.weights)
+    w, groups = side_by_side(w, layer.groups, packed), layer.groups // packed
+    row_of, column_of = lines_under_windows(layer)
+    maps = (len(row_of), len(column_of))
+    loops = (len(x), *maps, layer.in_channels // groups, layer.out_channels // groups)
+    kernel = (row_of.shape[1], column_of.shape[1])
+    sums = np.zeros((len(x), layer.out_channels, *maps), dtype=np.int64)
+    sizes = Sizes(groups, dict(zip(LOOPS, loops, strict=True)), kernel)
+    return sizes, LayerTensors(x, w, sums, row_of, column_of)
 
 
 def _run(

@@ -6,11 +6,14 @@ One signed bit is a sign, -1 or 1, as quantisers make it; two's complement of on
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from accel_models.errors import InputError
+from accel_models.workloads.layer import AXES
+from accel_models.workloads.operators import CONVOLUTION
 from accel_models.workloads.windows import PaddingMode
 from accel_models.workloads.workload import Layer
 
@@ -24,29 +27,56 @@ PADDED_BY: dict[PaddingMode, Literal["constant", "reflect", "edge", "wrap"]] = {
 
 
 def checked_inputs(layer: Layer, inputs: np.ndarray, bits: int, signed: bool) -> np.ndarray:
-    """Inputs as int64 [batch, channel, row, column] with the layer's padding around them.
+    """Inputs as int64 [batch, channel, row, column] with the layer's padding around them; the rows
+    of a map with depth one plane after the other.
 
     Raises:
         InputError: if they are no integers of so many bits, or another layer's.
     """
     values = _integers(layer, "inputs", inputs, bits, signed)
-    if values.ndim != 4 or values.shape[1] != layer.in_channels or not len(values):
+    axes = ", ".join(AXES[-len(layer.kernel) :])
+    if (
+        values.ndim != 2 + len(layer.kernel)
+        or values.shape[1] != layer.in_channels
+        or not len(values)
+    ):
         raise InputError(
-            f"layer '{layer.name}': inputs are [batch, {layer.in_channels}, rows, columns], "
+            f"layer '{layer.name}': inputs are [batch, {layer.in_channels}, {axes}], "
             f"got the shape {list(values.shape)}"
         )
     if values.shape[2:] != layer.in_size:
         raise InputError(
-            f"layer '{layer.name}': its inputs are maps of {layer.in_size[0]} x "
-            f"{layer.in_size[1]}, got {values.shape[2]} x {values.shape[3]}"
+            f"layer '{layer.name}': its inputs are maps of {_by(layer.in_size)}, "
+            f"got {_by(values.shape[2:])}"
         )
-    top, bottom, left, right = layer.padding
-    sides = ((0, 0), (0, 0), (top, bottom), (left, right))
-    return np.pad(values, sides, mode=PADDED_BY[layer.padding_mode])
+    sides = [(axis.before, axis.after) for axis in layer.axes]
+    padded = np.pad(values, ((0, 0), (0, 0), *sides), mode=PADDED_BY[layer.padding_mode])
+    return padded.reshape(*padded.shape[:2], -1, padded.shape[-1])
+
+
+def _by(sizes: tuple[int, ...]) -> str:
+    return " x ".join(map(str, sizes))
+
+
+def lines_under_windows(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
+    """Lines of the padded input under each element of the kernel, for each output: int64 [output
+    row, kernel row] and [output column, kernel column]."""
+    *depth, down, across = (
+        np.arange(axis.outputs)[:, None] * axis.stride + np.arange(axis.kernel) * axis.dilation
+        for axis in layer.axes
+    )
+    if depth:
+        inner = layer.axes[1]
+        rows = inner.before + inner.size + inner.after
+        down = (depth[0][:, None, :, None] * rows + down[None, :, None, :]).reshape(
+            len(depth[0]) * len(down), -1
+        )
+    return down, across
 
 
 def checked_weights(layer: Layer, weights: np.ndarray, bits: int, signed: bool) -> np.ndarray:
-    """Weights as int64 [output channel, input channel of its group, kernel row, kernel column].
+    """Weights as int64 [output channel, input channel of its group, kernel row, kernel column],
+    the rows of a kernel with depth one plane after the other.
 
     Raises:
         InputError: if they are no integers of so many bits, or another layer's.
@@ -57,7 +87,41 @@ def checked_weights(layer: Layer, weights: np.ndarray, bits: int, signed: bool) 
         raise InputError(
             f"layer '{layer.name}': weights have the shape {list(shape)}, got {list(values.shape)}"
         )
-    return values
+    return values.reshape(*shape[:2], -1, shape[-1])
+
+
+def as_groups(
+    layer: Layer, inputs: np.ndarray, matrices: np.ndarray
+) -> tuple[Layer, np.ndarray, np.ndarray]:
+    """A product of activations as the array takes it: every head of every input is a group of its
+    own, whose weights are the head's second matrix.
+
+    Args:
+        layer: a ``matmul``.
+        inputs: [batch, input channel, position, 1].
+        matrices: [batch, output channel, input channel of its head].
+
+    Raises:
+        InputError: if they have other shapes, or not the same number of inputs.
+    """
+    batch, channels = len(inputs), layer.in_channels // layer.groups
+    if matrices.shape != (batch, layer.out_channels, channels):
+        raise InputError(
+            f"layer '{layer.name}': what it multiplies by has the shape "
+            f"{[batch, layer.out_channels, channels]}, got {list(matrices.shape)}"
+        )
+    together = replace(
+        layer,
+        operator=CONVOLUTION,
+        in_channels=batch * layer.in_channels,
+        out_channels=batch * layer.out_channels,
+        groups=batch * layer.groups,
+    )
+    return (
+        together,
+        inputs.reshape(1, -1, *inputs.shape[2:]),
+        matrices.reshape(-1, channels, 1, 1),
+    )
 
 
 def side_by_side(weights: np.ndarray, groups: int, packed: int) -> np.ndarray:

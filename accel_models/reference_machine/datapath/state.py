@@ -27,10 +27,11 @@ class LayerTensors(NamedTuple):
     """Weights [output channel, channel of its group, kernel row, kernel column]."""
     sums: np.ndarray
     """[image, output channel, row, column], partial sums at the accumulator's width."""
-    strides: np.ndarray
-    """[2]: of rows and columns."""
-    dilation: np.ndarray
-    """[2]: from one kernel row, and kernel column, to the next."""
+    row_of: np.ndarray
+    """Row of the inputs under each kernel row, for each row of outputs: [row, kernel row]. Rows of
+    maps with depth, and kernel rows, are counted one plane after the other."""
+    column_of: np.ndarray
+    """The same of columns: [column, kernel column]."""
 
 
 class Lanes(NamedTuple):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,9 +13,13 @@ import numpy as np
 from accel_models.compiled import compiled
 from accel_models.costs.cost_table import CostTable
 from accel_models.costs.simulator import LayerCost, LayerSimulator, layer_simulator
+from accel_models.costs.solving import Piece
 from accel_models.mapping.problem import ACTIONS, STATIONARY, Problem
 from accel_models.mapping.search import as_packed, places, steps
+from accel_models.mapping.vector_pass import VectorTask
+from accel_models.mapping.vector_pass import steps as blocks
 from accel_models.precision import Precision
+from accel_models.workloads.operators import MATMUL
 from accel_models.workloads.workload import Layer
 
 BUFFERS = [number for number, action in enumerate(ACTIONS) if "buffer" in action]
@@ -26,7 +32,8 @@ class LayerRun(NamedTuple):
     """One layer at one precision for some inputs, started with nothing on chip."""
 
     layer: Layer
-    precision: Precision
+    precision: Precision | None
+    """Operand widths of the array; None if the vector unit alone is at work."""
     inputs: int
     cycles: int
     head: int
@@ -66,7 +73,7 @@ class LayerRuns:
         simulator = self._simulator(inputs)
         key = (simulator.alike(table.workload, layer), layer.role == "gate", precision, inputs)
         if key not in self._known:
-            self._known[key] = self._played(simulator, layer, precision)
+            self._known[key] = self._found(simulator, layer, precision)
         return self._known[key]._replace(layer=layer)
 
     def _simulator(self, inputs: int) -> LayerSimulator:
@@ -78,47 +85,103 @@ class LayerRuns:
             )
         return self._simulators[inputs]
 
-    def _played(self, simulator: LayerSimulator, layer: Layer, precision: Precision) -> LayerRun:
+    def _found(self, simulator: LayerSimulator, layer: Layer, precision: Precision) -> LayerRun:
         workload = self.table.workload
         cost = simulator.cost(workload, layer, precision)
-        if cost.mapping is None:
+        task = simulator.task(workload, layer, precision) if not layer.on_array else None
+        if isinstance(task, VectorTask):
+            return _played(cost, task, blocks(task), cost.counts, simulator.batch)
+        if not cost.pieces:
             return _gate(cost, simulator.batch)
-        task = simulator.problem(workload, layer, precision)
-        walked, code = steps(task, cost.mapping), slots()
-        task = as_packed(task, cost.mapping.packed)
-        total = walked.sum(axis=0)
-        cycles, idle, _, _ = code.play(task, walked, 0, code.room_for_events(0))
-        counts = cost.counts.copy()
-        if cost.mapping.lane_rule != "row-stationary":
-            stays = STATIONARY.index(cost.mapping.stationary)
-            bits = buffers().buffer_bits(task, stays, *places(cost.mapping))
-            counts[BUFFERS] = bits[BUFFERS]
-        moved = {
-            "weights": total[code.WEIGHTS],
-            "inputs": total[code.INPUTS],
-            "residual": total[code.RESIDUAL],
-            "partial sums": total[code.SUMS] + total[code.RESTORED],
-            "outputs": total[code.STORED],
-        }
-        counts[WRITTEN] = total[code.STORED] + total[code.RESTORED]
-        counts[READ] = sum(moved.values()) - counts[WRITTEN]
-        counts[STALL] = cycles - cost.compute_cycles
-        return LayerRun(
-            layer=layer,
-            precision=cost.precision,
-            inputs=simulator.batch,
-            cycles=cycles,
-            head=first_load(task, walked),
-            idle=idle,
-            first_weight_bits=int(walked[0, code.WEIGHTS]),
-            counts=counts,
-            moved={tensor: int(bits) for tensor, bits in moved.items()},
-            tiles=len(walked),
-            play=lambda early: _events(task, walked, early),
-        )
+        runs = [_mapped(cost, piece, simulator.batch) for piece in cost.pieces]
+        return _one_after_the_other(runs, simulator.machine.fidelity.prefetch)
 
 
-def first_load(task: Problem, walked: np.ndarray) -> int:
+def _mapped(cost: LayerCost, piece: Piece, inputs: int) -> LayerRun:
+    """A piece of a layer on the array, which passes through the buffers as its mapping has it."""
+    mapping = piece.found.mapping
+    walked, problem = steps(piece.problem, mapping), as_packed(piece.problem, mapping.packed)
+    counts = piece.priced.counts.copy()
+    if mapping.lane_rule != "row-stationary":
+        stays = STATIONARY.index(mapping.stationary)
+        bits = buffers().buffer_bits(problem, stays, *places(mapping))
+        counts[BUFFERS] = bits[BUFFERS]
+    alone = replace(cost, compute_cycles=piece.found.compute_cycles)
+    return _played(alone, problem, walked, counts, inputs)
+
+
+def _one_after_the_other(runs: list[LayerRun], prefetch: bool) -> LayerRun:
+    """Pieces of a layer as one run: the first weights of each load while DRAM idles at the end of
+    the piece before."""
+    if len(runs) == 1:
+        return runs[0]
+    early = [min(a.idle, b.head) if prefetch else 0 for a, b in pairwise(runs)]
+    counts = np.sum([run.counts for run in runs], axis=0)
+    counts[STALL] -= sum(early)
+
+    def play(before: int) -> tuple[np.ndarray, int]:
+        """Events of all pieces; from where on DRAM may load for what follows."""
+        placed: list[np.ndarray] = []
+        now = tiles = before_these = free_from = 0
+        for run, spared in zip(runs, (before, *early), strict=True):
+            events, first = run.play(spared)
+            events = events.copy()
+            code = slots()
+            events[:, [code.START, code.END]] += now
+            events[:, code.TILE] += tiles
+            placed.append(events)
+            before_these, free_from = before_these + len(events), before_these + first
+            now, tiles = now + run.cycles - spared, tiles + run.tiles
+        return np.concatenate(placed), free_from
+
+    return runs[0]._replace(
+        cycles=sum(run.cycles for run in runs) - sum(early),
+        idle=runs[-1].idle,
+        counts=counts,
+        moved={name: sum(run.moved[name] for run in runs) for name in runs[0].moved},
+        tiles=sum(run.tiles for run in runs),
+        play=play,
+    )
+
+
+def _played(
+    cost: LayerCost,
+    task: Problem | VectorTask,
+    walked: np.ndarray,
+    counts: np.ndarray,
+    inputs: int,
+) -> LayerRun:
+    """A layer played step by step. Of its counts, those of DRAM and of waiting are found anew."""
+    code, total = slots(), walked.sum(axis=0)
+    cycles, idle, _, _ = code.play(task, walked, 0, code.room_for_events(0))
+    moved = {
+        "weights": total[code.WEIGHTS],
+        "inputs": total[code.INPUTS],
+        "residual": total[code.RESIDUAL],
+        "partial sums": total[code.SUMS] + total[code.RESTORED],
+        "outputs": total[code.STORED],
+    }
+    counts = counts.copy()
+    counts[WRITTEN] = total[code.STORED] + total[code.RESTORED]
+    counts[READ] = sum(moved.values()) - counts[WRITTEN]
+    counts[STALL] = cycles - cost.compute_cycles
+    early = cost.layer.operator != MATMUL  # what it multiplies by is still being made
+    return LayerRun(
+        layer=cost.layer,
+        precision=cost.precision if cost.layer.on_array else None,
+        inputs=inputs,
+        cycles=cycles,
+        head=first_load(task, walked) if early else 0,
+        idle=idle,
+        first_weight_bits=int(walked[0, code.WEIGHTS]) if early else 0,
+        counts=counts,
+        moved={tensor: int(bits) for tensor, bits in moved.items()},
+        tiles=len(walked),
+        play=lambda early: _events(task, walked, early),
+    )
+
+
+def first_load(task: Problem | VectorTask, walked: np.ndarray) -> int:
     """Cycles by which the first weights delay the first inputs, which come after them."""
     events, _ = _events(task, walked, 0)
     code = slots()
@@ -126,7 +189,7 @@ def first_load(task: Problem, walked: np.ndarray) -> int:
     return int((first[:1, code.END] - first[:1, code.START]).sum())
 
 
-def _events(task: Problem, walked: np.ndarray, early: int) -> tuple[np.ndarray, int]:
+def _events(task: Problem | VectorTask, walked: np.ndarray, early: int) -> tuple[np.ndarray, int]:
     code = slots()
     room = code.room_for_events(len(walked))
     _, _, number, free_from = code.play(task, walked, early, room)

@@ -132,7 +132,7 @@ class _Clock:
             spared = min(spared, self.limit)
         self._fill_gaps(spared, slots().PREFETCH, 0)
         self.limit, switching = None, 0
-        if self.widths not in (None, run.precision):
+        if run.precision is not None and self.widths not in (None, run.precision):
             switching = self.reconfiguration
             code = slots()
             self._mark(code.COMPUTE_ARRAY, code.RECONFIGURE, self.now, self.now + switching, 0)
@@ -140,7 +140,7 @@ class _Clock:
         if self.draw:
             events, free_from = run.play(spared)
             self._note(events, self.now + switching)
-        self.widths = run.precision
+        self.widths = run.precision or self.widths
         self._append(run, self.now + switching, spared, switching)
         self._leave_free(run.idle, free_from, keep=False)
 

@@ -125,7 +125,7 @@ def transitions(
                 )
                 waits += turns * rules.reconfiguration
                 idle = int(chain.tail[link, choice, 0])
-                widths_after[state, choice] = chain.last[link, choice]
+                widths_after[state, choice] = left_at(widths[state], chain.last[link, choice])
             elif fetched:
                 idle = 0
             # Capped, so that there are few states: more free cycles than any later head make no
@@ -141,7 +141,13 @@ def transitions(
 @njit(cache=True, forceinline=True)
 def enters_anew(before: int, after: int) -> int:
     """Number of times the array changes widths, 0 or 1."""
-    return int(before != NOTHING_RAN and before != after)
+    return int(before != NOTHING_RAN and after != NOTHING_RAN and before != after)
+
+
+@njit(cache=True, forceinline=True)
+def left_at(before: int, last: int) -> int:
+    """The array's operand widths after a link: those of before if only the vector unit ran."""
+    return before if last == NOTHING_RAN else last
 
 
 @njit(cache=True, forceinline=True)
@@ -326,7 +332,8 @@ def walk(
                 ran[link, choice, group - 1] += 1
                 spared_by[link, choice] += gained
                 switched[link, choice] += entering
-                free, widths = tails[link, choice, group - 1], last[link, choice]
+                free = tails[link, choice, group - 1]
+                widths = left_at(widths, last[link, choice])
                 if detailed:
                     for i in range(start, stop):
                         if unit < 0 or choices[i, unit] == choice:

@@ -100,7 +100,7 @@ def _shape(layer: Layer) -> str:
     return text + (f", {layer.groups} groups" if layer.groups > 1 else "")
 
 
-def _by(sizes: tuple[int, int]) -> str:
+def _by(sizes: tuple[int, ...]) -> str:
     return " x ".join(map(str, sizes))
 
 

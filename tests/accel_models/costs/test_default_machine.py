@@ -22,7 +22,8 @@ from accel_models import (
 )
 from accel_models.costs.pricing import Pricing
 from accel_models.costs.residency import LARGEST_SHARE, plan_residency
-from accel_models.costs.simulator import LayerSimulator, best_mapping
+from accel_models.costs.simulator import LayerSimulator
+from accel_models.costs.solving import best_mapping
 from accel_models.explain.departures import DepartureEffect, departure_steps, effects
 from accel_models.mapping.problem_of import accumulator_bits
 from accel_models.mapping.search import compute_cycles, pareto

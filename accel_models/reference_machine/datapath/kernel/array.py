@@ -97,8 +97,6 @@ def feed_inputs(tile: TileSchedule, p: int, s: int, memory: LayerTensors, lanes:
     _, channels, rows, columns = memory.inputs.shape
     for window in range(lanes.x.shape[0]):
         image, row, column = tile.positions[p, window]
-        # Memory holds padding as zeros, so that windows need no case for edges.
-        top, left = row * memory.strides[0], column * memory.strides[1]
         for lane in range(lanes.x.shape[1]):
             channel, down, across = tile.taps[s, lane]
             if image == IDLE or channel == IDLE:
@@ -106,8 +104,8 @@ def feed_inputs(tile: TileSchedule, p: int, s: int, memory: LayerTensors, lanes:
                 continue
             # Where an operand came from tells whether the same one lies on the wires already.
             channel += tile.first_input
-            down = top + down * memory.dilation[0]
-            across = left + across * memory.dilation[1]
+            # Memory holds padding as zeros, so that windows need no case for edges.
+            down, across = memory.row_of[row, down], memory.column_of[column, across]
             place = ((image * channels + channel) * rows + down) * columns + across
             lanes.x[window, lane] = memory.inputs[image, channel, down, across]
             lanes.x_from[window, lane] = place

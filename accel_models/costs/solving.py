@@ -1,0 +1,172 @@
+"""What there is to do for a layer on a machine, and the least it takes by the machine's objective.
+
+Most layers are one mapping problem. A transposed convolution may be split into phases or computed
+all phases at once (`Layer.pieces`): the pieces of each way are problems of their own, run one after
+the other, and the better way is taken. What the array has no part in is a pass through the vector
+unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from accel_models.accelerators.accelerator import Accelerator
+from accel_models.costs.early_loads import STALL, early_loads_of
+from accel_models.costs.pricing import Pricing
+from accel_models.errors import InfeasibleError
+from accel_models.mapping.groups import search_packings
+from accel_models.mapping.problem import EDP, ENERGY, LATENCY, Found, Priced, Problem
+from accel_models.mapping.problem_of import Tensors, problem_of
+from accel_models.mapping.search import price
+from accel_models.mapping.vector_pass import VectorTask, vector_task
+from accel_models.mapping.vector_pass import price as price_pass
+from accel_models.precision import Precision
+from accel_models.workloads.layer import Layer
+
+
+class Ways(NamedTuple):
+    """Ways to compute a layer, each as mapping problems that are run one after the other."""
+
+    ways: tuple[tuple[Problem, ...], ...]
+
+
+Task = Ways | VectorTask
+
+
+class Piece(NamedTuple):
+    """One problem of a layer, the mapping found for it, and what that takes exactly."""
+
+    problem: Problem
+    found: Found
+    priced: Priced
+
+    @property
+    def macs(self) -> int:
+        """Multiplications, zeros between groups apart."""
+        p = self.problem
+        outputs = p.groups * p.batch * p.out_rows * p.out_columns * p.out_channels
+        return outputs * p.in_channels * p.kernel_rows * p.kernel_columns
+
+
+class Solved(NamedTuple):
+    """What a layer takes by itself: in all, and piece by piece; the vector unit's has no pieces."""
+
+    priced: Priced
+    pieces: tuple[Piece, ...] = ()
+
+
+def task_of(
+    layer: Layer, precision: Precision, tensors: Tensors, batch: int, machine: Accelerator
+) -> Task:
+    """What there is to do for a layer whose unit runs at `precision`.
+
+    Raises:
+        InfeasibleError: if the machine cannot multiply operands of these widths, or its model has
+            no vector unit and the layer needs one.
+    """
+    if not layer.on_array:
+        return vector_task(layer, precision, tensors, batch, machine)
+    return Ways(
+        tuple(
+            tuple(problem_of(piece, precision, tensors, batch, machine) for piece in way)
+            for way in layer.pieces
+        )
+    )
+
+
+def in_memory(task: Task, memory: dict[str, Any]) -> Task:
+    """The same task with other buffers and another DRAM; see `problem_of.memory`."""
+    if isinstance(task, VectorTask):
+        return task._replace(**memory)
+    return Ways(tuple(tuple(one._replace(**memory) for one in way) for way in task.ways))
+
+
+def solve(layer: Layer, task: Task, machine: Accelerator, pricing: Pricing) -> Solved:
+    """The least a task takes, by the machine's own objective.
+
+    Raises:
+        InfeasibleError: if nothing fits the buffers.
+    """
+    if isinstance(task, VectorTask):
+        return Solved(price_pass(task))
+    found: list[Solved] = []
+    for way in task.ways:
+        try:
+            found.append(_solved(layer, way, machine, pricing))
+        except InfeasibleError:
+            if way == task.ways[-1] and not found:
+                raise
+    if len(found) == 1:
+        return found[0]
+    return min(found, key=lambda one: _score(one.priced, machine, pricing))
+
+
+def _solved(layer: Layer, way: Sequence[Problem], machine: Accelerator, pricing: Pricing) -> Solved:
+    known: dict[Problem, Piece] = {}  # phases of a stride are mostly alike
+    for problem in way:
+        if problem not in known:
+            best = best_mapping(problem, machine, pricing)
+            priced = early_loads_of(layer, price(problem, best))
+            known[problem] = Piece(problem, best, priced)
+    pieces = tuple(known[problem] for problem in way)
+    return Solved(_in_all(pieces, machine.fidelity.prefetch), pieces)
+
+
+def spared(pieces: Sequence[Piece], prefetch: bool) -> list[int]:
+    """Cycles that each piece is spared by its first weights loading during the piece before."""
+    early = [
+        min(before.priced.tail_cycles, after.priced.head_cycles) * prefetch
+        for before, after in pairwise(pieces)
+    ]
+    return [0, *early]
+
+
+def _in_all(pieces: Sequence[Piece], prefetch: bool) -> Priced:
+    """What pieces take that run one after the other."""
+    first, last, early = pieces[0].priced, pieces[-1].priced, sum(spared(pieces, prefetch))
+    if len(pieces) == 1:
+        return first
+    counts = np.sum([piece.priced.counts for piece in pieces], axis=0)
+    counts[STALL] -= early
+    return Priced(
+        cycles=sum(piece.priced.cycles for piece in pieces) - early,
+        counts=counts,
+        head_cycles=first.head_cycles,
+        tail_cycles=last.tail_cycles,
+        first_weight_bits=first.first_weight_bits,
+    )
+
+
+def _score(priced: Priced, machine: Accelerator, pricing: Pricing) -> tuple[float, float]:
+    """What is to be least, and what decides between equals."""
+    energy = float(pricing.energy_pj(priced.counts, priced.cycles).sum())
+    if machine.mapping.objective == "energy":
+        return energy, priced.cycles
+    if machine.mapping.objective == "edp":
+        return energy * priced.cycles, priced.cycles
+    return priced.cycles, energy
+
+
+def best_mapping(task: Problem, machine: Accelerator, pricing: Pricing) -> Found:
+    """The best mapping by the machine's own objective.
+
+    Raises:
+        InfeasibleError: if nothing fits the buffers.
+    """
+    options, prices = machine.mapping, pricing.action_pj
+    static = pricing.static_pj_per_cycle
+    if options.objective != "latency-then-energy":
+        objective = {"latency": LATENCY, "energy": ENERGY, "edp": EDP}[options.objective]
+        return search_packings(task, prices, objective, cycle_pj=static)
+    fastest = search_packings(task, prices, LATENCY, cycle_pj=static)
+    # A grouped layer's packings are compared by exact prices, and so is what may be slower.
+    cycles = fastest.cycles if task.groups == 1 else price(task, fastest).cycles
+    limit = int(cycles * (1 + options.tolerance))
+    try:
+        return search_packings(task, prices, ENERGY, cycle_pj=static, cycle_limit=limit)
+    except InfeasibleError:  # the search takes tiles for full ones, the fastest's among them
+        return fastest

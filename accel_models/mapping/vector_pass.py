@@ -1,0 +1,222 @@
+"""Operators of the vector unit: a tensor streams through it, block by block.
+
+Every element of the operands comes once and every output leaves once. Blocks are as large as half a
+buffer, and of equal size but for rounding; the next one loads while one is worked on, so the
+schedule is the one of slots that the array has (`kernel.walk`), with nothing for the array to do.
+Elements that several windows of a pool touch are kept in line buffers of the unit.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from accel_models.accelerators.accelerator import Accelerator
+from accel_models.errors import InfeasibleError
+from accel_models.mapping.problem import ACTIONS, Priced
+from accel_models.mapping.problem_of import Tensors, memory, waiting_bits
+from accel_models.mapping.search import MAX_STEPS, kernel
+from accel_models.precision import Precision
+from accel_models.workloads.layer import Layer
+from accel_models.workloads.operators import VECTOR_OPERATORS
+from accel_models.workloads.windows import PADDING_MODES, Axis
+
+STALL, VECTOR, A_READ, A_WRITE, Q_READ, Q_WRITE, DRAM_READ, DRAM_WRITE = (
+    ACTIONS.index(name)
+    for name in (
+        "array_stall_cycles",
+        "vector_operations",
+        "input_buffer_read_bits",
+        "input_buffer_write_bits",
+        "output_buffer_read_bits",
+        "output_buffer_write_bits",
+        "dram_read_bits",
+        "dram_write_bits",
+    )
+)
+
+
+class VectorTask(NamedTuple):
+    """An operator on a machine's vector unit, as plain numbers: elements for all inputs together,
+    bits of each, and the memory as a `problem.Problem` has it."""
+
+    inputs: int
+    others: int
+    outputs: int
+    operations: int
+    row: int
+    """Elements worked on together; 1 where each is by itself."""
+    reads: int
+    """How often the unit reads each input."""
+    request: int
+    """Elements of a row of the table that a look-up fetches by itself; 0 where blocks come as a
+    whole."""
+    input_bits: int
+    other_bits: int
+    output_bits: int
+    input_on_chip: bool
+    other_on_chip: bool
+    output_on_chip: bool
+    lanes: int
+    dram_bits_per_cycle: float
+    dram_latency: int
+    burst_bits: int
+    weight_half: int
+    input_half: int
+    output_half: int
+    ramp: int = 0
+    fill: int = 0
+
+    @property
+    def row_fits(self) -> bool:
+        """Whether a row can be held while it is read several times; if not, it comes twice."""
+        return self.input_on_chip or self.row * self.input_bits <= self.input_half
+
+    @property
+    def fetched(self) -> int:
+        """Inputs that come over DRAM."""
+        if self.input_on_chip:
+            return 0
+        return self.inputs if self.row_fits else 2 * self.inputs
+
+    @property
+    def units(self) -> int:
+        """Pieces that are not cut: rows, where these fit, or elements."""
+        return -(-self.outputs // self.grain)
+
+    @property
+    def grain(self) -> int:
+        """Outputs of a unit."""
+        return self.row if self.row_fits else 1
+
+    @property
+    def block_units(self) -> int:
+        """Units of a block: as many as fit half a buffer, and all blocks alike but the last."""
+        others = 0 if self.other_on_chip else self.others * self.other_bits
+        loaded = self.fetched * self.input_bits + others
+        stored = 0 if self.output_on_chip else self.outputs * self.output_bits
+        most = self.units
+        for bits, half in ((loaded, self.input_half), (stored, self.output_half)):
+            # A block's share of the operands is rounded up to whole elements, of either operand.
+            room = half - self.input_bits - self.other_bits
+            most = min(most, room * self.units // bits if bits else most)
+        blocks = -(-self.units // max(1, most))
+        return -(-self.units // blocks)
+
+
+def vector_task(
+    layer: Layer, precision: Precision, tensors: Tensors, batch: int, machine: Accelerator
+) -> VectorTask:
+    """A layer of the vector unit whose unit runs at `precision`, for `batch` inputs.
+
+    Raises:
+        InfeasibleError: if the machine's model has no vector unit.
+    """
+    if not machine.fidelity.vector_unit:
+        raise InfeasibleError(f"its model has no vector unit, which {layer.operator} needs")
+    work = VECTOR_OPERATORS[layer.operator]
+    waiting = waiting_bits(layer, machine.offered(precision), tensors, machine)
+    looked_up = layer.operator == "embedding"
+    weight = machine.offered(layer.widths or precision).weight_bits
+    if looked_up and machine.storage.weights == "full":
+        weight = max(weight, machine.storage.full_bits)
+    task = VectorTask(
+        inputs=batch * elements_read(layer),
+        others=batch * layer.others,
+        outputs=batch * layer.outputs,
+        operations=batch * layer.vector_operations,
+        row=layer.row or (layer.out_channels if looked_up else 1),
+        reads=work.reads,
+        request=layer.out_channels if looked_up else 0,
+        input_bits=weight if looked_up else waiting.input,
+        other_bits=waiting.other,
+        output_bits=waiting.output,
+        input_on_chip=tensors.input_on_chip and not looked_up,
+        other_on_chip=tensors.other_on_chip,
+        output_on_chip=tensors.output_on_chip,
+        lanes=machine.array.vector_lanes,
+        **memory(machine, tensors.reserved_bytes),
+    )
+    moved = task.reads * task.inputs * task.input_bits + task.others * task.other_bits
+    if moved + task.outputs * task.output_bits + task.operations > 2**60:
+        raise InfeasibleError(f"{task.outputs:.3g} outputs make counts that pass 64-bit integers")
+    return task
+
+
+def elements_read(layer: Layer) -> int:
+    """Elements of the first operand for one input: those under a window, each once."""
+    if layer.operator == "embedding":
+        return layer.outputs
+    windows, touched = kernel("windows"), layer.in_channels
+    for axis in layer.axes:
+        if max(axis.kernel, axis.stride) == 1:
+            touched *= axis.size
+        else:
+            touched *= windows.touched(0, axis.outputs, _windows(axis))
+    return int(touched)
+
+
+def _windows(axis: Axis) -> Any:
+    mode = PADDING_MODES.index(axis.mode)
+    along = (axis.kernel, axis.stride, axis.dilation, axis.before, axis.size, mode)
+    return kernel("windows").Windows(*along)
+
+
+def steps(task: VectorTask) -> np.ndarray:
+    """The blocks one by one: int64 [block, part], parts as in `kernel.walk`.
+
+    Raises:
+        InfeasibleError: if there are too many.
+    """
+    code, size = kernel("walk"), task.block_units
+    blocks = -(-task.units // size)
+    if blocks > MAX_STEPS:
+        raise InfeasibleError(f"it has {blocks:.3g} blocks, over {MAX_STEPS:.3g}")
+    ends = np.minimum(np.arange(1, blocks + 1) * size, task.units)
+
+    def shares(total: int) -> np.ndarray:
+        """Whole elements of each block, adding up to the total."""
+        upto = np.array([total * int(end) // task.units for end in ends], dtype=np.int64)
+        return np.diff(upto, prepend=0)
+
+    walked = np.zeros((blocks, code.STEP_PARTS), dtype=np.int64)
+    walked[:, code.DRAIN] = -(-shares(task.operations) // task.lanes)
+    if task.request:
+        requests = -(-shares(task.fetched) // task.request)
+        walked[:, code.INPUTS] = requests * _bursts(task, task.request * task.input_bits)
+    else:
+        walked[:, code.INPUTS] = _bursts(task, shares(task.fetched) * task.input_bits)
+    if not task.other_on_chip:
+        walked[:, code.INPUTS] += _bursts(task, shares(task.others) * task.other_bits)
+    if not task.output_on_chip:
+        walked[:, code.STORED] = _bursts(task, shares(task.outputs) * task.output_bits)
+    return walked
+
+
+def _bursts(task: VectorTask, bits: np.ndarray | int) -> np.ndarray | int:
+    """Bits of transfers in whole bursts."""
+    return -(-bits // task.burst_bits) * task.burst_bits if task.burst_bits else bits
+
+
+def price(task: VectorTask) -> Priced:
+    """What the operator takes: cycles, and counts of `ACTIONS`.
+
+    Raises:
+        InfeasibleError: if it has too many blocks.
+    """
+    code = kernel("walk")
+    priced = code.price_steps(task, steps(task)).tolist()
+    counts = np.zeros(len(ACTIONS), dtype=np.int64)
+    others = task.others * task.other_bits
+    stored = task.outputs * task.output_bits
+    counts[STALL] = priced[code.CYCLES]
+    counts[VECTOR] = task.operations
+    counts[A_WRITE] = task.fetched * task.input_bits + (0 if task.other_on_chip else others)
+    counts[A_READ] = task.reads * task.inputs * task.input_bits + others
+    if task.output_on_chip:
+        counts[A_WRITE] += stored
+    else:
+        counts[Q_WRITE] = counts[Q_READ] = stored
+    counts[DRAM_READ], counts[DRAM_WRITE] = priced[code.READ], priced[code.WRITTEN]
+    return Priced(priced[code.CYCLES], counts, 0, priced[code.TAIL], 0)
