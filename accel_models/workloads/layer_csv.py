@@ -1,7 +1,8 @@
-"""Workloads from CSV files of one layer a row: own columns, or topologies of SCALE-Sim."""
+"""Workloads as CSV files of one layer a row: own columns, or topologies of SCALE-Sim."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 from accel_models.errors import InputError
@@ -12,20 +13,22 @@ from accel_models.workloads.workload import Workload
 
 
 def read_layers(path: str | Path) -> Workload:
-    """Read a chain of layers; what the file left open stands in `Workload.assumed`.
+    """Read a list of layers; what the file left open stands in `Workload.assumed`.
 
     Raises:
         InputError: if the file is missing or malformed: names the line and the column.
     """
     path = Path(path)
     names, rows = read_rows(path)
+    edges: list[tuple[str, ...]]
     if is_topology(names):
         layers, said = read_topology(path, names, rows)
+        edges = list(pairwise(layer.name for layer in layers))
         if layers:
             layers, sentence = first_reads_image(layers)
             said = [sentence, *said]
     elif is_own(names):
-        layers, said = read_own(path, names, rows)
+        layers, edges, said = read_own(path, names, rows)
     else:
         raise InputError(
             f"{path} is no list of layers: it needs the columns {', '.join(NEEDED)} and "
@@ -34,6 +37,25 @@ def read_layers(path: str | Path) -> Workload:
             "M, N, K)"
         )
     try:
-        return Workload.chain(path.stem, layers, assumed=said)
+        return Workload(path.stem, tuple(layers), tuple(edges), tuple(said))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+LISTS = Path(__file__).parent / "library"
+
+
+def listed_networks() -> tuple[str, ...]:
+    """Names of the networks whose layer lists come with the package."""
+    return tuple(sorted(path.stem for path in LISTS.glob("*.csv")))
+
+
+def listed_network(name: str) -> Workload:
+    """A network whose layer list comes with the package, for images of 224 x 224 pixels.
+
+    Raises:
+        InputError: if there is no such list.
+    """
+    if name not in listed_networks():
+        raise InputError(f"no layer list is called '{name}': {', '.join(listed_networks())} are")
+    return read_layers(LISTS / f"{name}.csv")

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from accel_models.errors import InputError
 from accel_models.precision import Precision
 from accel_models.workloads.csv_rows import CsvRow, check_columns, sizes, truth, whole_number
+from accel_models.workloads.layer import MOST_AXES
 from accel_models.workloads.windows import PaddingMode
-from accel_models.workloads.workload import Layer
+from accel_models.workloads.workload import Layer, Part
 
 NEEDED = ("name", "in_channels", "out_channels")
 MAPS = ("out_size", "in_size")
 """Columns of which at least one says how large the layer's maps are."""
 OPTIONAL = ("kernel", "stride", "padding", "dilation", "padding_mode", "groups", "reads_image")
+OPERATORS = ("operator", "activation", "others", "row", "reads")
 WIDTHS = ("precision", "weight_bits", "activation_bits")
-COLUMNS = (*NEEDED, *MAPS, *OPTIONAL, *WIDTHS)
+COLUMNS = (*NEEDED, *MAPS, *OPTIONAL, *OPERATORS, *WIDTHS)
+MARKS: dict[str, Part] = {"+": "added", "*": "other"}
+"""What stands before the name of a layer that is read, unless it makes the input."""
+NOTHING = "-"
+"""Stands where a layer reads what no other layer made."""
 IMAGE_CHANNELS = 4
 """Channels that an image has at most: gray, colours, and depth or transparency."""
 
@@ -28,8 +35,16 @@ def is_own(names: list[str]) -> bool:
     return len(set(names) & set(COLUMNS)) >= len(NEEDED) - 1
 
 
-def read_own(path: Path, names: list[str], rows: list[CsvRow]) -> tuple[list[Layer], list[str]]:
-    """The layers, and a sentence on each thing that the table left open.
+class OwnTable(NamedTuple):
+    """The layers of a table, what feeds what, and a sentence on each thing that was left open."""
+
+    layers: list[Layer]
+    edges: list[tuple[str, ...]]
+    said: list[str]
+
+
+def read_own(path: Path, names: list[str], rows: list[CsvRow]) -> OwnTable:
+    """The table.
 
     Raises:
         InputError: naming line and column of what is missing, unknown or no size.
@@ -42,6 +57,7 @@ def read_own(path: Path, names: list[str], rows: list[CsvRow]) -> tuple[list[Lay
     if "precision" in names and set(WIDTHS[1:]) & set(names):
         raise InputError(f"{path} states widths twice: as precision, and as bits of operands")
     layers: list[Layer] = []
+    edges: list[tuple[str, ...]] = []
     guessed: list[str] = []
     first_says = False
     for row in rows:
@@ -52,6 +68,7 @@ def read_own(path: Path, names: list[str], rows: list[CsvRow]) -> tuple[list[Lay
         cells = {name: cell for name, cell in zip(names, row.cells, strict=False) if cell}
         try:
             layer = _layer(cells)
+            edges += _edges(cells, [layer.name for layer in layers])
         except InputError as error:
             raise InputError(f"{path}: line {row.line}: {error}") from error
         first_says = "reads_image" in cells if not layers else first_says
@@ -69,7 +86,22 @@ def read_own(path: Path, names: list[str], rows: list[CsvRow]) -> tuple[list[Lay
             "without in_size, strided layers read the smallest maps that give their outputs: "
             + _listed(guessed)
         )
-    return layers, said
+    return OwnTable(layers, edges, said)
+
+
+def _edges(cells: Mapping[str, str], before: list[str]) -> Iterator[tuple[str, ...]]:
+    """Edges to a row's layer: from the row before, or from those that it says it reads."""
+    reads = cells.get("reads", " ".join(before[-1:])).split()
+    for maker in [] if reads == [NOTHING] else reads:
+        part = MARKS.get(maker[0], "input")
+        name = maker if part == "input" else maker[1:]
+        if name not in before:
+            near = get_close_matches(name, before, n=1)
+            raise InputError(
+                f"reads names no row above: '{name}'"
+                + (f" (did you mean '{near[0]}'?)" if near else "")
+            )
+        yield (name, cells["name"], part) if "reads" in cells else (name, cells["name"])
 
 
 def _listed(names: list[str]) -> str:
@@ -97,7 +129,7 @@ def _layer(cells: Mapping[str, str]) -> Layer:
     if not set(MAPS) & set(cells):
         raise InputError(f"{' or '.join(MAPS)} is missing")
     given: dict[str, Any] = {
-        name: _pair(name, cells[name])
+        name: _per_axis(name, cells[name])
         for name in ("kernel", "out_size", "in_size", "stride", "dilation")
         if name in cells
     }
@@ -107,6 +139,8 @@ def _layer(cells: Mapping[str, str]) -> Layer:
         given["padding_mode"] = cast(PaddingMode, cells["padding_mode"].lower())
     if "reads_image" in cells:
         given["reads_image"] = truth("reads_image", cells["reads_image"])
+    given |= {name: cells[name].lower() for name in ("operator", "activation") if name in cells}
+    given |= {name: whole_number(name, cells[name]) for name in ("others", "row") if name in cells}
     return Layer(
         name=cells["name"],
         in_channels=whole_number("in_channels", cells["in_channels"]),
@@ -117,19 +151,20 @@ def _layer(cells: Mapping[str, str]) -> Layer:
     )
 
 
-def _pair(column: str, text: str) -> tuple[int, int]:
+def _per_axis(column: str, text: str) -> tuple[int, ...]:
+    """A number for each axis; one number stands for rows and columns."""
     numbers = sizes(column, text)
-    if len(numbers) > 2:
-        raise InputError(f"{column} must be a size such as 3 or 3x5, got '{text}'")
-    return numbers[0], numbers[-1]
+    if len(numbers) > MOST_AXES:
+        raise InputError(f"{column} must be a size such as 3, 3x5 or 1x3x3, got '{text}'")
+    return numbers * 2 if len(numbers) == 1 else numbers
 
 
 def _sides(text: str) -> tuple[int, ...]:
     example = "1, 1x0 (rows x columns) or 0x1x0x1 (top x bottom x left x right)"
     numbers = sizes("padding", text, example)
-    if len(numbers) not in (1, 2, 4):
+    if len(numbers) not in (1, 2, 3, 4, 6):
         raise InputError(f"padding must be a size such as {example}, got '{text}'")
-    return numbers * 4 if len(numbers) == 1 else numbers
+    return numbers
 
 
 def _widths(cells: Mapping[str, str]) -> Precision | None:

@@ -48,11 +48,11 @@ def load_traced_machine(
 
 
 def load_workload(network: str, side: int | None = None) -> Workload:
-    """The layers of a network by name, without gates, for square colour images in 10 classes; or
-    those of a CSV file.
+    """The layers of a network by name, without gates, for square colour images in 10 classes; those
+    of a layer list that comes with the package; or those of a CSV file.
 
     Args:
-        network: such as ``resnet20``, or the path of a file that ends in ``.csv``.
+        network: such as ``resnet20`` or ``resnet50``, or the path of a file that ends in ``.csv``.
         side: of the images, in pixels; by default `IMAGE_SIDE`.
 
     Raises:
@@ -64,6 +64,12 @@ def load_workload(network: str, side: int | None = None) -> Workload:
         if side is not None:
             raise InputError(f"{network} states the sizes of its layers: --image cannot apply")
         return read_layers(network)
+    from accel_models.workloads.layer_csv import listed_network, listed_networks
+
+    if network in listed_networks():
+        if side is not None:
+            raise InputError(f"the layer list of {network} is for 224 pixels: --image cannot apply")
+        return listed_network(network)
     side = side or IMAGE_SIDE
     from accel_models.workloads.cifar_resnet import NAMES, cifar_resnet
 

@@ -1,0 +1,71 @@
+"""Workloads written as tables of layers, which `layer_csv.read_layers` reads back."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import Field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from accel_models.errors import InputError
+from accel_models.workloads.own_table import COLUMNS, MARKS, NEEDED, NOTHING
+from accel_models.workloads.workload import PARTS, Layer, Operands, Workload
+
+ALWAYS = (*NEEDED, "in_size")
+"""Columns that are written whatever they hold."""
+MARK = {part: "" for part in PARTS} | {part: mark for mark, part in MARKS.items()}
+
+
+def write_layers(workload: Workload, path: str | Path) -> None:
+    """Write a workload in this project's own columns; those that would hold defaults alone are left
+    out. Decision units are not part of such a table: their layers become fixed ones.
+    """
+    before = [NOTHING, *(layer.name for layer in workload.layers)]
+    rows = [
+        _cells(layer, workload.operands[layer.name], last)
+        for layer, last in zip(workload.layers, before, strict=False)
+    ]
+    # Without a word, a first layer of few channels would be taken to read the image.
+    rows[0]["reads_image"] = _text(workload.layers[0].reads_image)
+    used = [name for name in COLUMNS if name in ALWAYS or any(row[name] for row in rows)]
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, used, extrasaction="ignore", lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+
+
+def _cells(layer: Layer, operands: Operands, last: str) -> dict[str, str]:
+    """A row by column, empty where the default holds; `last` is the layer of the row above."""
+    named = [
+        MARK[part] + name for part, names in zip(PARTS, operands, strict=True) for name in names
+    ]
+    reads = " ".join(named) or NOTHING
+    found = dict.fromkeys(COLUMNS, "") | {
+        "reads": "" if reads == last else reads,
+        "precision": str(layer.widths or ""),
+    }
+    for one in fields(layer):
+        if one.name in ALWAYS or (one.name in COLUMNS and not _follows(layer, one)):
+            found[one.name] = _text(getattr(layer, one.name))
+    return found
+
+
+def _follows(layer: Layer, field: Field[Any]) -> bool:
+    """Whether a field has its default, or what follows from the others."""
+    default = (0,) * 2 if field.name == "padding" else field.default
+    if isinstance(default, tuple):
+        default = default[:1] * len(layer.kernel)
+    changed: dict[str, Any] = {field.name: default}
+    try:
+        return replace(layer, **changed) == layer
+    except InputError:
+        return False
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        alike = len(set(value)) == 1 and len(value) in (2, 4)
+        return str(value[0]) if alike else "x".join(map(str, value))
+    return str(value)
