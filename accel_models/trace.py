@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from accel_models.errors import InputError
 from accel_models.precision import Precision, parse_choices
+from accel_models.remade import Remade
 from accel_models.row_groups import RowGroupWriter
 from accel_models.workloads.workload import Workload, key_of
 
@@ -123,7 +124,7 @@ class TraceHeader:
 
 
 @dataclass(frozen=True)
-class GateTrace:
+class GateTrace(Remade):
     """What a network chose for N inputs in U decision units.
 
     Args:
@@ -153,10 +154,6 @@ class GateTrace:
             raise InputError(f"choice {worst} is outside the set of {len(self.header.choices)}")
         for column in self.columns:
             column.setflags(write=False)  # a trace says what was chosen, and goes on saying it
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles and deep copies are made anew, so that they cannot be written to either."""
-        return type(self), tuple(getattr(self, one.name) for one in fields(self))
 
     @property
     def columns(self) -> tuple[np.ndarray, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from accel_models.costs.table_cache import Figures, table_key
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.metrics import additive, named
 from accel_models.precision import Precision, highest, parse_choices
+from accel_models.remade import Remade
 from accel_models.workloads.workload import Layer, Workload
 
 LARGEST_GROUP = 1024
@@ -25,7 +26,7 @@ LARGEST_GROUP = 1024
 
 
 @dataclass(frozen=True)
-class CostTable:
+class CostTable(Remade):
     """Cost of every layer at every choice of its unit, for every group size.
 
     A group is how many inputs of a batch take the same choice, and so share one run of the layer.
@@ -66,10 +67,6 @@ class CostTable:
             figures.setflags(write=False)  # what was looked up once holds for good
         self.first_weight_bits.setflags(write=False)
         self.parts.setflags(write=False)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles and deep copies are made anew, so that they cannot be written to either."""
-        return type(self), tuple(getattr(self, one.name) for one in fields(self))
 
     @property
     def units(self) -> tuple[str, ...]:

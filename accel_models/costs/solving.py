@@ -79,7 +79,7 @@ def task_of(
 
 
 def in_memory(task: Task, memory: dict[str, Any]) -> Task:
-    """The same task with other buffers and another DRAM; see `problem_of.memory`."""
+    """A task with other buffers and another DRAM; see `problem_of.memory`."""
     if isinstance(task, VectorTask):
         return task._replace(**memory)
     return Ways(tuple(tuple(one._replace(**memory) for one in way) for way in task.ways))

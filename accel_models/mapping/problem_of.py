@@ -64,32 +64,16 @@ def problem_of(
     """
     precision = machine.offered(precision)
     widths = machine.offered(widths or operands(layer, precision))
-    if machine.widths and max(widths.weight_bits, widths.activation_bits) > max(machine.widths):
-        raise InfeasibleError(
-            f"{widths}-bit operands are wider than the {max(machine.widths)} bits that it offers"
-        )
     fidelity = machine.fidelity
-    data = machine.array.datapath(layer, widths)
-    if machine.frequency_hz > machine.array.fastest_clock_hz(widths):
-        raise InfeasibleError(
-            f"the clock of {machine.frequency_hz / 1e6:g} MHz is too fast: at these widths the "
-            f"array reaches {machine.array.fastest_clock_hz(widths) / 1e6:.3g} MHz"
-        )
+    _refuse_what_cannot_run(layer, widths, machine)
     held = machine.array.buffered(widths)
     computed = layer.operator == MATMUL
     groups = layer.groups if fidelity.groups == "true" or computed else 1
-    if len(layer.kernel) > 2 and fidelity.padding == "fetched":
-        raise InfeasibleError("its model knows no maps with depth")
     accumulator = accumulator_bits(layer, widths, machine)
     stored = _stored_bits(layer, precision, widths, tensors, accumulator, machine)
     # Whatever was made for any reader is brought to this layer's scale, whatever its width.
     for_others = tensors.input_bits not in (None, widths.activation_bits)
     for_others |= tensors.ends.input_crosses
-    requantised = fidelity.vector_unit and for_others and not layer.reads_image
-    other_requantised = fidelity.vector_unit and computed and tensors.ends.other_crosses
-    rules = machine.mapping.image_lane_rules if layer.reads_image else machine.mapping.lane_rules
-    if groups > 1:  # few channels fill few lanes: windows may, wherever the array can lay them so
-        rules = machine.mapping.grouped_lane_rules or machine.array.lane_rules
     task = Problem(
         # Every input brings a matrix of its own to a product: they share no more than heads do.
         groups=groups * batch if computed else groups,
@@ -105,19 +89,43 @@ def problem_of(
         accumulator_bits=accumulator,
         kept_output_bits=stored.output if tensors.output_on_chip else 0,
         kept_residual_bits=stored.residual if tensors.residual_on_chip else 0,
-        requantise_inputs=requantised,
-        **_arithmetic(data, batch),
+        requantise_inputs=fidelity.vector_unit and for_others and not layer.reads_image,
+        requantise_weights=fidelity.vector_unit and computed and tensors.ends.other_crosses,
+        **_arithmetic(machine.array.datapath(layer, widths), batch),
         vector_lanes=machine.array.vector_lanes,
-        lane_rules=sum(1 << LANE_RULES.index(rule) for rule in rules),
+        lane_rules=_lane_rules(layer, groups, machine),
         **memory(machine, tensors.reserved_bytes),
         square_powers=machine.mapping.tiles == "pow2-square",
         **_options(fidelity),
         zero_weights=not computed and machine.array.has_zero_weights(widths),
-        requantise_weights=other_requantised,
         drain_operations=1 + ACTIVATIONS.get(layer.activation, 0),
     )
     refuse_uncountable(task)
     return task
+
+
+def _refuse_what_cannot_run(layer: Layer, widths: Precision, machine: Accelerator) -> None:
+    """Refuse operands, clocks and maps that the machine cannot do."""
+    if machine.widths and max(widths.weight_bits, widths.activation_bits) > max(machine.widths):
+        raise InfeasibleError(
+            f"{widths}-bit operands are wider than the {max(machine.widths)} bits that it offers"
+        )
+    machine.array.datapath(layer, widths)  # says what the array cannot multiply
+    if machine.frequency_hz > machine.array.fastest_clock_hz(widths):
+        raise InfeasibleError(
+            f"the clock of {machine.frequency_hz / 1e6:g} MHz is too fast: at these widths the "
+            f"array reaches {machine.array.fastest_clock_hz(widths) / 1e6:.3g} MHz"
+        )
+    if len(layer.kernel) > 2 and machine.fidelity.padding == "fetched":
+        raise InfeasibleError("its model knows no maps with depth")
+
+
+def _lane_rules(layer: Layer, groups: int, machine: Accelerator) -> int:
+    """Bit set of the rules that may fill the lanes."""
+    rules = machine.mapping.image_lane_rules if layer.reads_image else machine.mapping.lane_rules
+    if groups > 1:  # few channels fill few lanes: windows may, wherever the array can lay them so
+        rules = machine.mapping.grouped_lane_rules or machine.array.lane_rules
+    return sum(1 << LANE_RULES.index(rule) for rule in rules)
 
 
 def refuse_uncountable(p: Problem) -> None:

@@ -1,4 +1,4 @@
-"""Operators of the vector unit: a tensor streams through it, block by block.
+"""Streaming a tensor through the vector unit: what operators take that the array has no part in.
 
 Every element of the operands comes once and every output leaves once. Blocks are as large as half a
 buffer, and of equal size but for rounding; the next one loads while one is worked on, so the

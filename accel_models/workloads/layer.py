@@ -92,29 +92,18 @@ class Layer:
     one position."""
 
     def __post_init__(self) -> None:
-        self._settle_axes()
-        self._check_sizes()
-        self._check_operator()
-        if self.operator not in UPSAMPLING:
-            self._settle_ends()
-        elif UNKNOWN in (self.in_size, self.out_size):
-            raise InputError(f"layer '{self.name}': {self.operator} needs in_size and out_size")
-        if self.operator in TAKES_OTHERS and not self.others:
-            self._set("others", self.outputs)
-        if self.operator in BY_ROW and not self.row:
-            self._set("row", self.in_channels // self.groups)
+        for settle in (self._axes_settled, self._checked, self._ends_settled, self._rows_settled):
+            for name, value in settle().items():
+                object.__setattr__(self, name, value)
         work = self.macs if self.operator in ON_ARRAY else self.vector_operations
         if work > MAX_MACS:
             what = "MACs" if self.operator in ON_ARRAY else "operations"
             raise InputError(f"layer '{self.name}' has {work:.3g} {what}, over {MAX_MACS:.0e}")
 
-    def _set(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
-
-    def _settle_axes(self) -> None:
+    def _axes_settled(self) -> dict[str, Any]:
         """Whole numbers, one for each axis, whatever was left to its default."""
         for name in ("in_channels", "out_channels", "groups", "others", "row"):
-            self._set(name, _whole(self.name, name, getattr(self, name)))
+            _whole(self.name, name, getattr(self, name))
         given = {name: _numbers(self.name, name, getattr(self, name)) for name in SIZES}
         axes = max(2, *map(len, given.values()))
         for name, numbers in given.items():
@@ -125,23 +114,41 @@ class Layer:
                     f"layer '{self.name}': {name} {numbers} does not have a number for each of "
                     f"{min(axes, MOST_AXES)} axes"
                 )
-            self._set(name, numbers)
-        self._set("padding", _sides(self.name, self.padding, axes))
+            given[name] = numbers
+        return given | {"padding": _sides(self.name, self.padding, axes)}
 
-    def _settle_ends(self) -> None:
-        """The map whose size was not given, and whether both agree."""
-        if self.in_size == UNKNOWN:
-            out_size = (1,) * len(self.kernel) if self.out_size == UNKNOWN else self.out_size
-            least = tuple(axis.least_size for axis in self._axes(out_size, (0,) * len(out_size)))
-            self._set("out_size", out_size)
-            self._set("in_size", least)
-        elif self.out_size == UNKNOWN:
-            ends = self._axes((0,) * len(self.in_size), self.in_size)
-            self._set("out_size", tuple(max(0, axis.fitting) for axis in ends))
-        axes = self._axes(self.out_size, self.in_size)
+    def _ends_settled(self) -> dict[str, Any]:
+        """Sizes of both maps, that which was not given from the other's, if they agree."""
+        out_size, in_size = self.out_size, self.in_size
+        if self.operator in UPSAMPLING:
+            if UNKNOWN in (in_size, out_size):
+                raise InputError(f"layer '{self.name}': {self.operator} needs in_size and out_size")
+            return {}
+        if in_size == UNKNOWN:
+            out_size = (1,) * len(self.kernel) if out_size == UNKNOWN else out_size
+            in_size = tuple(one.least_size for one in self._axes(out_size, (0,) * len(out_size)))
+        elif out_size == UNKNOWN:
+            ends = self._axes((0,) * len(in_size), in_size)
+            out_size = tuple(max(0, axis.fitting) for axis in ends)
+        axes = self._axes(out_size, in_size)
         for direction, axis in zip(AXES[-len(self.kernel) :], axes, strict=True):
             if axis.fault:
                 raise InputError(f"layer '{self.name}': {direction}: {axis.fault}")
+        return {"out_size": out_size, "in_size": in_size}
+
+    def _rows_settled(self) -> dict[str, Any]:
+        """What else is read, and worked on together, unless that was said."""
+        reads_others = self.operator in TAKES_OTHERS and not self.others
+        by_row = self.operator in BY_ROW and not self.row
+        return {
+            **({"others": self.outputs} if reads_others else {}),
+            **({"row": self.in_channels // self.groups} if by_row else {}),
+        }
+
+    def _checked(self) -> dict[str, Any]:
+        self._check_sizes()
+        self._check_operator()
+        return {}
 
     def _check_sizes(self) -> None:
         """Refuse what no layer can have, whatever its maps."""

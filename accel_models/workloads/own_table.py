@@ -153,9 +153,10 @@ def _layer(cells: Mapping[str, str]) -> Layer:
 
 def _per_axis(column: str, text: str) -> tuple[int, ...]:
     """A number for each axis; one number stands for rows and columns."""
-    numbers = sizes(column, text)
+    example = "3, 3x5 or 1x3x3"
+    numbers = sizes(column, text, example)
     if len(numbers) > MOST_AXES:
-        raise InputError(f"{column} must be a size such as 3, 3x5 or 1x3x3, got '{text}'")
+        raise InputError(f"{column} must be a size such as {example}, got '{text}'")
     return numbers * 2 if len(numbers) == 1 else numbers
 
 

@@ -31,7 +31,7 @@ class LayerTensors(NamedTuple):
     """Row of the inputs under each kernel row, for each row of outputs: [row, kernel row]. Rows of
     maps with depth, and kernel rows, are counted one plane after the other."""
     column_of: np.ndarray
-    """The same of columns: [column, kernel column]."""
+    """Column under each kernel column, for each column of outputs: [column, kernel column]."""
 
 
 class Lanes(NamedTuple):
