@@ -1,7 +1,7 @@
 """Streaming a tensor through the vector unit: what operators take that the array has no part in.
 
 Every element of the operands comes once and every output leaves once. Blocks are as large as half a
-buffer, and of equal size but for rounding; the next one loads while one is worked on, so the
+buffer, and of equal size but for rounding; while one is worked on, another loads, so the
 schedule is the one of slots that the array has (`kernel.walk`), with nothing for the array to do.
 Elements that several windows of a pool touch are kept in line buffers of the unit.
 """
