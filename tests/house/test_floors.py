@@ -47,6 +47,7 @@ accel_models.precision
 accel_models.source
 accel_models.compiled
 accel_models.metrics
+accel_models.remade
 accel_models.row_groups
 accel_models.files
 accel_models.si
