@@ -57,6 +57,42 @@ def branching() -> Workload:
     return Workload("branching", layers, edges)
 
 
+def of_many_operators() -> Workload:
+    """Two gated units, one of attention and one that makes a map larger, norms and pools between
+    them."""
+    tokens: dict[str, Any] = {"in_size": (16, 1)}
+    a: dict[str, Any] = {"role": "body", "unit": "a"}
+    b: dict[str, Any] = {"role": "body", "unit": "b"}
+    half: dict[str, Any] = {"kernel": (2, 2), "stride": (2, 2)}
+    layers = (
+        Layer("stem", 3, 8, (3, 3), in_size=(8, 8), padding=1, reads_image=True),
+        Layer("pool", 8, 8, in_size=(8, 8), operator="max_pool", **half),
+        Layer("a.gate", 8, 4, role="gate", unit="a"),
+        Layer("a.norm", 8, 8, operator="layer_norm", **tokens, **a),
+        *(Layer(f"a.{name}", 8, 8, **tokens, **a) for name in "qkv"),
+        Layer("a.scores", 8, 32, groups=2, operator="matmul", **tokens, **a),
+        Layer("a.softmax", 32, 32, groups=2, operator="softmax", **tokens, **a),
+        Layer("a.context", 32, 8, groups=2, operator="matmul", **tokens, **a),
+        Layer("a.out", 8, 8, activation="gelu", **tokens, **a),
+        Layer("norm", 8, 8, operator="rms_norm", **tokens),
+        Layer("b.gate", 8, 4, role="gate", unit="b"),
+        Layer("b.up", 8, 8, (3, 3), in_size=(4, 4), stride=(2, 2), operator="transposed_conv", **b),
+        Layer("b.tanh", 8, 8, in_size=(9, 9), operator="tanh", **b),
+        Layer("mean", 8, 8, (9, 9), in_size=(9, 9), operator="avg_pool"),
+        Layer("head", 8, 4),
+    )
+    edges = (
+        *(("stem", "pool"), ("pool", "a.gate"), ("pool", "a.norm")),
+        *(("a.norm", f"a.{name}") for name in "qkv"),
+        *(("a.q", "a.scores", "input"), ("a.k", "a.scores", "other"), ("a.scores", "a.softmax")),
+        *(("a.softmax", "a.context", "input"), ("a.v", "a.context", "other")),
+        *(("a.context", "a.out", "input"), ("pool", "a.out", "added"), ("a.out", "norm")),
+        *(("norm", "b.gate"), ("norm", "b.up"), ("b.up", "b.tanh"), ("b.tanh", "mean")),
+        ("mean", "head"),
+    )
+    return Workload("operators", layers, edges)
+
+
 def trace_of(
     workload: Workload | None = None,
     inputs: int = 40,

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -36,15 +37,30 @@ MACHINES = {
 }
 
 
+OPERATORS: tuple[dict[str, Any], ...] = (
+    {"operator": "gelu", "in_size": (8, 8)},
+    {"operator": "layer_norm", "in_size": (8, 8)},
+    {"operator": "sum", "in_size": (8, 8)},
+    {"operator": "max_pool", "kernel": (3, 3), "padding": 1, "in_size": (8, 8)},
+    {"operator": "matmul", "groups": 2, "in_size": (64, 1)},
+    {"operator": "transposed_conv", "kernel": (3, 3), "stride": (2, 2), "in_size": (4, 4)},
+    {"kernel": (2, 3, 1), "padding": (1, 0, 1, 1, 0, 0), "in_size": (2, 8, 4)},
+    {"activation": "silu", "in_size": (8, 8)},
+)
+"""Layers of other kinds than a plain convolution."""
+
+
 @st.composite
-def networks(draw: st.DrawFn, gates: str = "any") -> Workload:
+def networks(draw: st.DrawFn, gates: str = "any", operators: bool = False) -> Workload:
     """A stem, two to four units with or without shortcut, perhaps a layer between them, a head.
 
     `gates`: ``own`` for each unit, all ``upfront`` in the first one, ``none``, or ``any`` of these.
+    `operators`: put some of `OPERATORS` into units and between them.
     """
     kind = draw(st.sampled_from(["own", "own", "upfront", "none"])) if gates == "any" else gates
     width, side = draw(st.sampled_from([8, 24])), 8
     conv = {"kernel": (3, 3), "padding": (1, 1)}
+    roles = ("body", "body", "shortcut", "fixed")
     layers = [Layer("stem", 3, width, out_size=(side, side), reads_image=True, **conv)]
     number = draw(st.integers(2, 4))
     for unit in "abcd"[:number]:
@@ -69,6 +85,11 @@ def networks(draw: st.DrawFn, gates: str = "any") -> Workload:
                     **conv,
                 )
             )
+        if operators:
+            for place, role in enumerate(draw(st.lists(st.sampled_from(roles), max_size=2))):
+                shape, name = draw(st.sampled_from(OPERATORS)), f"{unit}.other{place}"
+                where = {} if role == "fixed" else {"role": role, **here}
+                layers.append(Layer(name, width, width, **shape, **where))
         if draw(st.booleans()) and unit == "a":
             layers.append(Layer("between", width, width, out_size=(side, side)))
     return Workload.chain("random", [*layers, Layer("classifier", width, 10)])
@@ -123,7 +144,8 @@ class Batch:
         self.cycles = self.spared = self.switching = 0
         self.wasted = Fraction(0)
         self.counts = [[Fraction(0)] * len(ACTIONS) for _ in rows]
-        self.free, self.widths = 0, None
+        self.free = 0
+        self.widths: tuple[int, int] | None = None
         machine = table.accelerator
         self.early = machine.fidelity.prefetch
         self.on_vector_unit = machine.fidelity.gates == "vector-unit"
@@ -183,10 +205,10 @@ class Batch:
         self.wait(inputs, -spared)
         for row in running:
             widths = self.operands(row, choice)
-            if self.widths is not None and widths != self.widths:
+            if None not in (self.widths, widths) and widths != self.widths:
                 self.switching += self.pause
                 self.wait(inputs, self.pause)
-            self.widths = widths
+            self.widths = widths or self.widths
             self.take(row, choice, inputs)
         last = int(self.table.tail[running[-1], choice, len(inputs) - 1])
         self.free = last if self.early else 0
@@ -259,10 +281,15 @@ class Batch:
     def unit_name(self, unit: int) -> str:
         return self.table.units[unit]
 
-    def operands(self, row: int, choice: int) -> tuple[int, int]:
+    def operands(self, row: int, choice: int) -> tuple[int, int] | None:
+        """Widths that the array is set to; None where the vector unit alone is at work."""
         layer = self.table.workload.layers[row]
+        if layer.operator not in ("conv", "transposed_conv", "matmul"):
+            return None
         at = layer.precision(self.table.choices[choice], self.table.always)
         assert at is not None
+        if layer.operator == "matmul":  # of two activations
+            return at.activation_bits, at.activation_bits
         return at.weight_bits, 8 if layer.reads_image else at.activation_bits
 
 

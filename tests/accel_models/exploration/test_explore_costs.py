@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from exploring import SPACE, branching, trace_of, up_front
+from exploring import SPACE, branching, of_many_operators, trace_of, up_front
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import gated_pair
@@ -36,6 +36,8 @@ WORKLOADS = {
     "static": gated_pair().without_gates(),
     "up front": up_front(),
     "branching": branching(),
+    "operators": of_many_operators(),
+    "operators, static": of_many_operators().without_gates(),
     "branching, static": branching().without_gates(),
 }
 
@@ -121,9 +123,10 @@ def test_a_chunk_costs_what_tables_and_replays_say(
 
 
 @pytest.mark.parametrize("name", list_accelerators())
-def test_every_family_costs_what_tables_and_replays_say(name: str) -> None:
+@pytest.mark.parametrize("network", ["branching", "operators"])
+def test_every_family_costs_what_tables_and_replays_say(name: str, network: str) -> None:
     """In one chunk with another machine of the library."""
-    trace = trace_of(branching())
+    trace = trace_of(WORKLOADS[network])
     fields = {"storage": {"weights": ["full", "copies"]}}
     other = "bitblade" if name != "bitblade" else "stripes"
     mixed = evaluator(trace, base=[name, other], fields=fields, objectives=["energy"])

@@ -40,7 +40,7 @@ def policy_for(table: CostTable, prefetch: str, guess: np.ndarray, batch: int = 
 
 
 @some
-@given(networks(), st.sampled_from(PIPELINED), choice_sets, seeds)
+@given(networks(operators=True), st.sampled_from(PIPELINED), choice_sets, seeds)
 def test_with_everything_off_a_timeline_is_a_simulation(
     network: Workload, machine: str, choices: str, seed: int
 ) -> None:
@@ -55,7 +55,14 @@ def test_with_everything_off_a_timeline_is_a_simulation(
 
 
 @some
-@given(networks(), st.sampled_from(PIPELINED), choice_sets, prefetches, st.booleans(), seeds)
+@given(
+    networks(operators=True),
+    st.sampled_from(PIPELINED),
+    choice_sets,
+    prefetches,
+    st.booleans(),
+    seeds,
+)
 def test_a_replay_is_exact_for_one_input_and_for_a_batch(
     network: Workload, machine: str, choices: str, prefetch: str, together: bool, seed: int
 ) -> None:
@@ -75,7 +82,7 @@ def test_a_replay_is_exact_for_one_input_and_for_a_batch(
 
 @pytest.mark.slow
 @some
-@given(networks(), st.sampled_from(PIPELINED), choice_sets, prefetches, seeds)
+@given(networks(operators=True), st.sampled_from(PIPELINED), choice_sets, prefetches, seeds)
 def test_what_is_drawn_happens_once_on_a_free_resource(
     network: Workload, machine: str, choices: str, prefetch: str, seed: int
 ) -> None:
@@ -105,7 +112,13 @@ def test_what_is_drawn_happens_once_on_a_free_resource(
 
 
 @settings(max_examples=15)
-@given(networks(), choice_sets, prefetches, st.sampled_from(["grouped", "sorted", "max"]), seeds)
+@given(
+    networks(operators=True),
+    choice_sets,
+    prefetches,
+    st.sampled_from(["grouped", "sorted", "max"]),
+    seeds,
+)
 def test_a_check_finds_the_replay_of_every_input_played(
     network: Workload, choices: str, prefetch: str, batching: str, seed: int
 ) -> None:

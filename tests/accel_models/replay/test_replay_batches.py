@@ -27,7 +27,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 @some
-@given(networks(), st.sampled_from(CHOICE_SETS), seeds)
+@given(networks(operators=True), st.sampled_from(CHOICE_SETS), seeds)
 def test_a_batch_of_one_is_an_input_alone(network: Workload, choices: str, seed: int) -> None:
     table = table_of(network, "bitfusion", choices)
     trace = trace_of(table, random_choices(table, 8, seed))
@@ -48,7 +48,12 @@ def test_a_machine_will_do_where_there_is_no_table() -> None:
 
 
 @some
-@given(networks(), st.sampled_from(["bitfusion", "resident"]), st.sampled_from(CHOICE_SETS), seeds)
+@given(
+    networks(operators=True),
+    st.sampled_from(["bitfusion", "resident"]),
+    st.sampled_from(CHOICE_SETS),
+    seeds,
+)
 def test_inputs_that_agree_cost_the_tables_group(
     network: Workload, machine: str, choices: str, seed: int
 ) -> None:
@@ -73,7 +78,7 @@ def test_inputs_that_agree_cost_the_tables_group(
 
 
 @some
-@given(networks(), st.sampled_from(CHOICE_SETS), seeds)
+@given(networks(operators=True), st.sampled_from(CHOICE_SETS), seeds)
 def test_the_highest_choice_runs_for_the_whole_batch(
     network: Workload, choices: str, seed: int
 ) -> None:

@@ -52,7 +52,7 @@ def test_with_everything_off_a_replay_is_a_simulation(
 
 @some
 @given(
-    networks(),
+    networks(operators=True),
     st.sampled_from(EARLY),
     choice_sets,
     st.sampled_from(PREFETCHES),
@@ -93,7 +93,13 @@ def test_policies_cost_what_plain_python_says(
 
 
 @some
-@given(networks(), st.sampled_from(EARLY), choice_sets, st.sampled_from(PREFETCHES), seeds)
+@given(
+    networks(operators=True),
+    st.sampled_from(EARLY),
+    choice_sets,
+    st.sampled_from(PREFETCHES),
+    seeds,
+)
 def test_parts_add_up(
     network: Workload, machine: str, choices: str, prefetch: str, seed: int
 ) -> None:

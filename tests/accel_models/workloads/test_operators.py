@@ -59,7 +59,7 @@ def test_edges_of_an_unknown_part_and_residuals_of_the_vector_unit_are_refused()
     layers = (Layer("a", 4, 4), Layer("b", 4, 4, operator="gelu"))
     with pytest.raises(InputError, match="one part of input, other, added, not second"):
         Workload("two", layers, (("a", "b", "second"),))
-    with pytest.raises(InputError, match="'b' adds nothing to its output.* let a sum follow it"):
+    with pytest.raises(InputError, match=r"'b' adds nothing to its output.* let a sum follow it"):
         Workload("two", layers, (("a", "b", "added"),))
 
 
