@@ -118,6 +118,8 @@ def _refuse_what_cannot_run(layer: Layer, widths: Precision, machine: Accelerato
         )
     if len(layer.kernel) > 2 and machine.fidelity.padding == "fetched":
         raise InfeasibleError("its model knows no maps with depth")
+    if ACTIVATIONS.get(layer.activation, 0) and not machine.fidelity.vector_unit:
+        raise InfeasibleError(f"its model has no vector unit, which {layer.activation} needs")
 
 
 def _lane_rules(layer: Layer, groups: int, machine: Accelerator) -> int:

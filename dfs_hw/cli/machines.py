@@ -157,6 +157,10 @@ def accelerators(
         bool,
         typer.Option("--fields", help="What a machine's file may say: units, ranges, meanings."),
     ] = False,
+    operators: Annotated[
+        bool,
+        typer.Option("--operators", help="Which operators run where: array, vector unit, or not."),
+    ] = False,
     network: Annotated[
         str, typer.Option(help="What to run on them: resnet20, resnet38, ... or a CSV of layers.")
     ] = "",
@@ -171,9 +175,10 @@ def accelerators(
     from accel_models.explain.data_sheet import spec_sheet
     from dfs_hw.cli.show import machines
 
-    if compare + departures + fields > 1:
+    if compare + departures + fields + operators > 1:
         raise InputError(
-            "--compare, --departures and --fields answer different questions: ask for one"
+            "--compare, --departures, --fields and --operators answer different questions: ask "
+            "for one"
         )
     if network and not (compare or departures):
         raise InputError("--network goes with --compare or --departures")
@@ -183,6 +188,8 @@ def accelerators(
     chosen = [load_accelerator(name) for name in names or list_accelerators()]
     if compare:
         _compare(chosen if names else [], network or COMPARED_NETWORK, as_json)
+    elif operators:
+        _operators(chosen, as_json)
     elif departures:
         _departures(chosen if names else [], network or DEPARTURES_NETWORK, as_json)
     elif as_json:
@@ -192,6 +199,18 @@ def accelerators(
             machines.machine(spec_sheet(machine))
     else:
         machines.machine_list([spec_sheet(machine) for machine in chosen])
+
+
+def _operators(chosen: list[Any], as_json: bool) -> None:
+    """Where each operator runs on each machine."""
+    from accel_models.explain.operators import placements
+    from dfs_hw.cli.show import machines
+
+    found = {machine.name: placements(machine) for machine in chosen}
+    if as_json:
+        print_json({name: [one._asdict() for one in placed] for name, placed in found.items()})
+    else:
+        machines.placements(found)
 
 
 def _write_csv(runs: dict[str, Any], path: Path) -> None:

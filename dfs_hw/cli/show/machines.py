@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +11,7 @@ from rich.table import Table
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.accelerators.sections import Fidelity
 from accel_models.explain.data_sheet import DistinctWidths, Peak, SpecSheet, Widths
+from accel_models.explain.operators import Placed
 from dfs_hw.cli.show.tables import line, new_table, si, terminal
 
 NOTHING = "–"
@@ -46,6 +47,23 @@ def machine_list(sheets: Sequence[SpecSheet]) -> None:
     terminal().print(table)
     line("\ntold apart: widths, in bits, that differ in peak speed; a MAC is two operations")
     line("Next: dfs-hw accelerators NAME, or dfs-hw accelerators --compare NAME NAME ...")
+
+
+def placements(found: Mapping[str, Sequence[Placed]]) -> None:
+    """Operators down, machines across; those that run everything at the same place share a column,
+    and what does not run is explained below."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for name, placed in found.items():
+        alike.setdefault(tuple(one.where for one in placed), []).append(name)
+    headings = ["\n".join(names) for names in alike.values()]
+    table = new_table("operator", *headings, text=("operator", *headings))
+    for row, one in enumerate(next(iter(found.values()))):
+        table.add_row(one.operator, *(where[row] or NOTHING for where in alike))
+    terminal().print(table)
+    for name, placed in found.items():
+        reasons = (one.why_not.partition(", which")[0] for one in placed if one.why_not)
+        for why in dict.fromkeys(reasons):
+            line(f"{name}: {why}")
 
 
 def machine(sheet: SpecSheet) -> None:
