@@ -1,7 +1,7 @@
 """A machine's data sheet: which widths it tells apart, its peaks, its area, and every constant.
 
 Peaks follow from `arrays.array.Datapath` alone, with nothing waiting: a step multiplies
-``rows x columns x windows`` lanes, each with as many products as the widths allow.
+``rows x columns x positions`` lanes, each with as many products as the widths allow.
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ class SpecSheet:
     family: str
     rows: int
     columns: int
-    windows: int
+    positions: int
+    """Output positions side by side."""
     """Output positions that the array works on side by side."""
     frequency_hz: float
     node_nm: float
@@ -147,8 +148,8 @@ class SpecSheet:
 
     @property
     def shape(self) -> str:
-        """Rows x columns, and x windows where there are several."""
-        sizes = (self.rows, self.columns, *([self.windows] if self.windows > 1 else []))
+        """Rows x columns, and x output positions where there are several."""
+        sizes = (self.rows, self.columns, *([self.positions] if self.positions > 1 else []))
         return " x ".join(map(str, sizes))
 
     @property
@@ -181,7 +182,7 @@ def spec_sheet(machine: Accelerator) -> SpecSheet:
         family=machine.array.family,
         rows=machine.array.rows,
         columns=machine.array.columns,
-        windows=next(iter(tasks.values())).windows,
+        positions=next(iter(tasks.values())).positions,
         frequency_hz=machine.frequency_hz,
         node_nm=machine.technology.node_nm,
         volts=machine.technology.volts,

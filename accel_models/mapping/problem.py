@@ -84,11 +84,15 @@ class Problem(NamedTuple):
     array_columns: int
     passes: Passes
     windows: int
+    """Rectangles of output positions side by side, each of `window_rows` x `window_columns`."""
+    window_rows: int
+    window_columns: int
     cycles_per_step: int
     stagger: int
     ramp: int
     fill: int
-    fold_overhead: int
+    block_overhead: int
+    """Cycles for each block of positions and of columns."""
     stream_overhead: int
     operations_per_mac: int
     vector_lanes: int
@@ -136,6 +140,11 @@ class Problem(NamedTuple):
     plane_padding: int = 0
     """Planes before the input's first."""
     in_planes: int = 1
+
+    @property
+    def positions(self) -> int:
+        """Output positions side by side."""
+        return self.windows * self.window_rows * self.window_columns
 
 
 class Mapping(NamedTuple):

@@ -187,11 +187,13 @@ def _arithmetic(data: Datapath, batch: int) -> dict[str, Any]:
         "array_columns": data.columns,
         "passes": data.passes,
         "windows": data.windows,
+        "window_rows": data.window_rows,
+        "window_columns": data.window_columns,
         "cycles_per_step": data.cycles_per_step,
         "stagger": data.stagger,
         "ramp": data.ramp,
         "fill": data.fill + batch * data.conversion,
-        "fold_overhead": data.fold_overhead,
+        "block_overhead": data.block_overhead,
         "stream_overhead": data.stream_overhead,
         "operations_per_mac": data.operations_per_mac,
     }
@@ -227,7 +229,7 @@ def memory(machine: Accelerator, reserved_bytes: int) -> dict[str, Any]:
 
 def macs_per_cycle(task: Problem) -> Fraction:
     """Multiply-accumulates of the fully used array in a cycle, passes of wide operands included."""
-    products = task.array_rows * task.array_columns * task.windows * task.stagger
+    products = task.array_rows * task.array_columns * task.positions * task.stagger
     steps = sum(Fraction(count, lanes) for lanes, count in task.passes)
     return Fraction(products, task.cycles_per_step) / steps
 

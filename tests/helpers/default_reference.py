@@ -10,7 +10,7 @@ B, OH, OW, IC, OC  batch, output rows and columns, input and output channels of 
                    loops over tiles, which have b, oh, ow, ic and oc elements when they are full
 G                  groups, each a convolution of its own, run one after the other
 KH, KW             kernel rows and columns, never tiled
-N, M, P            rows that add into a column, columns, output positions side by side
+N, M               rows that add into a column, columns
 R                  array steps per output position and block of M columns
 W, A, Q            the three tensors: weights, activations (input), outputs (partial sums)
 T, E               cycles and energy (pJ) of the layer
@@ -96,12 +96,14 @@ class ReferenceMachine:
     rows: int
     lanes: int  # products per row and cycle
     columns: int
-    windows: int  # output positions side by side
+    windows: int  # rectangles of output positions side by side
+    window_rows: int  # of output positions in a rectangle
+    window_columns: int
     cycles_per_step: int
     stagger: int  # array steps that share one slot of cycles_per_step
     ramp: int  # cycles added once to the array's work
     fill: int  # cycles added once to the time of the layer, not to the array's work
-    fold_overhead: int  # array steps added to every R
+    block_overhead: int  # cycles added to every block of positions and columns of a tile
     stream_overhead: int  # cycles added to every step of lanes and column block of a tile
     operations_per_mac: int
     vector_lanes: int
@@ -204,9 +206,7 @@ class TileFacts:
     lines: dict[str, tuple[list[int], int]]  # image rows and columns: of each tile, of all at once
     half: dict[str, int]  # bits that a block may take up there
     layer_elements: dict[str, int]  # that cross if every tile of every group does so once
-    expanded_inputs: (
-        int | None
-    )  # that enter the input buffer, windows laid out; None if they are not
+    expanded_inputs: int | None  # that enter the input buffer, windows laid out, if they are
     compute_cycles: int  # of the whole layer
     array_side: dict[str, int]  # bits that the array reads and writes, over the whole layer
 
@@ -253,20 +253,12 @@ def tile_facts(
     )
 
 
-def touched_lines(
-    outputs: int,
-    t: int,
-    kernel: int,
-    stride: int,
-    dilation: int,
-    padding: int,
-    image: int,
-    mode: int,
-) -> list[int]:
+def touched_lines(outputs: int, t: int, *windows: int) -> list[int]:
     """Image rows (or columns) under the windows of each tile of ``t`` output rows (or columns).
 
     A line of zeros around the image is none of it; other padding repeats lines of the image.
     """
+    kernel, stride, dilation, padding, image, mode = windows
     touched = []
     for first in range(0, outputs, t):
         tile = range(first, min(first + t, outputs))
@@ -286,27 +278,28 @@ def lane_steps(layer: ReferenceLayer, machine: ReferenceMachine, ic: int, rule: 
     }[rule]
 
 
-def folds(layer: ReferenceLayer, machine: ReferenceMachine, tile: Tile, rule: str) -> int:
-    """Lane steps of one tile, for each of its column blocks."""
-    _, _, _, ic, oc = tile
-    fold = lane_steps(layer, machine, ic, rule) + machine.fold_overhead
-    return ceil_div(oc, machine.columns) * fold
+def position_blocks(machine: ReferenceMachine, oh: int, ow: int) -> int:
+    """Blocks of output positions side by side that take in a tile of one input."""
+    rectangles = ceil_div(oh, machine.window_rows) * ceil_div(ow, machine.window_columns)
+    return ceil_div(rectangles, machine.windows)
 
 
-def array_steps(layer: ReferenceLayer, machine: ReferenceMachine, tile: Tile, rule: str) -> int:
-    """Steps of the array for one tile of this size."""
-    b, oh, ow, _, _ = tile
-    return b * ceil_div(oh * ow, machine.windows) * folds(layer, machine, tile, rule)
+def array_work(
+    layer: ReferenceLayer, machine: ReferenceMachine, tile: Tile, rule: str
+) -> tuple[int, int]:
+    """Steps of the array for one tile of this size, and its cycles beside them."""
+    b, oh, ow, ic, oc = tile
+    across, R = ceil_div(oc, machine.columns), lane_steps(layer, machine, ic, rule)
+    blocks = b * position_blocks(machine, oh, ow) * across
+    return blocks * R, blocks * machine.block_overhead + across * R * machine.stream_overhead
 
 
 def compute_cycles(layer: ReferenceLayer, machine: ReferenceMachine, tile: Tile, rule: str) -> int:
     """Cycles the array works over all groups, each tile at its true size."""
     cuts = [true_sizes(D, t) for D, t in zip(layer.dimensions, tile, strict=True)]
-    tiles = list(product(*cuts))
-    steps = sum(array_steps(layer, machine, sizes, rule) for sizes in tiles) * layer.groups
-    turns = sum(folds(layer, machine, sizes, rule) for sizes in tiles) * layer.groups
-    working = ceil_div(steps, machine.stagger) * machine.cycles_per_step
-    return working + turns * machine.stream_overhead + machine.ramp
+    work = [array_work(layer, machine, sizes, rule) for sizes in product(*cuts)]
+    steps, more = (sum(of) * layer.groups for of in zip(*work, strict=True))
+    return ceil_div(steps, machine.stagger) * machine.cycles_per_step + more + machine.ramp
 
 
 def array_side(
@@ -320,7 +313,7 @@ def array_side(
     weights = kernel * IC * OC * G * widths.weight_bits
     sums = B * OH * OW * OC * G * widths.accumulator_bits
     visits = len(b_cut) * len(oh_cut) * len(ow_cut)
-    positions = B * sum(ceil_div(oh * ow, machine.windows) for oh in oh_cut for ow in ow_cut)
+    positions = B * sum(position_blocks(machine, oh, ow) for oh in oh_cut for ow in ow_cut)
     updates = sum(lane_steps(layer, machine, ic, rule) for ic in ic_cut)
     choices = [  # weight buffer read, output buffer read and write; min keeps the first of equals
         (positions * weights, sums * len(ic_cut), sums * len(ic_cut)),  # output stationary
@@ -477,9 +470,8 @@ def total_cycles(facts: TileFacts, order: tuple[str, ...], kept: dict[str, Resid
     transfer = {"W": ceil(weights / BW), "A": ceil(inputs / BW), "Q": ceil(outputs / BW)}
 
     b, oh, ow, _, oc = facts.tile
-    steps = array_steps(layer, machine, facts.tile, facts.rule)
-    c = ceil_div(steps, machine.stagger) * machine.cycles_per_step
-    c += folds(layer, machine, facts.tile, facts.rule) * machine.stream_overhead
+    steps, more = array_work(layer, machine, facts.tile, facts.rule)
+    c = ceil_div(steps, machine.stagger) * machine.cycles_per_step + more
     d = b * oh * ow * ceil_div(oc, machine.vector_lanes)
     T = machine.dram_latency_cycles + ceil((weights + inputs) / BW)
     loop_counts = [*(facts.counts[loop] for loop in order), layer.groups]

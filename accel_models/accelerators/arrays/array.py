@@ -26,15 +26,18 @@ NO_PASS = (1, 0)
 class Datapath(NamedTuple):
     """How an array works through a layer at given widths.
 
-    In one step it multiplies ``rows x lanes`` inputs with the weights of ``columns`` outputs, at
-    ``windows`` output positions side by side. For a tile of b inputs, p positions each, oc outputs
-    and ic inputs::
+    In one step it multiplies ``rows x lanes`` inputs with the weights of ``columns`` outputs, at a
+    block of output positions side by side: ``windows`` rectangles of ``window_rows x
+    window_columns``. For a tile of b inputs, oh x ow positions each, oc outputs and ic inputs::
 
-        folds = ceil(oc / columns) * (R(ic) + fold_overhead)
-        steps = b * ceil(p / windows) * folds
+        blocks = b * ceil(ceil(oh / window_rows) * ceil(ow / window_columns) / windows)
+        folds = ceil(oc / columns) * R(ic)
+        steps = blocks * folds
 
     R by the lane rule (`LANE_RULES`). All tiles of a layer take ``ceil(steps / stagger) *
-    cycles_per_step + folds * stream_overhead + ramp`` cycles.
+    cycles_per_step + blocks * ceil(oc / columns) * block_overhead + folds * stream_overhead +
+    ramp`` cycles, products summed over the tiles. Row-stationary arrays have a form of their own
+    (`accel_models.accelerators.arrays.eyeriss`).
     """
 
     rows: int
@@ -44,6 +47,11 @@ class Datapath(NamedTuple):
     """Passes of one reduction, each (products a row adds per step, how many such passes): wide
     operands take several."""
     windows: int = 1
+    """Rectangles of output positions side by side, any that follow each other in the tile."""
+    window_rows: int = 1
+    """Rows of output positions in a rectangle: 1 and 1 column where any positions will do. Those of
+    a map with depth lie one plane after the other."""
+    window_columns: int = 1
     cycles_per_step: int = 1
     stagger: int = 1
     """Steps that run side by side, each started a cycle after the one before."""
@@ -53,12 +61,17 @@ class Datapath(NamedTuple):
     """Cycles from the last step to the last result, waiting rather than computing."""
     conversion: int = 0
     """Cycles that an input of the layer waits to be brought into the array's format."""
-    fold_overhead: int = 0
-    """Steps more for each column block of a tile and output position."""
+    block_overhead: int = 0
+    """Cycles more for each block of positions and of columns of a tile."""
     stream_overhead: int = 0
     """Cycles more for each fold of a tile, in which the array turns to other weights."""
     operations_per_mac: int = 1
     """Smallest pieces of work the array's energy is stated in (bricks, bit products) in a MAC."""
+
+    @property
+    def positions(self) -> int:
+        """Output positions side by side."""
+        return self.windows * self.window_rows * self.window_columns
 
 
 class BankShape(NamedTuple):

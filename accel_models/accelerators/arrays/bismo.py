@@ -51,7 +51,7 @@ class Bismo(Array):
             columns=self.columns,
             windows=self.windows,
             cycles_per_step=widths.bitops_per_mac,
-            fold_overhead=self.run_overhead,
+            block_overhead=self.run_overhead * widths.bitops_per_mac,
             conversion=self.parallel_to_serial_cycles(elements, widths.activation_bits),
             operations_per_mac=widths.bitops_per_mac,
         )

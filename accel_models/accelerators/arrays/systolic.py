@@ -36,5 +36,5 @@ class Systolic(FixedMultipliers):
         if self.stationary == "weight":
             return Datapath(rows=self.rows, columns=self.columns, stream_overhead=crossing)
         return Datapath(
-            rows=1, columns=self.columns, windows=self.rows, fold_overhead=self.rows + crossing
+            rows=1, columns=self.columns, windows=self.rows, block_overhead=self.rows + crossing
         )

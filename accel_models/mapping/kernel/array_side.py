@@ -18,17 +18,17 @@ INPUT_STATIONARY, OUTPUT_STATIONARY, WEIGHT_STATIONARY, ROWS_STATIONARY = range(
 
 @njit(cache=True, forceinline=True)
 def positions(p: Problem, oh: Lines, ow: Lines) -> int:
-    """Groups of `windows` output positions of one input, over tiles true to size."""
+    """Blocks of output positions of one input, over tiles true to size."""
+    more_rows, more_columns = oh.tiles - 1, ow.tiles - 1
     if p.windows == 1:
-        return oh.covered * ow.covered
+        return (more_rows * oh.spans + oh.last_spans) * (more_columns * ow.spans + ow.last_spans)
     # Quotients rounded up do not add up: full tiles, those at either edge and the corner are
     # counted apart.
-    more_rows, more_columns = oh.tiles - 1, ow.tiles - 1
     return (
-        more_rows * more_columns * ceil_div(oh.size * ow.size, p.windows)
-        + more_rows * ceil_div(oh.size * ow.last, p.windows)
-        + more_columns * ceil_div(oh.last * ow.size, p.windows)
-        + ceil_div(oh.last * ow.last, p.windows)
+        more_rows * more_columns * ceil_div(oh.spans * ow.spans, p.windows)
+        + more_rows * ceil_div(oh.spans * ow.last_spans, p.windows)
+        + more_columns * ceil_div(oh.last_spans * ow.spans, p.windows)
+        + ceil_div(oh.last_spans * ow.last_spans, p.windows)
     )
 
 
@@ -52,8 +52,6 @@ def array_side(
     actions[A_READ] = reads * p.activation_bits + outputs * p.kept_residual_bits
     per_weight = b.covered * positions(p, oh, ow)
     visits = b.tiles * oh.tiles * ow.tiles
-    # Overhead takes cycles in which no sum passes.
-    steps = ic.all_steps - ic.tiles * p.fold_overhead
     if rule == ROW_STATIONARY:
         return row_side(p, tile, weights, outputs, actions)
     # Each way to keep something in the array trades reads of weights for exchanges of sums.
@@ -64,7 +62,7 @@ def array_side(
     # The published tool decides by an estimate of its own, right or wrong.
     if p.published_array_side:
         return published_side(p, tile, macs, inputs * oc.tiles, weights * visits, actions)
-    by_weight = (weights * visits * p.weight_bits, outputs * p.accumulator_bits * steps)
+    by_weight = (weights * visits * p.weight_bits, outputs * p.accumulator_bits * ic.all_steps)
     # Both ways compute the same in the same time, so the cheaper one is taken, by buffer prices
     # alone.
     q_price = prices[Q_READ] + prices[Q_WRITE]

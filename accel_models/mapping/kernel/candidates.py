@@ -19,9 +19,10 @@ CHANNELS, KERNEL_ROW, WINDOW, ROW_STATIONARY = range(4)
 
 SIZE, COUNT, COVERED, LAST = range(4)
 """Columns of every table: tile size, number of tiles, elements charged in all, size of the last."""
-TOUCHED, ALL_TOUCHED, TOGETHER = 4, 5, 6
+TOUCHED, ALL_TOUCHED, TOGETHER, SPANS, LAST_SPANS = 4, 5, 6, 7, 8
 """Columns of rows' and columns' tables: input lines that the largest tile's windows touch, summed
-over tiles, and those that all windows touch."""
+over tiles, and those that all windows touch; and rectangles of positions that take in a tile, and
+the last one."""
 BLOCKS, ALL_BLOCKS, MOVED, ALL_MOVED, BUFFERED = 4, 5, 6, 7, 8
 """Columns of output channels' tables: column blocks of a tile and in all, outputs moved of a tile
 and in all, and outputs of a tile as their buffer holds them."""
@@ -43,7 +44,8 @@ class DimensionSplit(NamedTuple):
 
 class Lines(NamedTuple):
     """A candidate for rows or columns: input lines under the windows of its largest tile, summed
-    over all tiles, and under all windows together."""
+    over all tiles, and under all windows together; and how many rectangles of output positions one
+    beside the other take in a tile, and the last one."""
 
     size: int
     tiles: int
@@ -52,6 +54,8 @@ class Lines(NamedTuple):
     touched: int
     all_touched: int
     together: int
+    spans: int
+    last_spans: int
 
 
 class Ins(NamedTuple):
@@ -119,7 +123,7 @@ def split(t: np.ndarray, i: int) -> DimensionSplit:
 @njit(cache=True)
 def lines(t: np.ndarray, i: int) -> Lines:
     """Row `i` of a table of tiles along the map's rows or columns."""
-    return Lines(t[i, 0], t[i, 1], t[i, 2], t[i, 3], t[i, 4], t[i, 5], t[i, 6])
+    return Lines(t[i, 0], t[i, 1], t[i, 2], t[i, 3], t[i, 4], t[i, 5], t[i, 6], t[i, 7], t[i, 8])
 
 
 @njit(cache=True)
@@ -153,19 +157,22 @@ def all_candidates(p: Problem, rule: int) -> Candidates:
     columns = candidates(p.out_columns, side if p.square_powers else p.out_columns, 1, p)
     fill_touched(rows, windows_down(p), p)
     fill_touched(columns, windows_across(p), p)
+    down, across = p.window_rows, p.window_columns
+    fill_spans(rows, down)
+    fill_spans(columns, across)
     in_channels = candidates(p.in_channels, p.in_channels, 1, p)
     fill_reduction(in_channels, rule, p)
     out_channels = candidates(p.out_channels, p.out_channels, step, p)
     fill_blocks(out_channels, rule, p)
     # Before the ideal candidate is appended: it stands for all shapes and pairs with none.
     maps = pairs(p, rows, columns)
-    ideal = (with_ideal(batch, p.batch), with_ideal(rows, p.out_rows))
-    columns = with_ideal(columns, p.out_columns)
-    return Candidates(ideal[0], ideal[1], columns, in_channels, out_channels, maps)
+    batch = with_ideal(batch, p.batch, 1)
+    rows, columns = with_ideal(rows, p.out_rows, down), with_ideal(columns, p.out_columns, across)
+    return Candidates(batch, rows, columns, in_channels, out_channels, maps)
 
 
 @njit(cache=True)
-def with_ideal(table: np.ndarray, size: int) -> np.ndarray:
+def with_ideal(table: np.ndarray, size: int, span: int) -> np.ndarray:
     """Table with one more row, the ideal candidate: one tile that covers the dimension and takes no
     room, so that none can be priced below it."""
     grown = np.zeros((len(table) + 1, CANDIDATE_COLUMNS), dtype=np.int64)
@@ -173,6 +180,7 @@ def with_ideal(table: np.ndarray, size: int) -> np.ndarray:
     grown[-1, COUNT], grown[-1, COVERED] = 1, size
     grown[-1, LAST] = size
     grown[-1, ALL_TOUCHED] = grown[-1, TOGETHER] = 1
+    grown[-1, LAST_SPANS] = ceil_div(size, span)
     return grown
 
 
@@ -253,6 +261,13 @@ def fill_touched(table: np.ndarray, windows: Windows, p: Problem) -> None:
 
 
 @njit(cache=True)
+def fill_spans(table: np.ndarray, span: int) -> None:
+    """Fill in how many rectangles of positions, each of so many lines, take in a tile."""
+    for row in table:
+        row[SPANS], row[LAST_SPANS] = ceil_div(row[SIZE], span), ceil_div(row[LAST], span)
+
+
+@njit(cache=True)
 def fill_blocks(table: np.ndarray, rule: int, p: Problem) -> None:
     """Fill in the column blocks of output-channel tiles, and the outputs that move and are held."""
     # Row-stationary arrays spread outputs over rows of the map, not over columns of channels.
@@ -270,8 +285,8 @@ def fill_reduction(table: np.ndarray, rule: int, p: Problem) -> None:
     """Fill in the steps and weight lanes of input-channel tiles."""
     for row in table:
         before = row[COUNT] - 1
-        row[STEPS] = reduction_steps(p, rule, row[SIZE]) + p.fold_overhead
-        row[ALL_STEPS] = before * row[STEPS] + reduction_steps(p, rule, row[LAST]) + p.fold_overhead
+        row[STEPS] = reduction_steps(p, rule, row[SIZE])
+        row[ALL_STEPS] = before * row[STEPS] + reduction_steps(p, rule, row[LAST])
         row[LANES] = weight_lanes(p, row[SIZE])
         row[ALL_LANES] = before * row[LANES] + weight_lanes(p, row[LAST])
 

@@ -56,21 +56,24 @@ def price_tile(p: Problem, rule: int, tile: TileSizes, inputs: np.ndarray) -> Ti
     fill_inputs(p, rule, tile, inputs)
     q_tile = b.size * oh.size * ow.size
     # Steps of one full tile pace the slots; steps of all tiles, true to size, are what is computed.
+    one_block = all_blocks = 0
     if rule == ROW_STATIONARY:
         one, steps = row_stationary_steps(p, tile)
     else:
-        one = b.size * ceil_div(oh.size * ow.size, p.windows) * oc.blocks * ic.steps
-        steps = b.covered * positions(p, oh, ow) * oc.all_blocks * ic.all_steps * p.groups
+        one_block = b.size * ceil_div(oh.spans * ow.spans, p.windows) * oc.blocks
+        all_blocks = b.covered * positions(p, oh, ow) * oc.all_blocks * p.groups
+        one, steps = one_block * ic.steps, all_blocks * ic.all_steps
     # The array turns to other weights once for each fold of a tile, however few positions it has.
     streams = b.tiles * oh.tiles * ow.tiles * oc.all_blocks * ic.all_steps * p.groups
-    turning = streams * p.stream_overhead
+    turning = streams * p.stream_overhead + all_blocks * ic.tiles * p.block_overhead
     # Aligned weights are padded tile by tile, so that the sum over tiles may exceed the layer's.
     lanes_all = ic.tiles * ic.lanes if p.whole_tiles else ic.all_lanes
     return Tiling(
         steps=b.tiles * oh.tiles * ow.tiles * ic.tiles * oc.tiles,
         compute=ceil_div(steps, p.stagger) * p.cycles_per_step + turning + p.ramp,
         tile_cycles=ceil_div(one, p.stagger) * p.cycles_per_step
-        + oc.blocks * ic.steps * p.stream_overhead,
+        + oc.blocks * ic.steps * p.stream_overhead
+        + one_block * p.block_overhead,
         w_tile=ic.lanes * oc.size,
         q_tile=q_tile * oc.moved,
         w_held=ic.lanes * oc.size * p.weight_bits,

@@ -162,10 +162,17 @@ def array_cycles(p: Problem, rule: int, w: Walk) -> int:
         passes = row_stationary_sets(p, rows, inputs, outputs).passes
         return batch * columns * p.kernel_columns * passes * p.cycles_per_step
     # The same closed form as for the layer (`Datapath`), on a tile true to size.
-    folds = ceil_div(outputs, p.array_columns)
-    folds *= reduction_steps(p, rule, inputs) + p.fold_overhead
-    steps = batch * ceil_div(rows * columns, p.windows) * folds
-    return ceil_div(steps, p.stagger) * p.cycles_per_step + folds * p.stream_overhead
+    blocks = batch * position_blocks(p, rows, columns)
+    wide, folds = ceil_div(outputs, p.array_columns), reduction_steps(p, rule, inputs)
+    waiting = blocks * wide * p.block_overhead + wide * folds * p.stream_overhead
+    return ceil_div(blocks * wide * folds, p.stagger) * p.cycles_per_step + waiting
+
+
+@njit(cache=True)
+def position_blocks(p: Problem, rows: int, columns: int) -> int:
+    """Blocks of output positions in a tile of one input."""
+    rectangles = ceil_div(rows, p.window_rows) * ceil_div(columns, p.window_columns)
+    return ceil_div(rectangles, p.windows)
 
 
 @njit(cache=True)

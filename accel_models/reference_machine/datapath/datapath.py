@@ -171,16 +171,16 @@ def _run(
 ) -> ArrayState:
     """Run all tiles; sums come to lie in the memory."""
     shape = ArrayShape(
-        *(data.rows, data.columns, data.windows),
+        *(data.rows, data.columns, data.windows, data.window_rows, data.window_columns),
         lanes=tuple(part.lanes for part in parts),
         lane_rule=mapping.lane_rule,
         stationary=mapping.stationary,
         whole_tiles=whole_tiles,
     )
     kernel, table, brick = _kernel(), np.array(parts, dtype=np.int64), brick_products()
-    state = before_all(turns, data.windows, data.columns, data.rows * max(shape.lanes))
+    state = before_all(turns, data.positions, data.columns, data.rows * max(shape.lanes))
     for tile in tiles(sizes, shape, mapping):
-        room = lanes(data.windows, data.columns, tile.taps.shape[1])
+        room = lanes(data.positions, data.columns, tile.taps.shape[1])
         kernel.run_tile(tile, how, table, brick, memory, room, state)
     kernel.end_round(state)
     return state

@@ -28,6 +28,8 @@ class ArrayShape(NamedTuple):
     rows: int
     columns: int
     windows: int
+    window_rows: int
+    window_columns: int
     lanes: tuple[int, ...]
     """Products that each row adds up, for each pass."""
     lane_rule: str
@@ -64,7 +66,7 @@ def _spans(size: int, tile: int, whole: bool) -> list[TileExtent]:
 
 
 def _tile(group: int, part: dict[str, TileExtent], sizes: Sizes, shape: ArrayShape) -> TileSchedule:
-    positions = _positions(part["batch"], part["out_rows"], part["out_columns"], shape.windows)
+    positions = _positions(part["batch"], part["out_rows"], part["out_columns"], shape)
     columns = _columns(part["out_channels"], shape.columns)
     columns[columns != IDLE] += group * sizes.loops["out_channels"]
     span = part["in_channels"]
@@ -79,23 +81,22 @@ def _tile(group: int, part: dict[str, TileExtent], sizes: Sizes, shape: ArraySha
 
 
 def _positions(
-    batch: TileExtent, rows: TileExtent, columns: TileExtent, windows: int
+    batch: TileExtent, rows: TileExtent, columns: TileExtent, shape: ArrayShape
 ) -> np.ndarray:
-    """Output positions of a tile, `windows` at a time and none of two images together."""
-    groups = []
+    """Output positions of a tile, a block at a time and none of two images together."""
+    high, wide = shape.window_rows, shape.window_columns
+    corners = list(product(range(0, rows.charged, high), range(0, columns.charged, wide)))
+    blocks = []
     for image in range(batch.charged):
-        places = list(product(range(rows.charged), range(columns.charged)))
-        for begin in range(0, len(places), windows):
-            group = [(IDLE, IDLE, IDLE)] * windows
-            for window, (row, column) in enumerate(places[begin : begin + windows]):
+        for begin in range(0, len(corners), shape.windows):
+            block = [(IDLE, IDLE, IDLE)] * (shape.windows * high * wide)
+            of_block = product(corners[begin : begin + shape.windows], np.ndindex(high, wide))
+            for place, ((top, left), (down, across)) in enumerate(of_block):
+                row, column = top + down, left + across
                 if image < batch.held and row < rows.held and column < columns.held:
-                    group[window] = (
-                        batch.first + image,
-                        rows.first + row,
-                        columns.first + column,
-                    )
-            groups.append(group)
-    return np.array(groups, dtype=np.int64)
+                    block[place] = (batch.first + image, rows.first + row, columns.first + column)
+            blocks.append(block)
+    return np.array(blocks, dtype=np.int64)
 
 
 def _columns(channels: TileExtent, columns: int) -> np.ndarray:

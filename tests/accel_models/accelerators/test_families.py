@@ -51,10 +51,11 @@ def untiled_cycles(machine: Accelerator, layer: Layer, widths: Precision) -> int
     data = machine.array.datapath(layer, widths)
     (rule,) = machine.mapping.lane_rules
     columns = cd(layer.out_channels // layer.groups, data.columns)
-    folds = layer.groups * columns * (reduction(data, rule, layer) + data.fold_overhead)
-    steps = cd(prod(layer.out_size), data.windows) * folds
-    working = cd(steps, data.stagger) * data.cycles_per_step
-    return working + folds * data.stream_overhead + data.ramp
+    blocks = layer.groups * columns
+    folds, places = blocks * reduction(data, rule, layer), cd(prod(layer.out_size), data.windows)
+    working = cd(places * folds, data.stagger) * data.cycles_per_step
+    waiting = places * blocks * data.block_overhead + folds * data.stream_overhead
+    return working + waiting + data.ramp
 
 
 # ---- closed forms, written from the sources with their own symbols
@@ -184,7 +185,7 @@ def test_a_layer_that_fits_keeps_the_whole_array_busy(name: str) -> None:
     layer = Layer("fitting", 768, 768, (1, 2), (48, 48))
     widths = Precision(8, 8)
     data = machine.array.datapath(layer, widths)
-    waiting = data.fold_overhead + data.stream_overhead
+    waiting = data.block_overhead + data.stream_overhead
     busy = layer.macs * data.operations_per_mac / machine.array.operations_per_cycle
     if waiting == 0:
         assert untiled_cycles(machine, layer, widths) == busy

@@ -142,10 +142,11 @@ def array_cycles(p: Problem, spans: Span, rule: str) -> int:
         "window": ceil(window * channels / (rows * lanes)),
     }[rule]
     columns = ceil(len(spans["out_channels"]) / p.array_columns)
-    places = ceil(len(spans["out_rows"]) * len(spans["out_columns"]) / p.windows)
-    folds = columns * (reduction + p.fold_overhead)
-    steps = len(spans["batch"]) * places * folds
-    return ceil(steps / p.stagger) * p.cycles_per_step + folds * p.stream_overhead
+    across = ceil(len(spans["out_columns"]) / p.window_columns)
+    places = ceil(ceil(len(spans["out_rows"]) / p.window_rows) * across / p.windows)
+    blocks = len(spans["batch"]) * places * columns
+    working = ceil(blocks * reduction / p.stagger) * p.cycles_per_step
+    return working + blocks * p.block_overhead + columns * reduction * p.stream_overhead
 
 
 @pytest.mark.slow
@@ -202,7 +203,7 @@ def test_edges_cost_what_they_hold() -> None:
     layer = reference.ReferenceLayer(1, 1, 13, 1, 1, 1, 3, 1, 1, 1, 1, 1, 0, 0, 15, 1)
     sizes = reference.ReferenceWidths(8, 8, 8, 8, 8, 0, 8, 32, False)
     machine = reference.ReferenceMachine(
-        *(1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, ("channels",), 8.0, 0, 1),
+        *(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, ("channels",), 8.0, 0, 1),
         *(1 << 20, 1 << 20, 1 << 20, (1.0,) * 12, 0.0),
     )
     mapping = Mapping((1, 7, 1, 1, 1), LOOPS, "output", "channels", (NEVER, 0, 0))

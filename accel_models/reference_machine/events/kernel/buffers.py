@@ -30,6 +30,7 @@ from accel_models.mapping.kernel.walk import (
     number_of_steps,
     output_block,
     part,
+    position_blocks,
     walk,
     weight_block,
 )
@@ -100,10 +101,10 @@ def read_operands(p: Problem, stays: int, w: Walk, bits: np.ndarray) -> None:
     """What the array reads for the current tile."""
     window, outputs = p.kernel_rows * p.kernel_columns, extent(w, OUT_CHANNELS)
     reduction = window * extent(w, IN_CHANNELS)
-    side = extent(w, OUT_ROWS) * extent(w, OUT_COLUMNS)
-    # A weight is read once for every group of positions computed side by side, or, if it stays,
+    side_by_side = position_blocks(p, extent(w, OUT_ROWS), extent(w, OUT_COLUMNS))
+    # A weight is read once for every block of positions computed side by side, or, if it stays,
     # once.
-    weight_reads = extent(w, BATCH) * ceil_div(side, p.windows) * reduction * outputs
+    weight_reads = extent(w, BATCH) * side_by_side * reduction * outputs
     bits[W_READ] += p.weight_bits * (
         reduction * outputs if stays == WEIGHT_STATIONARY else weight_reads
     )
