@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from accel_models.errors import InputError
@@ -17,10 +18,41 @@ from dfs_hw.networks.branches import GatedUnit
 from dfs_hw.networks.dynamic import DynamicNetwork
 from dfs_hw.networks.flow import IMAGE, Flow, maker, mark
 from dfs_hw.networks.shadow import shadow_of
+from dfs_hw.networks.tracing.model_workload import model_workload
 from dfs_hw.quantize.layers import QuantizedConv2d, QuantizedLinear
 
 
-def workload_of(network: DynamicNetwork, image_size: tuple[int, int] | None = None) -> Workload:
+def workload_of(model: nn.Module, example: Any = None, *, name: str = "") -> Workload:
+    """Layers of a model, and the tensors between them.
+
+    Any PyTorch model is taken as it is: its operators become layers one by one, in evaluation mode,
+    called by the paths of its modules, and what has no cost model is named in `Workload.assumed`.
+    Weights need not exist: a model and an example on the device "meta" will do. Of a
+    `DynamicNetwork` the workload has the gates and decision units, too.
+
+    Args:
+        model: a module, or a network that decides.
+        example: what the model is called with, one input of it: a tensor, a tuple of positional
+            arguments or a dictionary of named ones; only sizes count. Of a `DynamicNetwork`, height
+            and width of its images, by default those that it was made for.
+        name: what to call the workload; by default the network's name, or that of the model's
+            class.
+
+    Raises:
+        InputError: if the model does not run on the example, or if tensors of a `DynamicNetwork`
+            meet in a way that cannot be priced.
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"a model is a torch.nn.Module, not {type(model).__name__}")
+    if not isinstance(model, DynamicNetwork):
+        return model_workload(model, example, name)
+    if isinstance(example, Tensor):
+        example = tuple(example.shape[-2:])
+    workload = _of_dynamic(model, example)
+    return replace(workload, name=name) if name else workload
+
+
+def _of_dynamic(network: DynamicNetwork, image_size: tuple[int, int] | None) -> Workload:
     """Layers, decision units and tensors of a network for images of the given height and width.
 
     Each decision is a few small layers, as the gate's family names them; pooling and activation

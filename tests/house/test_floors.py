@@ -75,6 +75,7 @@ dfs_hw.budgets.*
 dfs_hw.recording
 dfs_hw.networks
 dfs_hw.networks.*
+dfs_hw.networks.tracing.*
 dfs_hw.networks.compiled_blocks.*
 dfs_hw.networks.compiled_blocks.kernels.*
 dfs_hw.networks.cifar_resnet

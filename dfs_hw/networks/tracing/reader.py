@@ -1,0 +1,281 @@
+"""A model's graph walked operator by operator: each becomes layers, or costs nothing, or is noted.
+
+What an operator comes to is said by one small function for it, a rule, kept in `RULES` under its
+ATen name. What has no rule is noted as a step without a layer, so that it can be named at the end.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from accel_models.errors import InputError
+from accel_models.workloads.workload import Layer, Part
+from dfs_hw.networks.tracing.call import OperatorCall, call_of, kind_of
+from dfs_hw.networks.tracing.constants import known
+from dfs_hw.networks.tracing.functions import BY_ELEMENT, formula_of, named
+from dfs_hw.networks.tracing.values import Kind, Read, Step, Value, map_size, values_in
+
+Rule = Callable[["Reader", "OperatorCall"], Any]
+RULES: dict[str, Rule] = {}
+"""What each ATen operator comes to, by its name without ``aten::`` and without the underscore of an
+operator in place. A rule gives the value of its result, or a list of several; None if it knows no
+price."""
+
+SHAPELESS = ("sym_size", "sym_numel", "_assert", "item", "_local_scalar_dense", "lift_fresh")
+MADE_OF_INDEX = ("embedding",)
+"""Operators that make activations of whole numbers."""
+
+
+def prices(*names: str) -> Callable[[Rule], Rule]:
+    """Enter a rule under the names of its operators."""
+
+    def enter(rule: Rule) -> Rule:
+        for name in names:
+            RULES[name] = rule
+        return rule
+
+    return enter
+
+
+class Reader:
+    """Reads a graph into steps, numbered in the order of the model's own forward."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.index_work: Counter[str] = Counter()
+        """Operators on whole numbers and masks alone, none of which is priced."""
+        self.said: list[str] = []
+        """Sentences on what had to be assumed."""
+        self.kept: set[int] = set()
+        """Steps whose results leave the model."""
+        self.unknown_targets: dict[str, Any] = {}
+        """Operators without a rule that may be made of others, by name."""
+
+    def read(self, module: fx.GraphModule, bound: Mapping[fx.Node, Any]) -> Any:
+        """Read a graph whose placeholders are bound to values; gives what it returns.
+
+        Raises:
+            InputError: if the graph returns nothing.
+        """
+        values = dict(bound)
+        for node in module.graph.nodes:
+            if node.op == "get_attr":
+                found: Any = module
+                for name in str(node.target).split("."):
+                    found = getattr(found, name)
+                values[node] = (
+                    Value(tuple(found.shape), "constant") if isinstance(found, Tensor) else found
+                )
+            elif node.op == "call_function":
+                values[node] = self._called(node, values)
+            elif node.op == "output":
+                return fx.map_arg(node.args[0], values.__getitem__)
+        raise InputError("the model's graph has no output")
+
+    def step(
+        self,
+        call: OperatorCall,
+        operator: str,
+        called: str,
+        channels: int | tuple[int, int],
+        size: tuple[int, ...],
+        reads: Mapping[Part, Value | Sequence[Value]],
+        **fields: Any,
+    ) -> int:
+        """Note a layer; gives the step's number.
+
+        Args:
+            call: what it comes from.
+            operator: of `accel_models.workloads.operators`.
+            called: its name within its module.
+            channels: of its input and output; one number for both.
+            size: of the input map, and of the output map unless `fields` say otherwise.
+            reads: values by part.
+            fields: further fields of `Layer`.
+        """
+        inputs, outputs = channels if isinstance(channels, tuple) else (channels, channels)
+        name = ".".join(part for part in (call.path, called) if part)
+        layer = Layer(
+            name, inputs, outputs, in_size=size, operator=operator, **_sizes(size, operator, fields)
+        )
+        self.steps.append(Step(call.path, called, layer, _reads(reads)))
+        return len(self.steps) - 1
+
+    def made(
+        self,
+        number: int,
+        shape: tuple[int, ...],
+        channels: int | None = None,
+        *,
+        whole: bool = True,
+    ) -> Value:
+        """The value that a step makes."""
+        dimension = None if channels is None else channels % max(1, len(shape))
+        return Value(shape, "data", (number,), whole, dimension)
+
+    def layer(self, number: int) -> Layer:
+        """The layer of a step that has one."""
+        found = self.steps[number].layer
+        assert found is not None
+        return found
+
+    def map_of(self, value: Value) -> tuple[int, tuple[int, ...], int]:
+        """Channels, size of the map and groups of a value: those that its maker gave it, or
+        channels where they lie, or as in a batch of sequences or of images."""
+        if value.whole and self.steps[value.makers[0]].layer is not None:
+            layer = self.layer(value.makers[0])
+            if layer.outputs == value.elements:
+                return layer.out_channels, layer.out_size, layer.groups
+        shape, at = value.shape, value.channels
+        if at is None:
+            at = 1 if len(shape) >= 4 else len(shape) - 1
+        if not shape:
+            return 1, (1, 1), 1
+        return shape[at], map_size(shape[:at] + shape[at + 1 :]), 1
+
+    def elementwise(
+        self, call: OperatorCall, operator: str, called: str, value: Value, **others: Any
+    ) -> Value:
+        """Note an operator of the vector unit that works on a tensor element by element; `others`
+        are further operands as the part ``other``, or fields of `Layer`."""
+        reads: dict[Part, Value | Sequence[Value]] = {"input": value}
+        if "other" in others:
+            reads["other"] = others.pop("other")
+        channels, size, _ = self.map_of(value)
+        number = self.step(call, operator, called, channels, size, reads, **others)
+        return self.made(number, value.shape, value.channels)
+
+    def note_unknown(self, call: OperatorCall) -> Any:
+        """Note an operator that has no cost model; gives its results."""
+        operands = list(values_in(call.given))
+        makers = tuple(dict.fromkeys(maker for value in operands for maker in value.makers))
+        step = Step(call.path, call.name, None, [Read("input", maker, False) for maker in makers])
+        self.steps.append(step)
+        if call.name not in BY_ELEMENT:
+            self.unknown_targets[call.name] = call.target
+        number = len(self.steps) - 1
+        found = [
+            Value(shape, "data", (number,)) if floating else Value(shape, "index")
+            for shape, floating in zip(call.shapes, call.floating, strict=True)
+        ]
+        several = isinstance(call.node.meta.get("val"), list | tuple)
+        return found if several else found[0] if found else None
+
+    def known(self, node: Any) -> Tensor | None:
+        """What a node computes, where that is known before any input and weights."""
+        return known(node)
+
+    def _called(self, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
+        target = node.target
+        given: Any = fx.map_arg((node.args, node.kwargs), values.__getitem__)
+        args, kwargs = given
+        if target is operator.getitem:
+            return args[0][args[1]] if isinstance(args[0], list | tuple) else args[0]
+        inner = [part for part in args if isinstance(part, fx.GraphModule)]
+        if inner:  # a region under another mode, such as autocast
+            return self._region(inner[0], args)
+        if not isinstance(target, torch._ops.OpOverload):
+            return None  # arithmetic on sizes
+        call = call_of(node, target, args, kwargs)
+        kind = kind_of(call)
+        if kind == "constant" or any(call.name.startswith(word) for word in SHAPELESS):
+            return _results(call, kind)
+        if kind == "index" and call.name not in INDEX_GOES_ON:
+            if call.name not in FREE_OF_INDEX:
+                self.index_work[call.name] += 1
+            return _results(call, "index")
+        found = self._priced(call, values)
+        self._in_place(node, target, found, values)
+        return found
+
+    def _priced(self, call: OperatorCall, values: dict[fx.Node, Any]) -> Any:
+        """What an operator makes of activations."""
+        formula = formula_of(call, values) if call.name in BY_ELEMENT else None
+        composed = [one for one in values_in(call.given) if one.formula]
+        name = named(formula) if formula and composed else ""
+        if formula and name:
+            return self.elementwise(call, name, name, formula.of)
+        rule = RULES.get(call.name)
+        found = rule(self, call) if rule else None
+        if found is None:
+            found = self.note_unknown(call)
+        if formula and isinstance(found, Value):
+            return replace(found, formula=formula)
+        return found
+
+    def _region(self, inner: fx.GraphModule, args: Sequence[Any]) -> Any:
+        holders = [node for node in inner.graph.nodes if node.op == "placeholder"]
+        given = args[list(args).index(inner) + 1 :]
+        return self.read(inner, dict(zip(holders, given, strict=True)))
+
+    def _in_place(self, node: fx.Node, target: Any, found: Any, values: dict[fx.Node, Any]) -> None:
+        """Who reads a tensor again that was written to reads what was written."""
+        name = target._schema.name
+        if not name.endswith("_") or name.endswith("__") or not isinstance(found, Value):
+            return
+        place = node.args[0] if node.args else None
+        while isinstance(place, fx.Node) and isinstance(values.get(place), Value):
+            before = values[place]
+            if before.shape == found.shape:
+                values[place] = found
+            else:  # part of it
+                makers = tuple(dict.fromkeys((*before.makers, *found.makers)))
+                values[place] = Value(before.shape, "data", makers)
+            views = place.op == "call_function" and place.target in VIEWS_OF_FIRST
+            place = place.args[0] if views and place.args else None
+
+
+aten = torch.ops.aten
+VIEWS_OF_FIRST = (
+    aten.slice.Tensor,
+    aten.select.int,
+    aten.view.default,
+    aten.transpose.int,
+    aten.permute.default,
+    aten.unsqueeze.default,
+)
+"""Operators through which writing to the result writes to the first operand."""
+INDEX_GOES_ON: set[str] = {*MADE_OF_INDEX}
+"""Operators whose rule is asked on whole numbers, too: layers of the array enter themselves."""
+FREE_OF_INDEX: set[str] = set()
+"""Operators that only look at a tensor otherwise; views enter themselves."""
+
+
+def _sizes(size: tuple[int, ...], operator: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields with the output map, where it is the input map."""
+    windows = {"kernel", "stride", "padding", "dilation", "out_size"}
+    if windows & fields.keys():
+        return fields
+    return {**fields, "out_size": size, "kernel": (1,) * len(size)}
+
+
+def _reads(given: Mapping[Part, Value | Sequence[Value]]) -> list[Read]:
+    return [
+        Read(part, maker, value.whole)
+        for part, values in given.items()
+        for value in values_in(values)
+        for maker in value.makers
+    ]
+
+
+def _results(call: OperatorCall, kind: Kind) -> Any:
+    found = [Value(shape, kind) for shape in call.shapes]
+    if isinstance(call.node.meta.get("val"), list | tuple):
+        return found
+    return found[0] if found else None
+
+
+def row_of(value: Value, dimensions: Sequence[int]) -> int:
+    """Elements along some dimensions of a value."""
+    return math.prod(value.shape[at] for at in dimensions)
+
+
+__all__ = ["FREE_OF_INDEX", "INDEX_GOES_ON", "RULES", "OperatorCall", "Reader", "prices", "row_of"]

@@ -1,0 +1,238 @@
+"""Operators of the vector unit: norms, softmax, pools, upsampling, look-ups."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from dfs_hw.networks.tracing.call import OperatorCall
+from dfs_hw.networks.tracing.reader import Reader, prices, row_of
+from dfs_hw.networks.tracing.values import Value
+
+
+@prices("batch_norm", "_native_batch_norm_legit_no_training", "native_batch_norm")
+def batch_norm(read: Reader, call: OperatorCall) -> Any:
+    """Scale and shift of each channel."""
+    made = read.elementwise(call, "batch_norm", "batch_norm", _first(call))
+    return _with_statistics(call, made)
+
+
+@prices("layer_norm", "native_layer_norm", "rms_norm", "_fused_rms_norm")
+def layer_norm(read: Reader, call: OperatorCall) -> Any:
+    """Normalisation along the last dimensions."""
+    operator = "rms_norm" if "rms" in call.name else "layer_norm"
+    row = math.prod(call["normalized_shape"])
+    made = _by_row(read, call, operator, row)
+    if made.channels is None and len(call["normalized_shape"]) == 1:
+        made = replace(made, channels=len(made.shape) - 1)
+    return _with_statistics(call, made)
+
+
+@prices("group_norm", "native_group_norm")
+def group_norm(read: Reader, call: OperatorCall) -> Any:
+    """Normalisation of groups of channels, over all positions."""
+    groups = call.get("num_groups") or call["group"]
+    value = _first(call)
+    row = value.elements // (value.shape[0] * groups)
+    return _with_statistics(call, _by_row(read, call, "layer_norm", row))
+
+
+@prices("instance_norm")
+def instance_norm(read: Reader, call: OperatorCall) -> Value:
+    """Normalisation of each channel over all positions."""
+    value = _first(call)
+    return _by_row(read, call, "layer_norm", row_of(value, range(2, len(value.shape))))
+
+
+@prices("softmax", "_softmax", "log_softmax", "_log_softmax")
+def softmax(read: Reader, call: OperatorCall) -> Value:
+    """Softmax along a dimension; the logarithm of one is taken for one."""
+    value = _first(call)
+    row = value.shape[int(call["dim"])] if value.shape else 1
+    return _by_row(read, call, "softmax", row)
+
+
+def _by_row(read: Reader, call: OperatorCall, operator: str, row: int) -> Value:
+    value = _first(call)
+    channels, size, groups = read.map_of(value)
+    number = read.step(
+        call, operator, operator, channels, size, {"input": value}, row=row, groups=groups
+    )
+    return read.made(number, value.shape, value.channels)
+
+
+def _first(call: OperatorCall) -> Value:
+    found = call.get("input")
+    return found if isinstance(found, Value) else call["self"]
+
+
+def _with_statistics(call: OperatorCall, made: Value) -> Any:
+    """A result, or a list with the statistics beside it, which nothing reads."""
+    if not isinstance(call.node.meta.get("val"), list | tuple):
+        return made
+    return [made, *(Value(shape, "constant") for shape in call.shapes[1:])]
+
+
+@prices("embedding")
+def embedding(read: Reader, call: OperatorCall) -> Value:
+    """Rows of a table that whole numbers name."""
+    table, places = call["weight"], call["indices"]
+    entries, width = table.shape
+    number = read.step(
+        call,
+        "embedding",
+        "embedding",
+        (entries, width),
+        (max(1, places.elements), 1),
+        {"input": places},
+    )
+    return read.made(number, call.shape, -1)
+
+
+def _numbers(given: Any, count: int, default: Sequence[int] = ()) -> tuple[int, ...]:
+    if given is None or given == []:
+        return tuple(default)
+    listed = [int(one) for one in given] if isinstance(given, Sequence) else [int(given)]
+    return tuple(listed * count if len(listed) == 1 else listed)
+
+
+@prices(
+    *(f"{kind}_pool{axes}d" for kind in ("max", "avg") for axes in (1, 2, 3)),
+    *(f"max_pool{axes}d_with_indices" for axes in (1, 2, 3)),
+)
+def pool(read: Reader, call: OperatorCall) -> Any:
+    """Largest element or mean of each window."""
+    value, axes = _first(call), int(call.name[call.name.index("pool") + 4])
+    kernel = _numbers(call["kernel_size"], axes)
+    stride = _numbers(call.get("stride"), axes, kernel)
+    padding = _numbers(call.get("padding"), axes, (0,) * axes)
+    dilation = _numbers(call.get("dilation"), axes, (1,) * axes)
+    return _windows(read, call, value, kernel, stride, padding, dilation)
+
+
+def _windows(
+    read: Reader,
+    call: OperatorCall,
+    value: Value,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> Any:
+    """A pool. Windows that begin inside the map and end outside it find nothing there."""
+    axes = len(kernel)
+    operator = "max_pool" if "max" in call.name else "avg_pool"
+    channels, inner, by_hand = math.prod(value.shape[:-axes]), value.shape[-axes:], (0,) * 2 * axes
+    border = value.border
+    if border and border.mode == "zeros" and not any(border.sides[: -2 * axes]):
+        inner, by_hand = border.inner[-axes:], border.sides[-2 * axes :]
+    sides = []
+    for at, outputs in enumerate(call.shape[-axes:]):
+        before = padding[at] + by_hand[2 * at]
+        reach = (outputs - 1) * stride[at] + (kernel[at] - 1) * dilation[at] + 1
+        own = padding[at] + by_hand[2 * at + 1]
+        sides += [before, max(own, reach - inner[at] - before)]
+    line = (1,) * (axes == 1)
+    number = read.step(
+        call,
+        operator,
+        operator,
+        channels,
+        (*inner, *line),
+        {"input": value},
+        kernel=(*kernel, *line),
+        stride=(*stride, *line),
+        dilation=(*dilation, *line),
+        padding=(*sides, *(0, 0) * len(line)),
+        out_size=(*call.shape[-axes:], *line),
+    )
+    return _with_places(call, read.made(number, call.shape, len(call.shape) - axes - 1))
+
+
+def _with_places(call: OperatorCall, made: Value) -> Any:
+    """A result, or a list with the places of the largest elements beside it."""
+    if not isinstance(call.node.meta.get("val"), list | tuple):
+        return made
+    return [made, *(Value(shape, "index") for shape in call.shapes[1:])]
+
+
+@prices(
+    *(f"adaptive_{kind}_pool{axes}d" for kind in ("max", "avg") for axes in (1, 2, 3)),
+    *("_adaptive_avg_pool2d", "_adaptive_avg_pool3d"),
+)
+def adaptive_pool(read: Reader, call: OperatorCall) -> Any:
+    """A pool to maps of a size. Where that does not divide the map's, windows overlap and are all
+    taken to be of the largest that any is."""
+    value, axes = _first(call), int(call.name[call.name.index("pool") + 4])
+    inner, outer = value.shape[-axes:], call.shape[-axes:]
+    if inner == outer and len(call.shapes) == 1:
+        return value
+    stride = tuple(
+        size // out if out > 1 and size > out else 1 for size, out in zip(inner, outer, strict=True)
+    )
+    kernel = tuple(
+        max(1, size - (out - 1) * step)
+        for size, out, step in zip(inner, outer, stride, strict=True)
+    )
+    return _windows(read, call, value, kernel, stride, (0,) * axes, (1,) * axes)
+
+
+@prices("mean", "sum", "amax", "amin", "max", "min")
+def reduce(read: Reader, call: OperatorCall) -> Any:
+    """Mean, sum or extreme along dimensions, as a pool whose windows are as long as these."""
+    value = call["self"]
+    if "other" in call.given and call["other"] is not None:
+        return read.elementwise(call, "sum", call.name, value, other=call["other"])
+    given = call.get("dim")
+    listed = [given] if isinstance(given, int) else given
+    dimensions = sorted(at % len(value.shape) for at in listed or range(len(value.shape)))
+    operator = "max_pool" if call.name[:4] in ("max", "amax", "min", "amin") else "avg_pool"
+    at = value.channels
+    after = list(range(len(value.shape) - len(dimensions), len(value.shape)))
+    maps = dimensions == after and len(dimensions) in (2, 3)
+    if maps or at is None or at in dimensions:
+        size = tuple(value.shape[place] for place in dimensions)
+    else:
+        size = (row_of(value, dimensions), 1)
+    size = (*size, 1) if len(size) == 1 else size if len(size) <= 3 else (math.prod(size), 1)
+    channels = value.elements // math.prod(size)
+    ones = (1,) * len(size)
+    number = read.step(
+        call, operator, call.name, channels, size, {"input": value}, kernel=size, out_size=ones
+    )
+    made = read.made(number, call.shape, _place_after(call, value, dimensions))
+    return _with_places(call, made)
+
+
+def _place_after(call: OperatorCall, value: Value, dimensions: list[int]) -> int | None:
+    """Dimension of channels once others are gone, or are of one element."""
+    if value.channels is None or value.channels in dimensions:
+        return None
+    if len(call.shape) == len(value.shape):
+        return value.channels
+    return value.channels - sum(at < value.channels for at in dimensions)
+
+
+@prices(
+    *(f"upsample_nearest{axes}d" for axes in (1, 2, 3)),
+    *(f"_upsample_nearest_exact{axes}d" for axes in (1, 2, 3)),
+    *("upsample_bilinear2d", "upsample_linear1d", "_upsample_bilinear2d_aa"),
+)
+def upsample(read: Reader, call: OperatorCall) -> Value:
+    """Maps made larger, or smaller, by the nearest element or between neighbours."""
+    value = _first(call)
+    axes = len(call.shape) - 2
+    operator = "nearest" if "nearest" in call.name else "bilinear"
+    line = (1,) * (axes == 1)
+    number = read.step(
+        call,
+        operator,
+        operator,
+        math.prod(value.shape[:2]),
+        (*value.shape[2:], *line),
+        {"input": value},
+        out_size=(*call.shape[2:], *line),
+    )
+    return read.made(number, call.shape, 1)
