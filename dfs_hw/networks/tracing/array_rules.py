@@ -54,11 +54,10 @@ def convolution(read: Reader, call: OperatorCall) -> Value | None:
     }
     size = inner
     missing = max(0, 2 - axes)
-    if missing:  # a line is a map of one column
-        size = (*size, 1)
-        sides = (*sides, 0, 0)
-        fields |= {name: (*fields[name], 1) for name in ("kernel", "stride", "dilation")}
-        fields |= {"out_size": (*fields["out_size"], 1), "padding": sides}
+    if missing:  # a line is a map of one row
+        size = (1, *size)
+        fields |= {name: (1, *fields[name]) for name in ("kernel", "stride", "dilation")}
+        fields |= {"out_size": (1, *fields["out_size"]), "padding": (0, 0, *sides)}
     if batch > 1:
         size, fields = _with_batch(call, size, fields, batch)
     channels = value.shape[-axes - 1]
@@ -248,6 +247,9 @@ def _product(
         return read.made(number, shape)
     if swapped:
         left, right, rows, columns = right, left, columns, rows
+    shared = heads * summed * columns // max(1, right.elements // right.repeats)
+    if shared > 1 and heads % shared == 0:  # heads that share a matrix are more rows of one head
+        heads, rows = heads // shared, rows * shared
     number = read.step(
         call,
         MATMUL,

@@ -51,6 +51,8 @@ class Value:
     """Dimension along which channels lie, where one does."""
     border: Border | None = None
     formula: Formula | None = None
+    repeats: int = 1
+    """How often each of its elements stands in it, as far as it was expanded."""
     weight: str = ""
     """Path of the parameter that it is, if it is one."""
 

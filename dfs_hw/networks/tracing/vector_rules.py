@@ -140,13 +140,13 @@ def _windows(
         operator,
         operator,
         channels,
-        (*inner, *line),
+        (*line, *inner),
         {"input": value},
-        kernel=(*kernel, *line),
-        stride=(*stride, *line),
-        dilation=(*dilation, *line),
-        padding=(*sides, *(0, 0) * len(line)),
-        out_size=(*call.shape[-axes:], *line),
+        kernel=(*line, *kernel),
+        stride=(*line, *stride),
+        dilation=(*line, *dilation),
+        padding=(*(0, 0) * len(line), *sides),
+        out_size=(*line, *call.shape[-axes:]),
     )
     return _with_places(call, read.made(number, call.shape, len(call.shape) - axes - 1))
 
@@ -231,8 +231,8 @@ def upsample(read: Reader, call: OperatorCall) -> Value:
         operator,
         operator,
         math.prod(value.shape[:2]),
-        (*value.shape[2:], *line),
+        (*line, *value.shape[2:]),
         {"input": value},
-        out_size=(*call.shape[2:], *line),
+        out_size=(*line, *call.shape[2:]),
     )
     return read.made(number, call.shape, 1)

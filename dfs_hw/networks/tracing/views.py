@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -29,6 +30,7 @@ SAME = (
     *("fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine"),
 )
 """Operators that leave elements alone, change their type or sign, or round as the machine does."""
+REPEATS = ("expand", "expand_as", "broadcast_to", "repeat_interleave")
 MOVES = (
     *("roll", "index", "index_select", "gather", "take", "take_along_dim", "flip", "fliplr"),
     *("pixel_shuffle", "pixel_unshuffle", "im2col", "col2im", "rot90"),
@@ -46,6 +48,9 @@ def view(read: Reader, call: OperatorCall) -> Any:
     value = next(values_in(call.given))
     places = _channels_after(call, value)
     found = [value.shaped(shape, at) for shape, at in zip(call.shapes, places, strict=True)]
+    if call.name in REPEATS and value.elements:
+        times = found[0].elements // value.elements
+        found = [replace(one, repeats=value.repeats * times) for one in found]
     return found if isinstance(call.node.meta.get("val"), list | tuple) else found[0]
 
 

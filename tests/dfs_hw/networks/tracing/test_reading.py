@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from places import ROOT
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
@@ -141,6 +143,23 @@ def test_products_keep_the_operand_that_has_one_matrix_a_head() -> None:
     matmul = layer(found, "matmul")
     assert found.operands["matmul"] == Operands(("b",), ("a",), ())
     assert (matmul.in_size, matmul.in_channels, matmul.out_channels) == ((12, 1), 8, 5)
+
+
+@pytest.mark.parametrize("expanded", [False, True])
+def test_heads_that_share_keys_are_more_positions_of_one(expanded: bool) -> None:
+    """Grouped-query attention (Ainslie et al., EMNLP 2023), by name or with keys expanded."""
+
+    def forward(m: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        if expanded:
+            k, v = (x[:, :, None].expand(1, 2, 3, 7, 4).reshape(1, 6, 7, 4) for x in (k, v))
+        return functional.scaled_dot_product_attention(q, k, v, enable_gqa=not expanded)
+
+    sizes = ((1, 6, 5, 4), (1, 2, 7, 4), (1, 2, 7, 4))
+    found = workload_of(Does(forward), tuple(torch.zeros(size) for size in sizes))
+    scores, context = layer(found, "scores"), layer(found, "context")
+    assert (scores.groups, scores.in_size, scores.out_channels) == (2, (15, 1), 2 * 7)
+    assert (context.groups, context.in_size, context.out_channels) == (2, (15, 1), 2 * 4)
+    assert scores.macs == context.macs == 6 * 5 * 7 * 4
 
 
 def test_products_with_weights_are_linear_layers() -> None:
@@ -336,6 +355,18 @@ def test_own_networks_are_read_as_before() -> None:
 def test_bad_input_is_refused_with_what_to_do(model: Any, example: Any, said: str) -> None:
     with pytest.raises(InputError, match=said):
         workload_of(model, example)
+
+
+@pytest.mark.slow
+def test_examples_of_the_page_run(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("transformers")
+    page = (ROOT / "docs" / "any_network.md").read_text()
+    names: dict[str, Any] = {}
+    for example in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(example, names)
+    assert "transformer.h.0.attn.scores matmul" in capsys.readouterr().out
+    assert not names["network"].assumed
+    assert not names["read"].assumed
 
 
 def test_zeros_put_around_channels_are_free() -> None:
