@@ -105,23 +105,28 @@ class Tally:
         cycles, counts = self.columns(tables, np.array(switching, dtype=np.int64))
         total_cycles, total_counts = cycles @ self.times, np.einsum("j,mja->ma", self.times, counts)
         total_bitops = self.bitops @ self.times
+        # Of all machines in one product, which reads the matrix once and not once for each. Sums of
+        # integers are exact, so that no figure depends on which machines come together.
+        decided = cycles.astype(np.float64) @ self.matrix.T
         found = np.empty((len(machines), len(replayed())))
         for number, pricing in enumerate(prices):
             each = Work(pricing, counts[number], cycles[number], self.bitops)
             whole = Work(pricing, total_counts[number], total_cycles[number], total_bitops)
+            decisions = _Decisions(self.matrix, each, decided[number])
             for place, metric in enumerate(replayed()):
-                found[number, place] = self._cost(metric, each, whole)
+                found[number, place] = self._cost(metric, each, whole, decisions)
         return found
 
-    def _cost(self, metric: Metric, each: Work, whole: Work) -> float:
-        """One metric of one machine, of each column's work and of that of all inputs."""
+    def _cost(self, metric: Metric, each: Work, whole: Work, decisions: _Decisions) -> float:
+        """One metric of one machine, of each column's work, that of all inputs, and that of each
+        distinct decision."""
         follows, inputs = metric.follows, self.run.inputs
         if isinstance(follows, Product):
             one, other = (METRICS[name].of(each).astype(float) for name in follows.factors)
             # Not a matrix product, whose rounding depends on how many machines come at once.
             return float(np.einsum("i,ij,j->", one, self.together, other)) / inputs
         if isinstance(follows, Percentile):
-            amounts = METRICS[follows.of].of(_Decisions(self.matrix, each))
+            amounts = METRICS[follows.of].of(decisions)
             return float(np.percentile(np.repeat(amounts, self.run.times), follows.rank))
         return float(metric.of(whole)) / inputs
 
@@ -132,14 +137,11 @@ class _Decisions:
 
     matrix: np.ndarray
     each: Work
+    cycles: np.ndarray
 
     @cached_property
     def counts(self) -> np.ndarray:
         return self.matrix @ self.each.counts
-
-    @cached_property
-    def cycles(self) -> np.ndarray:
-        return self.matrix @ self.each.cycles.astype(np.float64)
 
     @cached_property
     def bitops(self) -> np.ndarray:
