@@ -2,9 +2,10 @@
 
     python benchmarks/networks.py [MACHINE ...] [--bits 8]
 
-The lower bound is worked out by hand from the network alone: all multiplications at the array's peak,
-or all weights once over the DRAM port, whichever takes longer. Occupancy is the share of the array
-that multiplies what was asked for, over the cycles that it computes. Prints a table in Markdown.
+The lower bound is worked out by hand from the network alone: all multiplications at the array's
+peak, or all weights once over the DRAM port, whichever takes longer. Occupancy is the share of the
+array that multiplies what was asked for, over the cycles that it computes. Prints a table in
+Markdown.
 """
 
 from __future__ import annotations

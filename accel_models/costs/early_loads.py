@@ -20,8 +20,7 @@ from typing import Protocol
 
 import numpy as np
 
-from accel_models.mapping.problem import ACTIONS, Mapping, Priced
-from accel_models.workloads.operators import MATMUL
+from accel_models.mapping.problem import ACTIONS, Mapping
 from accel_models.workloads.workload import Layer, Workload
 
 STALL = ACTIONS.index("array_stall_cycles")
@@ -54,14 +53,6 @@ def prefetched(workload: Workload, costs: Sequence[Timed]) -> list[int]:
         known = is_known(workload, before.layer, after.layer)
         spared.append(min(free, after.head_cycles) if known else 0)
     return spared[: len(costs)]
-
-
-def early_loads_of(layer: Layer, priced: Priced) -> Priced:
-    """A layer's price with what of it may load before its turn: of a product of activations,
-    nothing, for its second operand is still being made."""
-    if layer.operator == MATMUL:
-        return priced._replace(head_cycles=0, first_weight_bits=0)
-    return priced
 
 
 def is_known_early(workload: Workload, layer: Layer) -> bool:

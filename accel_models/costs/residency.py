@@ -7,6 +7,7 @@ choice, so that what a unit costs does not depend on what other units choose.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -82,13 +83,28 @@ def _tensors(
         for name in workload.operands[layer.name].others or workload.operands[layer.name].inputs
     }
     for makers in sorted(_joined(workload), key=lambda one: min(map(position.__getitem__, one))):
-        readers = [position[name] for maker in makers for name in workload.readers[maker]]
+        readers = [position[name] for name in _readers(workload, makers)]
         if not all(workload.readers[maker] for maker in makers) or makers & through_dram:
             continue
+        made = sum(by_name[maker].outputs for maker in makers)
+        if any(elements_of_input(by_name[reader]) > made for reader in _readers(workload, makers)):
+            continue  # what it reads is not all made by these layers
         crosses = any(workload.ends[maker].output_crosses for maker in makers)
         bits = stream_bits if crosses else inside_bits
         size = sum(-(-batch * by_name[maker].outputs * bits // 8) for maker in makers)
         yield _Tensor(makers, size, min(map(position.__getitem__, makers)), max(readers))
+
+
+def _readers(workload: Workload, makers: Iterable[str]) -> set[str]:
+    """Layers that read what any of some layers made."""
+    return {reader for maker in makers for reader in workload.readers[maker]}
+
+
+def elements_of_input(layer: Layer) -> int:
+    """Elements of a layer's input map; a gate looks at averages alone."""
+    if layer.role == "gate" or layer.operator == "embedding":
+        return 0
+    return math.prod(layer.in_size) * layer.in_channels
 
 
 def _joined(workload: Workload) -> Iterable[frozenset[str]]:

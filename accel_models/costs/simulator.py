@@ -161,7 +161,7 @@ class LayerSimulator:
         return task_of(layer, precision, tensors, self.batch, self.machine)
 
     def _tensors(self, workload: Workload, layer: Layer, precision: Precision) -> Tensors:
-        of_input, of_output = workload.settling[layer.name]
+        settling = workload.settling[layer.name]
         resident = self.resident.get(layer.name, NOTHING_RESIDENT)
         return Tensors(
             workload.ends[layer.name],
@@ -171,8 +171,9 @@ class LayerSimulator:
             residual_on_chip=resident.residual,
             reserved_bytes=resident.reserved_bytes,
             other_on_chip=resident.other,
-            input_bits=self._waits_at(of_input, precision),
-            output_bits=self._waits_at(of_output, precision),
+            input_bits=self._waits_at(settling.input, precision),
+            output_bits=self._waits_at(settling.output, precision),
+            other_bits=self._waits_at(settling.other, precision),
         )
 
     def _waits_at(self, readers: Sequence[Layer], precision: Precision) -> int | None:
@@ -214,7 +215,7 @@ class LayerSimulator:
         try:
             task = self.task(workload, layer, precision)
             if task not in self._found:
-                self._found[task] = solve(layer, task, self.machine, self.pricing)
+                self._found[task] = solve(task, self.machine, self.pricing)
         except InfeasibleError as error:
             raise self.refusal(layer, precision, error) from error
         priced, pieces = self._found[task]
@@ -234,6 +235,7 @@ class LayerSimulator:
         if not pieces:
             return cost
         peak = float(macs_per_cycle(pieces[0].problem))
+        # All phases at once multiply by zeros, and one by one they leave out what is cut off.
         macs = min(self.batch * layer.macs, sum(piece.macs for piece in pieces))
         return replace(cost, occupancy=macs / (peak * cost.compute_cycles))
 

@@ -1,21 +1,23 @@
 """What there is to do for a layer on a machine, and the least it takes by the machine's objective.
 
 Most layers are one mapping problem. A transposed convolution may be split into phases or computed
-all phases at once (`Layer.pieces`): the pieces of each way are problems of their own, run one after
+all phases at once (`Layer.ways`): the pieces of each way are problems of their own, run one after
 the other, and the better way is taken. What the array has no part in is a pass through the vector
 unit.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
-from accel_models.costs.early_loads import STALL, early_loads_of
+from accel_models.costs.early_loads import STALL
 from accel_models.costs.pricing import Pricing
 from accel_models.errors import InfeasibleError
 from accel_models.mapping.groups import search_packings
@@ -70,10 +72,15 @@ def task_of(
     """
     if not layer.on_array:
         return vector_task(layer, precision, tensors, batch, machine)
+    ways = list(layer.ways)
+    if "row-stationary" in machine.mapping.lane_rules and layer.is_pointwise:
+        # Where neighbours do not matter, rows may as well lie in one row, and others fill the array.
+        flat = (1,) * (len(layer.kernel) - 1) + (math.prod(layer.out_size),)
+        ways.append((replace(layer, in_size=flat, out_size=flat),))
     return Ways(
         tuple(
             tuple(problem_of(piece, precision, tensors, batch, machine) for piece in way)
-            for way in layer.pieces
+            for way in ways
         )
     )
 
@@ -85,7 +92,7 @@ def in_memory(task: Task, memory: dict[str, Any]) -> Task:
     return Ways(tuple(tuple(one._replace(**memory) for one in way) for way in task.ways))
 
 
-def solve(layer: Layer, task: Task, machine: Accelerator, pricing: Pricing) -> Solved:
+def solve(task: Task, machine: Accelerator, pricing: Pricing) -> Solved:
     """The least a task takes, by the machine's own objective.
 
     Raises:
@@ -96,7 +103,7 @@ def solve(layer: Layer, task: Task, machine: Accelerator, pricing: Pricing) -> S
     found: list[Solved] = []
     for way in task.ways:
         try:
-            found.append(_solved(layer, way, machine, pricing))
+            found.append(_solved(way, machine, pricing))
         except InfeasibleError:
             if way == task.ways[-1] and not found:
                 raise
@@ -105,13 +112,12 @@ def solve(layer: Layer, task: Task, machine: Accelerator, pricing: Pricing) -> S
     return min(found, key=lambda one: _score(one.priced, machine, pricing))
 
 
-def _solved(layer: Layer, way: Sequence[Problem], machine: Accelerator, pricing: Pricing) -> Solved:
+def _solved(way: Sequence[Problem], machine: Accelerator, pricing: Pricing) -> Solved:
     known: dict[Problem, Piece] = {}  # phases of a stride are mostly alike
     for problem in way:
         if problem not in known:
             best = best_mapping(problem, machine, pricing)
-            priced = early_loads_of(layer, price(problem, best))
-            known[problem] = Piece(problem, best, priced)
+            known[problem] = Piece(problem, best, price(problem, best))
     pieces = tuple(known[problem] for problem in way)
     return Solved(_in_all(pieces, machine.fidelity.prefetch), pieces)
 

@@ -176,7 +176,8 @@ def _find(simulation: Simulation, layer_name: str) -> tuple[LayerCost, Piece]:
 def _cost_of(cost: LayerCost, number: int) -> LayerCost:
     """One piece of a layer as a layer by itself, nothing passing before its turn."""
     piece = cost.pieces[number]
-    way = next(way for way in cost.layer.pieces if len(way) == len(cost.pieces))
+    # Only a way of several pieces gets here, and a layer has no two of these.
+    way = next(way for way in cost.layer.ways if len(way) == len(cost.pieces))
     peak = float(macs_per_cycle(piece.problem)) * piece.found.compute_cycles
     return replace(
         cost,

@@ -108,7 +108,7 @@ class TableMaker:
         precision: Precision,
     ) -> Priced:
         try:
-            return solve(layer, task, machine, pricing).priced
+            return solve(task, machine, pricing).priced
         except InfeasibleError as error:
             raise self._simulator(machine).refusal(layer, precision, error) from error
 

@@ -126,6 +126,8 @@ class Problem(NamedTuple):
     fluid: bool
     zero_weights: bool = True
     """Weights can be zero, so that groups can lie side by side."""
+    weights_wait: bool = False
+    """Weights are still being made while the layer before runs: none of them load early."""
     requantise_weights: bool = False
     """Weights, themselves activations, change width as they enter their buffer."""
     drain_operations: int = 1

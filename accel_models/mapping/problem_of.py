@@ -33,6 +33,7 @@ class Tensors(NamedTuple):
     """Width at which the input waits if its readers inside the unit settle that; by default what is
     asked of the layer. The next one is the output's."""
     output_bits: int | None = None
+    other_bits: int | None = None
     other_on_chip: bool = False
 
 
@@ -98,7 +99,11 @@ def problem_of(
         square_powers=machine.mapping.tiles == "pow2-square",
         **_options(fidelity),
         zero_weights=not computed and machine.array.has_zero_weights(widths),
-        drain_operations=1 + ACTIVATIONS.get(layer.activation, 0),
+        # A residual is added as its output is brought to its width; each further one takes longer.
+        drain_operations=1
+        + ACTIVATIONS.get(layer.activation, 0)
+        + max(0, tensors.ends.residuals - 1) * fidelity.residual_add,
+        weights_wait=computed,
     )
     refuse_uncountable(task)
     return task
@@ -272,9 +277,10 @@ def _stored_bits(
     if layer.operator == MATMUL:
         weight = waiting.other
     if fidelity.outputs == "accumulators":
+        if layer.operator == MATMUL:  # both operands as wide as they are multiplied
+            weight = widths.weight_bits
         return _Stored(weight, widths.activation_bits, accumulator, 0)
-    adds = tensors.ends.adds_residual and fidelity.residual_add
-    residual = tensors.stream_bits if adds else 0
+    residual = tensors.stream_bits * tensors.ends.residuals * fidelity.residual_add
     return _Stored(weight, waiting.input, waiting.output, residual)
 
 
@@ -296,6 +302,6 @@ def waiting_bits(
     arrives = stream if ends.input_crosses else tensors.input_bits or within
     return Waiting(
         input=IMAGE_BITS if layer.reads_image else arrives,
-        other=stream if ends.other_crosses else within,
+        other=stream if ends.other_crosses else tensors.other_bits or within,
         output=stream if ends.output_crosses else tensors.output_bits or within,
     )

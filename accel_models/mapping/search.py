@@ -90,12 +90,13 @@ def price(problem: Problem, found: Found) -> Priced:
     counts[ACTIONS.index("dram_read_bits")] = priced[steps.READ]
     counts[ACTIONS.index("dram_write_bits")] = priced[steps.WRITTEN]
     counts[ACTIONS.index("array_stall_cycles")] = priced[steps.CYCLES] - found.compute_cycles
+    early = not problem.weights_wait
     return Priced(
-        priced[steps.CYCLES],
-        counts,
-        priced[steps.HEAD],
-        priced[steps.TAIL],
-        priced[steps.FIRST_WEIGHTS],
+        cycles=priced[steps.CYCLES],
+        counts=counts,
+        head_cycles=priced[steps.HEAD] * early,
+        tail_cycles=priced[steps.TAIL],
+        first_weight_bits=priced[steps.FIRST_WEIGHTS] * early,
     )
 
 

@@ -66,12 +66,21 @@ class VectorTask(NamedTuple):
     input_half: int
     output_half: int
     ramp: int = 0
+    """Cycles of an array, which has no part in a pass; the schedule of slots asks for them."""
     fill: int = 0
+
+    @property
+    def scheduled(self) -> VectorTask:
+        """The task as the schedule of slots takes it: where nothing is fetched, nobody waits for
+        DRAM to answer."""
+        loads = self.fetched or (self.others and not self.other_on_chip)
+        return self if loads else self._replace(dram_latency=0)
 
     @property
     def row_fits(self) -> bool:
         """Whether a row can be held while it is read several times; if not, it comes twice."""
-        return self.input_on_chip or self.row * self.input_bits <= self.input_half
+        held = self.row * self.input_bits <= self.input_half
+        return self.input_on_chip or self.reads == 1 or held
 
     @property
     def fetched(self) -> int:
@@ -82,12 +91,12 @@ class VectorTask(NamedTuple):
 
     @property
     def units(self) -> int:
-        """Pieces that are not cut: rows, where these fit, or elements."""
-        return -(-self.outputs // self.grain)
+        """Pieces that are not cut: rows, where these fit, or elements of the larger tensor."""
+        return -(-max(self.inputs, self.outputs) // self.grain)
 
     @property
     def grain(self) -> int:
-        """Outputs of a unit."""
+        """Elements of a unit."""
         return self.row if self.row_fits else 1
 
     @property
@@ -177,7 +186,10 @@ def steps(task: VectorTask) -> np.ndarray:
 
     def shares(total: int) -> np.ndarray:
         """Whole elements of each block, adding up to the total."""
-        upto = np.array([total * int(end) // task.units for end in ends], dtype=np.int64)
+        each, rest = divmod(total, task.units)
+        # The rest is spread evenly; Python's integers where a product would pass 64 bits.
+        wide = object if task.units > 2**31 else np.int64
+        upto = each * ends + (rest * ends.astype(wide) // task.units).astype(np.int64)
         return np.diff(upto, prepend=0)
 
     walked = np.zeros((blocks, code.STEP_PARTS), dtype=np.int64)
@@ -206,7 +218,7 @@ def price(task: VectorTask) -> Priced:
         InfeasibleError: if it has too many blocks.
     """
     code = kernel("walk")
-    priced = code.price_steps(task, steps(task)).tolist()
+    priced = code.price_steps(task.scheduled, steps(task)).tolist()
     counts = np.zeros(len(ACTIONS), dtype=np.int64)
     others = task.others * task.other_bits
     stored = task.outputs * task.output_bits

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal, cast
 
@@ -13,6 +13,7 @@ from accel_models.workloads.operators import (
     ACTIVATIONS,
     BY_ROW,
     CONVOLUTION,
+    MATMUL,
     ON_ARRAY,
     OPERATORS,
     TAKES_OTHERS,
@@ -23,6 +24,8 @@ from accel_models.workloads.operators import (
 from accel_models.workloads.transposed import TransposedAxis, phases
 from accel_models.workloads.windows import PADDING_MODES, Axis, PaddingMode
 
+MAX_SIZE = 10**9
+"""Largest size of anything, in elements."""
 MAX_MACS = 10**15
 """MACs of one layer for one batch, at most: BitOps stay inside 64-bit integers up to here. Where a
 machine's counts would not, its mapping problem is refused."""
@@ -92,7 +95,8 @@ class Layer:
     one position."""
 
     def __post_init__(self) -> None:
-        for settle in (self._axes_settled, self._checked, self._ends_settled, self._rows_settled):
+        steps = (self._axes_settled, self._checked, self._ends_settled, self._rows_settled)
+        for settle in steps:
             for name, value in settle().items():
                 object.__setattr__(self, name, value)
         work = self.macs if self.operator in ON_ARRAY else self.vector_operations
@@ -107,8 +111,10 @@ class Layer:
         given = {name: _numbers(self.name, name, getattr(self, name)) for name in SIZES}
         axes = max(2, *map(len, given.values()))
         for name, numbers in given.items():
-            if set(numbers) == {1} and name in ("kernel", "stride", "dilation"):
-                numbers = (1,) * axes
+            if len(numbers) == 1 or (set(numbers) == {1} and name in PLAIN):
+                numbers = numbers[:1] * axes
+            if not numbers and name in PLAIN:
+                raise InputError(f"layer '{self.name}': {name} has a number for each axis, got ()")
             if numbers and (len(numbers) != axes or axes > MOST_AXES):
                 raise InputError(
                     f"layer '{self.name}': {name} {numbers} does not have a number for each of "
@@ -138,6 +144,10 @@ class Layer:
 
     def _rows_settled(self) -> dict[str, Any]:
         """What else is read, and worked on together, unless that was said."""
+        if self.row and self.outputs % self.row:
+            raise InputError(
+                f"layer '{self.name}': its {self.outputs} elements are no rows of {self.row}"
+            )
         reads_others = self.operator in TAKES_OTHERS and not self.others
         by_row = self.operator in BY_ROW and not self.row
         return {
@@ -146,8 +156,8 @@ class Layer:
         }
 
     def _checked(self) -> dict[str, Any]:
-        self._check_sizes()
         self._check_operator()
+        self._check_sizes()
         return {}
 
     def _check_sizes(self) -> None:
@@ -176,6 +186,14 @@ class Layer:
 
     def _check_operator(self) -> None:
         """Refuse what the operator has no use for."""
+        texts = (self.operator, self.activation, self.padding_mode, self.role, self.unit)
+        if not all(isinstance(text, str) for text in texts):
+            raise InputError(f"layer '{self.name}' has something else where text belongs: {self}")
+        if not isinstance(self.reads_image, bool) or not isinstance(self.widths, Precision | None):
+            raise InputError(
+                f"layer '{self.name}': reads_image is true or false and widths a Precision, got "
+                f"{self.reads_image!r} and {self.widths!r}"
+            )
         if self.operator not in OPERATORS:
             raise InputError(
                 f"layer '{self.name}': operator is one of {', '.join(OPERATORS)}, "
@@ -203,6 +221,9 @@ class Layer:
                 self.others > 0 and self.operator not in TAKES_OTHERS
             ),
             "only norms and softmax work on rows": self.row > 0 and self.operator not in BY_ROW,
+            "an image is no operand of a product of activations": (
+                self.reads_image and self.operator == MATMUL
+            ),
             "gates are convolutions or linear layers": (
                 self.role == "gate" and self.operator != CONVOLUTION
             ),
@@ -214,7 +235,7 @@ class Layer:
     @property
     def axes(self) -> tuple[Axis, ...]:
         """Windows along each axis: down the rows and across the columns, planes before. Those of a
-        transposed convolution are of its `pieces`."""
+        transposed convolution are of its `ways`."""
         return cast("tuple[Axis, ...]", self._axes(self.out_size, self.in_size))
 
     def _axes(
@@ -237,20 +258,25 @@ class Layer:
         )
 
     @cached_property
-    def pieces(self) -> tuple[tuple[Layer, ...], ...]:
-        """Layers, one after the other, that a transposed convolution can be computed as: one for
-        each phase of its strides, or one that makes all phases at once; otherwise the layer."""
+    def ways(self) -> tuple[tuple[Layer, ...], ...]:
+        """Ways to compute a layer, each as plain layers that run one after the other: the layer
+        itself or, of a transposed convolution, one for each phase of its strides, or one that makes
+        all phases at once."""
         if self.operator != TRANSPOSED:
             return ((self,),)
         axes = self._axes(self.out_size, self.in_size)
         transposed = cast("tuple[TransposedAxis, ...]", axes)
-        apart = tuple(
-            self._piece(f"{self.name}[{number}]", windows)
-            for number, windows in enumerate(phases(transposed))
-        )
+        apart: tuple[Layer, ...] = ()
+        if math.prod(self.stride) <= MOST_PHASES:
+            apart = tuple(
+                self._piece(f"{self.name}[{number}]", windows)
+                for number, windows in enumerate(phases(transposed))
+            )
         together = self._piece(self.name, tuple(axis.together for axis in transposed))
         wide = replace(together, out_channels=self.out_channels * math.prod(self.stride))
-        return (apart, (wide,)) if max(self.stride) > 1 else (apart,)
+        if max(self.stride) == 1:
+            return (apart,)
+        return (apart, (wide,)) if apart else ((wide,),)
 
     def _piece(self, name: str, windows: tuple[Axis, ...]) -> Layer:
         return replace(
@@ -269,6 +295,13 @@ class Layer:
     def on_array(self) -> bool:
         """Whether the array multiplies for it; otherwise the vector unit does all."""
         return self.operator in ON_ARRAY
+
+    @property
+    def is_pointwise(self) -> bool:
+        """Whether every output of the array reads one place of the input, and every place is read:
+        then maps are lists of places, whatever their shape."""
+        plain = self.operator in (CONVOLUTION, MATMUL) and self.in_size == self.out_size
+        return plain and math.prod(self.kernel) == 1 and not any(self.padding)
 
     @property
     def outputs(self) -> int:
@@ -303,11 +336,9 @@ class Layer:
             return 0
         work = VECTOR_OPERATORS[self.operator]
         rows = self.outputs // self.row if self.row else 0
-        return (
-            self.outputs * (work.per_output + work.per_element * math.prod(self.kernel))
-            + self.others
-            + rows * work.per_row
-        )
+        operands = -(-self.others // self.outputs)  # few elements meet every output
+        each = work.per_output + work.per_element * math.prod(self.kernel)
+        return self.outputs * (each + work.per_operand * operands) + rows * work.per_row
 
     def precision(self, choice: Precision, always: Precision) -> Precision | None:
         """The precision asked of the layer when its unit takes `choice`; None if it does not run.
@@ -323,34 +354,24 @@ class Layer:
     @property
     def geometry(self) -> tuple[Any, ...]:
         """What a cost can depend on: layers of equal geometry cost the same."""
-        return (
-            self.in_channels,
-            self.out_channels,
-            self.kernel,
-            self.out_size,
-            self.stride,
-            self.padding,
-            self.groups,
-            self.reads_image,
-            self.in_size,
-            self.dilation,
-            self.padding_mode,
-            self.widths,
-            self.operator,
-            self.activation,
-            self.others,
-            self.row,
-        )
+        names = (one.name for one in fields(self) if one.name not in ("name", "role", "unit"))
+        return tuple(getattr(self, name) for name in names)
 
 
 SIZES = ("kernel", "out_size", "in_size", "stride", "dilation")
+PLAIN = ("kernel", "stride", "dilation")
+"""Sizes that are 1 along every axis of a layer that has no windows."""
 AXES = ("planes", "rows", "columns")
 MOST_AXES = len(AXES)
+MOST_PHASES = 4096
+"""Phases of a stride that are computed one by one; more are computed all at once alone."""
 
 
 def _whole(layer: str, name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise InputError(f"layer '{layer}': {name} is not a whole number: {value!r}")
+    if abs(value) > MAX_SIZE:
+        raise InputError(f"layer '{layer}': {name} is over {MAX_SIZE:.0e}")
     return value
 
 
@@ -362,9 +383,8 @@ def _numbers(layer: str, name: str, value: Any) -> tuple[int, ...]:
 
 def _sides(layer: str, padding: Any, axes: int) -> tuple[int, ...]:
     """Padding before and after each axis."""
-    sides = (padding,) * (2 * axes) if isinstance(padding, int) else tuple(padding)
-    for pad in sides:
-        _whole(layer, "padding", pad)
+    sides = (padding,) * (2 * axes) if isinstance(padding, int) else padding
+    sides = _numbers(layer, "padding", sides)
     if set(sides) == {0} or len(sides) == 1:
         return (sides[0],) * (2 * axes)
     if len(sides) == axes:

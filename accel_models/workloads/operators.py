@@ -40,25 +40,29 @@ class VectorOperator(NamedTuple):
     """What the vector unit does for an operator.
 
     Its operations are `per_output` for each output, `per_element` for each element under the window
-    of an output, `per_operand` for each element read beside the first operand's, and `per_row`
-    once for each row of elements that are worked on together, which the unit reads `reads` times.
+    of an output, `per_operand` for each output and further operand, and `per_row` once for each row
+    of elements that are worked on together, which the unit reads `reads` times. An element that is
+    only moved takes a lane for a cycle, as an operation does.
     """
 
     title: str
     per_output: int = 0
     per_element: int = 0
+    per_operand: int = 0
     per_row: int = 0
     reads: int = 1
 
 
 VECTOR_OPERATORS: dict[str, VectorOperator] = {
-    "sum": VectorOperator("sum of tensors, element by element"),
-    "product": VectorOperator("product of tensors, element by element"),
-    "copy": VectorOperator("tensors moved to where their reader finds them side by side"),
-    "embedding": VectorOperator("rows looked up in a table"),
+    "sum": VectorOperator("sum of tensors, element by element", per_operand=1),
+    "product": VectorOperator("product of tensors, element by element", per_operand=1),
+    "copy": VectorOperator(
+        "tensors moved to where their reader finds them side by side", per_output=1
+    ),
+    "embedding": VectorOperator("rows looked up in a table", per_output=1),
     "max_pool": VectorOperator("largest element of each window", per_element=1),
     "avg_pool": VectorOperator("mean of each window", per_output=1, per_element=1),
-    "nearest": VectorOperator("upsampling by the nearest element"),
+    "nearest": VectorOperator("upsampling by the nearest element", per_output=1),
     "bilinear": VectorOperator("upsampling between four elements", per_output=4),
     "batch_norm": VectorOperator("scale and shift of each channel", per_output=1),
     "layer_norm": VectorOperator(

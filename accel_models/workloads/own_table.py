@@ -19,9 +19,9 @@ NEEDED = ("name", "in_channels", "out_channels")
 MAPS = ("out_size", "in_size")
 """Columns of which at least one says how large the layer's maps are."""
 OPTIONAL = ("kernel", "stride", "padding", "dilation", "padding_mode", "groups", "reads_image")
-OPERATORS = ("operator", "activation", "others", "row", "reads")
+GRAPH = ("operator", "activation", "others", "row", "reads")
 WIDTHS = ("precision", "weight_bits", "activation_bits")
-COLUMNS = (*NEEDED, *MAPS, *OPTIONAL, *OPERATORS, *WIDTHS)
+COLUMNS = (*NEEDED, *MAPS, *OPTIONAL, *GRAPH, *WIDTHS)
 MARKS: dict[str, Part] = {"+": "added", "*": "other"}
 """What stands before the name of a layer that is read, unless it makes the input."""
 NOTHING = "-"
@@ -152,12 +152,12 @@ def _layer(cells: Mapping[str, str]) -> Layer:
 
 
 def _per_axis(column: str, text: str) -> tuple[int, ...]:
-    """A number for each axis; one number stands for rows and columns."""
+    """A number for each axis; one number stands for all."""
     example = "3, 3x5 or 1x3x3"
     numbers = sizes(column, text, example)
     if len(numbers) > MOST_AXES:
         raise InputError(f"{column} must be a size such as {example}, got '{text}'")
-    return numbers * 2 if len(numbers) == 1 else numbers
+    return numbers
 
 
 def _sides(text: str) -> tuple[int, ...]:

@@ -38,9 +38,11 @@ class TransposedAxis(NamedTuple):
 
     @property
     def least_size(self) -> int:
-        """The smallest input that adds to the last output; at least 1."""
+        """The smallest input that gives so many outputs, with as many more as can be asked for; at
+        least 1."""
         reach = (self.kernel - 1) * self.dilation + 1
-        beyond = self.outputs + self.before + self.after - reach
+        more = max(self.stride, self.dilation) - 1
+        beyond = self.outputs + self.before + self.after - reach - more
         return max(1, -(-beyond // self.stride) + 1)
 
     @property

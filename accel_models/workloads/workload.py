@@ -48,10 +48,18 @@ class Ends(NamedTuple):
     input_crosses: bool = True
     """The input was made outside the layer's decision unit, at a width chosen for any reader."""
     output_crosses: bool = True
-    adds_residual: bool = False
-    """A second tensor is added to the output."""
+    residuals: int = 0
+    """Tensors that are added to the output."""
     other_crosses: bool = True
     """Another operand was made outside the layer's decision unit."""
+
+
+class Settling(NamedTuple):
+    """Readers whose widths settle at what width a layer's tensors wait; none where nothing does."""
+
+    input: tuple[Layer, ...] = ()
+    output: tuple[Layer, ...] = ()
+    other: tuple[Layer, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,8 @@ class Workload:
         edges: (producer, consumer) pairs of layer names, or (producer, consumer, part) with one of
             `PARTS`, as `Operands` has them. Where edges to a layer do not say, the last producer in
             execution order makes the input, and of the others a ``matmul`` multiplies by what they
-            made, a ``sum`` or ``product`` takes it in, and any other layer adds it to its output.
+            made, a ``sum`` or ``product`` takes it in, and any other layer on the array adds it to
+            its output; other layers of the vector unit read all of them side by side.
         assumed: a sentence on each thing that the file it was read from left open.
     """
 
@@ -81,8 +90,8 @@ class Workload:
             twice = next(name for name in names if names.count(name) > 1)
             raise InputError(f"workload '{self.name}' has two layers called '{twice}'")
         position = {name: index for index, name in enumerate(names)}
-        for edge in self.edges:
-            producer, consumer, *part = edge
+        object.__setattr__(self, "edges", tuple(map(_edge, self.edges)))
+        for producer, consumer, *part in self.edges:
             if len(part) > 1 or not set(part) <= {*PARTS}:
                 raise InputError(
                     f"workload '{self.name}': edge {producer} -> {consumer} is of one part of "
@@ -92,15 +101,14 @@ class Workload:
                 raise InputError(
                     f"workload '{self.name}': edge {producer} -> {consumer} names no layer"
                 )
-            if part == ["added"] and not self.layers[position[consumer]].on_array:
-                raise InputError(
-                    f"workload '{self.name}': '{consumer}' adds nothing to its output, which only "
-                    "layers on the array do: let a sum follow it"
-                )
             if position[producer] >= position[consumer]:
                 raise InputError(
                     f"workload '{self.name}': edge {producer} -> {consumer} runs backwards"
                 )
+        by_name = {layer.name: layer for layer in self.layers}
+        for layer in self.layers:
+            if fault := _misread(layer, self.operands[layer.name], by_name):
+                raise InputError(f"workload '{self.name}': '{layer.name}' {fault}")
 
     @classmethod
     def chain(cls, name: str, layers: Iterable[Layer], *, assumed: Iterable[str] = ()) -> Workload:
@@ -141,9 +149,10 @@ class Workload:
         for layer in self.layers:
             parts = stated[layer.name]
             unsaid = [name for name in self.makers[layer.name] if name in parts.get("", ())]
-            if unsaid and "input" not in parts:
+            rest = _part_of_others(layer)
+            if unsaid and "input" not in parts and rest != "input":
                 parts["input"] = [unsaid.pop()]
-            parts.setdefault(_part_of_others(layer), []).extend(unsaid)
+            parts.setdefault(rest, []).extend(unsaid)
             found[layer.name] = Operands(*(tuple(parts.get(part, ())) for part in PARTS))
         return found
 
@@ -195,15 +204,15 @@ class Workload:
             found[layer.name] = Ends(
                 input_crosses=_crosses(layer, operands.inputs, by_name),
                 output_crosses=leaves or any(reader.unit != layer.unit for reader in readers),
-                adds_residual=bool(operands.added) and layer.role != "gate",
+                residuals=0 if layer.role == "gate" else len(operands.added),
                 other_crosses=_crosses(layer, operands.others, by_name),
             )
         return found
 
     @cached_property
-    def settling(self) -> dict[str, tuple[tuple[Layer, ...], tuple[Layer, ...]]]:
-        """Layers whose widths settle at what width a layer's input and output wait, by its name:
-        all that read the tensor, if one of them has widths of its own; otherwise none.
+    def settling(self) -> dict[str, Settling]:
+        """Layers whose widths settle at what width a layer's tensors wait, by its name: all that
+        read the tensor, if one of them has widths of its own; otherwise none.
 
         Only tensors inside a unit, or between layers outside all units, wait so: what crosses is
         made for whatever another unit is decided to be.
@@ -216,9 +225,12 @@ class Workload:
             read_by[name] = tuple(readers) if stated else ()
         found = {}
         for name in by_name:
-            inputs = self.operands[name].inputs
-            of_input = tuple(reader for maker in inputs for reader in read_by[maker])
-            found[name] = (of_input, read_by[name])
+            operands = self.operands[name]
+            of_input, of_others = (
+                tuple(reader for maker in makers for reader in read_by[maker])
+                for makers in (operands.inputs, operands.others)
+            )
+            found[name] = Settling(of_input, read_by[name], of_others)
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -249,8 +261,7 @@ class Workload:
                 layer_from_dict(with_largest_input(layer) if version == 1 else layer)
                 for layer in data["layers"]
             )
-            edges = tuple(map(_edge, data["edges"]))
-            return cls(data["name"], layers, edges)
+            return cls(data["name"], layers, tuple(data["edges"]))
         except InputError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -264,7 +275,28 @@ class Workload:
 
 def _part_of_others(layer: Layer) -> Part:
     """What a layer does with tensors beside its input, where edges do not say."""
-    return "other" if layer.operator in (MATMUL, *TAKES_OTHERS) else "added"
+    if layer.operator in (MATMUL, *TAKES_OTHERS):
+        return "other"
+    return "added" if layer.on_array else "input"
+
+
+def _misread(layer: Layer, operands: Operands, by_name: Mapping[str, Layer]) -> str:
+    """What a layer does with tensors that it cannot; nothing if it can do all."""
+    if operands.added and not layer.on_array:
+        return "adds nothing to its output, which only layers on the array do: let a sum follow it"
+    if operands.others and layer.operator not in (MATMUL, *TAKES_OTHERS):
+        return f"reads '{operands.others[0]}' besides, which {layer.operator} has no use for"
+    if layer.operator == MATMUL and len(operands.others) > 1:
+        return "multiplies by one tensor, not by " + " and ".join(operands.others)
+    together = sum(by_name[name].outputs for name in operands.inputs)
+    if layer.operator in TAKES_OTHERS and len(operands.inputs) > 1 and together != layer.outputs:
+        return (
+            f"reads {together} elements side by side where its map has {layer.outputs}: of several "
+            "tensors that it takes in, the further ones are of part other"
+        )
+    if len(operands.others) > 1 and layer.others == layer.outputs:
+        return f"takes in {len(operands.others)} tensors: others says how many elements they have"
+    return ""
 
 
 def _crosses(layer: Layer, makers: Iterable[str], by_name: Mapping[str, Layer]) -> bool:
@@ -274,9 +306,10 @@ def _crosses(layer: Layer, makers: Iterable[str], by_name: Mapping[str, Layer]) 
 
 
 def _edge(names: Any) -> tuple[str, ...]:
-    if not (isinstance(names, list) and len(names) in (2, 3)):
-        raise InputError(f"an edge is two layers and what the second does, not {names!r}")
-    return tuple(names)
+    given = names if isinstance(names, tuple | list) else ()
+    if len(given) not in (2, 3) or not all(isinstance(name, str) for name in given):
+        raise InputError(f"an edge names two layers and perhaps a part, and is not {names!r}")
+    return tuple(given)
 
 
 def key_of(data: Mapping[str, Any]) -> str:

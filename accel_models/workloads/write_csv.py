@@ -19,7 +19,16 @@ MARK = {part: "" for part in PARTS} | {part: mark for mark, part in MARKS.items(
 def write_layers(workload: Workload, path: str | Path) -> None:
     """Write a workload in this project's own columns; those that would hold defaults alone are left
     out. Decision units are not part of such a table: their layers become fixed ones.
+
+    Raises:
+        InputError: if a layer has a name that would be read as several, or as a mark.
     """
+    for layer in workload.layers:
+        if layer.name != "".join(layer.name.split()) or layer.name[:1] in {*MARKS, NOTHING, ""}:
+            raise InputError(
+                f"a table cannot name a layer '{layer.name}': it would have blanks, or begin as a "
+                "mark does"
+            )
     before = [NOTHING, *(layer.name for layer in workload.layers)]
     rows = [
         _cells(layer, workload.operands[layer.name], last)

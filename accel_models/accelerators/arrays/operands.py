@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from accel_models.errors import InfeasibleError
 from accel_models.precision import Precision
 from accel_models.workloads.workload import Layer
@@ -22,4 +24,4 @@ def refuse_wider(widths: Precision, widest_bits: int) -> None:
 
 def is_linear(layer: Layer) -> bool:
     """Whether every input has one output position only, so that no weight is used twice."""
-    return layer.kernel == (1, 1) and layer.out_size == (1, 1)
+    return math.prod(layer.kernel) == 1 and math.prod(layer.out_size) == 1

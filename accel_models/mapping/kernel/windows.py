@@ -92,6 +92,12 @@ def touched(first: int, length: int, w: Windows) -> int:
     """Input lines under the windows of outputs first ... first + length - 1, each counted once."""
     if w.in_planes > 1 or w.planes > 1:
         return touched_in_planes(first, length, w)
+    return touched_of_plane(first, length, w)
+
+
+@njit(cache=True)
+def touched_of_plane(first: int, length: int, w: Windows) -> int:
+    """Input lines, of one plane, under the windows of outputs first ... first + length - 1."""
     low = first * w.stride - w.padding
     high = low + (length - 1) * w.stride + (w.kernel - 1) * w.dilation + 1
     # Windows that reach each other leave no line out.
@@ -112,21 +118,56 @@ def touched(first: int, length: int, w: Windows) -> int:
 @njit(cache=True)
 def touched_in_planes(first: int, length: int, w: Windows) -> int:
     """Input lines, of all planes, under the windows of outputs of a map with depth."""
-    # Outputs that begin and end within planes touch no simple range of lines: each is marked.
-    seen = np.zeros((w.in_planes, w.size), dtype=np.bool_)
-    for output in range(first, first + length):
-        plane, row = divmod(output, w.outputs)
-        for plane_tap in range(w.plane_kernel):
-            at = plane * w.plane_stride - w.plane_padding + plane_tap * w.plane_dilation
-            at = line_of(at, w.in_planes, w.mode)
-            if at < 0:
-                continue
-            for tap in range(w.kernel):
-                place = row * w.stride - w.padding + tap * w.dilation
-                line = line_of(place, w.size, w.mode)
-                if line >= 0:
-                    seen[at, line] = True
-    return int(seen.sum())
+    # An interval of outputs takes in whole planes of them, and parts of the first and of the last.
+    # Which of these touch a plane of the input says which of its lines are touched.
+    begin, start = divmod(first, w.outputs)
+    end, stop = divmod(first + length - 1, w.outputs)
+    low, high = 0, w.in_planes
+    if w.mode == ZEROS:  # other padding may bring any plane
+        low = max(0, begin * w.plane_stride - w.plane_padding)
+        reach = (w.plane_kernel - 1) * w.plane_dilation + 1
+        high = min(high, end * w.plane_stride - w.plane_padding + reach)
+    touching = np.zeros(max(0, high - low), dtype=np.int8)
+    for plane in range(begin, end + 1):
+        rows = 1 * (plane == begin and start > 0) + 2 * (plane == end and stop < w.outputs - 1)
+        for tap in range(w.plane_kernel):
+            place = plane * w.plane_stride - w.plane_padding + tap * w.plane_dilation
+            at = line_of(place, w.in_planes, w.mode)
+            if at >= 0:
+                touching[at - low] |= 1 << rows
+    if begin == end:
+        return int(np.count_nonzero(touching)) * touched_of_plane(start, length, w)
+    whole = touched_of_plane(0, w.outputs, w)
+    from_start = touched_of_plane(start, w.outputs - start, w)
+    upto_stop = touched_of_plane(0, stop + 1, w)
+    both = lines_of_both(start, stop, w)
+    lines = 0
+    for parts in touching:
+        if parts & 1:
+            lines += whole
+        elif parts == 2:
+            lines += from_start
+        elif parts == 4:
+            lines += upto_stop
+        elif parts:
+            lines += both
+    return lines
+
+
+@njit(cache=True)
+def lines_of_both(start: int, stop: int, w: Windows) -> int:
+    """Input lines of a plane under the windows of its outputs from `start` on or up to `stop`."""
+    if start <= stop + 1:
+        return touched_of_plane(0, w.outputs, w)
+    seen = np.zeros(w.size, dtype=np.bool_)
+    for row in range(w.outputs):
+        if stop < row < start:
+            continue
+        for tap in range(w.kernel):
+            line = line_of(row * w.stride - w.padding + tap * w.dilation, w.size, w.mode)
+            if line >= 0:
+                seen[line] = True
+    return int(np.count_nonzero(seen))
 
 
 @njit(cache=True)

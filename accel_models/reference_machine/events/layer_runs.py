@@ -19,7 +19,6 @@ from accel_models.mapping.search import as_packed, places, steps
 from accel_models.mapping.vector_pass import VectorTask
 from accel_models.mapping.vector_pass import steps as blocks
 from accel_models.precision import Precision
-from accel_models.workloads.operators import MATMUL
 from accel_models.workloads.workload import Layer
 
 BUFFERS = [number for number, action in enumerate(ACTIONS) if "buffer" in action]
@@ -33,7 +32,8 @@ class LayerRun(NamedTuple):
 
     layer: Layer
     precision: Precision | None
-    """Operand widths of the array; None if the vector unit alone is at work."""
+    """Operand widths of the array; None for a pass through the vector unit, which leaves it as it
+    is."""
     inputs: int
     cycles: int
     head: int
@@ -90,7 +90,7 @@ class LayerRuns:
         cost = simulator.cost(workload, layer, precision)
         task = simulator.task(workload, layer, precision) if not layer.on_array else None
         if isinstance(task, VectorTask):
-            return _played(cost, task, blocks(task), cost.counts, simulator.batch)
+            return _played(cost, task.scheduled, blocks(task), cost.counts, simulator.batch)
         if not cost.pieces:
             return _gate(cost, simulator.batch)
         runs = [_mapped(cost, piece, simulator.batch) for piece in cost.pieces]
@@ -165,7 +165,7 @@ def _played(
     counts[WRITTEN] = total[code.STORED] + total[code.RESTORED]
     counts[READ] = sum(moved.values()) - counts[WRITTEN]
     counts[STALL] = cycles - cost.compute_cycles
-    early = cost.layer.operator != MATMUL  # what it multiplies by is still being made
+    early = isinstance(task, Problem) and not task.weights_wait
     return LayerRun(
         layer=cost.layer,
         precision=cost.precision if cost.layer.on_array else None,

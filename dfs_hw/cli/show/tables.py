@@ -161,7 +161,7 @@ def simulations(runs: dict[str, Simulation]) -> None:
             si(run.bitops, ""),
             si(run.energy_j, "J"),
             si(run.latency_s, "s"),
-            f"{run.bitops / dearest.bitops:.1%}",
+            f"{run.bitops / dearest.bitops:.1%}" if dearest.bitops else "",
             f"{run.energy_j / dearest.energy_j:.1%}",
             f"{run.latency_s / dearest.latency_s:.1%}",
         )

@@ -58,7 +58,7 @@ def machines(draw: st.DrawFn) -> Accelerator:
 
 @st.composite
 def tensors(draw: st.DrawFn) -> Tensors:
-    ends = Ends(draw(st.booleans()), draw(st.booleans()), False, draw(st.booleans()))
+    ends = Ends(draw(st.booleans()), draw(st.booleans()), 0, draw(st.booleans()))
     here = [draw(st.booleans()) for _ in range(3)]
     return Tensors(ends, 8, here[0], here[1], other_on_chip=here[2])
 
@@ -111,7 +111,8 @@ def played(task: VectorTask) -> int:
     blocks = steps(task)
     loads = [math.ceil(int(bits) / task.dram_bits_per_cycle) for bits in blocks[:, 3]]
     stores = [math.ceil(int(bits) / task.dram_bits_per_cycle) for bits in blocks[:, 5]]
-    cycles = task.dram_latency + loads[0]
+    # Nobody waits for DRAM to answer where nothing is fetched.
+    cycles = task.dram_latency * bool(blocks[:, 3].sum() > 0) + loads[0]
     for number, worked in enumerate(blocks[:, 1].tolist()):
         last = number == len(blocks) - 1
         # What a block made leaves in the slot that made it, as it comes; the last one after it.
@@ -151,6 +152,72 @@ def test_blocks_fit_half_a_buffer_and_rows_are_not_cut(
         assert task.block_units * task.grain % layer.row == 0
 
 
+OPERATIONS = {
+    "sum": 4096,
+    "product": 4096,
+    "copy": 4096,
+    "embedding": 4096,
+    "nearest": 4096,
+    "bilinear": 4 * 4096,
+    "max_pool": 9 * 4096,
+    "avg_pool": 10 * 4096,
+    "batch_norm": 4096,
+    "layer_norm": 4 * 4096 + 64 * 16,
+    "rms_norm": 3 * 4096 + 64 * 16,
+    "softmax": 8 * 4096 + 64 * 4,
+    "relu": 4096,
+    "gelu": 5 * 4096,
+    "silu": 10 * 4096,
+}
+"""Of 64 channels on 8 x 8 places, counted by hand; windows of pools are 3 x 3, rows 64 channels."""
+
+
+@pytest.mark.parametrize("operator", OPERATIONS)
+def test_operations_are_those_counted_by_hand(operator: str) -> None:
+    given: dict[str, Any] = {"in_size": (8, 8)}
+    if "pool" in operator:
+        given |= {"kernel": (3, 3), "padding": 1}
+    if operator in ("nearest", "bilinear"):
+        given |= {"in_size": (4, 4), "out_size": (8, 8)}
+    layer = Layer("x", 64, 64, operator=operator, **given)
+    task = vector_task(layer, Precision(8, 8), Tensors(Ends(), 8), 3, MACHINE)
+    assert price(task).counts[COLUMN["vector_operations"]] == 3 * OPERATIONS[operator]
+
+
+def test_a_factor_for_each_channel_meets_every_output() -> None:
+    def operations(others: int) -> int:
+        layer = Layer("scale", 64, 64, in_size=(56, 56), operator="product", others=others)
+        return layer.vector_operations
+
+    outputs = 64 * 56 * 56
+    assert operations(64) == operations(outputs) == operations(0) == outputs
+    assert operations(2 * outputs) == 2 * outputs
+
+
+@pytest.mark.parametrize("width", [100, 16_416, 40_000])
+def test_a_row_that_is_looked_up_comes_once_however_long(width: int) -> None:
+    layer = Layer("tokens", 1000, width, in_size=(7, 1), operator="embedding")
+    task = vector_task(layer, Precision(8, 8), Tensors(Ends(), 8), 2, MACHINE)
+    assert price(task).counts[COLUMN["dram_read_bits"]] == 14 * -(-width // 32) * 256
+
+
+def test_moving_what_is_on_chip_takes_the_lanes_their_time() -> None:
+    here = Tensors(Ends(), 8, input_on_chip=True, output_on_chip=True)
+    layer = Layer("x", 64, 64, in_size=(64, 64), operator="copy")
+    found = price(vector_task(layer, Precision(8, 8), here, 1, MACHINE))
+    assert found.cycles == 64 * 64 * 64 / MACHINE.array.vector_lanes
+
+
+def test_a_window_larger_than_the_buffer_comes_in_blocks() -> None:
+    layer = Layer("mean", 1, 1, (1000, 1000), in_size=(1000, 1000), operator="avg_pool")
+    task = vector_task(layer, Precision(8, 8), Tensors(Ends(), 8), 1, MACHINE)
+    half = 4 * MACHINE.buffers.input_bytes
+    assert (steps(task)[:, 3] <= half).all()
+    operations = layer.vector_operations / MACHINE.array.vector_lanes
+    slowest = max(operations, 8e6 / task.dram_bits_per_cycle)
+    assert price(task).cycles < slowest + 2 * half / task.dram_bits_per_cycle
+
+
 def test_lookups_fetch_each_row_in_bursts_of_its_own() -> None:
     layer = Layer("tokens", 30522, 100, in_size=(7, 1), operator="embedding")
     task = vector_task(layer, Precision(8, 8), Tensors(Ends(), 8), 1, MACHINE)
@@ -187,6 +254,15 @@ def test_a_model_without_a_vector_unit_refuses_by_name() -> None:
         ({"others": 5}, "only a sum or a product"),
         ({"row": 5}, "only norms and softmax"),
         ({"operator": "sum", "role": "gate", "unit": "u"}, "gates are convolutions"),
+        ({"operator": "softmax", "row": 3}, "its 4 elements are no rows of 3"),
+        ({"operator": "matmul", "reads_image": True}, "no operand of a product"),
+        ({"padding": None}, "padding has a number for each axis"),
+        ({"padding": 1.5}, "padding has a number for each axis"),
+        ({"kernel": ()}, "kernel has a number for each axis"),
+        ({"activation": ["gelu"]}, "something else where text belongs"),
+        ({"widths": "8"}, "widths a Precision"),
+        ({"reads_image": "no"}, "reads_image is true or false"),
+        ({"stride": (10**30, 1)}, "stride is over"),
         ({"operator": "nearest", "in_size": (4, 4)}, "needs in_size and out_size"),
     ],
 )

@@ -138,7 +138,7 @@ def test_only_few_channels_are_an_image(read: Read) -> None:
             OWN.replace("3x1", "3y1"),
             "line 3: kernel must be a size such as 3, 3x5 or 1x3x3",
         ),
-        (OWN.replace("3x1", "3x1x1"), "line 3: .* does not have a number for each of 3 axes"),
+        (OWN.replace("3x1", "3x1x1"), "line 3: layer 'down': padding has one number, 3 or 6"),
         (OWN.replace("3x1", "3x1x1x1"), "line 3: kernel must be a size"),
         (OWN.replace("1x0", "1x0x1"), "line 3: layer 'down': padding has one number, 2 or 4"),
         (OWN.replace("head,32", "head,0"), "line 4: layer 'head' has a size below 1"),

@@ -10,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from random_layers import geometries
 
-from accel_models import InputError, Layer, Workload
+from accel_models import InputError, Layer, Precision, Workload, load_accelerator, simulate
+from accel_models.mapping.problem import ACTIONS
 from accel_models.workloads.layer_csv import listed_network, listed_networks, read_layers
 from accel_models.workloads.workload import Operands
 from accel_models.workloads.write_csv import write_layers
+
+MACHINE = load_accelerator("bitfusion")
 
 
 def attention(positions: int = 6, heads: int = 2, width: int = 4) -> Workload:
@@ -63,6 +66,77 @@ def test_edges_of_an_unknown_part_and_residuals_of_the_vector_unit_are_refused()
         Workload("two", layers, (("a", "b", "added"),))
 
 
+def test_layers_of_the_vector_unit_read_all_that_leads_to_them_side_by_side() -> None:
+    layers = (Layer("a", 4, 4), Layer("b", 4, 4), Layer("c", 8, 8, operator="copy"))
+    found = Workload("three", layers, (("b", "c"), ("a", "c"))).operands["c"]
+    assert found == Operands(inputs=("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("operator", "parts", "said"),
+    [
+        ("gelu", ("other", "input"), "reads 'a' besides, which gelu has no use for"),
+        ("conv", ("other", "input"), "reads 'a' besides, which conv has no use for"),
+        ("matmul", ("other", "other"), "multiplies by one tensor, not by a and b"),
+        ("sum", ("other", "other"), "takes in 2 tensors: others says how many elements"),
+        ("sum", ("input", "input"), "reads 8 elements side by side where its map has 4"),
+    ],
+)
+def test_operands_that_an_operator_has_no_use_for_are_refused(
+    operator: str, parts: tuple[str, str], said: str
+) -> None:
+    layers = (Layer("a", 4, 4), Layer("b", 4, 4), Layer("c", 4, 4, operator=operator))
+    edges = tuple((name, "c", part) for name, part in zip("ab", parts, strict=True))
+    with pytest.raises(InputError, match=said):
+        Workload("three", layers, edges)
+
+
+@pytest.mark.parametrize("edge", ["ab", ("a",), None, ("a", "b", ["input"]), ("a", "b", "c", "d")])
+def test_edges_that_are_none_are_refused(edge: Any) -> None:
+    with pytest.raises(InputError, match="an edge names two layers"):
+        Workload("two", (Layer("a", 4, 4), Layer("b", 4, 4)), (edge,))
+
+
+def test_a_second_residual_is_fetched_and_added_too() -> None:
+    layers = tuple(Layer(name, 32, 32, in_size=(8, 8)) for name in "abcd")
+    both = (("a", "d", "added"), ("b", "d", "added"), ("c", "d", "input"))
+    runs = [simulate(Workload("n", layers, both[n:]), MACHINE, "8").layers[3] for n in range(3)]
+    read = [int(run.counts[ACTIONS.index("dram_read_bits")]) for run in runs]
+    operations = [int(run.counts[ACTIONS.index("vector_operations")]) for run in runs]
+    assert read[0] - read[1] == read[1] - read[2] == 32 * 64 * 8
+    assert operations[0] - operations[1] == operations[1] - operations[2] == 32 * 64
+
+
+def test_what_a_product_multiplies_by_waits_at_the_width_that_it_asks_for() -> None:
+    tokens: dict[str, Any] = {"in_size": (16, 1)}
+    inside: dict[str, Any] = {"role": "body", "unit": "u", **tokens}
+    for asked, own in (("8", 4), ("4", 8)):
+        layers = (
+            *(Layer(name, 32, 32, **inside) for name in "qk"),
+            Layer("qk", 32, 16, operator="matmul", widths=Precision(own, own), **inside),
+        )
+        edges = (("q", "qk", "input"), ("k", "qk", "other"))
+        q, k, qk = simulate(Workload("n", layers, edges), MACHINE, {"u": asked}).layers
+        written = [int(one.counts[ACTIONS.index("dram_write_bits")]) for one in (q, k)]
+        assert written == [16 * 32 * own] * 2
+        assert qk.counts[ACTIONS.index("dram_read_bits")] == sum(written)
+
+
+def test_both_operands_of_a_product_are_as_wide_as_they_are_multiplied_where_all_are() -> None:
+    published = load_accelerator("bitfusion-published")
+    product = Layer("p", 64, 64, in_size=(64, 1), operator="matmul")
+    alike = Layer("c", 64, 64, in_size=(64, 1))
+    costs = [simulate(Workload("n", (one,)), published, "8") for one in (product, alike)]
+    assert costs[0].cycles == costs[1].cycles
+    assert costs[0].counts.tolist() == costs[1].counts.tolist()
+
+
+def test_names_that_a_table_cannot_hold_are_refused(tmp_path: Path) -> None:
+    for name in ("conv 1", "+conv", "*conv", "-", " conv"):
+        with pytest.raises(InputError, match="a table cannot name a layer"):
+            write_layers(Workload.chain("one", [Layer(name, 4, 4)]), tmp_path / "net.csv")
+
+
 def test_workloads_are_written_down_with_their_parts() -> None:
     workload = attention()
     again = Workload.from_dict(workload.to_dict() | {"edges": [list(e) for e in workload.edges]})
@@ -96,14 +170,16 @@ def chains(draw: st.DrawFn) -> Workload:
                 operator=operator,
                 others=draw(st.integers(0, 9)) if operator == "sum" else 0,
                 activation=draw(st.sampled_from(("", "gelu"))) if operator == "conv" else "",
-                reads_image=number == 0 and draw(st.booleans()),
+                reads_image=number == 0 and operator != "matmul" and draw(st.booleans()),
                 **shape,
             )
         )
-        parts = ["input", "other"] + ["added"] * layers[-1].on_array
+        parts = ["input"] + ["added"] * layers[-1].on_array
         for maker in draw(st.sets(st.integers(0, max(0, number - 1)), max_size=3)):
             if number:
-                edges.append((f"layer{maker}", name, draw(st.sampled_from(parts))))
+                once = operator == "sum" and any(edge[1] == name for edge in edges)
+                if not once:
+                    edges.append((f"layer{maker}", name, draw(st.sampled_from(parts))))
         if number and all(edge[1] != name for edge in edges) and draw(st.booleans()):
             edges.append((f"layer{number - 1}", name, "input"))
     return Workload("net", tuple(layers), tuple(edges))
