@@ -74,7 +74,7 @@ def task_of(
         return vector_task(layer, precision, tensors, batch, machine)
     ways = list(layer.ways)
     if "row-stationary" in machine.mapping.lane_rules and layer.is_pointwise:
-        # Where neighbours do not matter, rows may as well lie in one row, and others fill the array.
+        # Neighbours do not matter, so all places may lie in one row, and others fill the array.
         flat = (1,) * (len(layer.kernel) - 1) + (math.prod(layer.out_size),)
         ways.append((replace(layer, in_size=flat, out_size=flat),))
     return Ways(
