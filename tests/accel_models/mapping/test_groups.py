@@ -39,8 +39,8 @@ grouped = layers.flatmap(
         in_channels=st.integers(1, 2),
         out_channels=st.integers(1, 2),
         batch=st.integers(1, 2),
-        out_rows=st.integers(1, 4),
-        out_columns=st.integers(1, 4),
+        out_rows=st.integers(1, min(4, layer.out_rows)),
+        out_columns=st.integers(1, min(4, layer.out_columns)),
     )
 )
 
