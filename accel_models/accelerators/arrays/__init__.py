@@ -9,6 +9,7 @@ from accel_models.accelerators.arrays import (  # noqa: F401
     dadiannao,
     eyeriss,
     loom,
+    neureka,
     stripes,
     systolic,
     unpu,

@@ -188,8 +188,9 @@ def test_colonnade_peaks_are_its_throughput_at_the_machine_s_clock() -> None:
         assert gops("colonnade", bits) == pytest.approx(throughput_gops(bits, bits, 16) * clocks)
 
 
-@pytest.mark.parametrize("name", SHEETS)
+@pytest.mark.parametrize("name", sorted(set(SHEETS) - {"neureka", "ne16"}))
 def test_a_vast_layer_comes_near_the_peak(name: str) -> None:
+    """But for two engines whose 1x1 mode does not use every multiplier, nor all cycles."""
     for bits, peak in SHEETS[name].peaks.items():
         if peak is not None:
             reached = VAST.macs / cycles(name, VAST, Precision(bits, bits))
