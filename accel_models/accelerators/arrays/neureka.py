@@ -37,6 +37,7 @@ from accel_models.accelerators.arrays.registry import register_family
 from accel_models.energy.array import ArrayFigures
 from accel_models.precision import Precision
 from accel_models.source import In
+from accel_models.workloads.operators import MATMUL
 from accel_models.workloads.workload import Layer
 
 SIDE = 3
@@ -45,6 +46,15 @@ BITS = 8
 """Width of activations, and the most that weights have."""
 
 Mode = Literal["3x3", "1x1", "depthwise"]
+
+
+class Way(NamedTuple):
+    """One way to run a layer: parts of the kernel by mode, and jobs that each take all of them."""
+
+    parts: tuple[tuple[Mode, int], ...]
+    layer: Layer
+    """What one job computes."""
+    jobs: int
 
 
 class EngineSteps(NamedTuple):
@@ -108,32 +118,34 @@ class Neureka(Array):
 
     def exact_cycles(self, layer: Layer, widths: Precision) -> float:
         """Cycles of `job_cycles`, fractions of one that fitted constants leave included."""
-        return self.job_overhead + min(
-            sum(times * self._part_cycles(layer, widths.weight_bits, mode) for mode, times in parts)
-            for parts in ways(layer)
-        )
+        return self._way(layer, widths)[0]
 
-    def _is_depthwise(self, layer: Layer, widths: Precision) -> bool:
-        """Whether a layer runs channel by channel: not where its dense emulation takes less."""
-        modes = [parts[0][0] for parts in ways(layer)]
-        return "depthwise" in modes and self.exact_cycles(layer, widths) < self.exact_cycles(
-            replace(layer, groups=1), widths
-        )
+    def _way(self, layer: Layer, widths: Precision) -> tuple[float, Way]:
+        """The quickest way to run a layer, and its cycles."""
+        found = [(self._cycles(way, widths.weight_bits), way) for way in ways(layer)]
+        return min(found, key=lambda one: one[0])
+
+    def _cycles(self, way: Way, bits: int) -> float:
+        """Cycles of all jobs of one way to run a layer."""
+        parts = (times * self._part_cycles(way.layer, bits, mode) for mode, times in way.parts)
+        return way.jobs * (self.job_overhead + sum(parts))
 
     def _part_cycles(self, layer: Layer, bits: int, mode: Mode) -> float:
-        """Cycles of one 3x3 or 1x1 part of the layer's kernel."""
+        """Cycles of one 3x3 or 1x1 part of a job's kernel, over all planes of its output."""
         depthwise = mode == "depthwise"
         outputs = self.rows if depthwise else self.columns
         tiles = 1 if depthwise else -(-layer.in_channels // self.rows)
-        sides = [list(self._blocks(size, step)) for size, step in _sizes(layer)]
-        blocks = len(sides[0]) * len(sides[1])
+        *planes, rows, columns = layer.out_size
+        high = list(self._blocks(rows, layer.stride[-2]))
+        wide = list(self._blocks(columns, layer.stride[-1]))
         channels = list(_parts(layer.out_channels, outputs))
         each = sum(
             tiles * self._tile_cycles(k, bits, mode) + k * self.output_cycles + self.block_cycles
             for k in channels
         )
-        stored = sum(self._stored(high, wide) for high in sides[0] for wide in sides[1])
-        return blocks * each + len(channels) * stored
+        stored = sum(self._stored(down, across) for down in high for across in wide)
+        plane = len(high) * len(wide) * each + len(channels) * stored
+        return math.prod(planes) * plane
 
     def _tile_cycles(self, k: int, bits: int, mode: Mode) -> float:
         """Cycles of one tile of inputs for k output channels of one block."""
@@ -160,20 +172,20 @@ class Neureka(Array):
     def steps(self, layer: Layer, widths: Precision) -> EngineSteps:
         """Steps of the layer, without what lies between them: as many tiles as it takes, of equal
         size, so that words for channels that are not there do not count."""
-        bits, depthwise = widths.weight_bits, self._is_depthwise(layer, widths)
-        positions = layer.out_size[0] * layer.out_size[1]
-        blocks = -(-positions // self.block**2)
-        parts = ways(layer)[0 if depthwise else -1]
-        words = sum(times * (1 if mode == "1x1" else bits) for mode, times in parts)
-        taps = layer.kernel[0] * layer.kernel[1]
+        bits, way = widths.weight_bits, self._way(layer, widths)[1]
+        job, depthwise = way.layer, way.parts[0][0] == "depthwise"
+        blocks = -(-math.prod(layer.out_size) // self.block**2)
+        words = sum(times * (1 if mode == "1x1" else bits) for mode, times in way.parts)
+        taps = math.prod(layer.kernel)
         if depthwise and self.depthwise_words == "all channels":
             # Channel by channel: a step of several would count the zeros between them as products.
             number = -(-blocks * layer.groups // self.rows)
             return EngineSteps(taps, 1, self.rows, words, number)
-        tiles = -(-layer.out_channels // (self.rows if depthwise else self.columns))
-        outputs = -(-layer.out_channels // tiles)
+        tiles = -(-job.out_channels // (self.rows if depthwise else self.columns))
+        outputs = -(-job.out_channels // tiles)
         inputs = outputs if depthwise else self.rows
-        number = blocks * tiles * (1 if depthwise else -(-layer.in_channels // inputs))
+        number = way.jobs * blocks * tiles
+        number *= 1 if depthwise else -(-job.in_channels // inputs)
         return EngineSteps(taps * inputs, outputs, 1, words * outputs, number)
 
     def datapath(self, layer: Layer, widths: Precision) -> Datapath:
@@ -199,26 +211,30 @@ class Neureka(Array):
         return self.stated.stated(self.operations_per_cycle, self.operations_per_cycle)
 
 
-def ways(layer: Layer) -> list[tuple[tuple[Mode, int], ...]]:
-    """Parts that a layer's kernel can be taken apart into, each way with the mode of its parts and
-    how many there are: depthwise ones where they apply, and last the dense ones.
+def ways(layer: Layer) -> list[Way]:
+    """Ways to run a layer: as one dense job, its groups one after the other, or channel by channel.
 
     3x3 parts tile the kernel from one corner; what is left over is computed tap by tap, and so is a
-    dilated kernel. Depthwise parts cover it.
+    dilated kernel. Depthwise parts cover it. A map with depth is its planes.
     """
-    high, wide = layer.kernel
-    whole = layer.dilation == (1, 1)
-    dense = (high // SIDE) * (wide // SIDE) if whole else 0
-    left = high * wide - SIDE**2 * dense
-    both: tuple[tuple[Mode, int], ...] = (("3x3", dense), ("1x1", left))
-    found = [tuple((mode, times) for mode, times in both if times)]
-    if whole and 1 < layer.groups == layer.in_channels == layer.out_channels:
-        found.insert(0, (("depthwise", -(-high // SIDE) * -(-wide // SIDE)),))
+    *planes, high, wide = layer.kernel
+    depth, whole = math.prod(planes), set(layer.dilation[-2:]) == {1}
+    dense = depth * (high // SIDE) * (wide // SIDE) if whole else 0
+    both: list[tuple[Mode, int]] = [("3x3", dense)]
+    both.append(("1x1", depth * high * wide - SIDE**2 * dense))
+    parts = tuple((mode, times) for mode, times in both if times)
+    ins, outs = layer.in_channels, layer.out_channels
+    one = replace(layer, groups=1)
+    if layer.groups == 1:
+        return [Way(parts, one, 1)]
+    apart = replace(one, in_channels=ins // layer.groups, out_channels=outs // layer.groups)
+    found = [Way(parts, apart, layer.groups)]
+    if layer.operator != MATMUL:  # whose second operand was just made, without zeros in it
+        found.append(Way(parts, one, 1))
+    if whole and layer.groups == ins == outs:
+        covering = depth * -(-high // SIDE) * -(-wide // SIDE)
+        found.append(Way((("depthwise", covering),), one, 1))
     return found
-
-
-def _sizes(layer: Layer) -> tuple[tuple[int, int], ...]:
-    return tuple(zip(layer.out_size, layer.stride, strict=True))
 
 
 def _parts(size: int, most: int) -> Iterator[int]:
