@@ -217,6 +217,15 @@ def _equal(name: str, row: Mapping[str, str], column: str, value: int | float) -
     return math.isclose(published, value, rel_tol=RELATIVE_TOLERANCE, abs_tol=0.0)
 
 
+def row_layer(name: str, row: Mapping[str, str]) -> tuple[Layer, Precision]:
+    """Layer of a row and the widths it computes at.
+
+    Raises:
+        InputError: if its numbers make no layer.
+    """
+    return _layer(name, {column: _integer(name, row, column) for column in LAYER_COLUMNS})
+
+
 def _layer(name: str, size: Mapping[str, int]) -> tuple[Layer, Precision]:
     if size["batch"] < 1:
         raise InputError(f"batch must be at least 1, got {size['batch']}")

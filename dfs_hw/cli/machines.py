@@ -23,6 +23,7 @@ from dfs_hw.cli.show import tables as show
 
 COMPARED_NETWORK, DEPARTURES_NETWORK = "resnet20", "resnet38"
 COMPARED_BITS = (8, 4, 2)
+SILICON = Path("silicon")
 
 
 Simulated = Annotated[
@@ -122,11 +123,20 @@ def simulate(
 def validate(
     table: Annotated[
         Path | None,
-        typer.Argument(help="CSV of published results; default: the 305 that come along."),
+        typer.Argument(
+            help="CSV of published results; default: the 305 that come along. Or the word silicon: "
+            "figures of chips and RTL, and claims of papers, beside the model."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Recompute a table of published Bit Fusion results; exit status 0 only if all are exact."""
+    """Recompute a table of published Bit Fusion results; exit status 0 only if all are exact.
+
+    dfs-hw validate silicon
+    """
+    if table == SILICON:
+        _silicon(as_json)
+        return
     from accel_models.validation.eyeriss import compare_with_eyeriss
     from accel_models.validation.published_rows import PUBLISHED, validate_table
 
@@ -226,6 +236,17 @@ def _write_csv(runs: dict[str, Any], path: Path) -> None:
     ]
     with whole_file(path) as partial:
         write_csv(pa.concat_tables(frames), partial)
+
+
+def _silicon(as_json: bool) -> None:
+    from accel_models.validation.silicon import compare_with_silicon
+    from dfs_hw.cli.show import silicon as show_silicon
+
+    found = compare_with_silicon()
+    if as_json:
+        print_json(asdict(found))
+    else:
+        show_silicon.silicon(found)
 
 
 def _fields(names: list[str] | None, as_json: bool) -> None:

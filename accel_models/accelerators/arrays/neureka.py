@@ -118,12 +118,16 @@ class Neureka(Array):
 
     def exact_cycles(self, layer: Layer, widths: Precision) -> float:
         """Cycles of `job_cycles`, fractions of one that fitted constants leave included."""
-        return self._way(layer, widths)[0]
+        return self._cycles(self._way(layer), widths.weight_bits)
 
-    def _way(self, layer: Layer, widths: Precision) -> tuple[float, Way]:
-        """The quickest way to run a layer, and its cycles."""
-        found = [(self._cycles(way, widths.weight_bits), way) for way in ways(layer)]
-        return min(found, key=lambda one: one[0])
+    def _way(self, layer: Layer) -> Way:
+        """How a layer is run: as one dense job unless, with the widest weights, another way takes
+        less than half of it, for those move channels in smaller pieces."""
+        dense, *others = ways(layer)
+        if not others:
+            return dense
+        quickest = min(others, key=lambda way: self._cycles(way, BITS))
+        return quickest if 2 * self._cycles(quickest, BITS) <= self._cycles(dense, BITS) else dense
 
     def _cycles(self, way: Way, bits: int) -> float:
         """Cycles of all jobs of one way to run a layer."""
@@ -172,7 +176,7 @@ class Neureka(Array):
     def steps(self, layer: Layer, widths: Precision) -> EngineSteps:
         """Steps of the layer, without what lies between them: as many tiles as it takes, of equal
         size, so that words for channels that are not there do not count."""
-        bits, way = widths.weight_bits, self._way(layer, widths)[1]
+        bits, way = widths.weight_bits, self._way(layer)
         job, depthwise = way.layer, way.parts[0][0] == "depthwise"
         blocks = -(-math.prod(layer.out_size) // self.block**2)
         words = sum(times * (1 if mode == "1x1" else bits) for mode, times in way.parts)
@@ -212,7 +216,8 @@ class Neureka(Array):
 
 
 def ways(layer: Layer) -> list[Way]:
-    """Ways to run a layer: as one dense job, its groups one after the other, or channel by channel.
+    """Ways to run a layer: as one dense job, where that can be, its groups one after the other, or
+    channel by channel.
 
     3x3 parts tile the kernel from one corner; what is left over is computed tap by tap, and so is a
     dilated kernel. Depthwise parts cover it. A map with depth is its planes.
@@ -230,7 +235,7 @@ def ways(layer: Layer) -> list[Way]:
     apart = replace(one, in_channels=ins // layer.groups, out_channels=outs // layer.groups)
     found = [Way(parts, apart, layer.groups)]
     if layer.operator != MATMUL:  # whose second operand was just made, without zeros in it
-        found.append(Way(parts, one, 1))
+        found.insert(0, Way(parts, one, 1))
     if whole and layer.groups == ins == outs:
         covering = depth * -(-high // SIDE) * -(-wide // SIDE)
         found.append(Way((("depthwise", covering),), one, 1))
