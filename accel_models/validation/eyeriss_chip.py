@@ -113,8 +113,8 @@ def compression(zeros: float) -> float:
 
 
 def _layouts(layer: Layer, machine: Accelerator, batch: int) -> Iterator[ChipLayer]:
-    """For each strip of output rows, split of sets and channels in an element: the best of its
-    numbers of filters and images."""
+    """Layouts of a layer, one for each strip of output rows and split of sets and channels: that of
+    the best numbers of filters and images."""
     columns, width = machine.array.columns, layer.kernel[1]
     sets_down = max(1, machine.array.rows // layer.kernel[0])
     out_rows = layer.out_size[0]
