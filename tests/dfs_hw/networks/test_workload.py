@@ -304,7 +304,7 @@ def test_tensors_are_followed_through_all_functions_to_where_they_are_added() ->
         "block.last": {"block.b2"},
         "head": {"block.last"},
     }
-    assert found.ends["block.b2"] == Ends(False, False, residuals=1)
+    assert found.ends["block.b2"] == Ends(False, False, residuals=2)
 
 
 def macs_by_layer(model: nn.Module) -> dict[str, int]:
