@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from accel_models.errors import InputError
 from dfs_hw.cli.options import DEFAULTS
+from dfs_hw.cli.own_model import names_own_model, own_workload
 from dfs_hw.training.config import TrainConfig
 from dfs_hw.training.recipes import read_setting, recipe
 
@@ -49,10 +50,12 @@ def load_traced_machine(
 
 def load_workload(network: str, side: int | None = None) -> Workload:
     """The layers of a network by name, without gates, for square colour images in 10 classes; those
-    of a layer list that comes with the package; or those of a CSV file.
+    of a layer list that comes with the package; those of a model of one's own; or those of a CSV
+    file.
 
     Args:
-        network: such as ``resnet20`` or ``resnet50``, or the path of a file that ends in ``.csv``.
+        network: such as ``resnet20`` or ``resnet50``, a function that gives a model and an example
+            as ``module:function``, or the path of a file that ends in ``.csv``.
         side: of the images, in pixels; by default `IMAGE_SIDE`.
 
     Raises:
@@ -64,6 +67,10 @@ def load_workload(network: str, side: int | None = None) -> Workload:
         if side is not None:
             raise InputError(f"{network} states the sizes of its layers: --image cannot apply")
         return read_layers(network)
+    if names_own_model(network):
+        if side is not None:
+            raise InputError(f"{network} gives an example of its input: --image cannot apply")
+        return own_workload(network)
     from accel_models.workloads.layer_csv import listed_network, listed_networks
 
     if network in listed_networks():

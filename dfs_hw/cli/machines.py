@@ -27,7 +27,11 @@ SILICON = Path("silicon")
 
 
 Simulated = Annotated[
-    str, typer.Argument(help="resnet20, resnet38, ... or a CSV of layers (SCALE-Sim's too).")
+    str,
+    typer.Argument(
+        help="One of `dfs-hw networks`, your own model as module:function, or a CSV of layers "
+        "(SCALE-Sim's too)."
+    ),
 ]
 Precisions = Annotated[
     list[str] | None, typer.Option(help="Bits of every layer; repeat to compare. Default 8.")

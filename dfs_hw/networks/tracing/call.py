@@ -26,6 +26,11 @@ class OperatorCall:
     node: fx.Node
 
     @property
+    def full_name(self) -> str:
+        """Name with that of the library that the operator is from."""
+        return f"{self.target.namespace}.{self.name}"
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape of its first result."""
         return self.shapes[0]

@@ -127,7 +127,7 @@ def _said(captured: Captured, reader: Reader, folded: Folded) -> list[str]:
             unknown.setdefault(step.called, []).append(step.path or "the model itself")
     for called, paths in unknown.items():
         where = ", ".join(dict.fromkeys(paths))
-        said.append(f"aten.{called} has no cost model and is not priced, in {where}")
+        said.append(f"{called} has no cost model and is not priced, in {where}")
     if reader.index_work:
         work = ", ".join(sorted(reader.index_work))
         said.append(f"whole numbers and masks are not priced: {work}")

@@ -157,7 +157,9 @@ class Reader:
         """Note an operator that has no cost model; gives its results."""
         operands = list(values_in(call.given))
         makers = tuple(dict.fromkeys(maker for value in operands for maker in value.makers))
-        step = Step(call.path, call.name, None, [Read("input", maker, False) for maker in makers])
+        step = Step(
+            call.path, call.full_name, None, [Read("input", maker, False) for maker in makers]
+        )
         self.steps.append(step)
         if call.name not in BY_ELEMENT:
             self.unknown_targets[call.name] = call.target

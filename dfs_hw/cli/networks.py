@@ -1,0 +1,56 @@
+"""The command that lists networks whose layers are known by name, and writes them as tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from accel_models.errors import InputError
+from dfs_hw.cli.app import app, print_json
+from dfs_hw.cli.loading import load_workload
+from dfs_hw.cli.options import AsJson
+
+
+@app.command()
+def networks(
+    name: Annotated[
+        str, typer.Argument(help="One of the list, a CSV of layers, or module:function.")
+    ] = "",
+    csv: Annotated[
+        Path | None, typer.Option(help="Write its layers as a table that simulate reads.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Networks known by name; the layers of one, or of a model of your own, as a table.
+
+    dfs-hw networks mynets:small --csv small.csv
+    """
+    from accel_models.files import whole_file
+    from accel_models.workloads.cifar_resnet import NAMES
+    from accel_models.workloads.layer_csv import listed_networks
+    from accel_models.workloads.write_csv import write_layers
+    from dfs_hw.cli.show import networks as show
+
+    if csv is not None and not name:
+        raise InputError("--csv goes with a network: dfs-hw networks NAME --csv FILE")
+    if not name:
+        # Where both have a name, the layer list is what the name stands for.
+        known = dict.fromkeys([*listed_networks(), *NAMES])
+        found = [load_workload(one) for one in known]
+        if as_json:
+            print_json([show.network_facts(one) for one in found])
+        else:
+            show.network_list(found)
+        return
+    workload = load_workload(name)
+    if csv is not None:
+        with whole_file(csv) as partial:
+            write_layers(workload, partial)
+    if as_json:
+        print_json(show.network_facts(workload) | {"layers": show.layer_facts(workload)})
+        return
+    show.network(workload)
+    if csv is not None:
+        show.written(csv)
