@@ -2,14 +2,17 @@
 
 Columns end in their unit. Traffic columns are ``MEMORY_TENSOR_read_bits`` and, written,
 ``..._write_bits``; those of a memory add up to what the run counts there. The array exchanges sums
-with the output buffer, finished ones among them: all of that is *partial sums*. What runs on the
-vector unit reads inputs and writes outputs. Energy stands by component, ``energy_COMPONENT_pj``,
+with the output buffer, finished ones among them: all of that is *partial sums*. Of a product of
+activations, *weights* are what the inputs are multiplied by; the other operands of what runs on the
+vector unit are *others*. A layer computed in pieces one after the other has the mapping of the
+first. Energy stands by component, ``energy_COMPONENT_pj``,
 adding up to ``energy_pj``, and by action, ``energy_of_ACTION_pj``, without what no action takes:
 *dram background*, *other* and *leakage*.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +20,19 @@ import numpy as np
 
 from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.mapping import parts as mapping_parts
+from accel_models.mapping import vector_pass
 from accel_models.mapping.problem import ACTIONS, LOOPS, Mapping, Problem
-from accel_models.workloads.workload import Workload
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from accel_models.costs.simulator import LayerCost
 
 READ, WRITE = "read", "write"
 TRAFFIC = (
     ("dram", "weights", READ),
     ("dram", "inputs", READ),
+    ("dram", "others", READ),
     ("dram", "residual", READ),
     ("dram", "partial_sums", READ),
     ("dram", "partial_sums", WRITE),
@@ -35,15 +41,15 @@ TRAFFIC = (
     ("weight_buffer", "weights", WRITE),
     ("input_buffer", "inputs", READ),
     ("input_buffer", "inputs", WRITE),
+    ("input_buffer", "others", READ),
+    ("input_buffer", "others", WRITE),
     ("input_buffer", "residual", READ),
     ("input_buffer", "outputs", WRITE),
     ("output_buffer", "partial_sums", READ),
     ("output_buffer", "partial_sums", WRITE),
 )
 """Memory, tensor and direction of every kind of traffic that there is."""
-_WHOLE = {
-    "dram_read_bits": ("dram", "inputs", READ),
-    "dram_write_bits": ("dram", "outputs", WRITE),
+_BUFFERS = {
     "weight_buffer_read_bits": ("weight_buffer", "weights", READ),
     "weight_buffer_write_bits": ("weight_buffer", "weights", WRITE),
     "input_buffer_read_bits": ("input_buffer", "inputs", READ),
@@ -51,7 +57,7 @@ _WHOLE = {
     "output_buffer_read_bits": ("output_buffer", "partial_sums", READ),
     "output_buffer_write_bits": ("output_buffer", "partial_sums", WRITE),
 }
-"""What an action moves, but for what is known to be of another tensor."""
+"""What the array's buffers move, but for what is known to be of another tensor."""
 Moved = dict[tuple[str, str, str], int]
 
 
@@ -60,21 +66,17 @@ def column(memory: str, tensor: str, direction: str) -> str:
     return f"{memory}_{tensor}_{direction}_bits"
 
 
-def layer_frame(workload: Workload, costs: Sequence[Any], simulator: Any) -> pa.Table:
+def layer_frame(costs: Sequence[LayerCost], pricing: Pricing, batch: int) -> pa.Table:
     """One row for each layer, in the order in which they run; figures are for the whole batch.
 
     Args:
-        workload: the network.
-        costs: `LayerCost` of the layers that ran.
-        simulator: the `LayerSimulator` that they are of.
+        costs: of the layers that ran.
+        pricing: of the machine.
+        batch: inputs that ran together.
     """
     import pyarrow as pa
 
-    rows = []
-    for cost in costs:
-        asked = cost.asked or cost.precision
-        problem = simulator.problem(workload, cost.layer, asked) if cost.mapping else None
-        rows.append(_row(cost, problem, simulator.pricing, simulator.batch))
+    rows = [_row(cost, pricing, batch) for cost in costs]
     kinds = {str: pa.string(), int: pa.int64(), float: pa.float64()}
     return pa.table(
         {
@@ -86,24 +88,26 @@ def layer_frame(workload: Workload, costs: Sequence[Any], simulator: Any) -> pa.
 
 def _columns() -> dict[str, type]:
     """All columns in order, and what they hold."""
-    plain = {"layer": str, "unit": str, "role": str, "bits": str, "macs": int, "cycles": int}
-    plain |= {"compute_cycles": int, "waiting_cycles": int, "occupancy": float}
+    plain = {"layer": str, "operator": str, "unit": str, "role": str, "bits": str, "macs": int}
+    plain |= {"cycles": int, "compute_cycles": int, "waiting_cycles": int, "occupancy": float}
     plain |= {"array_operations": int, "vector_operations": int}
     plain |= {column(*one): int for one in TRAFFIC}
     plain |= {"energy_pj": float}
     plain |= {_component(name): float for name in COMPONENTS}
     plain |= {_action(name): float for name in ACTIONS}
     plain |= {f"tile_{loop}": int for loop in LOOPS}
-    return plain | {"loop_order": str, "stationary": str, "lane_rule": str, "packed_groups": int}
+    plain |= {"loop_order": str, "stationary": str, "lane_rule": str, "packed_groups": int}
+    return plain | {"pieces": int}
 
 
-def _row(cost: Any, problem: Problem | None, pricing: Pricing, batch: int) -> dict[str, Any]:
+def _row(cost: LayerCost, pricing: Pricing, batch: int) -> dict[str, Any]:
     counts = dict(zip(ACTIONS, cost.counts.tolist(), strict=True))
     energy = pricing.energy_pj(cost.counts, cost.cycles)
     by_action = cost.counts * np.asarray(pricing.action_pj)
-    moved = _moved(counts, problem, cost.mapping)
+    moved = _moved(cost, counts)
     return {
         "layer": cost.layer.name,
+        "operator": cost.layer.operator,
         "unit": cost.layer.unit,
         "role": cost.layer.role,
         "bits": str(cost.precision),
@@ -119,6 +123,7 @@ def _row(cost: Any, problem: Problem | None, pricing: Pricing, batch: int) -> di
         **dict(zip(map(_component, COMPONENTS), energy.tolist(), strict=True)),
         **dict(zip(map(_action, ACTIONS), by_action.tolist(), strict=True)),
         **_mapping_columns(cost.mapping),
+        "pieces": len(cost.pieces),
     }
 
 
@@ -133,23 +138,24 @@ def _mapping_columns(mapping: Mapping | None) -> dict[str, Any]:
     }
 
 
-def _moved(counts: dict[str, int], problem: Problem | None, mapping: Mapping | None) -> Moved:
+def _moved(cost: LayerCost, counts: dict[str, int]) -> Moved:
     """Bits by memory, tensor and direction, adding up to those counted."""
-    moved = {place: counts[action] for action, place in _WHOLE.items()}
-    if problem is None or mapping is None:
-        return moved
-    one = mapping_parts.sized(problem, mapping)
-    for part in mapping_parts.traffic(one):
-        tensor = part.tensor.replace(" ", "_")
-        moved["dram", tensor, READ], moved["dram", tensor, WRITE] = part.read_bits, part.write_bits
-    # Resident tensors are read from and written to the input buffer.
-    task = one.task
-    kept_outputs = one.tiling.q_all * task.kept_output_bits
-    kept_residual = _outputs(task, mapping) * task.kept_residual_bits
-    moved["input_buffer", "outputs", WRITE] = int(kept_outputs)
-    moved["input_buffer", "inputs", WRITE] -= int(kept_outputs)
-    moved["input_buffer", "residual", READ] = kept_residual
-    moved["input_buffer", "inputs", READ] -= kept_residual
+    if cost.vector_pass is not None:
+        return vector_pass.moved(cost.vector_pass)
+    moved = Counter({place: counts[action] for action, place in _BUFFERS.items()})
+    for piece in cost.pieces:
+        one = mapping_parts.sized(piece.problem, piece.found.mapping)
+        for part in mapping_parts.traffic(one):
+            tensor = part.tensor.replace(" ", "_")
+            moved["dram", tensor, READ] += part.read_bits
+            moved["dram", tensor, WRITE] += part.write_bits
+        # Resident tensors are read from and written to the input buffer.
+        kept_outputs = int(one.tiling.q_all * one.task.kept_output_bits)
+        kept_residual = _outputs(one.task, one.mapping) * one.task.kept_residual_bits
+        moved["input_buffer", "outputs", WRITE] += kept_outputs
+        moved["input_buffer", "inputs", WRITE] -= kept_outputs
+        moved["input_buffer", "residual", READ] += kept_residual
+        moved["input_buffer", "inputs", READ] -= kept_residual
     return moved
 
 

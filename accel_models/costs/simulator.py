@@ -20,6 +20,7 @@ from accel_models.costs.uncertainty import CountsAndCycles, Uncertainty, uncerta
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.mapping.problem import ACTIONS, Mapping, Problem
 from accel_models.mapping.problem_of import Tensors, macs_per_cycle, operands, problem_of
+from accel_models.mapping.vector_pass import VectorTask
 from accel_models.precision import Precision, highest
 from accel_models.workloads.layer import MAX_MACS
 from accel_models.workloads.workload import Layer, Workload
@@ -55,6 +56,8 @@ class LayerCost:
     pieces: tuple[Piece, ...] = ()
     """What the array is given one after the other: one problem, but for transposed convolutions;
     `mapping` is that of the first."""
+    vector_pass: VectorTask | None = None
+    """What streams through the vector unit, of a layer that the array has no part in."""
 
     def sooner(self, cycles: int) -> LayerCost:
         """Cost of the layer if `cycles` of its waiting had passed before it began."""
@@ -100,9 +103,7 @@ class Simulation:
 
     def to_frame(self) -> Any:
         """Every layer as a row of a pyarrow table, with the columns of `costs.layer_frame`."""
-        asked = [one.asked or one.precision for one in self.layers]
-        layers = layer_simulator(self.workload, self.accelerator, asked, self.batch)
-        return layer_frame(self.workload, self.layers, layers)
+        return layer_frame(self.layers, Pricing(self.accelerator), self.batch)
 
     @property
     def bitops(self) -> int:
@@ -218,7 +219,7 @@ class LayerSimulator:
                 self._found[task] = solve(task, self.machine, self.pricing)
         except InfeasibleError as error:
             raise self.refusal(layer, precision, error) from error
-        priced, pieces = self._found[task]
+        priced, pieces, vector_pass = self._found[task]
         cost = LayerCost(
             layer=layer,
             precision=self.machine.offered(operands(layer, precision)),
@@ -231,6 +232,7 @@ class LayerSimulator:
             first_weight_bits=priced.first_weight_bits,
             asked=precision,
             pieces=pieces,
+            vector_pass=vector_pass,
         )
         if not pieces:
             return cost

@@ -55,10 +55,11 @@ class Piece(NamedTuple):
 
 
 class Solved(NamedTuple):
-    """What a layer takes by itself: in all, and piece by piece; the vector unit's has no pieces."""
+    """What a layer takes by itself: in all, and piece by piece, or as a pass of the vector unit."""
 
     priced: Priced
     pieces: tuple[Piece, ...] = ()
+    vector_pass: VectorTask | None = None
 
 
 def task_of(
@@ -99,7 +100,7 @@ def solve(task: Task, machine: Accelerator, pricing: Pricing) -> Solved:
         InfeasibleError: if nothing fits the buffers.
     """
     if isinstance(task, VectorTask):
-        return Solved(price_pass(task))
+        return Solved(price_pass(task), vector_pass=task)
     found: list[Solved] = []
     for way in task.ways:
         try:

@@ -8,7 +8,7 @@ Elements that several windows of a pool touch are kept in line buffers of the un
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -22,19 +22,8 @@ from accel_models.workloads.layer import Layer
 from accel_models.workloads.operators import VECTOR_OPERATORS
 from accel_models.workloads.windows import PADDING_MODES, Axis
 
-STALL, VECTOR, A_READ, A_WRITE, Q_READ, Q_WRITE, DRAM_READ, DRAM_WRITE = (
-    ACTIONS.index(name)
-    for name in (
-        "array_stall_cycles",
-        "vector_operations",
-        "input_buffer_read_bits",
-        "input_buffer_write_bits",
-        "output_buffer_read_bits",
-        "output_buffer_write_bits",
-        "dram_read_bits",
-        "dram_write_bits",
-    )
-)
+Bits = TypeVar("Bits", int, np.ndarray)
+STALL, VECTOR = ACTIONS.index("array_stall_cycles"), ACTIONS.index("vector_operations")
 
 
 class VectorTask(NamedTuple):
@@ -172,13 +161,23 @@ def _windows(axis: Axis) -> Any:
     return kernel("windows").Windows(*along)
 
 
-def steps(task: VectorTask) -> np.ndarray:
-    """The blocks one by one: int64 [block, part], parts as in `kernel.walk`.
+class Blocks(NamedTuple):
+    """What each block of a pass takes, int64 [block]: operations of the unit, and DRAM bits of the
+    first operand, of the others and of the outputs."""
+
+    operations: np.ndarray
+    inputs: np.ndarray
+    others: np.ndarray
+    outputs: np.ndarray
+
+
+def blocks_of(task: VectorTask) -> Blocks:
+    """The blocks one by one.
 
     Raises:
         InfeasibleError: if there are too many.
     """
-    code, size = kernel("walk"), task.block_units
+    size = task.block_units
     blocks = -(-task.units // size)
     if blocks > MAX_STEPS:
         raise InfeasibleError(f"it has {blocks:.3g} blocks, over {MAX_STEPS:.3g}")
@@ -192,21 +191,60 @@ def steps(task: VectorTask) -> np.ndarray:
         upto = each * ends + (rest * ends.astype(wide) // task.units).astype(np.int64)
         return np.diff(upto, prepend=0)
 
-    walked = np.zeros((blocks, code.STEP_PARTS), dtype=np.int64)
-    walked[:, code.DRAIN] = -(-shares(task.operations) // task.lanes)
     if task.request:
         requests = -(-shares(task.fetched) // task.request)
-        walked[:, code.INPUTS] = requests * _bursts(task, task.request * task.input_bits)
+        inputs = requests * _bursts(task, task.request * task.input_bits)
     else:
-        walked[:, code.INPUTS] = _bursts(task, shares(task.fetched) * task.input_bits)
-    if not task.other_on_chip:
-        walked[:, code.INPUTS] += _bursts(task, shares(task.others) * task.other_bits)
-    if not task.output_on_chip:
-        walked[:, code.STORED] = _bursts(task, shares(task.outputs) * task.output_bits)
+        inputs = _bursts(task, shares(task.fetched) * task.input_bits)
+    others = 0 if task.other_on_chip else task.others
+    outputs = 0 if task.output_on_chip else task.outputs
+    return Blocks(
+        operations=shares(task.operations),
+        inputs=inputs,
+        others=_bursts(task, shares(others) * task.other_bits),
+        outputs=_bursts(task, shares(outputs) * task.output_bits),
+    )
+
+
+def steps(task: VectorTask) -> np.ndarray:
+    """The blocks as steps of a schedule: int64 [block, part], parts as in `kernel.walk`.
+
+    Raises:
+        InfeasibleError: if there are too many.
+    """
+    code, blocks = kernel("walk"), blocks_of(task)
+    walked = np.zeros((len(blocks.operations), code.STEP_PARTS), dtype=np.int64)
+    walked[:, code.DRAIN] = -(-blocks.operations // task.lanes)
+    walked[:, code.INPUTS] = blocks.inputs + blocks.others
+    walked[:, code.STORED] = blocks.outputs
     return walked
 
 
-def _bursts(task: VectorTask, bits: np.ndarray | int) -> np.ndarray | int:
+def moved(task: VectorTask) -> dict[tuple[str, str, str], int]:
+    """Bits by memory, tensor and direction; finished outputs pass through the output buffer where
+    the array leaves its sums.
+
+    Raises:
+        InfeasibleError: if there are too many blocks.
+    """
+    blocks = blocks_of(task)
+    others, stored = task.others * task.other_bits, task.outputs * task.output_bits
+    kept = stored if task.output_on_chip else 0
+    return {
+        ("dram", "inputs", "read"): int(blocks.inputs.sum()),
+        ("dram", "others", "read"): int(blocks.others.sum()),
+        ("dram", "outputs", "write"): int(blocks.outputs.sum()),
+        ("input_buffer", "inputs", "read"): task.reads * task.inputs * task.input_bits,
+        ("input_buffer", "inputs", "write"): task.fetched * task.input_bits,
+        ("input_buffer", "others", "read"): others,
+        ("input_buffer", "others", "write"): 0 if task.other_on_chip else others,
+        ("input_buffer", "outputs", "write"): kept,
+        ("output_buffer", "partial_sums", "read"): stored - kept,
+        ("output_buffer", "partial_sums", "write"): stored - kept,
+    }
+
+
+def _bursts(task: VectorTask, bits: Bits) -> Bits:
     """Bits of transfers in whole bursts."""
     return -(-bits // task.burst_bits) * task.burst_bits if task.burst_bits else bits
 
@@ -220,15 +258,7 @@ def price(task: VectorTask) -> Priced:
     code = kernel("walk")
     priced = code.price_steps(task.scheduled, steps(task)).tolist()
     counts = np.zeros(len(ACTIONS), dtype=np.int64)
-    others = task.others * task.other_bits
-    stored = task.outputs * task.output_bits
-    counts[STALL] = priced[code.CYCLES]
-    counts[VECTOR] = task.operations
-    counts[A_WRITE] = task.fetched * task.input_bits + (0 if task.other_on_chip else others)
-    counts[A_READ] = task.reads * task.inputs * task.input_bits + others
-    if task.output_on_chip:
-        counts[A_WRITE] += stored
-    else:
-        counts[Q_WRITE] = counts[Q_READ] = stored
-    counts[DRAM_READ], counts[DRAM_WRITE] = priced[code.READ], priced[code.WRITTEN]
+    counts[STALL], counts[VECTOR] = priced[code.CYCLES], task.operations
+    for (memory, _, direction), bits in moved(task).items():
+        counts[ACTIONS.index(f"{memory}_{direction}_bits")] += bits
     return Priced(priced[code.CYCLES], counts, 0, priced[code.TAIL], 0)

@@ -1,6 +1,9 @@
 """Layer lists the tests share: figures for them are published."""
 
+from typing import Any
+
 from accel_models import Layer, Workload
+from accel_models.workloads.operators import OPERATORS, TAKES_OTHERS, UPSAMPLING
 
 
 def cifar_resnet38() -> Workload:
@@ -36,3 +39,40 @@ def gated_pair() -> Workload:
             Layer("head", 40, 10),
         ],
     )
+
+
+def every_operator() -> Workload:
+    """One layer of each operator, and a convolution of maps with depth: 8 channels on 6 x 6 and
+    12 x 12 maps."""
+    small: dict[str, Any] = {"in_size": (6, 6)}
+    twice: dict[str, Any] = {"kernel": (3, 3), "stride": (2, 2)}
+    layers = [
+        Layer("words", 50, 8, out_size=(6, 6), operator="embedding"),
+        Layer("stem", 3, 8, (3, 3), (6, 6), padding=(1, 1), reads_image=True),
+        Layer("deep", 3, 8, (2, 3, 3), (3, 4, 4), reads_image=True),
+        Layer("up", 8, 8, padding=(1, 0, 1, 0), operator="transposed_conv", **twice, **small),
+        Layer(
+            "max_pool", 8, 8, padding=(0, 1, 0, 1), operator="max_pool", **twice, out_size=(6, 6)
+        ),
+    ]
+    edges = [("stem", "up", "input"), ("up", "max_pool", "input")]
+    before = "max_pool"
+    known = {layer.operator for layer in layers}
+    for operator in OPERATORS:
+        if operator in known:
+            continue
+        size = small
+        if operator in UPSAMPLING:
+            size = small | {"out_size": (12, 12)}
+        if operator == "avg_pool":
+            size = small | {"kernel": (2, 2)}
+        heads = {"groups": 2} if operator in ("matmul", "softmax") else {}
+        layers.append(Layer(operator, 8, 8, operator=operator, **size, **heads))
+        if operator in ("matmul", *TAKES_OTHERS):
+            edges.append(("words", operator, "other"))
+        if operator in (*UPSAMPLING, "avg_pool"):  # beside the chain: its map has another size
+            edges.append((before, operator, "input"))
+            continue
+        edges.append((before, operator, "input"))
+        before = operator
+    return Workload("every operator", tuple(layers), tuple(edges))

@@ -88,9 +88,9 @@ class LayerRuns:
     def _found(self, simulator: LayerSimulator, layer: Layer, precision: Precision) -> LayerRun:
         workload = self.table.workload
         cost = simulator.cost(workload, layer, precision)
-        task = simulator.task(workload, layer, precision) if not layer.on_array else None
-        if isinstance(task, VectorTask):
-            return _played(cost, task.scheduled, blocks(task), cost.counts, simulator.batch)
+        if cost.vector_pass is not None:
+            task, walked = cost.vector_pass.scheduled, blocks(cost.vector_pass)
+            return _played(cost, task, walked, cost.counts, simulator.batch)
         if not cost.pieces:
             return _gate(cost, simulator.batch)
         runs = [_mapped(cost, piece, simulator.batch) for piece in cost.pieces]

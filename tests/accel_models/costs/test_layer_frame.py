@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from exploring import branching
-from networks import gated_pair
+from networks import every_operator, gated_pair
 
 from accel_models import Layer, Simulation, Workload, list_accelerators, load_accelerator, simulate
 from accel_models.costs.layer_frame import TRAFFIC, column
 from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.mapping.problem import ACTIONS, LOOPS
+from accel_models.workloads.layer_csv import listed_network
+from accel_models.workloads.operators import OPERATORS
 
 MEMORIES = ("dram", "weight_buffer", "input_buffer", "output_buffer")
 GROUPED = Workload.chain(
@@ -74,6 +76,46 @@ def check(run: Simulation) -> None:
 def test_columns_add_up_to_the_run(machine: Any, network: Workload) -> None:
     bits = 8 if machine.array.family != "colonnade" else 4
     check(simulate(network, machine, bits, batch=2))
+
+
+def with_vector_units() -> list[Any]:
+    return [machine for machine in machines() if machine.fidelity.vector_unit]
+
+
+@pytest.mark.parametrize("machine", with_vector_units(), ids=lambda machine: machine.name)
+def test_columns_add_up_whatever_the_operators(machine: Any) -> None:
+    network = every_operator()
+    assert {layer.operator for layer in network.layers} == set(OPERATORS)
+    check(simulate(network, machine, 8 if machine.array.family != "colonnade" else 4, batch=2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vit_tiny", "mobilenet_v2"])
+@pytest.mark.parametrize("machine", ["bitfusion", "eyeriss", "stripes", "tpu-int8"])
+def test_columns_of_listed_networks_add_up(name: str, machine: str) -> None:
+    check(simulate(listed_network(name), load_accelerator(machine), 8))
+
+
+def test_operands_of_an_operator_by_hand() -> None:
+    """A sum of two maps of 4 x 6 x 6 elements of 8 bits, and a matrix product of 5 x 8 by 8 x 5 for
+    each of two heads: a burst is 32 bytes."""
+    layers = (
+        Layer("a", 4, 4, out_size=(6, 6)),
+        Layer("b", 4, 4, out_size=(6, 6), operator="sum"),
+        Layer("q", 16, 16, out_size=(5, 1)),
+        Layer("scores", 16, 10, out_size=(5, 1), groups=2, operator="matmul"),
+    )
+    edges = (("a", "b", "input"), ("a", "b", "other"), ("q", "scores"), ("q", "scores", "other"))
+    machine = load_accelerator("bitfusion").configured(dram__burst_bytes=1)
+    run = simulate(Workload("two", layers, edges), machine, 8)
+    rows = {row["layer"]: row for row in run.to_frame().to_pylist()}
+    added, product = rows["b"], rows["scores"]
+    both = added["dram_inputs_read_bits"], added["dram_others_read_bits"]
+    assert both == (4 * 6 * 6 * 8,) * 2
+    assert added["dram_outputs_write_bits"] == 4 * 6 * 6 * 8
+    assert added["input_buffer_others_read_bits"] == 4 * 6 * 6 * 8
+    assert (added["pieces"], product["pieces"]) == (0, 1)
+    assert product["dram_weights_read_bits"] == product["dram_inputs_read_bits"] == 16 * 5 * 8
 
 
 def test_columns_say_what_is_known_of_a_layer() -> None:
