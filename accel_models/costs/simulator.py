@@ -56,6 +56,8 @@ class LayerCost:
     pieces: tuple[Piece, ...] = ()
     """What the array is given one after the other: one problem, but for transposed convolutions;
     `mapping` is that of the first."""
+    way: int = 0
+    """Which of `solving.ways_of` they are of."""
     vector_pass: VectorTask | None = None
     """What streams through the vector unit, of a layer that the array has no part in."""
 
@@ -219,7 +221,7 @@ class LayerSimulator:
                 self._found[task] = solve(task, self.machine, self.pricing)
         except InfeasibleError as error:
             raise self.refusal(layer, precision, error) from error
-        priced, pieces, vector_pass = self._found[task]
+        priced, pieces, way, vector_pass = self._found[task]
         cost = LayerCost(
             layer=layer,
             precision=self.machine.offered(operands(layer, precision)),
@@ -232,6 +234,7 @@ class LayerSimulator:
             first_weight_bits=priced.first_weight_bits,
             asked=precision,
             pieces=pieces,
+            way=way,
             vector_pass=vector_pass,
         )
         if not pieces:

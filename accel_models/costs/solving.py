@@ -59,6 +59,8 @@ class Solved(NamedTuple):
 
     priced: Priced
     pieces: tuple[Piece, ...] = ()
+    way: int = 0
+    """Which of `ways_of` the pieces are of."""
     vector_pass: VectorTask | None = None
 
 
@@ -73,17 +75,21 @@ def task_of(
     """
     if not layer.on_array:
         return vector_task(layer, precision, tensors, batch, machine)
-    ways = list(layer.ways)
-    if "row-stationary" in machine.mapping.lane_rules and layer.is_pointwise:
-        # Neighbours do not matter, so all places may lie in one row, and others fill the array.
-        flat = (1,) * (len(layer.kernel) - 1) + (math.prod(layer.out_size),)
-        ways.append((replace(layer, in_size=flat, out_size=flat),))
     return Ways(
         tuple(
             tuple(problem_of(piece, precision, tensors, batch, machine) for piece in way)
-            for way in ways
+            for way in ways_of(layer, machine)
         )
     )
+
+
+def ways_of(layer: Layer, machine: Accelerator) -> tuple[tuple[Layer, ...], ...]:
+    """Ways to compute a layer on a machine's array, each as layers that run one after the other."""
+    if "row-stationary" in machine.mapping.lane_rules and layer.is_pointwise:
+        # Neighbours do not matter, so all places may lie in one row, and others fill the array.
+        flat = (1,) * (len(layer.kernel) - 1) + (math.prod(layer.out_size),)
+        return (*layer.ways, (replace(layer, in_size=flat, out_size=flat),))
+    return layer.ways
 
 
 def in_memory(task: Task, memory: dict[str, Any]) -> Task:
@@ -102,9 +108,9 @@ def solve(task: Task, machine: Accelerator, pricing: Pricing) -> Solved:
     if isinstance(task, VectorTask):
         return Solved(price_pass(task), vector_pass=task)
     found: list[Solved] = []
-    for way in task.ways:
+    for number, way in enumerate(task.ways):
         try:
-            found.append(_solved(way, machine, pricing))
+            found.append(_solved(way, machine, pricing)._replace(way=number))
         except InfeasibleError:
             if way == task.ways[-1] and not found:
                 raise

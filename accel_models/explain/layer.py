@@ -6,35 +6,22 @@ import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.pricing import COMPONENTS, Pricing
-from accel_models.costs.simulator import LayerCost, LayerSimulator, Simulation, layer_simulator
-from accel_models.costs.solving import Piece
+from accel_models.costs.simulator import LayerCost, Simulation
+from accel_models.costs.solving import ways_of
 from accel_models.errors import InputError
+from accel_models.explain.roofline import Roofline
+from accel_models.explain.vector_layer import VectorExplanation, explain_pass
 from accel_models.mapping import parts as mapping_parts
 from accel_models.mapping.groups import least_compute_cycles, pareto_packings
-from accel_models.mapping.parts import BANDWIDTH, COMPUTE, Block, Loop, Schedule, Sized, Traffic
-from accel_models.mapping.problem import Mapping
+from accel_models.mapping.parts import Block, Loop, Schedule, Sized, Traffic
+from accel_models.mapping.problem import Mapping, Problem
 from accel_models.mapping.problem_of import macs_per_cycle
+from accel_models.workloads.layer import Layer
 
 NAMES_SHOWN = 4
 """Layers that the error for an unknown one lists."""
-
-
-class Roofline(NamedTuple):
-    """The least a layer can take: the array's time, or that of moving every tensor once."""
-
-    compute: int
-    """Cycles of the array on the whole layer at once."""
-    traffic: int
-    """Cycles of DRAM to move every element once."""
-
-    @property
-    def cycles(self) -> int:
-        return max(self.compute, self.traffic)
-
-    @property
-    def bound(self) -> str:
-        return COMPUTE if self.compute >= self.traffic else BANDWIDTH
 
 
 @dataclass(frozen=True)
@@ -42,6 +29,8 @@ class Explanation:
     """One layer of a simulation, taken apart. All figures are for the whole batch."""
 
     cost: LayerCost
+    computed: Layer
+    """What the array is given: the layer, or a plain convolution in place of a transposed one."""
     mapping: Mapping
     machine: str
     frequency_hz: float
@@ -59,6 +48,11 @@ class Explanation:
     peak_macs_per_cycle: float
     energy_pj: dict[str, float]
     """Energy by component."""
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """What the cycles are spent on, adding up to all of them."""
+        return self.schedule.parts
 
     @property
     def distance(self) -> float:
@@ -82,22 +76,27 @@ class Point(NamedTuple):
     chosen: bool
 
 
-def explain(simulation: Simulation, layer_name: str) -> Explanation:
-    """Take one layer of a simulation apart.
+def explain(simulation: Simulation, layer_name: str) -> Explanation | VectorExplanation:
+    """Take one layer of a simulation apart, or a piece of it such as ``up[3]``.
 
     Raises:
-        InputError: if no layer that ran is called so.
+        InputError: if no layer that ran is called so, or it ran in several pieces.
     """
-    cost, piece = _find(simulation, layer_name)
+    cost = _find(simulation, layer_name)
+    return _explained(simulation, cost) if cost.pieces else explain_pass(simulation, cost)
+
+
+def _explained(simulation: Simulation, cost: LayerCost) -> Explanation:
+    """A layer on the array, in one piece."""
+    (piece,), computed = cost.pieces, _way(cost, simulation.accelerator)[0]
     task, mapping = piece.problem, piece.found.mapping
-    simulator = _simulator(simulation)
     one = mapping_parts.sized(task, mapping)
     traffic = tuple(mapping_parts.traffic(one))
     least = sum(tensor.least_bits for tensor in traffic)
-    resident = simulator.resident.get(cost.layer.name)
-    energy = simulator.pricing.energy_pj(cost.counts, cost.cycles)
+    energy = Pricing(simulation.accelerator).energy_pj(cost.counts, cost.cycles)
     return Explanation(
         cost=cost,
+        computed=computed,
         mapping=mapping,
         machine=simulation.accelerator.name,
         frequency_hz=simulation.accelerator.frequency_hz,
@@ -106,12 +105,8 @@ def explain(simulation: Simulation, layer_name: str) -> Explanation:
         loops=tuple(mapping_parts.loops(one)),
         blocks=mapping_parts.blocks(one),
         traffic=traffic,
-        on_chip=tuple(
-            tensor
-            for tensor in ("input", "output", "residual")
-            if resident is not None and getattr(resident, tensor)
-        ),
-        schedule=_schedule(simulation, cost, one),
+        on_chip=_on_chip(task),
+        schedule=_schedule(simulation, cost, computed, one),
         roofline=Roofline(
             # A row-stationary array may suit tiles better than the whole layer at once.
             compute=min(least_compute_cycles(task), cost.compute_cycles),
@@ -131,8 +126,10 @@ def pareto_set(simulation: Simulation, layer_name: str) -> tuple[Point, ...]:
     Raises:
         InputError: if no layer that ran is called so.
     """
-    cost, piece = _find(simulation, layer_name)
-    task, pricing = piece.problem, Pricing(simulation.accelerator)
+    cost = _find(simulation, layer_name)
+    if not cost.pieces:
+        raise InputError(f"'{layer_name}' runs on the vector unit, where nothing is mapped")
+    task, pricing = cost.pieces[0].problem, Pricing(simulation.accelerator)
     points = []
     for found in pareto_packings(task, pricing.action_pj, cycle_pj=pricing.static_pj_per_cycle):
         one = mapping_parts.sized(task, found.mapping)
@@ -149,23 +146,20 @@ def pareto_set(simulation: Simulation, layer_name: str) -> tuple[Point, ...]:
     return tuple(points)
 
 
-def _find(simulation: Simulation, layer_name: str) -> tuple[LayerCost, Piece]:
+def _find(simulation: Simulation, layer_name: str) -> LayerCost:
     """A layer that ran, or one of its pieces by the layer's name and its number, as ``up[3]``."""
     known = {cost.layer.name: cost for cost in simulation.layers}
-    whole, _, number = layer_name.removesuffix("]").partition("[")
-    if layer_name in known and len(known[layer_name].pieces) == 1:
-        return known[layer_name], known[layer_name].pieces[0]
-    if layer_name in known and known[layer_name].pieces:
+    if layer_name in known and len(known[layer_name].pieces) > 1:
         last = len(known[layer_name].pieces) - 1
         raise InputError(
             f"'{layer_name}' runs in pieces, one after the other: ask for one of "
             f"'{layer_name}[0]' to '{layer_name}[{last}]'"
         )
     if layer_name in known:
-        raise InputError(f"'{layer_name}' runs on the vector unit, where nothing is mapped")
-    pieces = known[whole].pieces if whole in known else ()
-    if number.isdecimal() and int(number) < len(pieces):
-        return _cost_of(known[whole], int(number)), pieces[int(number)]
+        return known[layer_name]
+    whole, _, number = layer_name.removesuffix("]").partition("[")
+    if whole in known and number.isdecimal() and int(number) < len(known[whole].pieces):
+        return _cost_of(known[whole], int(number), simulation.accelerator)
     names = list(known)
     some = ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
     raise InputError(
@@ -173,32 +167,40 @@ def _find(simulation: Simulation, layer_name: str) -> tuple[LayerCost, Piece]:
     )
 
 
-def _cost_of(cost: LayerCost, number: int) -> LayerCost:
+def _cost_of(cost: LayerCost, number: int, machine: Accelerator) -> LayerCost:
     """One piece of a layer as a layer by itself, nothing passing before its turn."""
-    piece = cost.pieces[number]
-    # Only a way of several pieces gets here, and a layer has no two of these.
-    way = next(way for way in cost.layer.ways if len(way) == len(cost.pieces))
+    piece, part = cost.pieces[number], _way(cost, machine)[number]
     peak = float(macs_per_cycle(piece.problem)) * piece.found.compute_cycles
     return replace(
         cost,
-        layer=replace(way[number], name=f"{cost.layer.name}[{number}]"),
+        layer=replace(part, name=f"{cost.layer.name}[{number}]"),
         cycles=piece.priced.cycles,
         compute_cycles=piece.found.compute_cycles,
         counts=piece.priced.counts,
         mapping=piece.found.mapping,
         occupancy=piece.macs / peak,
         pieces=(piece,),
+        way=0,
     )
 
 
-def _simulator(simulation: Simulation) -> LayerSimulator:
-    """The simulator of a run's layers, as the run had it."""
-    asked = [one.asked or one.precision for one in simulation.layers]
-    return layer_simulator(simulation.workload, simulation.accelerator, asked, simulation.batch)
+def _way(cost: LayerCost, machine: Accelerator) -> tuple[Layer, ...]:
+    """The layers that a layer was computed as."""
+    return ways_of(cost.layer, machine)[cost.way]
 
 
-def _schedule(simulation: Simulation, cost: LayerCost, one: Sized) -> Schedule:
+def _on_chip(task: Problem) -> tuple[str, ...]:
+    """Tensors that stay in the input buffer between layers."""
+    stays = {
+        "input": not task.buffered_input_bits,
+        "output": task.kept_output_bits > 0,
+        "residual": task.kept_residual_bits > 0,
+    }
+    return tuple(name for name, here in stays.items() if here)
+
+
+def _schedule(simulation: Simulation, cost: LayerCost, computed: Layer, one: Sized) -> Schedule:
     """The layer's schedule, if what was sized up is what was simulated."""
-    datapath = simulation.accelerator.array.datapath(cost.layer, cost.precision)
+    datapath = simulation.accelerator.array.datapath(computed, cost.precision)
     alone = mapping_parts.schedule(one, simulation.batch * datapath.conversion)
     return replace(alone, early=alone.cycles - cost.cycles)

@@ -23,6 +23,7 @@ from accel_models.mapping.problem import (
     Problem,
 )
 from accel_models.mapping.search import as_packed, kernel, steps
+from accel_models.mapping.vector_pass import VectorTask
 
 DRAM_READ, DRAM_WRITE = ACTIONS.index("dram_read_bits"), ACTIONS.index("dram_write_bits")
 COMPUTE, BANDWIDTH, LATENCY, VECTOR, CONVERSION = RESOURCES = (
@@ -273,15 +274,21 @@ def schedule(one: Sized, conversion: int) -> Schedule:
     p = one.task
     if p.fluid:
         return _fluid_schedule(one)
+    return schedule_of(p, one.steps, one.tiling.compute, conversion)
+
+
+def schedule_of(
+    p: Problem | VectorTask, steps: np.ndarray, computing: int = 0, conversion: int = 0
+) -> Schedule:
+    """The cycles of steps one after the other, int64 [step, part], parts as in `kernel.walk`."""
     code, transfer = kernel("walk"), kernel("cost").transfer
-    steps = one.steps
     first, last = steps[0], steps[-1]
     memory = [code.exchange_cycles(p, *pair) for pair in pairwise(steps)]
     return Schedule(
         tiles=steps[:, code.ARRAY],
         drains=steps[:, code.DRAIN],
         memory=np.array([*memory, 0]),
-        computing=one.tiling.compute,
+        computing=computing,
         load=transfer(p, first[code.WEIGHTS] + first[code.INPUTS] + first[code.SUMS]),
         store=transfer(p, code.leaving(last)),
         ramp=p.ramp,

@@ -259,6 +259,6 @@ def price(task: VectorTask) -> Priced:
     priced = code.price_steps(task.scheduled, steps(task)).tolist()
     counts = np.zeros(len(ACTIONS), dtype=np.int64)
     counts[STALL], counts[VECTOR] = priced[code.CYCLES], task.operations
-    for (memory, _, direction), bits in moved(task).items():
-        counts[ACTIONS.index(f"{memory}_{direction}_bits")] += bits
+    for (where, _, direction), bits in moved(task).items():
+        counts[ACTIONS.index(f"{where}_{direction}_bits")] += bits
     return Priced(priced[code.CYCLES], counts, 0, priced[code.TAIL], 0)

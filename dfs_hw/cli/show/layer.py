@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from accel_models.explain.layer import Explanation, Point
-from accel_models.mapping.parts import RESOURCES, Block
+from accel_models.explain.vector_layer import VectorExplanation
+from accel_models.mapping.parts import RESOURCES, Block, Traffic
 from accel_models.mapping.problem import LOOPS, Mapping
-from accel_models.workloads.workload import Layer
+from accel_models.workloads.operators import MATMUL
+from dfs_hw.cli.show.shapes import shape
 from dfs_hw.cli.show.tables import line, new_table, si, terminal
 
 STAYS = {
@@ -27,8 +29,13 @@ LANES = {
 """What fills the lanes of the array, by lane rule."""
 
 
-def explanation(found: Explanation, points: Sequence[Point]) -> None:
+def explanation(found: Explanation | VectorExplanation, points: Sequence[Point]) -> None:
     """Everything about one layer at one precision; `points` are its other mappings, if wanted."""
+    if isinstance(found, VectorExplanation):
+        _print_pass(found)
+        _print_cycles(found)
+        _print_verdict(found)
+        return
     _print_title(found)
     _print_nest(found)
     _print_tensors(found)
@@ -38,29 +45,39 @@ def explanation(found: Explanation, points: Sequence[Point]) -> None:
         _print_points(found, points)
 
 
-def explanation_facts(found: Explanation, points: Sequence[Point]) -> dict[str, Any]:
-    """Everything that is known of a layer's mapping, as plain data for JSON."""
-    schedule, roofline = found.schedule, found.roofline
+def explanation_facts(
+    found: Explanation | VectorExplanation, points: Sequence[Point]
+) -> dict[str, Any]:
+    """Everything that is known of a layer's mapping, or of its pass through the vector unit, as
+    plain data for JSON."""
+    schedule, roofline, layer = found.schedule, found.roofline, found.cost.layer
     facts: dict[str, Any] = {
-        "layer": found.cost.layer.name,
+        "layer": layer.name,
+        "operator": layer.operator,
+        "shape": shape(layer),
         "precision": str(found.cost.precision),
         "machine": found.machine,
         "batch": found.batch,
-        "macs": found.cost.layer.macs * found.batch,
         "cycles": found.cost.cycles,
         "energy_by_component_j": {name: pj * 1e-12 for name, pj in found.energy_pj.items()},
-        "mapping": _mapping_facts(found.mapping),
-        "groups": found.groups,
-        "loops": [loop._asdict() for loop in found.loops],
-        "blocks": [block._asdict() for block in found.blocks],
         "traffic": [tensor._asdict() for tensor in found.traffic],
         "stays_on_chip": list(found.on_chip),
-        "cycles_by_part": schedule.parts,
+        "cycles_by_part": found.parts,
         "cycles_without": {resource: schedule.without(resource) for resource in RESOURCES},
         "bottleneck": schedule.bottleneck,
         "roofline": roofline._asdict() | {"cycles": roofline.cycles, "bound": roofline.bound},
         "distance": found.distance,
         "steps": len(schedule.tiles),
+    }
+    if isinstance(found, VectorExplanation):
+        return facts | {"operations": found.operations, "vector_lanes": found.lanes}
+    facts |= {
+        "macs": layer.macs * found.batch,
+        "computed_as": shape(found.computed),
+        "mapping": _mapping_facts(found.mapping),
+        "groups": found.groups,
+        "loops": [loop._asdict() for loop in found.loops],
+        "blocks": [block._asdict() for block in found.blocks],
     }
     if points:
         facts["pareto"] = [
@@ -81,7 +98,9 @@ def _print_title(found: Explanation) -> None:
     layer, energy = found.cost.layer, sum(found.energy_pj.values()) * 1e-12
     batch = f", batch {found.batch}" if found.batch > 1 else ""
     line(f"{layer.name} at {found.cost.precision} bits on {found.machine}", bold=True)
-    line(f"{_shape(layer)}{batch}: {layer.macs * found.batch:,} MACs")
+    line(f"{shape(layer)}{batch}: {layer.macs * found.batch:,} MACs")
+    if found.computed.geometry != layer.geometry:
+        line(f"computed as {shape(found.computed)}")
     busy = found.macs_per_cycle / found.peak_macs_per_cycle
     line(
         f"{found.cost.cycles:,} cycles, {si(found.cost.cycles / found.frequency_hz, 's')}, "
@@ -90,18 +109,40 @@ def _print_title(found: Explanation) -> None:
     )
 
 
-def _shape(layer: Layer) -> str:
-    if layer.kernel == layer.out_size == (1, 1):
-        return f"linear layer of {layer.in_channels} inputs and {layer.out_channels} outputs"
-    text = f"{_by(layer.kernel)} convolution of {layer.in_channels} into {layer.out_channels} "
-    text += f"channels, {_by(layer.out_size)} outputs"
-    if layer.stride != (1, 1):
-        text += f", stride {_by(layer.stride)}"
-    return text + (f", {layer.groups} groups" if layer.groups > 1 else "")
+def _print_pass(found: VectorExplanation) -> None:
+    """Title, operations and traffic of a layer of the vector unit."""
+    cost, energy = found.cost, sum(found.energy_pj.values()) * 1e-12
+    batch = f", batch {found.batch}" if found.batch > 1 else ""
+    line(f"{cost.layer.name} at {cost.precision} bits on {found.machine}", bold=True)
+    line(f"{shape(cost.layer)}{batch}: {found.operations:,} operations of the vector unit")
+    busy = found.operations_per_cycle / found.lanes
+    line(
+        f"{cost.cycles:,} cycles, {si(cost.cycles / found.frequency_hz, 's')}, {si(energy, 'J')}; "
+        f"{found.operations_per_cycle:,.4g} operations per cycle, {busy:.1%} of {found.lanes} lanes"
+    )
+    if not found.traffic:
+        line("its operands are on chip")
+        return
+    blocks = "one block" if found.blocks == 1 else f"{found.blocks:,} blocks"
+    line(f"streams through the vector unit in {blocks}, half a buffer or less each")
+    table = new_table("", "DRAM\nreads", "DRAM\nwrites", "at\nleast", "times\nthe least")
+    for tensor in found.traffic:
+        if tensor.read_bits + tensor.write_bits:
+            table.add_row(tensor.tensor, *_moved(tensor))
+    line("")
+    terminal().print(table)
+    _print_resident(found.on_chip)
 
 
-def _by(sizes: tuple[int, ...]) -> str:
-    return " x ".join(map(str, sizes))
+def _print_resident(on_chip: Sequence[str]) -> None:
+    if on_chip:
+        line(f"stays in the input buffer between layers: {', '.join(on_chip)}")
+
+
+def _moved(tensor: Traffic) -> tuple[str, ...]:
+    moved = tensor.read_bits + tensor.write_bits
+    times = f"{moved / tensor.least_bits:.2f}" if tensor.least_bits else ""
+    return *map(_bits, (tensor.read_bits, tensor.write_bits, tensor.least_bits)), times
 
 
 def _print_nest(found: Explanation) -> None:
@@ -147,22 +188,16 @@ def _print_tensors(found: Explanation) -> None:
     )
     blocks: dict[str, Block] = {block.tensor: block for block in found.blocks}
     for tensor in found.traffic:
-        moved = tensor.read_bits + tensor.write_bits
         block = blocks.get(tensor.tensor)
-        if block is None and not moved:
+        if block is None and not tensor.read_bits + tensor.write_bits:
             continue
-        table.add_row(
-            tensor.tensor,
-            *(_block(block) if block is not None else [""] * 4),
-            _bits(tensor.read_bits),
-            _bits(tensor.write_bits),
-            _bits(tensor.least_bits),
-            f"{moved / tensor.least_bits:.2f}" if tensor.least_bits else "",
-        )
+        name = tensor.tensor
+        if name == "weights" and found.cost.layer.operator == MATMUL:
+            name = "second operand, as weights"
+        table.add_row(name, *(_block(block) if block is not None else [""] * 4), *_moved(tensor))
     line("")
     terminal().print(table)
-    if found.on_chip:
-        line(f"stays in the input buffer between layers: {', '.join(found.on_chip)}")
+    _print_resident(found.on_chip)
 
 
 def _block(block: Block) -> list[str]:
@@ -172,25 +207,25 @@ def _block(block: Block) -> list[str]:
     return [f"{block.tile:,}", f"{block.tiles:,}", share, loaded]
 
 
-def _print_cycles(found: Explanation) -> None:
+def _print_cycles(found: Explanation | VectorExplanation) -> None:
     table = new_table("where the time goes", "cycles", "share")
-    for part, cycles in found.schedule.parts.items():
+    for part, cycles in found.parts.items():
         if cycles:
-            table.add_row(part, f"{cycles:,}", f"{cycles / found.cost.cycles:.1%}")
+            table.add_row(part, f"{cycles:,}", f"{cycles / max(1, found.cost.cycles):.1%}")
     table.add_row("all", f"{found.cost.cycles:,}", "100.0%")
     line("")
     terminal().print(table)
 
 
-def _print_verdict(found: Explanation) -> None:
+def _print_verdict(found: Explanation | VectorExplanation) -> None:
     schedule, roofline, cycles = found.schedule, found.roofline, found.cost.cycles
-    savings = {name: 1 - schedule.without(name) / cycles for name in RESOURCES}
+    savings = {name: 1 - schedule.without(name) / max(1, cycles) for name in RESOURCES}
     each = ", ".join(f"{name} {saving:.1%}" for name, saving in savings.items() if saving > 5e-4)
     line(f"\nbottleneck: {schedule.bottleneck}")
     line(f"cycles saved if it took no time: {each}")
     line(
         f"roofline: at least {roofline.cycles:,} cycles, set by {roofline.bound} "
-        f"(array {roofline.compute:,}, DRAM {roofline.traffic:,})"
+        f"({roofline.computes} {roofline.compute:,}, DRAM {roofline.traffic:,})"
     )
     line(f"distance: this layer takes {found.distance:.2f} times as long")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from networks import cifar_resnet38, gated_pair
+from networks import cifar_resnet38, every_operator, gated_pair
 from random_layers import geometries
 
 from accel_models import (
@@ -26,6 +26,7 @@ from accel_models import (
 )
 from accel_models.costs.pricing import Pricing
 from accel_models.explain.layer import Explanation, explain, pareto_set
+from accel_models.explain.vector_layer import VectorExplanation
 from accel_models.mapping.parts import BANDWIDTH, COMPUTE, CONVERSION, LATENCY, RESOURCES, VECTOR
 from accel_models.mapping.problem import ACTIONS, LOOPS
 
@@ -126,6 +127,60 @@ def test_doing_without_something_never_costs_and_all_of_it_costs_everything(
         assert saved[BANDWIDTH] >= waited
         assert saved[LATENCY] == schedule.parts["DRAM latency"] + schedule.parts["pipeline filling"]
         assert saved[VECTOR] <= schedule.parts["array waiting for the vector unit"]
+
+
+WITH_VECTOR_UNITS = [
+    name for name in list_accelerators() if load_accelerator(name).fidelity.vector_unit
+]
+
+
+@pytest.mark.parametrize("name", WITH_VECTOR_UNITS)
+@pytest.mark.parametrize("resident", [False, True])
+def test_parts_of_every_operator_add_up(name: str, resident: bool) -> None:
+    machine = load_accelerator(name).configured(storage__resident=resident)
+    run = simulate(every_operator(), machine, 4, batch=2)
+    for cost in run.layers:
+        pieces = len(cost.pieces)
+        names = [f"{cost.layer.name}[{n}]" for n in range(pieces)] if pieces > 1 else []
+        parts = [explain(run, one) for one in names or [cost.layer.name]]
+        traffic = [tensor for part in parts for tensor in part.traffic]
+        assert sum(tensor.read_bits for tensor in traffic) == cost.counts[READ]
+        assert sum(tensor.write_bits for tensor in traffic) == cost.counts[WRITE]
+        for part in parts:
+            assert sum(part.parts.values()) == part.cost.cycles
+            assert part.schedule.without("nothing") == part.cost.cycles
+            assert part.distance >= 1
+            for tensor in part.traffic:
+                assert tensor.read_bits + tensor.write_bits >= tensor.least_bits
+        if pieces > 1:
+            assert sum(part.cost.cycles for part in parts) >= cost.cycles
+            with pytest.raises(InputError, match=f"ask for one of '{cost.layer.name}.0.'"):
+                explain(run, cost.layer.name)
+
+
+def test_a_pass_through_the_vector_unit_by_hand() -> None:
+    """The pool reads 12 x 12 x 8 elements of 8 bits, writes 6 x 6 x 8, and compares 9 for each; 32
+    lanes, 192 bits of DRAM a cycle."""
+    run = simulate(every_operator(), load_accelerator("bitfusion"), 8)
+    pool = explain(run, "max_pool")
+    assert isinstance(pool, VectorExplanation)
+    assert (pool.operations, pool.lanes) == (6 * 6 * 8 * 9, 32)
+    assert [tensor.least_bits for tensor in pool.traffic] == [12 * 12 * 8 * 8, 0, 6 * 6 * 8 * 8]
+    assert pool.roofline.compute == 6 * 6 * 8 * 9 // 32
+    assert pool.roofline.traffic == 12 * 12 * 8 * 8 // 192 + 6 * 6 * 8 * 8 // 192
+    assert pool.roofline.bound == VECTOR
+    assert pool.parts["vector unit at work"] == 6 * 6 * 8 * 9 // 32
+    assert pool.schedule.bottleneck == VECTOR
+
+
+def test_a_transposed_convolution_says_what_it_is_computed_as() -> None:
+    """On `bitfusion` all four phases at once; on Eyeriss one after the other."""
+    run = simulate(every_operator(), load_accelerator("bitfusion"), 4)
+    found = explain(run, "up")
+    assert (found.computed.operator, found.computed.out_channels) == ("conv", 4 * 8)
+    apart = simulate(every_operator(), load_accelerator("eyeriss"), 4)
+    kernels = [explain(apart, f"up[{number}]").computed.kernel for number in range(4)]
+    assert sum(prod(kernel) for kernel in kernels) == 3 * 3
 
 
 # ---- the loops, walked through
@@ -282,10 +337,15 @@ def test_image_layers_whose_width_others_tell() -> None:
 def test_gated_networks_and_units_of_their_own() -> None:
     run = simulate(gated_pair(), load_accelerator("bitfusion"), {"a": "2", "b": "skip"}, always=8)
     for cost in run.layers:
-        if cost.layer.role != "gate":
-            assert explain(run, cost.layer.name).cost is cost
+        found = explain(run, cost.layer.name)
+        assert found.cost is cost
+        assert isinstance(found, VectorExplanation) == (cost.layer.role == "gate")
+    gate = explain(run, "a.gate")
+    assert (gate.traffic, gate.roofline.traffic, gate.schedule.bottleneck) == ((), 0, VECTOR)
+    assert gate.parts["vector unit at work"] == sum(gate.parts.values()) == gate.cost.cycles
+    assert gate.distance >= 1
     with pytest.raises(InputError, match=r"'a\.gate' runs on the vector unit"):
-        explain(run, "a.gate")
+        pareto_set(run, "a.gate")
     with pytest.raises(InputError, match=r"no layer of 'pair' is called 'b\.conv'"):
         explain(run, "b.conv")  # skipped
 

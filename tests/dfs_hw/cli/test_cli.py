@@ -258,6 +258,26 @@ def test_a_layer_is_explained_at_every_precision(printed: Callable[..., str]) ->
             assert f"{point['cycles']:,} cycles" in text
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("layer", "sentences"),
+    [
+        ("scores", ("product of activations, 3 heads of 197 x 64 by 64 x 197", "second operand")),
+        ("softmax", ("softmax, 591 channels, 197 x 1 outputs, rows of 197", "of 32 lanes")),
+    ],
+)
+def test_operators_are_named_and_explained(
+    printed: Callable[..., str], layer: str, sentences: tuple[str, ...]
+) -> None:
+    name = f"encoder.layers.0.self_attention.{layer}"
+    words = ("simulate", "vit_tiny", "--explain", name)
+    text, facts = printed(*words), json.loads(printed(*words, "--json"))["8"]
+    for sentence in sentences:
+        assert sentence in " ".join(text.split())
+    assert sum(facts["cycles_by_part"].values()) == facts["cycles"]
+    assert f"bottleneck: {facts['bottleneck']}" in text
+
+
 def test_another_objective_finds_other_mappings(printed: Callable[..., str]) -> None:
     costs = {}
     for objective in ("latency", "energy"):
