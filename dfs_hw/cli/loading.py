@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from accel_models.errors import InputError
-from dfs_hw.cli.options import DEFAULTS
+from dfs_hw.cli.options import DEFAULTS, IMAGE_SIDE
 from dfs_hw.cli.own_model import names_own_model, own_workload
 from dfs_hw.training.config import TrainConfig
 from dfs_hw.training.recipes import read_setting, recipe
@@ -17,7 +17,6 @@ if TYPE_CHECKING:  # NumPy and all that simulates, which `--help` need not wait 
     from accel_models import Accelerator, Workload
     from accel_models.trace import TraceHeader
 
-IMAGE_SIDE = 32
 CLASSES = 10
 
 Number = TypeVar("Number", int, float)

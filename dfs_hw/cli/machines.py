@@ -10,14 +10,16 @@ import typer
 
 from accel_models.errors import InputError
 from dfs_hw.cli.app import app, print_json
-from dfs_hw.cli.loading import IMAGE_SIDE, load_machine, load_workload
+from dfs_hw.cli.loading import load_machine, load_workload
 from dfs_hw.cli.options import (
     DEFAULTS,
     Accelerator,
     AsJson,
+    ImageSide,
     MachineSettings,
     NoSettings,
     Plugins,
+    Precisions,
 )
 from dfs_hw.cli.show import tables as show
 
@@ -33,14 +35,7 @@ Simulated = Annotated[
         "(SCALE-Sim's too)."
     ),
 ]
-Precisions = Annotated[
-    list[str] | None, typer.Option(help="Bits of every layer; repeat to compare. Default 8.")
-]
 Batch = Annotated[int, typer.Option(help="Inputs processed together.", min=1)]
-ImageSide = Annotated[
-    int | None,
-    typer.Option(help=f"Side of the square input images. Default {IMAGE_SIDE}.", min=8),
-]
 Explained = Annotated[
     str, typer.Option(metavar="LAYER", help="Take one layer apart: why it costs what it does.")
 ]

@@ -13,6 +13,8 @@ from dfs_hw.budgets.paper import PAPER
 from dfs_hw.training.config import TrainConfig
 
 DEFAULTS = TrainConfig()
+IMAGE_SIDE = 32
+"""Pixels, where nothing is said of an image."""
 PRICES = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1"
 
 # Machines
@@ -83,6 +85,16 @@ Prefetch = Annotated[
         help="What loads while a gate decides: none, modal (the most frequent choice), planes "
         "(from the top), or oracle (a bound)."
     ),
+]
+
+# Networks whose precision is fixed
+
+Precisions = Annotated[
+    list[str] | None, typer.Option(help="Bits of every layer; repeat to compare. Default 8.")
+]
+ImageSide = Annotated[
+    int | None,
+    typer.Option(help=f"Side of the square input images. Default {IMAGE_SIDE}.", min=8),
 ]
 
 # Training

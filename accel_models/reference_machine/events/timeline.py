@@ -15,7 +15,8 @@ from functools import cached_property
 
 import numpy as np
 
-from accel_models.costs.cost_table import CostTable
+from accel_models.accelerators.accelerator import Accelerator
+from accel_models.costs.cost_table import CostTable, cost_table
 from accel_models.costs.pricing import Pricing
 from accel_models.errors import InputError
 from accel_models.mapping.problem import ACTIONS
@@ -24,6 +25,7 @@ from accel_models.reference_machine.events.layer_runs import READ, STALL, LayerR
 from accel_models.replay.chain import Link, links
 from accel_models.replay.plan import Plan
 from accel_models.replay.policy import Policy
+from accel_models.workloads.workload import Workload
 
 FILLED = ACTIONS.index("weight_buffer_write_bits")
 SPAN = 6
@@ -246,6 +248,32 @@ def timeline(
         InfeasibleError: if the machine cannot run a choice.
     """
     return Player(table, policy or Policy()).play(choices, draw=draw)
+
+
+def static_timeline(
+    workload: Workload,
+    machine: Accelerator,
+    precision: str | int | Precision = "8",
+    *,
+    draw: bool = False,
+) -> Timeline:
+    """Run one input of a network whose precision is fixed: what `simulate` prices layer by layer.
+
+    Args:
+        workload: the layers.
+        machine: the machine.
+        precision: of every layer.
+        draw: keep the events.
+
+    Raises:
+        InputError: if the precision is malformed, or skips layers.
+        InfeasibleError: if the machine cannot run a layer at its precision.
+    """
+    bits = Precision.parse(precision)
+    if bits.is_skip:
+        raise InputError("a network of one precision runs: it cannot be skipped")
+    table = cost_table(workload, machine, [bits])
+    return timeline(table, np.zeros(len(table.units), dtype=np.uint8), Policy.off(), draw=draw)
 
 
 class Player:

@@ -11,16 +11,21 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from networks import gated_pair
+from networks import cifar_resnet38, every_operator, gated_pair
 from replay_reference import CHOICE_SETS, MACHINES, networks, random_choices, table_of, trace_of
 
-from accel_models import CostTable, InputError, Layer, Workload, simulate
+from accel_models import CostTable, InputError, Layer, Workload, load_accelerator, simulate
 from accel_models.mapping.problem import ACTIONS
 from accel_models.reference_machine.check import check
 from accel_models.reference_machine.events.layer_runs import slots
 from accel_models.reference_machine.events.perfetto import write_perfetto
 from accel_models.reference_machine.events.picture import draw_timelines
-from accel_models.reference_machine.events.timeline import Player, Timeline, timeline
+from accel_models.reference_machine.events.timeline import (
+    Player,
+    Timeline,
+    static_timeline,
+    timeline,
+)
 from accel_models.replay import Policy, replay
 from accel_models.replay.plan import Plan
 
@@ -37,6 +42,17 @@ def policy_for(table: CostTable, prefetch: str, guess: np.ndarray, batch: int = 
         prefetch = "modal"
     fetched = tuple(guess.tolist()) if prefetch == "modal" else None
     return Policy(prefetch, fetched, batching="grouped" if batch > 1 else "single", batch=batch)
+
+
+@pytest.mark.parametrize("network", [cifar_resnet38(), every_operator()], ids=lambda one: one.name)
+@pytest.mark.parametrize("machine", ["bitfusion", "eyeriss", "bismo", "stripes", "tpu-int8"])
+def test_a_static_network_is_its_simulation(network: Workload, machine: str) -> None:
+    played = static_timeline(network, load_accelerator(machine), "4/8", draw=True)
+    static = simulate(network, load_accelerator(machine), "4/8")
+    assert (played.cycles, played.energy_j) == (static.cycles, static.energy_j)
+    assert played.counts.tolist() == static.counts.tolist()
+    assert [span.run.layer.name for span in played.spans] == [c.layer.name for c in static.layers]
+    assert played.events[:, slots().END].max() == static.cycles
 
 
 @some

@@ -29,6 +29,38 @@ def test_inputs_are_shown_as_they_are_replayed(printed: Callable[..., str], tmp_
 
 
 @pytest.mark.slow
+def test_a_static_network_is_played(printed: Callable[..., str], tmp_path: Path) -> None:
+    picture, events = tmp_path / "t.png", tmp_path / "t.json"
+    words = ("timeline", "--network", "resnet8", "--precision", "8", "--precision", "2")
+    said = printed(*words, "--picture", picture, "--perfetto", events, "--window", "0:5")
+    assert "What simulate says, layer by layer, is off by 0 cycles" in said
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert json.loads(events.read_text())["traceEvents"]
+    facts = json.loads(printed(*words, "--json"))
+    simulated = json.loads(
+        printed("simulate", "resnet8", "--precision", "8", "--precision", "2", "--json")
+    )
+    for bits, run in simulated.items():
+        assert facts[f"resnet8 at {bits} bits"]["cycles"] == run["cycles"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ((), "say what to run: a TRACE, or --network NAME"),
+        ((TRACE, "--network", "resnet8"), "say what to run: a TRACE, or --network NAME"),
+        ((TRACE, "--precision", "8"), "--precision and --image go with --network"),
+        (("--network", "resnet8", "--inputs", "3"), "--inputs and --prefetch go with a trace"),
+        (("--network", "resnet8", "--precision", "skip"), "it cannot be skipped"),
+    ],
+)
+def test_either_a_trace_or_a_network(
+    refused: Callable[..., str], words: tuple[str | Path, ...], sentence: str
+) -> None:
+    assert sentence in refused("timeline", *words)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
