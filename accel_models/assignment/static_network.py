@@ -19,8 +19,9 @@ import numpy as np
 from accel_models.costs.cost_table import CostTable
 from accel_models.costs.early_loads import STALL, between_stretches, prefetched
 from accel_models.costs.pricing import ACTIONS, Pricing, Work
-from accel_models.costs.simulator import LayerCost, LayerSimulator, layer_simulator
+from accel_models.costs.simulator import LayerSimulator, layer_simulator
 from accel_models.costs.simulator import bitops as layer_bitops
+from accel_models.costs.solving import LayerCost
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.metrics import additive, named
 from accel_models.workloads.workload import Layer, Workload

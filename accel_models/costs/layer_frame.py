@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from accel_models.costs.pricing import COMPONENTS, Pricing
+from accel_models.costs.solving import LayerCost
 from accel_models.mapping import parts as mapping_parts
 from accel_models.mapping import vector_pass
 from accel_models.mapping.problem import ACTIONS, LOOPS, Mapping, Problem
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from accel_models.costs.simulator import LayerCost
 
 READ, WRITE = "read", "write"
 TRAFFIC = (

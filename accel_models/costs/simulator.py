@@ -15,57 +15,17 @@ from accel_models.costs.early_loads import STALL, prefetched
 from accel_models.costs.layer_frame import layer_frame
 from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.costs.residency import NOTHING_RESIDENT, Resident, plan_residency
-from accel_models.costs.solving import Piece, Solved, Task, solve, task_of
+from accel_models.costs.solving import LayerCost, Solved, Task, solve, task_of
 from accel_models.costs.uncertainty import CountsAndCycles, Uncertainty, uncertainty_of
 from accel_models.errors import InfeasibleError, InputError
-from accel_models.mapping.problem import ACTIONS, Mapping, Problem
+from accel_models.mapping.problem import ACTIONS, Problem
 from accel_models.mapping.problem_of import Tensors, macs_per_cycle, operands, problem_of
-from accel_models.mapping.vector_pass import VectorTask
 from accel_models.precision import Precision, highest
 from accel_models.workloads.layer import MAX_MACS
 from accel_models.workloads.workload import Layer, Workload
 
 _VECTOR = ACTIONS.index("vector_operations")
 _WEIGHT_READS = ACTIONS.index("weight_buffer_read_bits")
-
-
-@dataclass(frozen=True)
-class LayerCost:
-    """One layer at one precision for a whole batch.
-
-    `counts` is int64 [action], in the order of `problem.ACTIONS`. Of `cycles`, `head_cycles` go if
-    the first block of weights, of `first_weight_bits` in DRAM, is on chip already; at the end, DRAM
-    and half of the weight buffer are free for `tail_cycles`. What runs on the vector unit, gates
-    there among it, has no mapping.
-    """
-
-    layer: Layer
-    precision: Precision
-    cycles: int
-    compute_cycles: int
-    counts: np.ndarray
-    mapping: Mapping | None
-    head_cycles: int = 0
-    tail_cycles: int = 0
-    first_weight_bits: int = 0
-    occupancy: float = 0.0
-    """Share of the array's multipliers that multiply what the layer asks for, over the cycles that
-    it computes: idle lanes and columns, and zeros between groups, are what is missing to 1."""
-    asked: Precision | None = None
-    """What the layer was asked to run at, where it computes at widths of its own."""
-    pieces: tuple[Piece, ...] = ()
-    """What the array is given one after the other: one problem, but for transposed convolutions;
-    `mapping` is that of the first."""
-    way: int = 0
-    """Which of `solving.ways_of` they are of."""
-    vector_pass: VectorTask | None = None
-    """What streams through the vector unit, of a layer that the array has no part in."""
-
-    def sooner(self, cycles: int) -> LayerCost:
-        """Cost of the layer if `cycles` of its waiting had passed before it began."""
-        counts = self.counts.copy()
-        counts[STALL] -= cycles
-        return replace(self, cycles=self.cycles - cycles, counts=counts)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.pricing import COMPONENTS, Pricing
-from accel_models.costs.simulator import LayerCost, Simulation
-from accel_models.costs.solving import ways_of
+from accel_models.costs.simulator import Simulation
+from accel_models.costs.solving import LayerCost, ways_of
 from accel_models.errors import InputError
 from accel_models.explain.roofline import Roofline
 from accel_models.explain.vector_layer import VectorExplanation, explain_pass

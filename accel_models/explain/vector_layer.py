@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from accel_models.costs.pricing import COMPONENTS, Pricing
-from accel_models.costs.simulator import LayerCost, Simulation
+from accel_models.costs.simulator import Simulation
+from accel_models.costs.solving import LayerCost
 from accel_models.explain.roofline import Roofline
 from accel_models.mapping import vector_pass
 from accel_models.mapping.parts import VECTOR, Schedule, Traffic, schedule_of

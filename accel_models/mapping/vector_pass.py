@@ -161,7 +161,7 @@ def _windows(axis: Axis) -> Any:
     return kernel("windows").Windows(*along)
 
 
-class Blocks(NamedTuple):
+class PassBlocks(NamedTuple):
     """What each block of a pass takes, int64 [block]: operations of the unit, and DRAM bits of the
     first operand, of the others and of the outputs."""
 
@@ -171,7 +171,7 @@ class Blocks(NamedTuple):
     outputs: np.ndarray
 
 
-def blocks_of(task: VectorTask) -> Blocks:
+def blocks_of(task: VectorTask) -> PassBlocks:
     """The blocks one by one.
 
     Raises:
@@ -198,7 +198,7 @@ def blocks_of(task: VectorTask) -> Blocks:
         inputs = _bursts(task, shares(task.fetched) * task.input_bits)
     others = 0 if task.other_on_chip else task.others
     outputs = 0 if task.output_on_chip else task.outputs
-    return Blocks(
+    return PassBlocks(
         operations=shares(task.operations),
         inputs=inputs,
         others=_bursts(task, shares(others) * task.other_bits),
@@ -212,7 +212,11 @@ def steps(task: VectorTask) -> np.ndarray:
     Raises:
         InfeasibleError: if there are too many.
     """
-    code, blocks = kernel("walk"), blocks_of(task)
+    return _walked(task, blocks_of(task))
+
+
+def _walked(task: VectorTask, blocks: PassBlocks) -> np.ndarray:
+    code = kernel("walk")
     walked = np.zeros((len(blocks.operations), code.STEP_PARTS), dtype=np.int64)
     walked[:, code.DRAIN] = -(-blocks.operations // task.lanes)
     walked[:, code.INPUTS] = blocks.inputs + blocks.others
@@ -227,7 +231,10 @@ def moved(task: VectorTask) -> dict[tuple[str, str, str], int]:
     Raises:
         InfeasibleError: if there are too many blocks.
     """
-    blocks = blocks_of(task)
+    return _moved(task, blocks_of(task))
+
+
+def _moved(task: VectorTask, blocks: PassBlocks) -> dict[tuple[str, str, str], int]:
     others, stored = task.others * task.other_bits, task.outputs * task.output_bits
     kept = stored if task.output_on_chip else 0
     return {
@@ -255,10 +262,10 @@ def price(task: VectorTask) -> Priced:
     Raises:
         InfeasibleError: if it has too many blocks.
     """
-    code = kernel("walk")
-    priced = code.price_steps(task.scheduled, steps(task)).tolist()
+    code, blocks = kernel("walk"), blocks_of(task)
+    priced = code.price_steps(task.scheduled, _walked(task, blocks)).tolist()
     counts = np.zeros(len(ACTIONS), dtype=np.int64)
     counts[STALL], counts[VECTOR] = priced[code.CYCLES], task.operations
-    for (where, _, direction), bits in moved(task).items():
+    for (where, _, direction), bits in _moved(task, blocks).items():
         counts[ACTIONS.index(f"{where}_{direction}_bits")] += bits
     return Priced(priced[code.CYCLES], counts, 0, priced[code.TAIL], 0)

@@ -7,7 +7,8 @@ from accel_models import (
     Workload,
     load_accelerator,
 )
-from accel_models.costs.simulator import LayerCost, Simulation
+from accel_models.costs.simulator import Simulation
+from accel_models.costs.solving import LayerCost
 from accel_models.mapping.problem import ACTIONS
 
 DEFAULT = load_accelerator("bitfusion")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from accel_models.costs.pricing import Pricing
-from accel_models.costs.simulator import LayerCost
+from accel_models.costs.solving import LayerCost
 from accel_models.errors import InputError
 from accel_models.mapping.problem import ACTIONS
 from accel_models.source import Source

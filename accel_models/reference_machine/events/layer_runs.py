@@ -12,8 +12,8 @@ import numpy as np
 
 from accel_models.compiled import compiled
 from accel_models.costs.cost_table import CostTable
-from accel_models.costs.simulator import LayerCost, LayerSimulator, layer_simulator
-from accel_models.costs.solving import Piece
+from accel_models.costs.simulator import LayerSimulator, layer_simulator
+from accel_models.costs.solving import LayerCost, Piece
 from accel_models.mapping.problem import ACTIONS, STATIONARY, Problem
 from accel_models.mapping.search import as_packed, places, steps
 from accel_models.mapping.vector_pass import VectorTask

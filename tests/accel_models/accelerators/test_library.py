@@ -29,8 +29,8 @@ from accel_models import (
     simulate,
 )
 from accel_models.costs.pricing import COMPONENTS, Pricing
-from accel_models.costs.simulator import LayerCost, LayerSimulator, Simulation
-from accel_models.costs.solving import best_mapping
+from accel_models.costs.simulator import LayerSimulator, Simulation
+from accel_models.costs.solving import LayerCost, best_mapping
 from accel_models.energy.published_tables import read_table
 from accel_models.mapping.groups import least_compute_cycles
 from accel_models.mapping.problem import ACTIONS, Found, Priced

@@ -12,7 +12,8 @@ from datapaths import WHOLE, agrees, convolved, operands, products
 from quantized_layers import Seen, quickly_trained, seen_layers
 
 from accel_models import InputError, Layer, Precision, Workload, load_accelerator
-from accel_models.costs.simulator import LayerCost, LayerSimulator
+from accel_models.costs.simulator import LayerSimulator
+from accel_models.costs.solving import LayerCost
 from accel_models.mapping.problem import LOOPS, Found, Mapping
 from accel_models.reference_machine.datapath.datapath import compute
 from dfs_hw.networks.workload_of import workload_of
