@@ -190,6 +190,8 @@ class Reader:
         kind = kind_of(call)
         if kind == "constant" or any(call.name.startswith(word) for word in SHAPELESS):
             return _results(call, kind)
+        if call.shapes and all(0 in shape for shape in call.shapes):
+            return _results(call, kind)  # no elements
         if kind == "index" and call.name not in INDEX_GOES_ON:
             if call.name not in FREE_OF_INDEX:
                 self.index_work[call.name] += 1
@@ -205,13 +207,23 @@ class Reader:
         name = named(formula) if formula and composed else ""
         if formula and name:
             return self.elementwise(call, name, name, formula.of)
-        rule = RULES.get(call.name)
-        found = rule(self, call) if rule else None
+        found = self._by_rule(call)
         if found is None:
             found = self.note_unknown(call)
         if formula and isinstance(found, Value):
             return replace(found, formula=formula)
         return found
+
+    def _by_rule(self, call: OperatorCall) -> Any:
+        """What the operator's rule makes of it; None if there is none, or it is called in a way
+        that the rule does not know: such an operator is named, and the rest priced."""
+        rule = RULES.get(call.name)
+        try:
+            return rule(self, call) if rule else None
+        except InputError:
+            raise
+        except (AttributeError, LookupError, TypeError, ValueError):
+            return None
 
     def _region(self, inner: fx.GraphModule, args: Sequence[Any]) -> Any:
         holders = [node for node in inner.graph.nodes if node.op == "placeholder"]
