@@ -284,7 +284,7 @@ def test_bad_input_ends_in_one_sentence(
         "no network is called": ("simulate", "resnet21"),
         "cannot read": ("simulate", tmp_path / "absent.csv"),
         "--image cannot apply": ("simulate", tmp_path / "absent.csv", "--image", "64"),
-        "does not say where it comes from": ("accelerators", toml),
+        "array.family must be one of bismo, ": ("accelerators", toml),
         "lacks the column": ("validate", toml),
         "there is no trace": ("replay", tmp_path / "absent.parquet"),
         "no Parquet file": ("replay", toml),
