@@ -145,6 +145,9 @@ class Energy(Part):
     """Supply that `vector_pj` is stated for."""
     array_scale: Annotated[float, In("factor")] = Field(ge=0, le=MOST)
     """Factor on the array's energy; 1 leaves it as tabled."""
+    logic_scale: Annotated[float, In("factor")] = Field(default=1.0, ge=0, le=MOST)
+    """Factor on the energy of array and vector unit, for what is uncertain about all machines of a
+    ground alike; 1 leaves it as tabled."""
     sram_scale: Annotated[float, In("factor")] = Field(ge=0, le=MOST)
     """Factor on the buffers' energy; 1 leaves it as tabled."""
     leakage_scale: Annotated[float, In("factor")] = Field(ge=0, le=MOST)

@@ -31,6 +31,8 @@ from accel_models.source import OWN, STATUSES, Source
 
 LIBRARY = resources.files("accel_models.accelerators").joinpath("library")
 """The machines that come with the package: one file each, named after the machine."""
+GROUND = "common-ground"
+"""File of the library that is no machine: what machines share that are compared with each other."""
 
 
 class _File(NamedTuple):
@@ -50,7 +52,13 @@ class _File(NamedTuple):
 
 def list_accelerators() -> list[str]:
     """Names of the machines in the library."""
-    return sorted(file.name[:-5] for file in LIBRARY.iterdir() if file.name.endswith(".toml"))
+    names = (file.name[:-5] for file in LIBRARY.iterdir() if file.name.endswith(".toml"))
+    return sorted(name for name in names if name != GROUND)
+
+
+def ground_tables() -> dict[str, Any]:
+    """What the common ground states, every number an entry with its source."""
+    return _tables(_opened(GROUND, Path()), ())
 
 
 def load_accelerator(name: str | Path) -> Accelerator:
@@ -80,7 +88,7 @@ def read_accelerator(text: str, where: str) -> Accelerator:
 
 def _opened(name: str, folder: Path) -> _File:
     """The file of a machine of the library, or one at a path that starts from a folder."""
-    if name in list_accelerators():
+    if name in (*list_accelerators(), GROUND):
         text = LIBRARY.joinpath(f"{name}.toml").read_text(encoding="utf-8")
         return _File(text, f"{name}.toml", name)
     path = folder / name
@@ -113,7 +121,8 @@ def _tables(file: _File, above: tuple[_File, ...]) -> dict[str, Any]:
         return own
     base = _base(name, file, (*above, file))
     tables = _tables(base, (*above, file))
-    _checked(tables, base.where)  # what is wrong with the base is not to be sought in this file
+    if base.place != GROUND:  # what is wrong with a base is not to be sought in this file
+        _checked(tables, base.where)
     return with_base(own, tables)
 
 
@@ -124,11 +133,12 @@ def _base(name: Any, file: _File, above: tuple[_File, ...]) -> _File:
         InputError: if there is none, or it builds on that other one.
     """
     said = f"{file.where}: base = {name!r}"
-    wanted = "a machine of the library, such as bitfusion, or the path of another .toml"
+    wanted = f"{GROUND}, a machine of the library such as bitfusion, or the path of another .toml"
     if not isinstance(name, str):
         raise InputError(f"{said} must be {wanted}")
-    if name not in list_accelerators() and not name.endswith(".toml"):
-        close = _nearest(name, list_accelerators())
+    known = [*list_accelerators(), GROUND]
+    if name not in known and not name.endswith(".toml"):
+        close = _nearest(name, known)
         raise InputError(f"{said} is no machine{close}: it must be {wanted}")
     try:
         base = _opened(name, file.folder)

@@ -85,6 +85,13 @@ class Pricing:
         return (*core, vector, *sram, dram, dram)
 
     @cached_property
+    def weighed_pj(self) -> tuple[float, ...]:
+        """Energy of each of `problem.ACTIONS` in pJ with its share for everything else: what
+        mappings are compared by."""
+        share = 1 + self.machine.energy.other_share
+        return tuple(pj * share for pj in self.action_pj)
+
+    @cached_property
     def leakage_w(self) -> dict[str, float]:
         """Leakage by component in W, whether or not it is charged."""
         scale = self.machine.energy.leakage_scale * 1e-3
@@ -227,7 +234,8 @@ def _scaled_array(machine: Accelerator) -> ArrayFigures:
     figures, array, technology = machine.array.figures(), machine.array, machine.technology
     per_volt, leakage = technology.leakage_per_volt, 1.0
     try:
-        energy = machine.energy.array_scale * logic_energy_scale(
+        energy = machine.energy.array_scale * machine.energy.logic_scale
+        energy *= logic_energy_scale(
             array.node_nm,
             technology.figures_volts,
             technology.node_nm,
@@ -249,10 +257,11 @@ def _scaled_array(machine: Accelerator) -> ArrayFigures:
 def _vector_pj(machine: Accelerator) -> float:
     """Energy of requantising an output, brought to the machine's process and supply."""
     energy, technology = machine.energy, machine.technology
+    stated = energy.vector_pj * energy.logic_scale
     if energy.vector_node_nm is None or energy.vector_volts is None:
-        return energy.vector_pj
+        return stated
     try:
-        return energy.vector_pj * logic_energy_scale(
+        return stated * logic_energy_scale(
             energy.vector_node_nm,
             energy.vector_volts,
             technology.node_nm,

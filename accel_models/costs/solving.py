@@ -23,7 +23,7 @@ from accel_models.errors import InfeasibleError
 from accel_models.mapping.groups import search_packings
 from accel_models.mapping.problem import EDP, ENERGY, LATENCY, Found, Mapping, Priced, Problem
 from accel_models.mapping.problem_of import Tensors, problem_of
-from accel_models.mapping.search import price
+from accel_models.mapping.search import as_packed, price
 from accel_models.mapping.vector_pass import VectorTask, vector_task
 from accel_models.mapping.vector_pass import price as price_pass
 from accel_models.precision import Precision
@@ -209,16 +209,30 @@ def best_mapping(task: Problem, machine: Accelerator, pricing: Pricing) -> Found
     Raises:
         InfeasibleError: if nothing fits the buffers.
     """
-    options, prices = machine.mapping, pricing.action_pj
+    options, prices = machine.mapping, pricing.weighed_pj
     static = pricing.static_pj_per_cycle
     if options.objective != "latency-then-energy":
         objective = {"latency": LATENCY, "energy": ENERGY, "edp": EDP}[options.objective]
         return search_packings(task, prices, objective, cycle_pj=static)
     fastest = search_packings(task, prices, LATENCY, cycle_pj=static)
-    # A grouped layer's packings are compared by exact prices, and so is what may be slower.
-    cycles = fastest.cycles if task.groups == 1 else price(task, fastest).cycles
+    cycles = fastest.cycles
+    if task.groups > 1:  # whose packings are compared by exact prices, and so is what may be slower
+        dense = _dense_emulation(task, machine, pricing)
+        fastest = min(dense, fastest, key=lambda one: price(task, one).cycles)
+        cycles = price(task, fastest).cycles
     limit = int(cycles * (1 + options.tolerance))
     try:
         return search_packings(task, prices, ENERGY, cycle_pj=static, cycle_limit=limit)
     except InfeasibleError:  # the search takes tiles for full ones, the fastest's among them
         return fastest
+
+
+def _dense_emulation(task: Problem, machine: Accelerator, pricing: Pricing) -> Found:
+    """The best mapping of a grouped layer as if all its channels were connected, by the machine's
+    own objective.
+
+    Raises:
+        InfeasibleError: if that does not fit the buffers.
+    """
+    found = best_mapping(as_packed(task, task.groups), machine, pricing)
+    return found._replace(mapping=found.mapping._replace(packed=task.groups))

@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from math import log, sqrt
 
 from accel_models.energy.psma_counts import L2_UNITS, PRECISIONS, PsmaLevels
 from accel_models.energy.psma_fit import PsmaFit, area_counts, energy_counts, fit
@@ -191,3 +192,47 @@ def psma_fits(clock_ns: float, without: str | None = None) -> tuple[PsmaFit, Psm
             cycle = pj * design.macs_per_cycle(precision)
             energies.append((design, energy_counts(design, precision), cycle))
     return fit(areas), fit(energies)
+
+
+@cache
+def psma28_between(design: str, clock_ns: float) -> PsmaFigures:
+    """Figures of one fully unrolled array at a clock between those it was synthesised for: on a
+    straight line through logarithms of period and figure, which is an assumption.
+
+    Raises:
+        InputError: if the array was not synthesised, or the clock is not between.
+    """
+    first, last = CLOCKS_NS[0], CLOCKS_NS[-1]
+    if not first <= clock_ns <= last:
+        raise InputError(f"arrays were synthesised from {first} to {last} ns, got {clock_ns}")
+    fast, slow = psma28(design, "FU", first), psma28(design, "FU", last)
+    share = log(clock_ns / first) / log(last / first)
+
+    def between(one: float, other: float) -> float:
+        return one ** (1 - share) * other**share
+
+    return PsmaFigures(
+        pj_per_mac={
+            precision: between(pj, slow.pj_per_mac[precision])
+            for precision, pj in fast.pj_per_mac.items()
+        },
+        um2_per_mac=between(fast.um2_per_mac, slow.um2_per_mac),
+        clock_ns=clock_ns,
+        source=SYNTHESES,
+    )
+
+
+def unit_cycle_pj(figures: PsmaFigures) -> dict[Precision, float]:
+    """Energy in pJ of one full cycle of a unit that multiplies 8 by 8 bits once, at 2, 4 and 8 bits
+    of either operand.
+
+    Weights of 4 and activations of 8 bits are taken to cost what 8 and 4 do, and 4 by 2 bits, which
+    were not synthesised, the geometric mean of 4 by 4 and 2 by 2.
+    """
+    cycles = {
+        precision: pj * 64 / (precision.weight_bits * precision.activation_bits)
+        for precision, pj in figures.pj_per_mac.items()
+    }
+    cycles[Precision(2, 4)] = sqrt(cycles[Precision(4, 4)] * cycles[Precision(2, 2)])
+    turned = {Precision(one.activation_bits, one.weight_bits): pj for one, pj in cycles.items()}
+    return turned | cycles

@@ -58,7 +58,7 @@ def datapaths() -> None:
     layer, widths = gated_pair().layers[2], Precision(8, 8)
     images = np.ones((1, layer.in_channels, *layer.in_size), int)
     weights = np.ones((layer.out_channels, layer.in_channels, *layer.kernel), int)
-    for name in ("bitfusion", "stripes", "loom-1b", "unpu"):
+    for name in ("bitfusion", "stripes-published", "loom-1b-published", "unpu-published"):
         task = problem_of(layer, widths, Tensors(Ends(), 8), 1, load(name))
         found = search(task, [1.0] * len(ACTIONS), 1)
         compute(layer, load(name), widths, found.mapping, images, weights)

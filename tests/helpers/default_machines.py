@@ -9,9 +9,17 @@ from accel_models import (
 )
 from accel_models.costs.simulator import Simulation
 from accel_models.costs.solving import LayerCost
+from accel_models.explain.departures import departure_steps
 from accel_models.mapping.problem import ACTIONS
 
 DEFAULT = load_accelerator("bitfusion")
+TABLES_45 = next(
+    step.machine
+    for step in departure_steps(DEFAULT)
+    if step.title == "groups run as groups, banks of any size"
+)
+"""Bit Fusion as hardware would run, by the 45 nm tables released with it: the last on the way to
+common ground that says nothing of devices, cells and channels."""
 
 
 FRUGAL = DEFAULT.configured(

@@ -124,6 +124,11 @@ class Array(Part):
         """Widths at which the buffers hold operands, and the array reads them."""
         return widths
 
+    def operation_weight(self, widths: Precision) -> int:
+        """Operations that a brick's or a lane's cycle counts for at these widths, where energy of
+        a full cycle depends on them; it is in `Datapath.operations_per_mac` already."""
+        return 1
+
     def has_zero_weights(self, widths: Precision) -> bool:
         """Whether a weight can be zero at these widths: not where one bit is a sign."""
         return True

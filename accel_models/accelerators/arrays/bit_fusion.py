@@ -9,13 +9,13 @@ from pydantic import Field, model_validator
 
 from accel_models.accelerators.arrays.array import (
     NO_PASS,
-    Array,
     Banks,
     BankShape,
     Datapath,
     LaneRule,
     Passes,
 )
+from accel_models.accelerators.arrays.one_flow import OneFlowArray
 from accel_models.accelerators.arrays.registry import register_family
 from accel_models.energy.array import SYNTHESIS, ArrayFigures, array_figures
 from accel_models.errors import InfeasibleError
@@ -25,7 +25,7 @@ from accel_models.workloads.workload import Layer
 
 
 @register_family
-class BitFusion(Array):
+class BitFusion(OneFlowArray):
     """A systolic array of Fusion Units: rows along input channels, columns along outputs."""
 
     lane_rules: ClassVar[tuple[LaneRule, ...]] = ("channels", "kernel-row", "window")
@@ -52,6 +52,11 @@ class BitFusion(Array):
                 f"array.widest_bits must be at least array.max_bits = {self.max_bits}, "
                 f"got {self.widest_bits}"
             )
+        if self.synthesis is not None and (self.max_bits, self.min_bits) != (8, 2):
+            raise ValueError(
+                f"array.max_bits and min_bits must be 8 and 2, as {self.synthesis} was "
+                f"synthesised, got {self.max_bits} and {self.min_bits}"
+            )
         return self
 
     def datapath(self, layer: Layer, widths: Precision) -> Datapath:
@@ -62,7 +67,8 @@ class BitFusion(Array):
             columns=self.columns,
             passes=passes,
             fill=self.rows + self.columns - 2,
-            operations_per_mac=sum(count * bricks // lanes for lanes, count in passes),
+            operations_per_mac=self.operation_weight(widths)
+            * sum(count * bricks // lanes for lanes, count in passes),
         )
 
     @property
@@ -72,14 +78,16 @@ class BitFusion(Array):
 
     @property
     def operations_per_cycle(self) -> int:
-        return self.rows * self.columns * self.bricks_per_element
+        return self.rows * self.columns * self.bricks_per_element * self.most_weight
 
     def figures(self) -> ArrayFigures:
+        if self.synthesis is not None:
+            return self.synthesised_figures(self.rows * self.columns)
         return array_figures(self.rows, self.columns, self.max_bits, self.min_bits)
 
     @property
     def figures_source(self) -> Source:
-        return SYNTHESIS
+        return SYNTHESIS if self.synthesis is None else self.synthesis_source
 
     def banks(self) -> Banks:
         """Every element has a weight bank, every row an input bank, every column an output bank."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from accel_models.accelerators.arrays.array import LaneRule
 from accel_models.accelerators.arrays.bit_fusion import BitFusion
@@ -25,18 +25,30 @@ class BitBlade(BitFusion):
 
     # A Literal of its own, which typing takes for a field changed under its base.
     family: Literal["bitblade"]  # type: ignore[assignment]
-    energy_ratio: Annotated[float, In("factor")] = Field(gt=0)
-    """Energy of a cycle over that of Bit Fusion's elements, bricks being as many."""
-    area_ratio: Annotated[float, In("factor")] = Field(gt=0)
+    energy_ratio: Annotated[float | None, In("factor")] = Field(default=None, gt=0)
+    """Energy of a cycle over that of Bit Fusion's elements, bricks being as many; not stated beside
+    `synthesis`."""
+    area_ratio: Annotated[float | None, In("factor")] = Field(default=None, gt=0)
     """Area over that of Bit Fusion's elements, bricks being as many; leakage is taken to go with
     it."""
 
+    @model_validator(mode="after")
+    def _figures_said_once(self) -> BitBlade:
+        for name in ("energy_ratio", "area_ratio"):
+            if (getattr(self, name) is None) == (self.synthesis is None):
+                raise ValueError(f"array.synthesis or array.{name} must be stated, and not both")
+        return self
+
     @property
     def figures_source(self) -> Source:
+        if self.synthesis is not None:
+            return self.synthesis_source
         return SYNTHESIS._replace(text=f"{SYNTHESIS.text}; times energy_ratio and area_ratio")
 
     def figures(self) -> ArrayFigures:
         fused = super().figures()
+        if self.energy_ratio is None or self.area_ratio is None:
+            return fused
         return ArrayFigures(
             pj_per_cycle=fused.pj_per_cycle * self.energy_ratio,
             leakage_mw=fused.leakage_mw * self.area_ratio,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from accel_models.accelerators.arrays.array import Array, Datapath
+from accel_models.accelerators.arrays.array import Array, Datapath, StatedFigures
 from accel_models.accelerators.arrays.operands import refuse_wider
 from accel_models.accelerators.arrays.registry import register_family
 from accel_models.energy.array import SYNTHESIS, ArrayFigures, array_figures
@@ -20,6 +20,9 @@ class FixedMultipliers(Array):
 
     widest_bits: Annotated[int, In("bits")] = Field(gt=0, le=32)
     """Width of the multipliers."""
+    stated: StatedFigures | None = None
+    """Figures of one multiplier and one multiplication. None: those of the synthesis released with
+    Bit Fusion."""
 
     def buffered(self, widths: Precision) -> Precision:
         return Precision(self.widest_bits, self.widest_bits)
@@ -29,11 +32,13 @@ class FixedMultipliers(Array):
         return self.rows * self.columns
 
     def figures(self) -> ArrayFigures:
+        if self.stated is not None:
+            return self.stated.stated(self.operations_per_cycle, self.operations_per_cycle)
         return array_figures(self.rows, self.columns, self.widest_bits, self.widest_bits)
 
     @property
-    def figures_source(self) -> Source:
-        return SYNTHESIS
+    def figures_source(self) -> Source | None:
+        return SYNTHESIS if self.stated is None else None
 
 
 @register_family

@@ -34,8 +34,6 @@ class SerialTiles(Array):
     """Output positions worked on side by side."""
     widest_bits: Annotated[int, In("bits")] = Field(gt=0, le=32)
     """Widest operand that the array multiplies."""
-    stated: StatedFigures
-    """Figures of one lane and one cycle of it."""
 
     @abstractmethod
     def lane_cycles(self, widths: Precision) -> int:
@@ -49,7 +47,7 @@ class SerialTiles(Array):
             columns=self.columns,
             windows=self.windows,
             cycles_per_step=cycles,
-            operations_per_mac=cycles,
+            operations_per_mac=cycles * self.operation_weight(widths),
         )
         if not is_linear(layer):
             return conv
@@ -58,11 +56,9 @@ class SerialTiles(Array):
         return conv._replace(windows=1, stagger=self.windows, ramp=self.windows - 1)
 
     @property
-    def operations_per_cycle(self) -> int:
+    def lanes(self) -> int:
+        """Serial lanes of all elements."""
         return self.rows * self.columns * self.windows
-
-    def figures(self) -> ArrayFigures:
-        return self.stated.stated(self.operations_per_cycle, self.operations_per_cycle)
 
 
 @register_family
@@ -70,9 +66,18 @@ class Stripes(SerialTiles):
     """Time goes with the width of activations; that of weights makes no difference."""
 
     family: Literal["stripes"]
+    stated: StatedFigures
+    """Figures of one lane and one cycle of it."""
 
     def lane_cycles(self, widths: Precision) -> int:
         return widths.activation_bits
+
+    @property
+    def operations_per_cycle(self) -> int:
+        return self.lanes
+
+    def figures(self) -> ArrayFigures:
+        return self.stated.stated(self.lanes, self.operations_per_cycle)
 
     def buffered(self, widths: Precision) -> Precision:
         return Precision(self.widest_bits, widths.activation_bits)

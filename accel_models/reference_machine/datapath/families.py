@@ -76,8 +76,10 @@ def arithmetic(
 
 def passes_of(array: Array, widths: Precision, signs: Signs) -> list[Pass]:
     """Passes of a layer's products; only operands wider than Bit Fusion's elements take several."""
+    weight = array.operation_weight(widths)
     if isinstance(array, BitFusion):
-        return passes(array, widths, signs.inputs, signs.weights)
+        fused = passes(array, widths, signs.inputs, signs.weights)
+        return [one._replace(operations=one.operations * weight) for one in fused]
     x, w = widths.activation_bits, widths.weight_bits
     lanes, operations = 1, x
     if isinstance(array, Loom):
@@ -85,7 +87,7 @@ def passes_of(array: Array, widths: Precision, signs: Signs) -> list[Pass]:
     elif isinstance(array, Unpu):
         lanes = _table_inputs(array, widths)
         operations = w * array.table_inputs * array.binary_table_inputs // lanes
-    return [Pass(0, x, int(signs.inputs), 0, w, int(signs.weights), lanes, operations)]
+    return [Pass(0, x, int(signs.inputs), 0, w, int(signs.weights), lanes, operations * weight)]
 
 
 def turns(array: Array, layer: Layer) -> int:

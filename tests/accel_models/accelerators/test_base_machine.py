@@ -40,10 +40,14 @@ def test_names_are_not_inherited(field: str, tmp_path: Path) -> None:
 
 def test_a_base_may_be_a_file_that_builds_on_another(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
-    written(tmp_path, 'base = "stripes"\n[dram]\nlatency_ns = 80\nburst_bytes = 64\n', "a.toml")
+    written(
+        tmp_path,
+        'base = "stripes-published"\n[dram]\nlatency_ns = 80\nburst_bytes = 64\n',
+        "a.toml",
+    )
     path = written(tmp_path / "deep", 'base = "../a.toml"\n[dram]\nlatency_ns = 90\n')
     machine = load_accelerator(path)
-    assert machine.array == load_accelerator("stripes").array
+    assert machine.array == load_accelerator("stripes-published").array
     assert (machine.dram.latency_ns, machine.dram.burst_bytes) == (90, 64)
     assert machine.provenance["dram.latency_ns"].text == "stated in mine.toml"
     assert machine.provenance["dram.burst_bytes"].text == "stated in a.toml"
@@ -86,9 +90,9 @@ def test_another_family_states_its_array_and_banks(tmp_path: Path) -> None:
     conv = Layer("conv", 16, 32, (3, 3), (8, 8), padding=(1, 1))
     assert simulate(Workload.chain("one", [conv]), machine, 8).energy_j > 0
     back = (LIBRARY / "bitfusion.toml").read_text(encoding="utf-8")  # type: ignore[operator]
-    again = back[back.index("[array]") : back.index("[buffers]")]
+    again = back[back.index("[array]") : back.index("[storage]")]
     rules = '[mapping]\nlane_rules = ["channels"]\nimage_lane_rules = ["channels"]\n'
-    split = load_accelerator(written(tmp_path, 'base = "loom-1b"\n' + again + rules))
+    split = load_accelerator(written(tmp_path, 'base = "loom-1b-published"\n' + again + rules))
     assert split.buffers.weight_banks is None
 
 
@@ -96,7 +100,7 @@ REFUSED = [
     ('base = "bitfusoin"', "base = 'bitfusoin' is no machine (do you mean bitfusion?)"),
     ('base = "othr.toml"', "No such file or directory (do you mean other.toml?)"),
     ('base = "mine.toml"', "base = 'mine.toml' is the file itself"),
-    ("base = 3", "base = 3 must be a machine of the library"),
+    ("base = 3", "base = 3 must be common-ground, a machine of the library"),
     ('base = "other.toml"', "goes in a circle, mine.toml > other.toml > mine.toml"),
     ('base = "broken.toml"', "broken.toml: dram.latency_ns must be"),
     ('base = "bitfusion"\n[dram]\nlatency = 3', "dram.latency is not a known field: do you mean"),

@@ -44,7 +44,7 @@ def energy_errors(volts: float, odd: bool) -> Iterator[float]:
 
 
 def colonnade(**changes: object) -> Colonnade:
-    array = load_accelerator("colonnade").configured(**changes).array
+    array = load_accelerator("colonnade-published").configured(**changes).array
     assert isinstance(array, Colonnade)
     return array
 
@@ -98,7 +98,7 @@ def test_weights_and_inputs_have_widths_of_their_own() -> None:
 
 @pytest.mark.parametrize("bits", range(1, 17))
 def test_the_machine_reaches_its_clock_at_every_width(bits: int) -> None:
-    machine = load_accelerator("colonnade")
+    machine = load_accelerator("colonnade-published")
     array = machine.array
     assert isinstance(array, Colonnade)
     assert machine.frequency_hz <= array.fastest_clock_hz(Precision(bits, bits))
@@ -110,7 +110,7 @@ def test_the_machine_reaches_its_clock_at_every_width(bits: int) -> None:
 
 @pytest.mark.parametrize("volts", SUPPLIES)
 def test_a_supply_is_measured_and_not_scaled_to(volts: float) -> None:
-    technology = load_accelerator("colonnade").technology
+    technology = load_accelerator("colonnade-published").technology
     assert technology.volts == technology.figures_volts == colonnade().supply_volts
     lower = colonnade(
         array__supply_volts=volts, technology__volts=volts, technology__figures_volts=volts

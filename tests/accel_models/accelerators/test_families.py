@@ -21,10 +21,17 @@ from accel_models.precision import Precision
 from accel_models.workloads.workload import Layer
 
 MACHINES = (
-    *("stripes", "loom-1b", "loom-2b", "loom-4b", "unpu", "bismo"),
-    *("bitblade", "dadiannao", "tpu-int8"),
+    *(
+        "stripes-published",
+        "loom-1b-published",
+        "loom-2b-published",
+        "loom-4b-published",
+        "unpu-published",
+        "bismo-published",
+    ),
+    *("bitblade-published", "dadiannao-published", "tpu-published"),
 )
-WIDEST = {name: 8 if name == "tpu-int8" else 16 for name in MACHINES}
+WIDEST = {name: 8 if name == "tpu-published" else 16 for name in MACHINES}
 
 
 def cd(a: int, b: int) -> int:
@@ -111,15 +118,17 @@ def bitblade(s: Sizes, w: int, a: int) -> int:
 
 
 CLOSED_FORMS: dict[str, Callable[[Sizes, int, int], int]] = {
-    "stripes": lambda s, w, a: dnnsim(s, a, 16, 16, 16),
-    "loom-1b": loom(1),
-    "loom-2b": loom(2),
-    "loom-4b": loom(4),
-    "unpu": unpu,
-    "bismo": bismo,
-    "bitblade": bitblade,
-    "dadiannao": lambda s, w, a: s.G * s.W * cd(cd(s.M, 16), 16) * s.K2 * cd(s.C, 16),
-    "tpu-int8": lambda s, w, a: s.G * cd(s.K2 * s.C, 256) * cd(s.M, 256) * (s.W + 256 + 256 - 2),
+    "stripes-published": lambda s, w, a: dnnsim(s, a, 16, 16, 16),
+    "loom-1b-published": loom(1),
+    "loom-2b-published": loom(2),
+    "loom-4b-published": loom(4),
+    "unpu-published": unpu,
+    "bismo-published": bismo,
+    "bitblade-published": bitblade,
+    "dadiannao-published": lambda s, w, a: s.G * s.W * cd(cd(s.M, 16), 16) * s.K2 * cd(s.C, 16),
+    "tpu-published": lambda s, w, a: (
+        s.G * cd(s.K2 * s.C, 256) * cd(s.M, 256) * (s.W + 256 + 256 - 2)
+    ),
 }
 
 
@@ -150,7 +159,7 @@ def test_a_datapath_is_the_closed_form(
 @given(layer=layers())
 def test_output_stationary_folds(layer: Layer) -> None:
     """SCALE-Sim: each fold takes 2 SR + SC + Kred - 2, folds are ceil(W/SR) ceil(M/SC)."""
-    machine = load_accelerator("tpu-int8").configured(
+    machine = load_accelerator("tpu-published").configured(
         array__stationary="output", array__rows=12, array__columns=14
     )
     s = Sizes(layer)
@@ -204,18 +213,18 @@ LINEAR = Layer("linear", 512, 1000)
 @pytest.mark.parametrize(
     ("name", "layer", "widths", "changes", "cycles"),
     [
-        ("stripes", CONV, (8, 8), TILE, 18_432),
-        ("stripes", CONV, (8, 4), TILE, 9_216),
-        ("stripes", Layer("large", 64, 64, (3, 3), (56, 56)), (8, 8), {}, 56_448),
-        ("stripes", LINEAR, (8, 8), TILE, 2_023),
-        ("stripes", LINEAR, (8, 4), TILE, 2_019),
-        ("dadiannao", CONV, (8, 8), TILE, 36_864),
+        ("stripes-published", CONV, (8, 8), TILE, 18_432),
+        ("stripes-published", CONV, (8, 4), TILE, 9_216),
+        ("stripes-published", Layer("large", 64, 64, (3, 3), (56, 56)), (8, 8), {}, 56_448),
+        ("stripes-published", LINEAR, (8, 8), TILE, 2_023),
+        ("stripes-published", LINEAR, (8, 4), TILE, 2_019),
+        ("dadiannao-published", CONV, (8, 8), TILE, 36_864),
         # Loom detects the widths it needs at run time; these are what it found, or a tau of them.
-        ("loom-1b", LINEAR, (8, 7), TILE, 7_071),
-        ("loom-1b", LINEAR, (4, 3), TILE, 2_027),
+        ("loom-1b-published", LINEAR, (8, 7), TILE, 7_071),
+        ("loom-1b-published", LINEAR, (4, 3), TILE, 2_027),
         # Serial lanes of 4 bits at 8-bit operands: two take each activation, and two each weight.
-        ("stripes", CONV, (4, 4), SPLIT, 36_864),
-        ("stripes", LINEAR, (4, 4), SPLIT, 4_003),
+        ("stripes-published", CONV, (4, 4), SPLIT, 36_864),
+        ("stripes-published", LINEAR, (4, 4), SPLIT, 4_003),
     ],
 )  # fmt: skip
 def test_cycles_of_dnnsim_runs(
@@ -227,7 +236,7 @@ def test_cycles_of_dnnsim_runs(
 
 def test_loom_run_with_detected_widths_lies_between_fixed_ones() -> None:
     """DNNsim took 124,416 cycles at 8 bits, each group of activations needing 8 or fewer."""
-    machine = load_accelerator("loom-1b").configured(**TILE)
+    machine = load_accelerator("loom-1b-published").configured(**TILE)
     fixed = [untiled_cycles(machine, CONV, Precision(8, bits)) for bits in (6, 7, 8)]
     assert fixed[0] < 124_416 < fixed[1] < fixed[2] == 8 * 18_432
 
@@ -236,7 +245,7 @@ def test_loom_run_with_detected_widths_lies_between_fixed_ones() -> None:
 @pytest.mark.parametrize("channels", [16, 300, 512])
 def test_staggered_linear_layers_step_by_step(widths: tuple[int, int], channels: int) -> None:
     """Steps go round the window columns, one a cycle, each waiting for its column."""
-    machine = load_accelerator("loom-1b")
+    machine = load_accelerator("loom-1b-published")
     ends, clock = [0] * machine.field("array.windows"), 0
     for step in range(cd(channels, 16) * cd(1000, 128)):
         column = step % len(ends)
@@ -260,23 +269,25 @@ def tera_operations(name: str, widths: Precision, layer: Layer) -> float:
 def test_peaks_are_those_published() -> None:
     full = Layer("full", 768, 768, out_size=(48, 48))
     # UNPU, JSSC 2019, abstract: 345.6 GOPS at 16 bits, 7372 GOPS at 1 bit.
-    assert tera_operations("unpu", Precision(16, 16), full) == pytest.approx(0.3456)
-    assert tera_operations("unpu", Precision(1, 16), full) == pytest.approx(7.372, rel=2e-4)
+    assert tera_operations("unpu-published", Precision(16, 16), full) == pytest.approx(0.3456)
+    assert tera_operations("unpu-published", Precision(1, 16), full) == pytest.approx(
+        7.372, rel=2e-4
+    )
     # BISMO, FPL 2018, abstract: 6.5 binary TOPS; only long reductions come near.
     deep = Layer("deep", 256 * 2000, 8, out_size=(8, 1))
-    assert tera_operations("bismo", Precision(1, 1), deep) == pytest.approx(6.5, rel=0.01)
+    assert tera_operations("bismo-published", Precision(1, 1), deep) == pytest.approx(6.5, rel=0.01)
     # TPU, ISCA 2017, abstract: 92 TOPS; only long streams come near.
     long = Layer("long", 256, 256, out_size=(1000, 1000))
-    assert tera_operations("tpu-int8", Precision(8, 8), long) == pytest.approx(92, rel=0.01)
+    assert tera_operations("tpu-published", Precision(8, 8), long) == pytest.approx(92, rel=0.01)
 
 
 def test_serial_machines_are_as_large_as_their_parallel_base() -> None:
     """At 16 bits Stripes is DaDianNao, and Loom is 128 multipliers (its abstract)."""
     layer = Layer("full", 512, 512, (3, 3), (32, 32))
     wide = Precision(16, 16)
-    parallel = untiled_cycles(load_accelerator("dadiannao"), layer, wide)
-    assert untiled_cycles(load_accelerator("stripes"), layer, wide) == parallel
-    for name in ("loom-1b", "loom-2b", "loom-4b"):
+    parallel = untiled_cycles(load_accelerator("dadiannao-published"), layer, wide)
+    assert untiled_cycles(load_accelerator("stripes-published"), layer, wide) == parallel
+    for name in ("loom-1b-published", "loom-2b-published", "loom-4b-published"):
         assert untiled_cycles(load_accelerator(name), layer, wide) == layer.macs / 128
 
 
@@ -291,11 +302,11 @@ def levels(name: str) -> int:
 
 
 def test_levels() -> None:
-    assert levels("dadiannao") == levels("tpu-int8") == 1
-    assert levels("stripes") == levels("unpu") == 16
+    assert levels("dadiannao-published") == levels("tpu-published") == 1
+    assert levels("stripes-published") == levels("unpu-published") == 16
     products = {w * a for w, a in product(range(1, 17), range(1, 17))}
-    assert levels("loom-1b") == levels("bismo") == len(products)
-    assert levels("loom-4b") < levels("loom-2b") < levels("loom-1b")
+    assert levels("loom-1b-published") == levels("bismo-published") == len(products)
+    assert levels("loom-4b-published") < levels("loom-2b-published") < levels("loom-1b-published")
 
 
 @pytest.mark.parametrize("name", MACHINES)
@@ -321,17 +332,19 @@ def test_every_machine_can_be_built_from_the_tables(name: str) -> None:
 def test_array_energy_follows_the_published_ratios() -> None:
     """Power over the bit-parallel base: speed-up over gain in energy efficiency (abstracts)."""
     base = array_figures(16, 256, 16, 16)
-    stripes = load_accelerator("stripes").array.figures()
+    stripes = load_accelerator("stripes-published").array.figures()
     assert stripes.pj_per_cycle == pytest.approx(base.pj_per_cycle * 1.92 / 1.57, rel=1e-3)
     assert stripes.area_mm2 == pytest.approx(base.area_mm2 * 1.32, rel=1e-3)
-    for name in ("loom-1b", "loom-2b", "loom-4b"):
+    for name in ("loom-1b-published", "loom-2b-published", "loom-4b-published"):
         loom_pj = load_accelerator(name).array.figures().pj_per_cycle
         assert loom_pj == pytest.approx(base.pj_per_cycle / 32 * 4.38 / 3.54, rel=1e-3)
 
 
 def test_bitblade_beside_bit_fusion() -> None:
     """DAC 2019, abstract: 41 % less area, 36 to 46 % less energy."""
-    ours, fusion = (load_accelerator(name).array for name in ("bitblade", "bitfusion-published"))
+    ours, fusion = (
+        load_accelerator(name).array for name in ("bitblade-published", "bitfusion-published")
+    )
     assert ours.figures().area_mm2 == pytest.approx(fusion.figures().area_mm2 * (1 - 0.41))
     saved = 1 - ours.figures().pj_per_cycle / fusion.figures().pj_per_cycle
     assert 0.36 <= saved <= 0.46
@@ -343,14 +356,14 @@ def test_bitblade_beside_bit_fusion() -> None:
 )
 def test_unpu_efficiency(weight_bits: int, tops_per_watt: float, tolerance: float) -> None:
     """JSSC 2019, abstract. One figure cannot meet both; it is that of 16 bits."""
-    array = load_accelerator("unpu").array
+    array = load_accelerator("unpu-published").array
     per_mac = array.datapath(CONV, Precision(weight_bits, 16)).operations_per_mac
     pj = array.figures().pj_per_cycle / array.operations_per_cycle * per_mac
     assert 2 / pj == pytest.approx(tops_per_watt, rel=tolerance)
 
 
 def test_chip_figures_are_not_charged_twice() -> None:
-    for name in ("unpu", "bismo"):
+    for name in ("unpu-published", "bismo-published"):
         pricing = Pricing(load_accelerator(name))
         assert pricing.static_power_w == 0
         assert not any(pricing.action_pj[4:10])
@@ -363,7 +376,7 @@ def test_chip_figures_are_not_charged_twice() -> None:
 @given(st.integers(1, 3000), st.integers(1, 16))
 def test_conversion_to_bit_planes_word_by_word(elements: int, bits: int) -> None:
     """The released converter: words of packed elements in, then one word per bit plane out."""
-    array = load_accelerator("bismo").array
+    array = load_accelerator("bismo-published").array
     assert isinstance(array, Bismo)
     per_word = 64 // (8 if bits <= 8 else 16)
     cycles, converted = 0, 0

@@ -51,7 +51,7 @@ def test_the_example_is_short_and_its_figures_are_own(tmp_path: Path) -> None:
     machine = ant(tmp_path)
     statuses = {path: source.status for path, _, source in machine.constants()}
     assert statuses["array.stated.pj_per_operation"] == "own"
-    assert statuses["frequency_hz"] == "published"
+    assert statuses["frequency_hz"] == "assumed"
 
 
 @given(

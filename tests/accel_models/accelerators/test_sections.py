@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from default_machines import TABLES_45
 
 from accel_models import InfeasibleError, InputError, Layer, Workload, load_accelerator, simulate
 from accel_models.accelerators.accelerator import Accelerator
@@ -16,8 +17,8 @@ from accel_models.explain.data_sheet import spec_sheet
 from accel_models.exploration.machine_toml import machine_toml
 from accel_models.exploration.space import expanded
 
-NAMES = 'name = "mine"\ntitle = "Mine"\npaper = "none"\nbase = "bitfusion"\n'
-BASE = load_accelerator("bitfusion")
+NAMES = 'name = "mine"\ntitle = "Mine"\npaper = "none"\nbase = "bitfusion-published"\n'
+BASE = TABLES_45
 NETWORK = Workload.chain(
     "two",
     [
@@ -222,7 +223,9 @@ def test_presets_and_devices_make_way_for_each_other(name: str, tmp_path: Path) 
         )
         path.write_text(machine_toml(after))
         assert load_accelerator(path).dram == after.dram
-        text = NAMES.replace('"bitfusion"', '"ours.toml"') + f'[dram]\n{name[5:]} = "hbm2"\n'
+        text = (
+            NAMES.replace('"bitfusion-published"', '"ours.toml"') + f'[dram]\n{name[5:]} = "hbm2"\n'
+        )
         path.write_text(machine_toml(before))
         (tmp_path / "mine.toml").write_text(text)
         assert load_accelerator(tmp_path / "mine.toml").dram == after.dram

@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 from datapaths import products, values
+from default_machines import TABLES_45
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,7 +67,7 @@ def test_passes_take_no_more_bricks_than_an_element_has(
     temporal: str, max_bits: int, min_bits: int
 ) -> None:
     """And as many passes of as many products as the closed form counts."""
-    machine = load_accelerator("bitfusion").configured(
+    machine = TABLES_45.configured(
         array__temporal=temporal, array__max_bits=max_bits, array__min_bits=min_bits
     )
     assert isinstance(machine.array, BitFusion)
@@ -81,7 +82,7 @@ def test_passes_take_no_more_bricks_than_an_element_has(
 
 def test_products_that_the_published_formula_fits_into_too_few_bricks() -> None:
     """floor(16 / 3) = 5 lanes of each operand are 25 products of 4 bricks, of 64."""
-    machine = load_accelerator("bitfusion").configured(array__max_bits=16)
+    machine = TABLES_45.configured(array__max_bits=16)
     some = values(3, signed=True)
     with pytest.raises(InputError, match="of 64 bricks cannot multiply 25 pairs of 3 bits"):
         products(machine, some, some, Precision(3, 3), (True, True))

@@ -130,7 +130,7 @@ def test_sums_of_two_unsigned_operands_have_no_sign() -> None:
         ({"weights": [[1]]}, r"weights have the shape \[1, 2, 1, 1\], got \[1, 1, 1, 1\]"),
         ({"inputs": [[0, 1], [1, 0]]}, "its inputs are maps of 1 x 1, got 1 x 2"),
         ({"bits": 1, "weights": [[0, 1]]}, "weights of 1 signed bits are -1 or 1, got 0"),
-        ({"machine": "eyeriss"}, "the datapath computes arrays of the families bit_fusion, "),
+        ({"machine": "eyeriss-int8"}, "the datapath computes arrays of the families bit_fusion, "),
         ({"lane_rule": "row-stationary"}, "its array does not fill lanes by row-stationary"),
         ({"accumulator_bits": 0}, "accumulators have 1 to 64 bits, got 0"),
         ({"accumulator_bits": 65}, "accumulators have 1 to 64 bits, got 65"),

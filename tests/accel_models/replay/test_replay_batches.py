@@ -18,10 +18,11 @@ from replay_reference import (
 )
 
 from accel_models import InputError, Workload
-from accel_models.costs.pricing import Pricing
+from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.replay import Policy, replay, summarise
 from accel_models.replay.queueing import Poisson, Queued, Server
 
+STATIC = [COMPONENTS.index(name) for name in ("leakage", "dram background")]
 some = settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 seeds = st.integers(0, 2**32 - 1)
 
@@ -174,13 +175,16 @@ def test_leakage_is_charged_once_for_all_the_time_that_passes() -> None:
         policy = Policy(batching=batching, batch=batch, arrivals="poisson", load=0.4, seed=3)
         outcome = replay(trace, table, policy)
         assert outcome.queued is not None
-        leaked = outcome.energy_pj[:, -1].sum() * 1e-12
+        leaked = outcome.energy_pj[:, STATIC].sum() * 1e-12
         busy = outcome.latency_s[::batch].sum()
         idle = outcome.queued.idle.sum()
         assert leaked == pytest.approx(watts * (busy + idle), rel=1e-9)
         gated = replay(trace, table, Policy(**{**policy.to_dict(), "idle_gating": True}))
-        assert gated.energy_pj[:, -1].sum() * 1e-12 == pytest.approx(watts * busy, rel=1e-9)
-        assert gated.energy_pj[:, :-1] == pytest.approx(outcome.energy_pj[:, :-1], rel=1e-12)
+        assert gated.energy_pj[:, STATIC].sum() * 1e-12 == pytest.approx(watts * busy, rel=1e-9)
+        dynamic = [part for part in range(len(COMPONENTS)) if part not in STATIC]
+        assert gated.energy_pj[:, dynamic] == pytest.approx(
+            outcome.energy_pj[:, dynamic], rel=1e-12
+        )
         summary = summarise(outcome)
         assert summary.totals.energy_pj(outcome.plan).sum() * 1e-12 == pytest.approx(
             outcome.energy_j.mean(), rel=1e-9

@@ -150,7 +150,7 @@ def test_wrong_guesses_cost_their_traffic_and_right_ones_nothing(
     more = wrong.counts[0] - none.counts[0]
     assert more[READ] == more[ENTER] == wrong.wasted_bits[0] > 0
     assert more.sum() == 2 * wrong.wasted_bits[0]
-    price = np.array(Pricing(table.accelerator).action_pj)[[READ, ENTER]].sum()
+    price = np.array(Pricing(table.accelerator).weighed_pj)[[READ, ENTER]].sum()
     extra = wrong.energy_j[0] - none.energy_j[0]
     assert extra * 1e12 == pytest.approx(wrong.wasted_bits[0] * price, rel=1e-6)
 

@@ -98,7 +98,7 @@ def test_published_cycles_follow_the_rule_on_16_by_16_elements() -> None:
 def test_the_chip_is_slower_than_its_steps(
     network: list[tuple[int, ...]], macs: float, published_fps: float, rule_fps: float
 ) -> None:
-    machine = load_accelerator("eyeriss")
+    machine = load_accelerator("eyeriss-published")
     rows, columns = machine.array.rows, machine.array.columns
     assert rows * columns == 168
     assert sum(g * (k * o) ** 2 * ic * oc for k, o, ic, oc, g in network) == pytest.approx(
@@ -152,7 +152,7 @@ def test_tiles_take_no_fewer_steps_than_the_whole(
 
 
 def test_width_changes_nothing_up_to_16_bits() -> None:
-    array = load_accelerator("eyeriss").array
+    array = load_accelerator("eyeriss-published").array
     layer = Layer("conv", 64, 64, kernel=(3, 3), out_size=(8, 8))
     assert array.datapath(layer, Precision(2, 4)) == array.datapath(layer, Precision(16, 16))
     with pytest.raises(InfeasibleError, match="17-bit weights are wider than the array's 16 bits"):
@@ -161,7 +161,7 @@ def test_width_changes_nothing_up_to_16_bits() -> None:
 
 def test_energy_of_a_mac_is_what_the_released_figures_say() -> None:
     """MAC, registers and words between elements, each times 16 x 0.2 pJ; the file rounds it."""
-    array = load_accelerator("eyeriss").array
+    array = load_accelerator("eyeriss-published").array
     assert isinstance(array, Eyeriss)
     total = sum(int(row[level]) for row in COMPUTING for level in ("alu", "rf", "array"))
     energies = total / sum(int(row["alu"]) for row in COMPUTING)
@@ -171,7 +171,7 @@ def test_energy_of_a_mac_is_what_the_released_figures_say() -> None:
 def test_energy_of_a_mac_is_near_the_silicon() -> None:
     """The chip's power over its MACs (abstract of JSSC 2017): 278 mW and 35 fps, zeros gated, to
     236 mW and 0.7 fps. The array alone must not take more than the chip."""
-    machine = load_accelerator("eyeriss")
+    machine = load_accelerator("eyeriss-published")
     pj = Pricing(machine).array.pj_per_cycle / machine.array.operations_per_cycle
     assert 278e-3 / (35 * 666e6) < pj * 1e-12 < 236e-3 / (0.7 * 15.3e9)
 

@@ -1,0 +1,99 @@
+"""Arrays whose figures come from the one synthesis flow at 28 nm that several of them went through.
+
+Only figures of one flow say what one array costs beside another: the same Bit Fusion element comes
+to a fifth as much energy in the 45 nm synthesis released with it, scaled by process alone.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from accel_models.accelerators.arrays.array import Array
+from accel_models.energy.array import ArrayFigures, array_figures
+from accel_models.energy.psma import SYNTHESES, PsmaFigures, psma28_between, unit_cycle_pj
+from accel_models.errors import InputError
+from accel_models.precision import Precision
+from accel_models.source import In, Source
+
+STEPS = 200
+"""Operations that a brick's or a lane's cycle is counted in: fine enough to tell the energies of
+a full cycle at different widths apart within a quarter of a percent."""
+LEVELS = (2, 4, 8)
+"""Widths that were synthesised; others cost what the next wider does, wide ones what 8 bits do."""
+NODE_NM = 28.0
+
+
+class OneFlowArray(Array):
+    """An array that was synthesised with others, if its file says so by `synthesis`.
+
+    Energy of a MAC then goes with the precision as published, registers of inputs and outputs
+    included: by the model of `energy.psma` they are 9 to 16 % of Bit Fusion's and BitBlade's, and 4
+    to 6 % of Loom's at 8 bits, 14 to 19 % at 2.
+    """
+
+    synthesis: str | None = None
+    """Array of the flow whose figures it has: BITFUSION, BITBLADE, LOOM, or another by its name in
+    the benchmark. None: it has figures of its own."""
+    synthesis_ns: Annotated[float | None, In("ns")] = Field(default=None, ge=1, le=5)
+    """Clock period that it is synthesised for, between the two of the flow."""
+
+    @model_validator(mode="after")
+    def _of_the_flow(self) -> OneFlowArray:
+        if (self.synthesis is None) != (self.synthesis_ns is None):
+            missing = "synthesis" if self.synthesis is None else "synthesis_ns"
+            raise ValueError(f"array.{missing} is missing: it goes with the other")
+        if self.synthesis is None:
+            return self
+        if self.node_nm != NODE_NM:
+            raise ValueError(
+                f"array.node_nm must be {NODE_NM:g}, which {self.synthesis} was synthesised at, "
+                f"got {self.node_nm:g}"
+            )
+        try:
+            self._synthesised()
+        except InputError as error:
+            raise ValueError(f"array.synthesis: {error}") from error
+        return self
+
+    def operation_weight(self, widths: Precision) -> int:
+        if self.synthesis is None:
+            return 1
+        cycles = unit_cycle_pj(self._synthesised())
+        level = Precision(_level(widths.weight_bits), _level(widths.activation_bits))
+        return round(STEPS * cycles[level] / max(cycles.values()))
+
+    @property
+    def most_weight(self) -> int:
+        """The largest `operation_weight` of any widths."""
+        return 1 if self.synthesis is None else STEPS
+
+    def synthesised_figures(self, units: int) -> ArrayFigures:
+        """Figures of so many units that multiply 8 by 8 bits, at the widths that take most.
+
+        The flow states no leakage apart: it is taken to go with the area as in the 45 nm synthesis
+        released with Bit Fusion, 34 nW a µm². CACTI's low-power SRAM leaks 30 at 28 nm and 330 K.
+        """
+        found = self._synthesised()
+        other = array_figures(4, 4, 8, 2)
+        area = found.um2_per_mac * units * 1e-6
+        return ArrayFigures(
+            pj_per_cycle=max(unit_cycle_pj(found).values()) * units,
+            leakage_mw=area * other.leakage_mw / other.area_mm2,
+            area_mm2=area,
+        )
+
+    @property
+    def synthesis_source(self) -> Source:
+        """Source of `synthesised_figures`."""
+        text = f"{SYNTHESES.text}, {self.synthesis}, between 1 and 5 ns; leakage by area as in the"
+        return SYNTHESES._replace(text=f"{text} 45 nm synthesis released with Bit Fusion: assumed")
+
+    def _synthesised(self) -> PsmaFigures:
+        assert self.synthesis is not None and self.synthesis_ns is not None
+        return psma28_between(self.synthesis, self.synthesis_ns)
+
+
+def _level(bits: int) -> int:
+    return next((level for level in LEVELS if bits <= level), LEVELS[-1])
