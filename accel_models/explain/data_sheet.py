@@ -6,20 +6,19 @@ Peaks follow from `arrays.array.Datapath` alone, with nothing waiting: a step mu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from accel_models.accelerators.accelerator import Accelerator
+from accel_models.accelerators.ground import OffGround, off_ground
 from accel_models.costs.pricing import Pricing
-from accel_models.costs.simulator import simulate
-from accel_models.errors import InfeasibleError, InputError
+from accel_models.errors import InfeasibleError
 from accel_models.mapping.problem import Problem
 from accel_models.mapping.problem_of import Tensors, macs_per_cycle, problem_of
-from accel_models.metrics import Efficiency, efficiency
 from accel_models.precision import Precision
-from accel_models.workloads.workload import Ends, Layer, Workload
+from accel_models.workloads.workload import Ends, Layer
 
 WIDEST = 16
 """Widths of 1 to so many bits are looked at."""
@@ -145,6 +144,8 @@ class SpecSheet:
     """The machine that it states its departures from."""
     departures: tuple[tuple[str, str], ...]
     """Pairs (what changes, why), in order."""
+    off_ground: tuple[OffGround, ...]
+    """Fields in which it is not as the common ground has it; none: it is compared with others."""
 
     @property
     def shape(self) -> str:
@@ -214,75 +215,8 @@ def spec_sheet(machine: Accelerator) -> SpecSheet:
         charged=machine.fidelity.model_dump(),
         base=departures.base if departures else None,
         departures=tuple((step.title, step.why) for step in departures.step) if departures else (),
+        off_ground=tuple(off_ground(machine)),
     )
-
-
-@dataclass(frozen=True)
-class Performance:
-    """A network on one machine at one precision."""
-
-    cycles: int
-    latency_s: float
-    energy_j: float
-    inputs_per_s: float
-    inputs_per_s_mm2: float | None
-    """Throughput by area; None where the area is not known."""
-    efficiency: Efficiency
-
-
-@dataclass(frozen=True)
-class MachineComparison:
-    """Machines side by side."""
-
-    sheets: tuple[SpecSheet, ...]
-    differences: dict[str, tuple[Any, ...]]
-    """Fields that are not the same everywhere: values machine by machine, None where a machine has
-    no such field."""
-    network: str
-    runs: dict[str, tuple[Performance | None, ...]]
-    """Runs by precision, machine by machine; None where a machine refuses it."""
-
-
-def compare_machines(
-    machines: Sequence[Accelerator],
-    workload: Workload,
-    precisions: Iterable[str | int] = (8, 4, 2),
-    *,
-    batch: int = 1,
-) -> MachineComparison:
-    """Put machines side by side, and run a network on each.
-
-    Raises:
-        InputError: if there are fewer than two, or one twice.
-    """
-    names = [machine.name for machine in machines]
-    if len(machines) < 2:
-        raise InputError(f"a comparison takes two machines or more, got {', '.join(names)}")
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"a comparison takes different machines, got {twice} twice")
-    sheets = tuple(spec_sheet(machine) for machine in machines)
-    pairs = list(zip(machines, sheets, strict=True))
-    return MachineComparison(
-        sheets,
-        differing_fields(machines),
-        workload.name,
-        {
-            str(bits): tuple(_run(workload, *pair, bits, batch) for pair in pairs)
-            for bits in precisions
-        },
-    )
-
-
-def differing_fields(machines: Sequence[Accelerator]) -> dict[str, tuple[Any, ...]]:
-    """Every field, by dotted path, that figures depend on and whose value is not the same in all
-    machines; None stands for a field that a machine does not have."""
-    tables = [dict(_flat(machine.key_fields)) for machine in machines]
-    paths = dict.fromkeys(path for table in tables for path in table if path != "name")
-    rows = {path: tuple(table.get(path) for table in tables) for path in paths}
-    differing = [path for path, row in rows.items() if any(value != row[0] for value in row)]
-    sections = list(dict.fromkeys(path.split(".")[0] for path in paths))
-    return {p: rows[p] for p in sorted(differing, key=lambda p: sections.index(p.split(".")[0]))}
 
 
 Pairs = dict[tuple[int, int], Problem]
@@ -338,6 +272,17 @@ def _levels(
     )
 
 
+def peak_macs_per_s(machine: Accelerator, bits: int) -> float | None:
+    """Multiplications a second of the fully used array, both operands `bits` wide; None where the
+    machine refuses them."""
+    try:
+        inside = Tensors(Ends(input_crosses=False, output_crosses=False), bits)
+        task = problem_of(LONG, Precision(bits, bits), inside, 1, machine)
+    except InfeasibleError:
+        return None
+    return float(macs_per_cycle(task)) * machine.frequency_hz
+
+
 def _groups(values: Mapping[int, Any]) -> tuple[Widths, ...]:
     """Runs of neighbouring widths with equal values."""
     groups = groupby(sorted(values), key=lambda bits: values[bits])
@@ -363,30 +308,3 @@ def _constants(machine: Accelerator, pricing: Pricing) -> Iterator[Constant]:
         yield Constant(path, value, "", *source)
     for name, value, unit, source in pricing.constants():
         yield Constant(name, value, unit, *source)
-
-
-def _run(
-    workload: Workload, machine: Accelerator, sheet: SpecSheet, bits: str | int, batch: int
-) -> Performance | None:
-    try:
-        run = simulate(workload, machine, bits, batch=batch)
-    except InfeasibleError:
-        return None
-    throughput, area = batch / run.latency_s, sheet.total_area_mm2
-    macs = batch * sum(cost.layer.macs for cost in run.layers)
-    return Performance(
-        run.cycles,
-        run.latency_s,
-        run.energy_j,
-        throughput,
-        throughput / area if area else None,
-        efficiency(run.energy_j, run.latency_s, macs, batch),
-    )
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

@@ -131,7 +131,7 @@ def pareto_set(simulation: Simulation, layer_name: str) -> tuple[Point, ...]:
         raise InputError(f"'{layer_name}' runs on the vector unit, where nothing is mapped")
     task, pricing = cost.pieces[0].problem, Pricing(simulation.accelerator)
     points = []
-    for found in pareto_packings(task, pricing.action_pj, cycle_pj=pricing.static_pj_per_cycle):
+    for found in pareto_packings(task, pricing.weighed_pj, cycle_pj=pricing.static_pj_per_cycle):
         one = mapping_parts.sized(task, found.mapping)
         points.append(
             Point(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
+from accel_models.accelerators.ground import on_ground
 from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.errors import InputError
 from accel_models.exploration.evaluate import Evaluator
@@ -37,6 +38,7 @@ class CrossTable:
         costs: by metric, of `metrics.replayed`, float64 [policy, machine]; NaN where the
             machine cannot run what the policy chose.
         infeasible: why, by (policy, machine) by name.
+        stands: whether a machine stands on common ground, by name.
     """
 
     network: str
@@ -46,6 +48,7 @@ class CrossTable:
     accuracies: tuple[float, ...]
     costs: Mapping[str, np.ndarray]
     infeasible: Mapping[tuple[str, str], str]
+    stands: Mapping[str, bool]
 
     def loss(self, metric: str = "energy") -> np.ndarray:
         """How much more a policy costs than the machine's own, in percent; float64 [policy,
@@ -89,6 +92,7 @@ class CrossTable:
                 )
             ],
             "machines": list(self.machines),
+            "on_common_ground": dict(self.stands),
             "costs": {name: _listed(costs) for name, costs in self.costs.items()},
             "loss_percent": {name: _listed(self.loss(name)) for name in self.costs},
             "infeasible": [[*place, why] for place, why in self.infeasible.items()],
@@ -148,6 +152,7 @@ def cross_table(
         tuple(trace.accuracy for trace in policies.values()),
         costs,
         infeasible,
+        {name: on_ground(machine) for name, machine in chosen.items()},
     )
 
 

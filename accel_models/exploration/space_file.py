@@ -2,7 +2,8 @@
 
 ::
 
-    base = "bitfusion"                      # or several: their families are searched too
+    base = "bitfusion"                      # or several: their families are searched too; none:
+                                            # all machines on common ground
     objectives = ["energy", "p95"]
 
     [fields.array]
@@ -37,6 +38,7 @@ from typing import Annotated, Any, get_type_hints
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from accel_models.accelerators.accelerator import Accelerator, first_sentence, meant
+from accel_models.accelerators.ground import ranked
 from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.energy.dram import dram_device, dram_preset
 from accel_models.errors import InputError
@@ -89,7 +91,7 @@ class SpaceFile(Part):
     """The tables of a space file."""
 
     name: str = ""
-    base: str | list[str]
+    base: str | list[str] | None = None
     objectives: tuple[str, ...] = Field(min_length=1, strict=False)
     fields: dict[str, Any] = Field(default_factory=dict)
     options: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
@@ -135,7 +137,7 @@ def _parsed(data: dict[str, Any], where: str) -> SpaceFile:
 
 
 def _space(file: SpaceFile, where: str, folder: Path, name: str) -> Space:
-    names = as_list(file.base)
+    names = ranked() if file.base is None else as_list(file.base)
     if not names:
         raise InputError(f"{where}: base names no machine")
     machines = [load_accelerator(_beside(base, folder)) for base in names]

@@ -63,6 +63,27 @@ Picture = Annotated[
     Path | None,
     typer.Option(help="Draw roofline and energy by layer, as .png, .svg or .pdf."),
 ]
+Compared = Annotated[
+    bool, typer.Option("--compare", help="Machines side by side; none named: rank common ground.")
+]
+Departed = Annotated[
+    bool, typer.Option("--departures", help="What each difference from its base machine changes.")
+]
+Listed = Annotated[
+    bool, typer.Option("--fields", help="What a machine's file may say: units, ranges, meanings.")
+]
+Placed = Annotated[
+    bool, typer.Option("--operators", help="Which operators run where: array, vector unit, or not.")
+]
+RunOnThem = Annotated[
+    str, typer.Option(help="What to run on them: resnet20, resnet38, ... or a CSV of layers.")
+]
+Equal = Annotated[
+    str,
+    typer.Option(
+        help="With --compare: scale arrays to the first machine's peak at 8 bits, or to its area."
+    ),
+]
 
 
 @app.command()
@@ -155,30 +176,19 @@ def accelerators(
     names: Annotated[
         list[str] | None, typer.Argument(help="Machines, or paths to .toml files; none: list all.")
     ] = None,
-    compare: Annotated[
-        bool, typer.Option("--compare", help="Put the named machines side by side.")
-    ] = False,
-    departures: Annotated[
-        bool,
-        typer.Option("--departures", help="What each difference from its base machine changes."),
-    ] = False,
-    fields: Annotated[
-        bool,
-        typer.Option("--fields", help="What a machine's file may say: units, ranges, meanings."),
-    ] = False,
-    operators: Annotated[
-        bool,
-        typer.Option("--operators", help="Which operators run where: array, vector unit, or not."),
-    ] = False,
-    network: Annotated[
-        str, typer.Option(help="What to run on them: resnet20, resnet38, ... or a CSV of layers.")
-    ] = "",
+    compare: Compared = False,
+    departures: Departed = False,
+    fields: Listed = False,
+    operators: Placed = False,
+    network: RunOnThem = "",
+    equal: Equal = "",
     plugins: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
     """The library of machines; the data sheet of one, with every constant and its source.
 
-    dfs-hw accelerators --compare bitfusion stripes --network resnet38
+    dfs-hw accelerators --compare --network resnet38             # all on common ground, ranked
+    dfs-hw accelerators --compare bitfusion stripes --equal area
     """
     from accel_models import list_accelerators, load_accelerator
     from accel_models.explain.data_sheet import spec_sheet
@@ -191,12 +201,17 @@ def accelerators(
         )
     if network and not (compare or departures):
         raise InputError("--network goes with --compare or --departures")
+    if equal and not (compare and names):
+        raise InputError("--equal goes with --compare and the names of machines")
     if fields:
         _fields(names, as_json)
         return
     chosen = [load_accelerator(name) for name in names or list_accelerators()]
     if compare:
-        _compare(chosen if names else [], network or COMPARED_NETWORK, as_json)
+        if names:
+            _compare(_equal(chosen, equal), network or COMPARED_NETWORK, as_json)
+        else:
+            _rank(network or COMPARED_NETWORK, as_json)
     elif operators:
         _operators(chosen, as_json)
     elif departures:
@@ -280,8 +295,37 @@ def _explain(runs: dict[str, Any], layer: str, pareto: bool, as_json: bool) -> N
         show_layer.explanation(*one)
 
 
+def _equal(machines: list[Any], by: str) -> list[Any]:
+    """The machines, all but the first scaled to it."""
+    if not by:
+        return machines
+    from accel_models.explain.equal import equalised
+
+    first, *others = machines
+    return [first, *(equalised(machine, first, by) for machine in others)]  # type: ignore[arg-type]
+
+
+def _rank(network: str, as_json: bool) -> None:
+    """All machines on common ground, the one of least energy first."""
+    from accel_models import load_accelerator
+    from accel_models.accelerators.ground import ranked
+    from accel_models.explain.comparison import compare_machines
+    from accel_models.explain.ranking import ranking
+    from dfs_hw.cli.show import machine_comparison
+    from dfs_hw.cli.show import ranking as show_ranking
+
+    machines, workload = [load_accelerator(name) for name in ranked()], load_workload(network)
+    compared = compare_machines(machines, workload, COMPARED_BITS)
+    rankings = {str(bits): ranking(machines, workload, bits) for bits in COMPARED_BITS}
+    if as_json:
+        facts = {bits: show_ranking.ranking_facts(found) for bits, found in rankings.items()}
+        print_json(machine_comparison.comparison_facts(compared, machines) | {"ranking": facts})
+    else:
+        show_ranking.ranking_table(compared, rankings)
+
+
 def _compare(machines: list[Any], network: str, as_json: bool) -> None:
-    from accel_models.explain.data_sheet import compare_machines
+    from accel_models.explain.comparison import compare_machines
     from dfs_hw.cli.show import machine_comparison as show_comparison
 
     if len(machines) < 2:

@@ -10,6 +10,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
+from accel_models.costs.energy_split import energy_split
 from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.files import whole_file, writable_folder
 from accel_models.replay import spread
@@ -49,6 +50,7 @@ def write_report(run_dir: Path | str) -> Path:
         cheapest=[_shown(facts, row) for row in cheap],
         dearest=[_shown(facts, row) for row in dear],
         components=COMPONENTS,
+        split=energy_split(facts.replay.energy_pj.mean(axis=0)),
         component_j=facts.replay.energy_pj.mean(axis=0) * 1e-12,
         layer_rows=_layer_rows(facts),
     )

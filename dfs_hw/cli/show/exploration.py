@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from accel_models.accelerators.ground import ground_sentence, on_ground
 from dfs_hw.cli.show.tables import line, new_table, terminal
 
 if TYPE_CHECKING:  # Optuna, which `--help` need not wait for
@@ -45,6 +46,8 @@ def exploration(found: Exploration, record: Mapping[str, Any]) -> None:
     if len(record["front"]) > SHOWN:
         line(f"... and {len(record['front']) - SHOWN} more on the front.")
     line("* nearest to being best in every objective, in ratios")
+    stands = {name: on_ground(base) for name, base in space.bases.items()}
+    line(f"What varies aside, machines are {_of_ground(stands)}.")
     if record["analysis"] is not None:
         _analysis(record["analysis"])
     line(
@@ -90,6 +93,15 @@ def _analysis(analysis: Mapping[str, Any]) -> None:
         )
 
 
+def _of_ground(stands: Mapping[str, bool]) -> str:
+    kinds = {"on common ground": True, "on ground of their own": False}
+    named = {
+        kind: [name for name, there in stands.items() if there is wanted]
+        for kind, wanted in kinds.items()
+    }
+    return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in named.items() if names)
+
+
 def crossed(table: CrossTable, metric: str) -> None:
     """How much more each policy costs on each machine than the machine's own."""
     shown = new_table("policy", "trained for", "accuracy", *table.machines)
@@ -103,6 +115,7 @@ def crossed(table: CrossTable, metric: str) -> None:
         )
     line(f"{metric}, beside the machine's own policy:")
     terminal().print(shown)
+    line(ground_sentence(table.stands))
     if table.without_own:
         line(f"No policy is {' or '.join(table.without_own)}'s own: beside the cheapest there.")
     for (policy, machine), why in table.infeasible.items():

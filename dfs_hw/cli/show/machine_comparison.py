@@ -8,7 +8,9 @@ from math import floor, log10
 from typing import Any
 
 from accel_models.accelerators.accelerator import Accelerator
-from accel_models.explain.data_sheet import MachineComparison, Performance, SpecSheet
+from accel_models.accelerators.ground import ground_sentence
+from accel_models.explain.comparison import MachineComparison, Performance
+from accel_models.explain.data_sheet import SpecSheet
 from accel_models.explain.departures import DepartureEffect
 from dfs_hw.cli.show.machines import (
     NOTHING,
@@ -35,14 +37,12 @@ def comparison(compared: MachineComparison) -> None:
         table.add_row(title, *[value(sheet) for sheet in sheets])
     terminal().print(table)
     runs = new_table(f"{compared.network}", "bits", *[f"{name}" for name in names])
-    for title, of, unit in (
-        ("energy", lambda run: run.energy_j, "J"),
-        ("latency", lambda run: run.latency_s, "s"),
-        ("inputs per s and mm²", lambda run: run.inputs_per_s_mm2, ""),
-    ):
+    for title, (of, unit) in _RUN_ROWS.items():
         for bits, row in compared.runs.items():
             runs.add_row(title, bits, *_beside_first(row, of, unit))
             title = ""
+    for bits, row in compared.runs.items():
+        runs.add_row("logic, SRAM, DRAM, leakage", bits, *map(_shares, row))
     print_spaced(runs)
     fields = new_table("fields that differ", *[f"{name}" for name in names])
     for path, values in compared.differences.items():
@@ -81,11 +81,11 @@ def departures(effects: Sequence[DepartureEffect], network: str, bits: Sequence[
 
 def notes(sheets: Sequence[SpecSheet]) -> list[str]:
     """What to bear in mind when reading these machines side by side."""
-    found = []
+    found = [kind_of(sheets)]
     if len({(sheet.dram_pj_per_bit, sheet.dram_gb_per_s) for sheet in sheets}) > 1:
         found.append("DRAM is not the same: energy and latency compare memories, too.")
     if len({sheet.node_nm for sheet in sheets}) > 1:
-        found.append("Processes are not the same: logic is at each machine's, SRAM at 45 nm.")
+        found.append("Processes are not the same: energy and area compare nodes, too.")
     if len({sheet.static_power_charged for sheet in sheets}) > 1:
         found.append("Leakage is charged on some of these machines only.")
     for sheet in sheets:
@@ -98,6 +98,11 @@ def notes(sheets: Sequence[SpecSheet]) -> list[str]:
     return found
 
 
+def kind_of(sheets: Sequence[SpecSheet]) -> str:
+    """Sentence that says which kind of machine a table shows."""
+    return ground_sentence({sheet.name: not sheet.off_ground for sheet in sheets})
+
+
 def comparison_facts(compared: MachineComparison, built: Sequence[Accelerator]) -> dict[str, Any]:
     """Machines side by side, as plain data for JSON."""
     names = [sheet.name for sheet in compared.sheets]
@@ -107,7 +112,7 @@ def comparison_facts(compared: MachineComparison, built: Sequence[Accelerator]) 
         "machines": [sheet_facts(sheet, machine) for sheet, machine in pairs],
         "runs": {
             bits: {
-                name: None if run is None else asdict(run)
+                name: None if run is None else _run_facts(run)
                 for name, run in zip(names, row, strict=True)
             }
             for bits, row in compared.runs.items()
@@ -143,6 +148,31 @@ def departure_facts(
     }
 
 
+def _run_facts(run: Performance) -> dict[str, Any]:
+    split = {"dynamic_j": run.split.dynamic_j, "static_j": run.split.static_j}
+    return asdict(run) | {"split": asdict(run.split) | split}
+
+
+def _shares(run: Performance | None) -> str:
+    """How energy splits, in percent."""
+    if run is None:
+        return NOTHING
+    return ", ".join(f"{share:.0%}" for share in run.split.shares().values())
+
+
+_RUN_ROWS: dict[str, tuple[Callable[[Performance], float | None], str]] = {
+    "energy": (lambda run: run.energy_j, "J"),
+    "of it dynamic": (lambda run: run.split.dynamic_j, "J"),
+    "leakage and DRAM background": (lambda run: run.split.static_j, "J"),
+    "latency": (lambda run: run.latency_s, "s"),
+    "mean power": (lambda run: run.efficiency.mean_power_w, "W"),
+    "TOPS/W": (lambda run: run.efficiency.tops_per_w, ""),
+    "inputs per J": (lambda run: run.efficiency.inputs_per_j, ""),
+    "inputs per s and mm²": (lambda run: run.inputs_per_s_mm2, ""),
+    "occupancy": (lambda run: run.occupancy, "%"),
+}
+
+
 def _beside_first(
     row: Sequence[Performance | None], of: Callable[[Performance], float | None], unit: str
 ) -> list[str]:
@@ -151,11 +181,17 @@ def _beside_first(
     first = values[0]
     texts: list[str] = []
     for value in values:
-        text = NOTHING if value is None else si(value, unit)
+        text = _amount(value, unit)
         if value is not None and first is not None and len(texts) > 0:
             text += f"  {value / first:5.2f}x"
         texts.append(text)
     return texts
+
+
+def _amount(value: float | None, unit: str) -> str:
+    if value is None:
+        return NOTHING
+    return f"{value:.0%}" if unit == "%" else si(value, unit)
 
 
 def _peak_at(bits: int) -> Callable[[SpecSheet], str]:
@@ -183,6 +219,7 @@ _ROWS: dict[str, Callable[[SpecSheet], str]] = {
     "area": lambda sheet: area_text(sheet.total_area_mm2),
     "peak at 8 bits per mm²": _density,
     "array at 8 bits": lambda sheet: peak_text(sheet.peaks[8], lambda peak: si(peak.array_w, "W")),
+    "peak power": lambda sheet: si(sheet.peak_power_w, "W"),
     "leakage": lambda sheet: (
         si(sheet.total_leakage_w, "W") + ("" if sheet.static_power_charged else ", not charged")
     ),

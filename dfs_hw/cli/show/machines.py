@@ -20,9 +20,18 @@ GROUPS_SHOWN = 4
 
 
 def machine_list(sheets: Sequence[SpecSheet]) -> None:
-    """All machines, a line each."""
+    """All machines, a line each: those on common ground, which are compared, and all others."""
+    on_ground = [sheet for sheet in sheets if not sheet.off_ground]
+    _machine_table("on common ground", on_ground)
+    line("")
+    _machine_table("on its own, as published", [sheet for sheet in sheets if sheet.off_ground])
+    line("\ntold apart: widths, in bits, that differ in peak speed; a MAC is two operations")
+    line("Next: dfs-hw accelerators NAME, or dfs-hw accelerators --compare")
+
+
+def _machine_table(heading: str, sheets: Sequence[SpecSheet]) -> None:
     table = new_table(
-        "machine",
+        heading,
         "array",
         "weights\ntold apart",
         "activations\ntold apart",
@@ -45,8 +54,6 @@ def machine_list(sheets: Sequence[SpecSheet]) -> None:
         )
     table.columns[0].no_wrap = True
     terminal().print(table)
-    line("\ntold apart: widths, in bits, that differ in peak speed; a MAC is two operations")
-    line("Next: dfs-hw accelerators NAME, or dfs-hw accelerators --compare NAME NAME ...")
 
 
 def placements(found: Mapping[str, Sequence[Placed]]) -> None:
@@ -70,6 +77,7 @@ def machine(sheet: SpecSheet) -> None:
     """One machine's data sheet."""
     line(f"{sheet.name}: {sheet.title}", bold=True)
     line(f"{sheet.paper}\n")
+    line(_ground_text(sheet))
     _print_facts(sheet)
     _print_levels((sheet.weights, sheet.activations))
     _print_peaks(sheet)
@@ -117,6 +125,16 @@ def _print_facts(sheet: SpecSheet) -> None:
         f"{preset}latency {sheet.dram_latency_ns:g} ns, {_bursts(sheet.dram_burst_bytes)}",
     )
     terminal().print(table)
+
+
+def _ground_text(sheet: SpecSheet) -> str:
+    """Sentence that says which kind of machine it is."""
+    if not sheet.off_ground:
+        return "on common ground: compared with all other machines there"
+    differs = ", ".join(
+        f"{one.path} {value_text(one.here)} ({value_text(one.ground)})" for one in sheet.off_ground
+    )
+    return f"not on common ground, which has in brackets: {differs}"
 
 
 def _print_levels(operands: Iterable[DistinctWidths]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from accel_models.costs.energy_split import energy_split
 from accel_models.costs.pricing import COMPONENTS
 from accel_models.metrics import additive
 from dfs_hw.cli.show.tables import line, new_table, si, terminal
@@ -27,6 +28,7 @@ def replay_facts(
     table, inputs = plan.table, totals.inputs
     layers = zip(table.workload.layers, totals.layer_energy_pj(plan), strict=True)
     mean_pj = totals.energy_pj(plan)
+    split = energy_split(mean_pj)
     return {
         "accelerator": table.accelerator.name,
         "cost_table": table.key,
@@ -40,6 +42,8 @@ def replay_facts(
         "accuracy": totals.accuracy,
         **found.spreads,
         "edp_js": totals.edp_js / inputs,
+        "dynamic_j": split.dynamic_j,
+        "static_j": split.static_j,
         "energy_by_component_j": dict(zip(COMPONENTS, (mean_pj * 1e-12).tolist(), strict=True)),
         "energy_by_layer_j": {layer.name: float(pj.sum() * 1e-12) for layer, pj in layers},
         "choices": {
@@ -74,6 +78,8 @@ def replay_summary(found: Summary, beside: ReplayComparison, played: Check | Non
         line(f"left out as damaged: {found.damaged_inputs} inputs, row groups {groups}")
     for bound in facts["bounds"]:
         line(f"a bound: {bound}")
+    split = energy_split(found.totals.energy_pj(found.plan))
+    line(f"mean energy of an input: {split.text()}")
     _spreads(found)
     _causes(facts)
     _beside(beside)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from accel_models.costs.energy_split import energy_split
 from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.costs.simulator import Simulation
+from accel_models.metrics import Efficiency, efficiency
 from accel_models.si import si
 
 if TYPE_CHECKING:  # these load pyarrow and torch, which `--help` need not wait for
@@ -82,7 +84,7 @@ def _less(saving: float) -> str:
 
 def simulation_facts(run: Simulation) -> dict[str, Any]:
     """Totals and layers of a static simulation, for the whole batch."""
-    pricing = Pricing(run.accelerator)
+    pricing, split = Pricing(run.accelerator), energy_split(run.energy_pj)
     return {
         "network": run.workload.name,
         **({"assumed": list(run.workload.assumed)} if run.workload.assumed else {}),
@@ -93,6 +95,10 @@ def simulation_facts(run: Simulation) -> dict[str, Any]:
         "energy_j": run.energy_j,
         **({"energy_range_j": asdict(run.uncertainty)} if run.uncertainty else {}),
         "bitops": run.bitops,
+        "dynamic_j": split.dynamic_j,
+        "static_j": split.static_j,
+        **asdict(_efficiency(run)),
+        "peak_power_w": pricing.peak_power_w,
         "energy_by_component_j": dict(
             zip(COMPONENTS, (run.energy_pj * 1e-12).tolist(), strict=True)
         ),
@@ -109,6 +115,11 @@ def simulation_facts(run: Simulation) -> dict[str, Any]:
             for cost in run.layers
         ],
     }
+
+
+def _efficiency(run: Simulation) -> Efficiency:
+    macs = run.batch * sum(cost.layer.macs for cost in run.layers)
+    return efficiency(run.energy_j, run.latency_s, macs, run.batch)
 
 
 def layer_facts(run: Simulation) -> list[dict[str, Any]]:
@@ -166,6 +177,12 @@ def simulations(runs: dict[str, Simulation]) -> None:
             f"{run.latency_s / dearest.latency_s:.1%}",
         )
     terminal().print(totals)
+    for bits, run in runs.items():
+        done = _efficiency(run)
+        line(
+            f"{bits} bit: {energy_split(run.energy_pj).text()}; {si(done.mean_power_w, 'W')} mean, "
+            f"{done.tops_per_w:.2f} TOPS/W, {done.inputs_per_j:,.0f} inputs per J"
+        )
     for sentence in next(iter(runs.values())).workload.assumed:
         line(f"assumed: {sentence}")
     for bits, run in runs.items():

@@ -288,7 +288,7 @@ SPARSE = Layer("sparse", 16, 8, (1, 1), (2, 2), stride=(64, 64))
         # 16 positions of 256 outputs in one cycle, of which 256 are requantised in it.
         ("stripes", THIN, 1, {"dram__gb_per_s": 1e4}, VECTOR),
         # All of 65 x 65 x 16 inputs become bit planes, for 4 positions.
-        ("bismo", SPARSE, 8, {"dram__gb_per_s": 1e4}, CONVERSION),
+        ("bismo-published", SPARSE, 8, {"dram__gb_per_s": 1e4}, CONVERSION),
     ],
 )
 def test_bottlenecks(
@@ -305,11 +305,11 @@ def test_bottlenecks(
 
 def test_roofline_of_a_layer_by_hand() -> None:
     """64 x 64 x 9 MACs at 256 positions on 512 elements; 36,864 weights, 16,384 inputs and as many
-    outputs of 8 bits at 192 bits per cycle (bf_e_conf.ini of the released simulator)."""
+    outputs of 8 bits at 256 bits per cycle, two channels of LPDDR4 at 400 MHz."""
     run = simulate(Workload.chain("one", [CONV]), load_accelerator("bitfusion"), 8)
     roofline = explain(run, "conv").roofline
     assert roofline.compute == 64 * 64 * 9 * 256 // 512
-    assert roofline.traffic == ceil((36864 + 2 * 16384) * 8 / 192)
+    assert roofline.traffic == ceil((36864 + 2 * 16384) * 8 / 256)
     assert roofline.cycles == max(roofline.compute, roofline.traffic)
 
 

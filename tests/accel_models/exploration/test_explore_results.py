@@ -241,7 +241,7 @@ def test_pairs_are_counted_over_machines_and_draws() -> None:
     assert _pairs_kept(nominal, drawn) == pytest.approx(100 * (3 + 2 + 0) / 9)
 
 
-MACHINES = ("bismo", "bitfusion-published", "stripes")
+MACHINES = ("bismo-published", "bitfusion-published", "stripes")
 CHOICES = parse_choices("skip,1,2,4,8")
 LOSSES = np.array([[0.72, 0.43, 0.14, 0.05, 0.0], [0.45, 0.4, 0.36, 0.24, 0.0]])
 """Of each choice in either unit."""

@@ -16,6 +16,7 @@ from networks import gated_pair
 from places import ROOT
 
 from accel_models import InputError, list_accelerators, load_accelerator
+from accel_models.accelerators.ground import ranked
 from accel_models.accelerators.toml_file import read_accelerator
 from accel_models.exploration import explore, parse_space, read_space
 from accel_models.exploration.exploration import named
@@ -202,7 +203,10 @@ REFUSED = [
     (wrong(constraints={"size": 2}), "unknown constraint 'size'"),
     (wrong(constraints={"area": "small"}), "is a number it may not exceed"),
     (wrong(constrains={"area": 2}), "constrains is not a known field"),
-    (wrong(base="bismo", fields={"array": {"rows": [8]}}), "nobody knows the area of bismo"),
+    (
+        wrong(base="bismo-published", fields={"array": {"rows": [8]}}),
+        "nobody knows the area of bismo",
+    ),
 ]
 
 
@@ -347,3 +351,9 @@ def test_the_space_in_the_documents_is_one() -> None:
     space, entries = parse_space(tables)
     assert {"policy.prefetch", "technology", "widths"} <= space.by_name.keys()
     assert [bool(entry.trace) for entry in entries] == [True, False]
+
+
+def test_no_base_is_all_machines_on_common_ground() -> None:
+    space, _ = parse_space({"objectives": ["energy", "latency"]})
+    assert list(space.bases) == ranked()
+    assert space.size == len(ranked())

@@ -15,6 +15,7 @@ import pytest
 from networks import gated_pair
 
 from accel_models import list_accelerators, load_accelerator, simulate
+from accel_models.accelerators.ground import ranked
 from accel_models.precision import highest, parse_choices
 from accel_models.trace import GateTrace, TraceHeader
 from accel_models.validation.published_rows import PUBLISHED
@@ -191,12 +192,14 @@ def test_accelerators_lists_all_machines_with_their_peaks(printed: Callable[...,
     listed = printed("accelerators")
     for name in list_accelerators():
         assert name in listed
-    # 512 elements of 500 MHz; 92 TOPS in the TPU's abstract.
+    assert listed.index("on common ground") < listed.index("as published")
+    # 512 elements of 400 MHz; 92 TOPS in the TPU's abstract.
     assert row_of(listed, "bitfusion").count("1–2|3–4|5–8|9–16") == 2
-    assert "512 GOPS" in row_of(listed, "bitfusion")
-    assert "91.8 TOPS" in row_of(listed, "tpu-int8")
+    assert "410 GOPS" in row_of(listed, "bitfusion")
+    assert "91.8 TOPS" in row_of(listed, "tpu-published")
     facts = json.loads(printed("accelerators", "--json"))
     assert [sheet["name"] for sheet in facts] == list_accelerators()
+    assert [sheet["name"] for sheet in facts if not sheet["off_ground"]] == ranked()
 
 
 def test_a_data_sheet_shows_every_constant_and_its_source(printed: Callable[..., str]) -> None:
@@ -212,18 +215,19 @@ def test_a_data_sheet_shows_every_constant_and_its_source(printed: Callable[...,
     assert "refused: weights of 9–16 bits" in printed("accelerators", "tpu-int8")
     (sheet,) = json.loads(printed("accelerators", "bitfusion", "--json"))
     assert sheet["fields"]["array"]["columns"] == 32
-    assert sheet["peaks"]["8"]["gops"] == 512
+    assert sheet["peaks"]["8"]["gops"] == pytest.approx(409.6)
 
 
 def test_accelerators_compared(printed: Callable[..., str]) -> None:
-    words = ("accelerators", "--compare", "bitfusion", "unpu", "--network", "resnet8")
+    words = ("accelerators", "--compare", "bitfusion", "unpu-published", "--network", "resnet8")
     text, facts = printed(*words), json.loads(printed(*words, "--json"))
-    assert row_of(text, "peak at 16 bits").split()[-4:] == ["128", "GOPS", "346", "GOPS"]
-    assert row_of(text, "frequency_hz").split()[1:] == ["500,000,000", "200,000,000"]
+    assert row_of(text, "peak at 16 bits").split()[-4:] == ["102", "GOPS", "346", "GOPS"]
+    assert row_of(text, "frequency_hz").split()[1:] == ["400,000,000", "200,000,000"]
     assert "Processes are not the same" in text
     network = json.loads(printed("simulate", "resnet8", "--json"))["8"]
     assert facts["runs"]["8"]["bitfusion"]["cycles"] == network["cycles"]
-    assert facts["differences"]["technology.node_nm"] == {"bitfusion": 45, "unpu": 65}
+    assert facts["differences"]["technology.node_nm"] == {"bitfusion": 28, "unpu-published": 65}
+    assert "Not on common ground: unpu-published." in text
 
 
 def test_departures_of_a_machine_step_by_step(printed: Callable[..., str]) -> None:
@@ -269,7 +273,7 @@ def test_bad_input_ends_in_one_sentence(
     out = tmp_path / "run"
     cases = {
         "known are": ("simulate", "resnet20", "--accelerator", "abacus"),
-        "known are bismo": ("accelerators", "bitfusion", "abacus"),
+        "known are bismo-published": ("accelerators", "bitfusion", "abacus"),
         "needs two machines": ("accelerators", "--compare", "bitfusion"),
         "bitfusion twice": ("accelerators", "--compare", "bitfusion", "bitfusion"),
         "needs one machine": ("accelerators", "--departures"),
