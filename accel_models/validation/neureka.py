@@ -63,7 +63,7 @@ def neureka_jobs() -> list[tuple[Layer, Precision, int, bool]]:
     return jobs
 
 
-def compare_with_neureka(machine: str = "neureka") -> list[JobCycles]:
+def compare_with_neureka(machine: str = "neureka-published") -> list[JobCycles]:
     """Cycles of N-EUREKA's RTL beside what a simulation counts for the same layers."""
     accelerator = load_accelerator(machine)
     return [
@@ -82,7 +82,7 @@ def array_cycles(machine: Accelerator, layer: Layer, widths: Precision) -> int:
 
 def refit() -> dict[str, float]:
     """Constants of `FITTED`, by least squares of the relative error over the jobs fitted to."""
-    machine = load_accelerator("neureka")
+    machine = load_accelerator("neureka-published")
     jobs = [job for job in neureka_jobs() if job[3]]
     published = np.array([cycles for *_, cycles, _ in jobs], dtype=float)
 

@@ -122,7 +122,7 @@ def colonnade_figures() -> Iterator[SiliconFigure]:
 
 def tpu_figures() -> Iterator[SiliconFigure]:
     """The TPU's peak."""
-    machine = load_accelerator("tpu-int8")
+    machine = load_accelerator("tpu-published")
     tops = 2e-12 * machine.array.operations_per_cycle * machine.frequency_hz
     why = "power and time of its workloads are not in the abstract"
     yield SiliconFigure("TPU", "8 bit, peak", "TOPS", TPU_TOPS, tops, "size", why)
@@ -138,7 +138,7 @@ def rtl_figures() -> Iterator[SiliconFigure]:
         title = f"{kind}, {job.widths.weight_bits} bit, {size}"
         basis: Basis = "fitted" if job.fitted else "predicted"
         yield SiliconFigure("N-EUREKA", title, "cycles", job.published, job.model, basis)
-    ne16 = load_accelerator("ne16")
+    ne16 = load_accelerator("ne16-published")
     for bits, cycles in NE16_CYCLES.items():
         model = array_cycles(ne16, NE16_LAYER, Precision(bits, 8))
         title = f"3x3, {bits} bit, 64 to 64 on 16x16"

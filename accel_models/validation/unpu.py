@@ -34,7 +34,7 @@ ACTIVATION_BITS = 16
 CONVOLUTION = Layer("any", 512, 512, (3, 3), out_size=(48, 48))
 
 
-def peak_gops(weight_bits: int, machine: str = "unpu") -> float:
+def peak_gops(weight_bits: int, machine: str = "unpu-published") -> float:
     """Peak in 10^9 operations a second, two to a MAC, of convolutions."""
     accelerator, array = _unpu(machine)
     data = array.datapath(CONVOLUTION, Precision(weight_bits, ACTIVATION_BITS))
@@ -54,7 +54,7 @@ def efficiency(weight_bits: int) -> float:
     return FITTED_TOPS_PER_WATT * fitted / drawn
 
 
-def table_efficiency(weight_bits: int, machine: str = "unpu") -> float:
+def table_efficiency(weight_bits: int, machine: str = "unpu-published") -> float:
     """10^12 operations a second and watt, two to a MAC, with tables that have to be built."""
     fitted = 2 / FITTED_TOPS_PER_WATT - _table_pj(FITTED_BITS, machine)
     per_read = fitted / FITTED_BITS * _table_inputs(FITTED_BITS, machine)
@@ -62,7 +62,7 @@ def table_efficiency(weight_bits: int, machine: str = "unpu") -> float:
     return 2 / (reads + _table_pj(weight_bits, machine))
 
 
-def serial_efficiency(weight_bits: int, machine: str = "unpu") -> float:
+def serial_efficiency(weight_bits: int, machine: str = "unpu-published") -> float:
     """Efficiency that the machine itself has: all of it goes with the bits of weights."""
     fitted = FITTED_TOPS_PER_WATT * FITTED_BITS / _table_inputs(FITTED_BITS, machine)
     return fitted * _table_inputs(weight_bits, machine) / weight_bits

@@ -33,7 +33,7 @@ def test_every_job_of_the_rtl_takes_about_as_long_as_a_simulation_says() -> None
 
 
 def test_the_machine_has_the_constants_that_the_fit_gives() -> None:
-    array, fitted = engine("neureka"), refit()
+    array, fitted = engine("neureka-published"), refit()
     assert set(fitted) == set(FITTED)
     assert array.cycles_per_read == pytest.approx(fitted["cycles_per_read"], abs=5e-4)
     assert array.tile_cycles == pytest.approx(fitted["tile_cycles"], abs=0.05)
@@ -42,9 +42,9 @@ def test_the_machine_has_the_constants_that_the_fit_gives() -> None:
 
 @pytest.mark.parametrize(("bits", "cycles"), NE16_CYCLES.items())
 def test_ne16_takes_the_cycles_of_the_released_model(bits: int, cycles: int) -> None:
-    machine = load_accelerator("ne16")
+    machine = load_accelerator("ne16-published")
     assert array_cycles(machine, NE16_LAYER, Precision(bits, 8)) == cycles
-    assert engine("ne16").job_cycles(NE16_LAYER, Precision(bits, 8)) == cycles
+    assert engine("ne16-published").job_cycles(NE16_LAYER, Precision(bits, 8)) == cycles
 
 
 def released_cycles(layer: Layer, bits: int) -> int:
@@ -92,11 +92,11 @@ def test_ne16_is_the_released_formula_on_any_layer(
         if 2 * released_cycles(layer, 8) > released_cycles(dense, 8):
             expected = released_cycles(dense, bits)
     precision = Precision(bits, 8)
-    assert engine("ne16").job_cycles(layer, precision) == expected
-    assert array_cycles(load_accelerator("ne16"), layer, precision) >= expected
+    assert engine("ne16-published").job_cycles(layer, precision) == expected
+    assert array_cycles(load_accelerator("ne16-published"), layer, precision) >= expected
 
 
-@pytest.mark.parametrize("name", ["neureka", "ne16"])
+@pytest.mark.parametrize("name", ["neureka-published", "ne16-published"])
 def test_pointwise_layers_gain_nothing_from_narrow_weights(name: str) -> None:
     pointwise = Layer("pointwise", 64, 96, out_size=(14, 14))
     spatial = replace(NE16_LAYER, name="spatial")
@@ -113,13 +113,13 @@ def test_pointwise_layers_gain_nothing_from_narrow_weights(name: str) -> None:
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
 def test_weights_go_by_as_in_the_engine_that_both_come_from(bits: int) -> None:
     """RBE: bits x 32 cycles for 32 x 32 channels; N-EUREKA's memory gives a word every 1.45."""
-    assert weight_cycles(engine("ne16"), bits) == bits * 32
-    own = engine("neureka")
+    assert weight_cycles(engine("ne16-published"), bits) == bits * 32
+    own = engine("neureka-published")
     assert weight_cycles(own, bits) == pytest.approx(bits * 32 * own.cycles_per_read)
 
 
 def test_a_large_kernel_is_3x3_and_1x1_parts() -> None:
-    array, width = engine("neureka"), Precision(8, 8)
+    array, width = engine("neureka-published"), Precision(8, 8)
 
     def cycles(kernel: tuple[int, int]) -> float:
         layer = Layer("conv", 32, 32, kernel, out_size=(4, 4))
@@ -131,7 +131,7 @@ def test_a_large_kernel_is_3x3_and_1x1_parts() -> None:
 
 
 def test_a_strided_layer_computes_what_it_drops() -> None:
-    array, width = engine("neureka"), Precision(8, 8)
+    array, width = engine("neureka-published"), Precision(8, 8)
     whole = Layer("whole", 32, 32, (3, 3), out_size=(16, 16))
     strided = Layer("strided", 32, 32, (3, 3), out_size=(8, 8), stride=(2, 2))
     ratio = array.job_cycles(strided, width) / array.job_cycles(whole, width)
@@ -142,4 +142,4 @@ def test_wider_operands_are_refused() -> None:
     with pytest.raises(
         InfeasibleError, match="9-bit activations are wider than the array's 8 bits"
     ):
-        engine("neureka").job_cycles(NE16_LAYER, Precision(8, 9))
+        engine("neureka-published").job_cycles(NE16_LAYER, Precision(8, 9))
