@@ -141,8 +141,7 @@ def _ample(machine: Accelerator) -> Accelerator:
         for size in ("bytes", "banks")
     }
     never = {"dram__gb_per_s": 1e5, "dram__latency_ns": 0.0, "energy__leakage_scale": 0.0}
-    never |= {"dram__bits_per_cycle": None}
-    return machine.configured(**banks, **never)
+    return machine.configured(**banks, **never, dram__bits_per_cycle=None)
 
 
 def _with_memory_of(one: Accelerator, machine: Accelerator) -> Accelerator:
