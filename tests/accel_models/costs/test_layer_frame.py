@@ -91,7 +91,7 @@ def test_columns_add_up_whatever_the_operators(machine: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["vit_tiny", "mobilenet_v2"])
-@pytest.mark.parametrize("machine", ["bitfusion", "eyeriss", "stripes", "tpu-int8"])
+@pytest.mark.parametrize("machine", ["bitfusion", "eyeriss-int8", "stripes", "tpu-int8"])
 def test_columns_of_listed_networks_add_up(name: str, machine: str) -> None:
     check(simulate(listed_network(name), load_accelerator(machine), 8))
 

@@ -27,12 +27,12 @@ def joined(*channels: int, reads: str = "input") -> Workload:
 
 
 def test_parts_of_one_input_stay_together_or_not_at_all() -> None:
-    widths = (64, 64, 100)  # two of 4 KiB and one of 6.25, beside 256 bytes of the first map
+    widths = (128, 128, 200)  # two of 8 KiB and one of 12.5, beside 256 bytes of the first map
     plan = plan_residency(joined(*widths), MACHINE, 8, 8, 1)
     assert sum(widths) * 64 + 256 <= ROOM
     assert all(plan[f"part{i}"].output for i in range(3))
     assert plan["last"].input
-    larger = plan_residency(joined(64, 64, 140), MACHINE, 8, 8, 1)
+    larger = plan_residency(joined(128, 128, 280), MACHINE, 8, 8, 1)
     assert not any(larger[f"part{i}"].output for i in range(3))
     assert not larger["last"].input
 

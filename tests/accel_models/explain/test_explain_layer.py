@@ -160,14 +160,14 @@ def test_parts_of_every_operator_add_up(name: str, resident: bool) -> None:
 
 def test_a_pass_through_the_vector_unit_by_hand() -> None:
     """The pool reads 12 x 12 x 8 elements of 8 bits, writes 6 x 6 x 8, and compares 9 for each; 32
-    lanes, 192 bits of DRAM a cycle."""
+    lanes, 256 bits of DRAM a cycle."""
     run = simulate(every_operator(), load_accelerator("bitfusion"), 8)
     pool = explain(run, "max_pool")
     assert isinstance(pool, VectorExplanation)
     assert (pool.operations, pool.lanes) == (6 * 6 * 8 * 9, 32)
     assert [tensor.least_bits for tensor in pool.traffic] == [12 * 12 * 8 * 8, 0, 6 * 6 * 8 * 8]
     assert pool.roofline.compute == 6 * 6 * 8 * 9 // 32
-    assert pool.roofline.traffic == 12 * 12 * 8 * 8 // 192 + 6 * 6 * 8 * 8 // 192
+    assert pool.roofline.traffic == 12 * 12 * 8 * 8 // 256 + 6 * 6 * 8 * 8 // 256
     assert pool.roofline.bound == VECTOR
     assert pool.parts["vector unit at work"] == 6 * 6 * 8 * 9 // 32
     assert pool.schedule.bottleneck == VECTOR
@@ -178,7 +178,7 @@ def test_a_transposed_convolution_says_what_it_is_computed_as() -> None:
     run = simulate(every_operator(), load_accelerator("bitfusion"), 4)
     found = explain(run, "up")
     assert (found.computed.operator, found.computed.out_channels) == ("conv", 4 * 8)
-    apart = simulate(every_operator(), load_accelerator("eyeriss"), 4)
+    apart = simulate(every_operator(), load_accelerator("eyeriss-int8"), 4)
     kernels = [explain(apart, f"up[{number}]").computed.kernel for number in range(4)]
     assert sum(prod(kernel) for kernel in kernels) == 3 * 3
 

@@ -45,7 +45,9 @@ def policy_for(table: CostTable, prefetch: str, guess: np.ndarray, batch: int = 
 
 
 @pytest.mark.parametrize("network", [cifar_resnet38(), every_operator()], ids=lambda one: one.name)
-@pytest.mark.parametrize("machine", ["bitfusion", "eyeriss", "bismo", "stripes", "tpu-int8"])
+@pytest.mark.parametrize(
+    "machine", ["bitfusion", "eyeriss-int8", "bismo-published", "stripes", "tpu-int8"]
+)
 def test_a_static_network_is_its_simulation(network: Workload, machine: str) -> None:
     played = static_timeline(network, load_accelerator(machine), "4/8", draw=True)
     static = simulate(network, load_accelerator(machine), "4/8")

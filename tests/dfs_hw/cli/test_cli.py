@@ -230,6 +230,30 @@ def test_accelerators_compared(printed: Callable[..., str]) -> None:
     assert "Not on common ground: unpu-published." in text
 
 
+def test_machines_on_common_ground_are_ranked(printed: Callable[..., str]) -> None:
+    words = ("accelerators", "--compare", "--network", "resnet8")
+    text, facts = printed(*words), json.loads(printed(*words, "--json"))
+    order = list(facts["ranking"]["8"]["energy_j"])
+    assert sorted(order) == ranked()
+    energies = {name: run["energy_j"] for name, run in facts["runs"]["8"].items()}
+    assert order == sorted(order, key=energies.__getitem__)
+    assert sorted(order, key=text.index) == order
+    assert "All on common ground" in text and "keep their order" in text
+    for run in facts["runs"]["8"].values():
+        split = run["split"]
+        assert split["dynamic_j"] + split["static_j"] == pytest.approx(run["energy_j"])
+
+
+def test_machines_compared_at_equal_area(printed: Callable[..., str]) -> None:
+    words = ("accelerators", "--compare", "bitfusion", "stripes", "--network", "resnet8")
+    facts = json.loads(printed(*words, "--equal", "area", "--json"))
+    areas = [sum(sheet["area_mm2"].values()) for sheet in facts["machines"]]
+    assert areas[0] == pytest.approx(areas[1], rel=0.02)
+    plain = json.loads(printed(*words, "--json"))
+    assert facts["runs"]["8"]["bitfusion"] == plain["runs"]["8"]["bitfusion"]
+    assert facts["runs"]["8"]["stripes"] != plain["runs"]["8"]["stripes"]
+
+
 def test_departures_of_a_machine_step_by_step(printed: Callable[..., str]) -> None:
     words = ("accelerators", "bitfusion", "--departures", "--network", "resnet8")
     text, facts = printed(*words), json.loads(printed(*words, "--json"))
@@ -280,6 +304,7 @@ def test_bad_input_ends_in_one_sentence(
         "does not say which machine": ("accelerators", "--departures", "stripes"),
         "ask for one": ("accelerators", "--compare", "--departures", "bitfusion", "stripes"),
         "goes with --compare": ("accelerators", "bitfusion", "--network", "resnet20"),
+        "goes with --compare and the names": ("accelerators", "--compare", "--equal", "area"),
         "no layer of 'resnet8' is called 'head'": ("simulate", "resnet8", "--explain", "head"),
         "goes with --explain": ("simulate", "resnet8", "--pareto"),
         "mapping.objective must be": ("simulate", "resnet8", "--objective", "speed"),
