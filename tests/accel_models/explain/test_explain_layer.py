@@ -174,11 +174,11 @@ def test_a_pass_through_the_vector_unit_by_hand() -> None:
 
 
 def test_a_transposed_convolution_says_what_it_is_computed_as() -> None:
-    """On `bitfusion` all four phases at once; on Eyeriss one after the other."""
+    """On `bitfusion` all four phases at once; on the Eyeriss chip one after the other."""
     run = simulate(every_operator(), load_accelerator("bitfusion"), 4)
     found = explain(run, "up")
     assert (found.computed.operator, found.computed.out_channels) == ("conv", 4 * 8)
-    apart = simulate(every_operator(), load_accelerator("eyeriss-int8"), 4)
+    apart = simulate(every_operator(), load_accelerator("eyeriss-published"), 4)
     kernels = [explain(apart, f"up[{number}]").computed.kernel for number in range(4)]
     assert sum(prod(kernel) for kernel in kernels) == 3 * 3
 
