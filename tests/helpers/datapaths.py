@@ -59,12 +59,14 @@ def operands(
 
 
 def convolved(layer: Layer, x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """torch's convolution of 64-bit integers."""
-    top, bottom, left, right = layer.padding
+    """torch's convolution of 64-bit integers, of maps with or without depth."""
+    sides = list(zip(layer.padding[::2], layer.padding[1::2], strict=True))
+    inner_first = [side for both in reversed(sides) for side in both]
     how = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
     # torch reflects and replicates floating point only: these integers are exact in it.
-    padded = functional.pad(torch.from_numpy(x).double(), (left, right, top, bottom), how)
-    out = functional.conv2d(
+    padded = functional.pad(torch.from_numpy(x).double(), inner_first, how)
+    convolution = functional.conv3d if len(layer.kernel) == 3 else functional.conv2d
+    out = convolution(
         padded.long(),
         torch.from_numpy(w),
         stride=layer.stride,

@@ -10,12 +10,14 @@ from accel_models import Layer
 
 
 @st.composite
-def geometries(draw: st.DrawFn, kernels: int = 3, outputs: int = 6) -> dict[str, Any]:
-    """Keywords of a layer: maps that leave lines over or not, four paddings that may differ, data
+def geometries(
+    draw: st.DrawFn, kernels: int = 3, outputs: int = 6, axes: int = 2
+) -> dict[str, Any]:
+    """Keywords of a layer: maps that leave lines over or not, paddings that may all differ, data
     or zeros in them, dilated windows or not. Kernels and maps are rectangular."""
     found: dict[str, Any] = {"kernel": [], "stride": [], "dilation": [], "in_size": []}
     padding, spare = [], 99
-    for _ in range(2):
+    for _ in range(axes):
         kernel, stride = draw(st.integers(1, kernels)), draw(st.integers(1, 3))
         dilation = draw(st.sampled_from((1, 1, 1, 2, 3)))
         reach = (kernel - 1) * dilation + 1
