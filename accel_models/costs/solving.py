@@ -1,9 +1,9 @@
 """What there is to do for a layer on a machine, and the least it takes by the machine's objective.
 
-Most layers are one mapping problem. A transposed convolution may be split into phases or computed
-all phases at once (`Layer.ways`): the pieces of each way are problems of their own, run one after
-the other, and the better way is taken. What the array has no part in is a pass through the vector
-unit.
+Most layers are one mapping problem. A transposed convolution may be split into phases, computed all
+phases at once or over a stretched map (`Layer.ways`): the pieces of each way are problems of their
+own, run one after the other, and the best way is taken. What the array has no part in is a pass
+through the vector unit.
 """
 
 from __future__ import annotations

@@ -260,8 +260,8 @@ class Layer:
     @cached_property
     def ways(self) -> tuple[tuple[Layer, ...], ...]:
         """Ways to compute a layer, each as plain layers that run one after the other: the layer
-        itself or, of a transposed convolution, one for each phase of its strides, or one that makes
-        all phases at once."""
+        itself or, of a transposed convolution, one for each phase of its strides, one that makes
+        all phases at once, or one over its map with zeros between the elements."""
         if self.operator != TRANSPOSED:
             return ((self,),)
         axes = self._axes(self.out_size, self.in_size)
@@ -274,9 +274,10 @@ class Layer:
             )
         together = self._piece(self.name, tuple(axis.together for axis in transposed))
         wide = replace(together, out_channels=self.out_channels * math.prod(self.stride))
+        stretched = self._piece(self.name, tuple(axis.stretched for axis in transposed))
         if max(self.stride) == 1:
             return (apart,)
-        return (apart, (wide,)) if apart else ((wide,),)
+        return (*((apart,) if apart else ()), (wide,), (stretched,))
 
     def _piece(self, name: str, windows: tuple[Axis, ...]) -> Layer:
         return replace(

@@ -1,11 +1,13 @@
-"""Transposed convolutions as convolutions: one for each phase of the stride, or all phases at once.
+"""Transposed convolutions as convolutions: one for each phase of the stride, all phases at once, or
+one over a stretched map.
 
 Input i, under tap t of the kernel, adds to output ``i * stride + t * dilation - before``. Outputs
 that are a stride apart see the same taps, and inputs that are one apart: each such phase is a plain
 convolution of stride 1 on the input as it is, with the taps that meet it. All phases at once are a
 convolution too (Shi et al., Is the deconvolution layer the same as a convolutional layer?, 2016):
 windows as large as any phase needs, and as many times the channels as there are phases, with zeros
-for the taps that a phase does without.
+for the taps that a phase does without. Over the map with zeros between its elements, the kernel is
+the transposed one: few weights and one layer, but many zeros, which are moved like data.
 """
 
 from __future__ import annotations
@@ -61,14 +63,20 @@ class TransposedAxis(NamedTuple):
     def phase(self, number: int) -> Axis:
         """The plain convolution that makes outputs `number`, `number` + stride, and so on."""
         outputs = -(-(self.outputs - number) // self.stride)
-        return self._window(outputs, self._offsets(number))
+        return self._window(outputs, self._offsets(number), self.size)
 
     @property
     def together(self) -> Axis:
         """The plain convolution whose windows take in those of all phases."""
         offsets = {offset for number in range(self.stride) for offset in self._offsets(number)}
         filled = range(min(offsets), max(offsets) + 1)
-        return self._window(-(-self.outputs // self.stride), list(filled))
+        return self._window(-(-self.outputs // self.stride), list(filled), self.size)
+
+    @property
+    def stretched(self) -> Axis:
+        """The plain convolution over the input with zeros between its elements."""
+        places = [self.before - tap * self.dilation for tap in reversed(range(self.kernel))]
+        return self._window(self.outputs, places, (self.size - 1) * self.stride + 1)
 
     def _offsets(self, number: int) -> list[int]:
         """Places of a phase's taps relative to the output's own, in rising order. A phase that no
@@ -77,10 +85,11 @@ class TransposedAxis(NamedTuple):
         found = sorted(place // self.stride for place in places if place % self.stride == 0)
         return found or [0]
 
-    def _window(self, outputs: int, offsets: list[int]) -> Axis:
-        """Windows of these offsets on the part of the input that they reach."""
+    @staticmethod
+    def _window(outputs: int, offsets: list[int], size: int) -> Axis:
+        """Windows of these offsets on the part of an input of this size that they reach."""
         first, last = offsets[0], outputs - 1 + offsets[-1]
-        low, high = max(first, 0), min(last, self.size - 1)
+        low, high = max(first, 0), min(last, size - 1)
         if low > high:  # no window reaches the input: all write zeros
             return Axis(outputs, 1, 1, 1, before=outputs - 1, after=0, size=1)
         return Axis(

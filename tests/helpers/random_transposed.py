@@ -107,6 +107,17 @@ def taps_of(layer: Layer, axis: int, phase: int) -> Taps:
     return found
 
 
+def _stretched(layer: Layer, piece: Layer, axis: int) -> Part:
+    """An axis of the piece over the map with zeros between its elements."""
+    stride, before = layer.stride[axis], layer.padding[2 * axis]
+    taps = {before - tap * layer.dilation[axis]: tap for tap in range(layer.kernel[axis])}
+    offsets = sorted(taps)
+    last = piece.out_size[axis] - 1 + offsets[-1]
+    if max(offsets[0], 0) > min(last, (layer.in_size[axis] - 1) * stride):
+        return Part(({},), [0], 0)
+    return Part((taps,), offsets, max(offsets[0], 0))
+
+
 def part(layer: Layer, piece: Layer, axis: int, phases: list[int], *, filled: bool) -> Part:
     """An axis of the piece that makes these phases."""
     taps = tuple(taps_of(layer, axis, phase) for phase in phases)
@@ -152,22 +163,35 @@ def assembled(
     """The layer's outputs, from those of the pieces of one way: arguments as `transposed` has
     them."""
     out = np.full((len(x), layer.out_channels, *layer.out_size), 1 << 40)
-    every = [list(range(min(s, o))) for s, o in zip(layer.stride, layer.out_size, strict=True)]
-    together = way[0].out_channels > layer.out_channels
-    if together:
-        phased = [[list(range(stride)) for stride in layer.stride]]
+    strides = (1,) * len(layer.stride)
+    axes = range(len(strides))
+    if way in layer.ways[2:]:
+        x = _with_zeros_between(x, layer.stride)
+        phased = [[[0] for _ in strides]]
+        parts = [[_stretched(layer, way[0], axis) for axis in axes]]
     else:
-        phased = [[[phase] for phase in phases] for phases in product(*every)]
-    for piece, phases in zip(way, phased, strict=True):
+        strides, together = layer.stride, way in layer.ways[1:]
+        every = [range(min(s, o)) for s, o in zip(strides, layer.out_size, strict=True)]
+        apart = [[[phase] for phase in phases] for phases in product(*every)]
+        phased = [[list(range(stride)) for stride in strides]] if together else apart
         parts = [
-            part(layer, piece, axis, phases[axis], filled=together) for axis in range(len(phases))
+            [part(layer, piece, axis, phases[axis], filled=together) for axis in axes]
+            for piece, phases in zip(way, phased, strict=True)
         ]
-        made = convolve(piece, *piece_operands(layer, piece, parts, x, w))
+    for piece, phases, of_axes in zip(way, phased, parts, strict=True):
+        made = convolve(piece, *piece_operands(layer, piece, of_axes, x, w))
         split = made.reshape(len(x), layer.groups, -1, w.shape[1], *piece.out_size)
         for number, phase in enumerate(product(*phases)):
-            places = tuple(slice(p, None, s) for p, s in zip(phase, layer.stride, strict=True))
+            places = tuple(slice(p, None, s) for p, s in zip(phase, strides, strict=True))
             target = out[(slice(None), slice(None), *places)]
             cut = tuple(slice(size) for size in target.shape[2:])
             mine = split[:, :, number].reshape(len(x), layer.out_channels, *piece.out_size)
             target[...] = mine[(slice(None), slice(None), *cut)]
     return out
+
+
+def _with_zeros_between(x: np.ndarray, strides: tuple[int, ...]) -> np.ndarray:
+    sizes = ((size - 1) * stride + 1 for size, stride in zip(x.shape[2:], strides, strict=True))
+    wide = np.zeros((*x.shape[:2], *sizes), dtype=x.dtype)
+    wide[(slice(None), slice(None), *(slice(None, None, stride) for stride in strides))] = x
+    return wide
