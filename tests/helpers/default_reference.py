@@ -73,6 +73,16 @@ class ReferenceLayer:
     def dimensions(self) -> tuple[int, ...]:
         return self.batch, self.out_rows, self.out_columns, self.in_channels, self.out_channels
 
+    @property
+    def depth(self) -> dict[str, int]:
+        """What is to be said of a map's planes; nothing of a flat one."""
+        return {}
+
+    def touched_rows(self, t: int) -> list[int]:
+        """Image rows under the windows of each tile of ``t`` output rows."""
+        windows = self.kernel_rows, self.row_stride, self.row_dilation, self.row_padding
+        return touched_lines(self.out_rows, t, *windows, self.in_rows, self.padding_mode)
+
 
 @dataclass(frozen=True)
 class ReferenceWidths:
@@ -87,6 +97,8 @@ class ReferenceWidths:
     buffered_input_bits: int  # activation_bits, or 0 if the input is on chip already
     accumulator_bits: int  # a partial sum, in the output buffer and in DRAM
     requantise_inputs: bool  # by the vector unit, as they enter the input buffer
+    requantise_weights: bool = False  # that are activations; as they enter the weight buffer
+    drain_operations: int = 1  # of the vector unit for each output
 
 
 @dataclass(frozen=True)
@@ -218,11 +230,9 @@ def tile_facts(
     b, oh, ow, ic, oc = tile
     G, (B, OH, OW, IC, OC) = layer.groups, layer.dimensions
     kernel = layer.kernel_rows * layer.kernel_columns
-    down = layer.kernel_rows, layer.row_stride, layer.row_dilation, layer.row_padding
     across = layer.kernel_columns, layer.column_stride, layer.column_dilation, layer.column_padding
-    vertical = *down, layer.in_rows, layer.padding_mode
     horizontal = *across, layer.in_columns, layer.padding_mode
-    rows, columns = touched_lines(OH, oh, *vertical), touched_lines(OW, ow, *horizontal)
+    rows, columns = layer.touched_rows(oh), touched_lines(OW, ow, *horizontal)
     inputs, layer_inputs = b * ic * max(rows) * max(columns), B * IC * G * sum(rows) * sum(columns)
     # Under the window rule every output position has its own copy of its window on chip.
     expand = rule == "window"
@@ -242,7 +252,7 @@ def tile_facts(
         elements={"W": kernel * ic * oc, "A": inputs, "Q": b * oh * ow * oc},
         capacity=capacity,
         lines={
-            "OH": (rows, touched_lines(OH, OH, *vertical)[0]),
+            "OH": (rows, layer.touched_rows(OH)[0]),
             "OW": (columns, touched_lines(OW, OW, *horizontal)[0]),
         },
         half=half,
@@ -423,8 +433,9 @@ def price(facts: TileFacts, order: tuple[str, ...], kept: dict[str, Residency]) 
     T = total_cycles(facts, order, kept)
     weights, inputs, outputs = (kept[X].elements for X in "WAQ")
     macs = outputs * layer.in_channels * layer.kernel_rows * layer.kernel_columns
-    finishing = outputs * (2 if widths.residual_bits > 0 else 1)
+    finishing = outputs * (widths.drain_operations + (widths.residual_bits > 0))
     entering = inputs * kept["A"].trips if widths.requantise_inputs else 0
+    entering += weights * kept["W"].trips if widths.requantise_weights else 0
     buffered_inputs = (facts.expanded_inputs or inputs) * kept["A"].trips
     count = facts.array_side | dram_traffic(facts, kept)
     count |= {
@@ -472,7 +483,7 @@ def total_cycles(facts: TileFacts, order: tuple[str, ...], kept: dict[str, Resid
     b, oh, ow, _, oc = facts.tile
     steps, more = array_work(layer, machine, facts.tile, facts.rule)
     c = ceil_div(steps, machine.stagger) * machine.cycles_per_step + more
-    d = b * oh * ow * ceil_div(oc, machine.vector_lanes)
+    d = b * oh * ow * ceil_div(oc, machine.vector_lanes) * widths.drain_operations
     T = machine.dram_latency_cycles + ceil((weights + inputs) / BW)
     loop_counts = [*(facts.counts[loop] for loop in order), layer.groups]
     for position, n in enumerate(loop_counts):

@@ -57,6 +57,8 @@ widths = st.builds(
     buffered_input_bits=st.integers(0, 8),
     accumulator_bits=st.sampled_from([32, 64]),
     requantise_inputs=st.booleans(),
+    requantise_weights=st.booleans(),
+    drain_operations=st.sampled_from([1, 1, 2, 11]),
 )
 machines = st.builds(
     reference.ReferenceMachine,
@@ -155,4 +157,7 @@ def reference_problem(
         share_input_reads=True,
         published_array_side=False,
         fluid=False,
+        requantise_weights=widths.requantise_weights,
+        drain_operations=widths.drain_operations,
+        **layer.depth,
     )

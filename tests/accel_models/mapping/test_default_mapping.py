@@ -2,6 +2,7 @@
 
 import default_reference as reference
 import pytest
+from depth_reference import deep_layers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_problems import layers, machines, reference_problem, widths
@@ -11,11 +12,12 @@ from accel_models.mapping.problem import EDP, ENERGY, LATENCY
 from accel_models.mapping.search import compute_cycles, pareto, search
 
 OBJECTIVES = {"latency": LATENCY, "energy": ENERGY, "edp": EDP}
+flat_or_deep = layers | deep_layers()
 
 
 @pytest.mark.slow
-@settings(max_examples=100)
-@given(layers, widths, machines, st.sampled_from(sorted(OBJECTIVES)))
+@settings(max_examples=150)
+@given(flat_or_deep, widths, machines, st.sampled_from(sorted(OBJECTIVES)))
 def test_finds_the_optimum_of_brute_force(
     layer: reference.ReferenceLayer,
     widths: reference.ReferenceWidths,
@@ -48,8 +50,8 @@ def test_finds_the_optimum_of_brute_force(
 
 
 @pytest.mark.slow
-@settings(max_examples=25)
-@given(layers, widths, machines)
+@settings(max_examples=40)
+@given(flat_or_deep, widths, machines)
 def test_the_pareto_set_is_that_of_brute_force(
     layer: reference.ReferenceLayer,
     widths: reference.ReferenceWidths,
@@ -69,7 +71,7 @@ def test_the_pareto_set_is_that_of_brute_force(
 
 
 @settings(max_examples=100)
-@given(layers, widths, machines)
+@given(flat_or_deep, widths, machines)
 def test_compute_cycles_are_those_of_the_untiled_layer(
     layer: reference.ReferenceLayer,
     widths: reference.ReferenceWidths,

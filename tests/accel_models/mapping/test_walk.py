@@ -7,6 +7,7 @@ from math import ceil
 
 import default_reference as reference
 import pytest
+from depth_reference import deep_layers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_problems import layers, machines, reference_problem, widths
@@ -56,17 +57,25 @@ def elements(p: Problem, tensor: str, group: int, spans: Span) -> set[tuple[int,
     if tensor == "outputs":
         loops = INDEXED_BY["outputs"]
         return {(group, *at) for at in product(*(spans[loop] for loop in loops))}
-    rows, columns = (
-        (p.kernel_rows, p.row_stride, p.row_dilation),
-        (
-            p.kernel_columns,
-            p.column_stride,
-            p.column_dilation,
-        ),
-    )
-    down = lines(spans["out_rows"], rows, p.row_padding, p.in_rows, p.padding_mode)
+    down = rows_under(p, spans["out_rows"])
+    columns = (p.kernel_columns, p.column_stride, p.column_dilation)
     across = lines(spans["out_columns"], columns, p.column_padding, p.in_columns, p.padding_mode)
     return {(group, *at) for at in product(spans["batch"], down, across, spans["in_channels"])}
+
+
+def rows_under(p: Problem, outputs: range) -> set[tuple[int, int]]:
+    """Rows of the input under windows, each with its plane."""
+    found, rows, taps = set(), p.out_rows // p.planes, p.kernel_rows // p.kernel_planes
+    for output in outputs:
+        plane, row = divmod(output, rows)
+        windows = (p.kernel_planes, p.plane_stride, p.plane_dilation)
+        of_planes = lines(
+            range(plane, plane + 1), windows, p.plane_padding, p.in_planes, p.padding_mode
+        )
+        windows = (taps, p.row_stride, p.row_dilation)
+        of_rows = lines(range(row, row + 1), windows, p.row_padding, p.in_rows, p.padding_mode)
+        found |= set(product(of_planes, of_rows))
+    return found
 
 
 def lines(
@@ -150,8 +159,8 @@ def array_cycles(p: Problem, spans: Span, rule: str) -> int:
 
 
 @pytest.mark.slow
-@settings(max_examples=150)
-@given(layers, widths, machines, st.booleans())
+@settings(max_examples=250)
+@given(layers | deep_layers(), widths, machines, st.booleans())
 def test_steps_move_the_elements_that_their_tiles_use(
     layer: reference.ReferenceLayer,
     sizes: reference.ReferenceWidths,
