@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
+from hypothesis import strategies as st
 from torch.nn import functional
 
-from accel_models import Layer, Precision
+from accel_models import Layer, Precision, load_accelerator
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.mapping.problem import ACTIONS, LOOPS, NEVER, Found, Mapping
+from accel_models.mapping.problem_of import Tensors, problem_of
+from accel_models.mapping.search import search
 from accel_models.reference_machine.datapath.datapath import Computed, compute
+from accel_models.workloads.workload import Ends
 
 WHOLE = (NEVER, NEVER, NEVER)
 
@@ -88,3 +94,24 @@ def agrees(
         data.rows + data.columns - 2 if machine.array.family in ("bit_fusion", "bitblade") else 0
     )
     assert computed.fill_cycles == crossing == data.fill
+
+
+def small_machine(name: str, draw: st.DrawFn) -> Accelerator:
+    """A machine so small that layers need many tiles of it."""
+    machine = load_accelerator(name).configured(
+        array__rows=draw(st.integers(1, 5)),
+        array__columns=draw(st.integers(1, 5)),
+        buffers__weight_bytes=draw(st.sampled_from((48, 256, 65536))),
+        buffers__input_bytes=draw(st.sampled_from((128, 512, 65536))),
+        buffers__output_bytes=draw(st.sampled_from((128, 512, 16384))),
+    )
+    if "windows" in type(machine.array).model_fields:
+        machine = machine.configured(array__windows=draw(st.sampled_from((1, 3, 16))))
+    return machine
+
+
+def searched(
+    machine: Accelerator, layer: Layer, widths: Precision, batch: int, prices: Iterable[float]
+) -> Found:
+    task = problem_of(layer, widths, Tensors(Ends(), 8), batch, machine)
+    return search(task, [*prices], 1)

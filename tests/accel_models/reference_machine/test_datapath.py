@@ -3,39 +3,21 @@ closed form."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import permutations, product
 
 import numpy as np
 import pytest
-from datapaths import WHOLE, agrees, convolved, operands
+from datapaths import WHOLE, agrees, convolved, operands, searched, small_machine
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from random_layers import geometries
 
 from accel_models import InfeasibleError, Layer, Precision, load_accelerator
 from accel_models.accelerators.accelerator import Accelerator
-from accel_models.mapping.problem import LOOPS, Found, Mapping
-from accel_models.mapping.problem_of import Tensors, problem_of
-from accel_models.mapping.search import search
+from accel_models.mapping.problem import LOOPS, Mapping
 from accel_models.reference_machine.datapath.datapath import compute
-from accel_models.workloads.workload import Ends
 
 FAMILIES = ("bitfusion", "bitblade", "stripes", "loom-1b", "loom-2b", "loom-4b", "unpu")
-
-
-def small(name: str, draw: st.DrawFn) -> Accelerator:
-    """A machine so small that layers need many tiles of it."""
-    machine = load_accelerator(name).configured(
-        array__rows=draw(st.integers(1, 5)),
-        array__columns=draw(st.integers(1, 5)),
-        buffers__weight_bytes=draw(st.sampled_from((48, 256, 65536))),
-        buffers__input_bytes=draw(st.sampled_from((128, 512, 65536))),
-        buffers__output_bytes=draw(st.sampled_from((128, 512, 16384))),
-    )
-    if "windows" in type(machine.array).model_fields:
-        machine = machine.configured(array__windows=draw(st.sampled_from((1, 3, 16))))
-    return machine
 
 
 @st.composite
@@ -47,13 +29,6 @@ def layers(draw: st.DrawFn) -> Layer:
     if draw(st.sampled_from((False, False, True))):
         return Layer("linear", 4 * channels[0], 3 * channels[1], groups=groups)
     return Layer("conv", *channels, groups=groups, **draw(geometries()))
-
-
-def searched(
-    machine: Accelerator, layer: Layer, widths: Precision, batch: int, prices: Iterable[float]
-) -> Found:
-    task = problem_of(layer, widths, Tensors(Ends(), 8), batch, machine)
-    return search(task, [*prices], 1)
 
 
 @pytest.mark.slow
@@ -78,7 +53,7 @@ def test_random_layers_under_the_mapping_that_the_search_finds(
     prices: list[float],
     seed: int,
 ) -> None:
-    machine = small(name, data.draw)
+    machine = small_machine(name, data.draw)
     if name == "bitfusion":
         temporal = data.draw(st.sampled_from(("passes", "sliced")))
         rules = data.draw(st.sampled_from((("channels", "kernel-row"), ("window",))))
@@ -111,7 +86,7 @@ def test_whole_tiles_and_dense_groups_of_the_published_machine(
     data: st.DataObject, layer: Layer, widths: Precision, batch: int, image: bool, seed: int
 ) -> None:
     """Every step of a full tile is issued beyond the edges too; groups are convolved as one."""
-    machine = small("bitfusion-published", data.draw)
+    machine = small_machine("bitfusion-published", data.draw)
     rules = ("window",) if image else ("channels",)
     machine = machine.configured(mapping__lane_rules=rules)
     try:
@@ -159,7 +134,7 @@ def test_random_mappings(
     name: str, data: st.DataObject, layer: Layer, widths: Precision, seed: int
 ) -> None:
     """Tiles of any size in any order, whatever stays in the array."""
-    machine, batch = small(name, data.draw), 2
+    machine, batch = small_machine(name, data.draw), 2
     groups = layer.groups
     sizes = (batch, *layer.out_size, layer.in_channels // groups, layer.out_channels // groups)
     mapping = Mapping(
