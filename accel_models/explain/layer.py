@@ -202,5 +202,5 @@ def _on_chip(task: Problem) -> tuple[str, ...]:
 def _schedule(simulation: Simulation, cost: LayerCost, computed: Layer, one: Sized) -> Schedule:
     """The layer's schedule, if what was sized up is what was simulated."""
     datapath = simulation.accelerator.array.datapath(computed, cost.precision)
-    alone = mapping_parts.schedule(one, simulation.batch * datapath.conversion)
+    alone = mapping_parts.schedule(one, one.task.fill - datapath.fill)
     return replace(alone, early=alone.cycles - cost.cycles)

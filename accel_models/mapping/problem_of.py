@@ -12,6 +12,7 @@ from accel_models.errors import InfeasibleError
 from accel_models.mapping.problem import Problem
 from accel_models.precision import Precision
 from accel_models.workloads.operators import ACTIVATIONS, MATMUL
+from accel_models.workloads.planes import flat
 from accel_models.workloads.windows import PADDING_MODES, Axis
 from accel_models.workloads.workload import Ends, Layer
 
@@ -63,6 +64,8 @@ def problem_of(
     Raises:
         InfeasibleError: if the machine cannot multiply operands of these widths.
     """
+    layer, planes = flat(layer)
+    batch *= planes
     precision = machine.offered(precision)
     widths = machine.offered(widths or operands(layer, precision))
     fidelity = machine.fidelity

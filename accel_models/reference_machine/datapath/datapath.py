@@ -34,6 +34,7 @@ from accel_models.reference_machine.datapath.operands import (
     checked_inputs,
     checked_weights,
     lines_under_windows,
+    plane_by_plane,
     side_by_side,
 )
 from accel_models.reference_machine.datapath.plain import Arithmetic
@@ -46,6 +47,7 @@ from accel_models.reference_machine.datapath.state import (
 from accel_models.reference_machine.datapath.switching import Switching
 from accel_models.reference_machine.datapath.tiles import ArrayShape, Sizes, tiles
 from accel_models.workloads.operators import MATMUL
+from accel_models.workloads.planes import flat
 from accel_models.workloads.workload import Layer
 
 
@@ -113,8 +115,9 @@ def compute(
         raise InputError(f"accumulators have 1 to {WIDEST_SUM} bits, got {word}")
     if mapping is None:
         raise InputError(f"layer '{layer.name}' has no mapping: no array computes it")
-    data = machine.array.datapath(layer, widths)
-    how = arithmetic(machine, layer, widths, signs, word, switching)
+    asked, (single, _) = layer, flat(layer)
+    data = machine.array.datapath(single, widths)
+    how = arithmetic(machine, single, widths, signs, word, switching)
     if mapping.lane_rule not in machine.array.lane_rules:
         raise InputError(f"{machine.name}: its array does not fill lanes by {mapping.lane_rule}")
     batch, packed = len(inputs), mapping.packed
@@ -125,10 +128,10 @@ def compute(
     sizes, memory = _given(layer, inputs, weights, widths, signs, packed)
     parts = passes_of(machine.array, widths, signs)
     whole = machine.fidelity.edges == "whole-tiles"
-    state = _run(sizes, mapping, data, whole, parts, how, memory, turns(machine.array, layer))
+    state = _run(sizes, mapping, data, whole, parts, how, memory, turns(machine.array, single))
     steps, operations = state.counts.tolist()
     return Computed(
-        outputs=memory.sums.reshape(batch, -1, *layer.out_size),
+        outputs=_outputs(asked, batch, memory.sums),
         issue_cycles=int(state.ends.max()),
         fill_cycles=_fill_cycles(data),
         steps=steps,
@@ -149,6 +152,8 @@ def _given(
     """A layer's sizes with so many of its groups as one, and its tensors in memory."""
     x = checked_inputs(layer, inputs, widths.activation_bits, signs.inputs)
     w = checked_weights(layer, weights, widths.weight_bits, signs.weights)
+    if flat(layer)[0] is not layer:
+        layer, x = plane_by_plane(layer, x)
     w, groups = side_by_side(w, layer.groups, packed), layer.groups // packed
     row_of, column_of = lines_under_windows(layer)
     maps = (len(row_of), len(column_of))
@@ -157,6 +162,15 @@ def _given(
     sums = np.zeros((len(x), layer.out_channels, *maps), dtype=np.int64)
     sizes = Sizes(groups, dict(zip(LOOPS, loops, strict=True)), kernel)
     return sizes, LayerTensors(x, w, sums, row_of, column_of)
+
+
+def _outputs(layer: Layer, batch: int, sums: np.ndarray) -> np.ndarray:
+    """What lies in the memory as the layer's outputs, as `Computed` has them."""
+    _, planes = flat(layer)
+    if planes == 1:
+        return sums.reshape(batch, -1, *layer.out_size)
+    by_plane = sums.reshape(batch, planes, *sums.shape[1:])
+    return np.ascontiguousarray(by_plane.swapaxes(1, 2))
 
 
 def _run(

@@ -6,14 +6,14 @@ One signed bit is a sign, -1 or 1, as quantisers make it; two's complement of on
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
 from typing import Literal
 
 import numpy as np
 
 from accel_models.errors import InputError
 from accel_models.workloads.layer import AXES
-from accel_models.workloads.operators import CONVOLUTION
+from accel_models.workloads.planes import flat
 from accel_models.workloads.windows import PaddingMode
 from accel_models.workloads.workload import Layer
 
@@ -74,6 +74,17 @@ def lines_under_windows(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
     return down, across
 
 
+def plane_by_plane(layer: Layer, inputs: np.ndarray) -> tuple[Layer, np.ndarray]:
+    """A layer whose windows have one plane as the flat one that it is for each, `planes.flat`, and
+    its checked inputs, the planes that it reads as so many inputs of a batch."""
+    single, planes = flat(layer)
+    depth, *_ = layer.axes
+    batch, channels, _, columns = inputs.shape
+    deep = inputs.reshape(batch, channels, depth.size, -1, columns)
+    read = deep[:, :, : planes * depth.stride : depth.stride].swapaxes(1, 2)
+    return single, np.ascontiguousarray(read).reshape(batch * planes, channels, -1, columns)
+
+
 def checked_weights(layer: Layer, weights: np.ndarray, bits: int, signed: bool) -> np.ndarray:
     """Weights as int64 [output channel, input channel of its group, kernel row, kernel column],
     the rows of a kernel with depth one plane after the other.
@@ -98,7 +109,7 @@ def as_groups(
 
     Args:
         layer: a ``matmul``.
-        inputs: [batch, input channel, position, 1].
+        inputs: [batch, input channel, *position].
         matrices: [batch, output channel, input channel of its head].
 
     Raises:
@@ -110,16 +121,23 @@ def as_groups(
             f"layer '{layer.name}': what it multiplies by has the shape "
             f"{[batch, layer.out_channels, channels]}, got {list(matrices.shape)}"
         )
-    together = replace(
-        layer,
-        operator=CONVOLUTION,
+    if inputs.shape[1:] != (layer.in_channels, *layer.in_size):
+        raise InputError(
+            f"layer '{layer.name}': its input has the shape "
+            f"{[batch, layer.in_channels, *layer.in_size]}, got {list(inputs.shape)}"
+        )
+    # Positions have nothing in common but the matrix, however many axes they lie along.
+    positions = (math.prod(layer.out_size[:-1]), layer.out_size[-1])
+    together = Layer(
+        layer.name,
         in_channels=batch * layer.in_channels,
         out_channels=batch * layer.out_channels,
         groups=batch * layer.groups,
+        out_size=positions,
     )
     return (
         together,
-        inputs.reshape(1, -1, *inputs.shape[2:]),
+        inputs.reshape(1, -1, *positions),
         matrices.reshape(-1, channels, 1, 1),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from random_transposed import transposed_layers
 from accel_models import (
     InfeasibleError,
     Layer,
+    Precision,
     Simulation,
     Workload,
     list_accelerators,
@@ -21,10 +23,12 @@ from accel_models import (
     simulate,
 )
 from accel_models.accelerators.accelerator import Accelerator
+from accel_models.mapping.problem import ACTIONS
 
 MACHINES = [name for name in list_accelerators() if not name.endswith("-published")]
 objectives = st.sampled_from(["latency", "energy", "edp"])
 widths = st.sampled_from([2, 4, 8])
+channels = st.tuples(st.sampled_from([1, 3, 16, 40]), st.sampled_from([1, 3, 16, 40]))
 
 
 def small(draw: st.DrawFn, name: str) -> Accelerator:
@@ -97,3 +101,110 @@ def test_transposed_convolutions_cost_no_more_than_with_zeros_between_inputs(
         if other is not None:
             assert own is not None
             assert score(machine, own) <= score(machine, other) * (1 + 1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MACHINES)
+@settings(max_examples=15)
+@given(
+    data=st.data(),
+    geometry=geometries(outputs=8),
+    planes=st.integers(1, 5),
+    channels=channels,
+    bits=widths,
+)
+def test_windows_of_one_plane_cost_what_planes_do_as_a_batch(
+    name: str,
+    data: st.DataObject,
+    geometry: dict[str, Any],
+    planes: int,
+    channels: tuple[int, int],
+    bits: int,
+) -> None:
+    machine = small(data.draw, name)
+    flat = Layer("flat", *channels, **geometry)
+    deep = Layer("deep", *channels, **with_planes(geometry, planes))
+    of_batch, own = run(machine, bits, flat, batch=planes), run(machine, bits, deep)
+    assert (own is None) == (of_batch is None)
+    if own is not None and of_batch is not None:
+        assert own.cycles == of_batch.cycles
+        assert own.counts.tolist() == of_batch.counts.tolist()
+
+
+def with_planes(geometry: dict[str, Any], planes: int) -> dict[str, Any]:
+    """The same on so many planes, each by itself."""
+    more = {"kernel": 1, "stride": 1, "dilation": 1, "in_size": planes}
+    deep = {name: (value, *geometry[name]) for name, value in more.items()}
+    return {**geometry, **deep, "padding": (0, 0, *geometry["padding"])}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MACHINES)
+@settings(max_examples=10)
+@given(
+    data=st.data(),
+    geometry=geometries(outputs=8) | geometries(kernels=1, outputs=1),
+    channels=channels,
+    bits=widths,
+)
+def test_axes_of_one_element_cost_nothing(
+    name: str,
+    data: st.DataObject,
+    geometry: dict[str, Any],
+    channels: tuple[int, int],
+    bits: int,
+) -> None:
+    """A map of one plane is a flat one, and a window of one element has no dilation."""
+    machine, groups = small(data.draw, name), data.draw(st.sampled_from([1, 1, 2]))
+    flat = Layer("flat", *(groups * count for count in channels), groups=groups, **geometry)
+    deep = replace(flat, **with_planes(geometry, 1), out_size=(1, *flat.out_size))
+    pointwise = {**geometry, "kernel": (1, 1), "padding": 0}
+    dilated, plain = (
+        replace(flat, **{**pointwise, "dilation": dilation, "out_size": ()})
+        for dilation in (geometry["dilation"], (1, 1))
+    )
+    for one, other in ((flat, deep), (dilated, plain)):
+        first, second = run(machine, bits, one), run(machine, bits, other)
+        assert (first is None) == (second is None)
+        if first is not None and second is not None:
+            assert first.cycles == second.cycles
+            assert first.counts.tolist() == second.counts.tolist()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MACHINES)
+@settings(max_examples=15)
+@given(
+    data=st.data(),
+    batch=st.integers(1, 5),
+    heads=st.integers(1, 4),
+    sizes=st.tuples(*(st.integers(1, 70),) * 3),
+    bits=widths,
+)
+def test_products_of_a_batch_cost_what_as_many_more_heads_do(
+    name: str,
+    data: st.DataObject,
+    batch: int,
+    heads: int,
+    sizes: tuple[int, int, int],
+    bits: int,
+) -> None:
+    """Inputs have nothing in common: neither operand is a weight."""
+    machine, (positions, inside, made) = small(data.draw, name), sizes
+
+    def product(heads: int) -> Layer:
+        channels = (heads * inside, heads * made)
+        return Layer("p", *channels, out_size=(positions, 1), groups=heads, operator="matmul")
+
+    def converted(heads: int) -> int:
+        """Cycles to bring an input's operands into the array's format, in whole words."""
+        return machine.array.datapath(product(heads), Precision(bits, bits)).conversion
+
+    first = run(machine, bits, product(heads), batch=batch)
+    second = run(machine, bits, product(heads * batch))
+    assert (first is None) == (second is None)
+    if first is not None and second is not None:
+        more = batch * converted(heads) - converted(heads * batch)
+        assert first.cycles - second.cycles == more >= 0
+        stalls = more * (np.arange(len(ACTIONS)) == ACTIONS.index("array_stall_cycles"))
+        assert (first.counts - second.counts == stalls).all()

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from random_layers import geometries
 from random_transposed import assembled, transposed, transposed_layers
 
-from accel_models import InfeasibleError, Layer, Precision
+from accel_models import InfeasibleError, InputError, Layer, Precision, load_accelerator
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.mapping.problem import Found
 from accel_models.reference_machine.datapath.datapath import Computed, compute
@@ -28,6 +28,7 @@ from accel_models.reference_machine.datapath.datapath import Computed, compute
 FAMILIES = ("bitfusion", "bitblade", "stripes", "loom-2b", "unpu")
 pairs = st.builds(Precision, st.integers(1, 16), st.integers(1, 16))
 prices = st.lists(st.floats(0.01, 20), min_size=12, max_size=12)
+linear_planes = st.builds(dict, in_size=st.tuples(st.integers(2, 4), st.just(1), st.just(1)))
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -45,7 +46,7 @@ def found_for(
 @pytest.mark.parametrize("name", FAMILIES)
 @given(
     data=st.data(),
-    geometry=geometries(outputs=3, axes=3),
+    geometry=geometries(outputs=3, axes=3) | linear_planes,
     widths=pairs,
     batch=st.integers(1, 2),
     costs=prices,
@@ -151,17 +152,35 @@ def test_attention_head_by_head(
     by_head = torch.from_numpy(query.reshape(batch, heads * shared, queries, width))
     expected = (by_head @ every.transpose(2, 3)).numpy()
 
-    positions = shared * queries
+    laid = data.draw(st.sampled_from([(shared * queries, 1), (shared, queries, 1)]))
     layer = Layer(
-        "scores", heads * width, heads * keys, out_size=(positions, 1), groups=heads,
-        operator="matmul",
-    )  # fmt: skip
-    x = query.reshape(batch, heads, positions, width).swapaxes(2, 3)
+        "scores", heads * width, heads * keys, out_size=laid, groups=heads, operator="matmul"
+    )
+    x = query.reshape(batch, heads, shared * queries, width).swapaxes(2, 3)
     _, computed = multiplied(
         *(machine, layer, widths, costs),
-        np.ascontiguousarray(x).reshape(batch, heads * width, positions, 1),
+        np.ascontiguousarray(x).reshape(batch, heads * width, *laid),
         key.reshape(batch, heads * keys, width),
     )
     scores = computed.outputs.reshape(batch, heads, keys, shared, queries)
-    laid = scores.transpose(0, 1, 3, 4, 2).reshape(expected.shape)
-    assert (laid == expected).all()
+    by_query = scores.transpose(0, 1, 3, 4, 2).reshape(expected.shape)
+    assert (by_query == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("x", "w", "said"),
+    [
+        ((2, 4, 3), (2, 6, 2), r"its input has the shape \[2, 4, 3, 1\], got \[2, 4, 3\]"),
+        ((2, 4, 1, 3), (2, 6, 2), r"its input has the shape \[2, 4, 3, 1\], got \[2, 4, 1, 3\]"),
+        ((2, 4, 3, 1), (6, 2), r"multiplies by has the shape \[2, 6, 2\], got \[6, 2\]"),
+        ((2, 4, 3, 1), (1, 6, 2), r"multiplies by has the shape \[2, 6, 2\], got \[1, 6, 2\]"),
+    ],
+)
+def test_operands_of_another_product_are_refused(
+    x: tuple[int, ...], w: tuple[int, ...], said: str
+) -> None:
+    machine, widths = load_accelerator("bitfusion"), Precision(8, 8)
+    layer = Layer("p", 4, 6, out_size=(3, 1), groups=2, operator="matmul")
+    found = searched(machine, layer, widths, 2, [1.0] * 12)
+    with pytest.raises(InputError, match=said):
+        compute(layer, machine, widths, found.mapping, np.zeros(x, int), np.zeros(w, int))
