@@ -91,7 +91,7 @@ class TransposedAxis(NamedTuple):
         first, last = offsets[0], outputs - 1 + offsets[-1]
         low, high = max(first, 0), min(last, size - 1)
         if low > high:  # no window reaches the input: all write zeros
-            return Axis(outputs, 1, 1, 1, before=outputs - 1, after=0, size=1)
+            return Axis(outputs, 1, 1, 1, before=0, after=outputs - 1, size=1)
         return Axis(
             outputs=outputs,
             kernel=len(offsets),
