@@ -75,7 +75,7 @@ def lines_under_windows(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
 
 
 def plane_by_plane(layer: Layer, inputs: np.ndarray) -> tuple[Layer, np.ndarray]:
-    """A layer whose windows have one plane as the flat one that it is for each, `planes.flat`, and
+    """A layer whose windows have one plane as the flat one that it is for each, `flat`, and
     its checked inputs, the planes that it reads as so many inputs of a batch."""
     single, planes = flat(layer)
     depth, *_ = layer.axes

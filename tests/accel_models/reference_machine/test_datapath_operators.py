@@ -98,7 +98,7 @@ def test_transposed_convolutions_piece_by_piece(
         return one.outputs
 
     expected = transposed(layer, x, w)
-    for way in layer.pieces:
+    for way in layer.ways:
         assert (assembled(layer, way, x, w, computed) == expected).all()
 
 
