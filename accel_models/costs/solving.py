@@ -127,7 +127,9 @@ def ways_of(layer: Layer, machine: Accelerator) -> tuple[tuple[Layer, ...], ...]
     if "row-stationary" in machine.mapping.lane_rules and layer.is_pointwise:
         # Neighbours do not matter, so all places may lie in one row, and others fill the array.
         flat = (1,) * (len(layer.kernel) - 1) + (math.prod(layer.out_size),)
-        return (*layer.ways, (replace(layer, in_size=flat, out_size=flat),))
+        # A map of one line may have a stride, which takes no part.
+        in_a_row = replace(layer, in_size=flat, out_size=flat, stride=(1,) * len(flat))
+        return (*layer.ways, (in_a_row,))
     return layer.ways
 
 
