@@ -213,7 +213,7 @@ def test_products_of_a_batch_cost_what_as_many_more_heads_do(
 @pytest.mark.parametrize("stride", [(1, 2), (3, 2)])
 def test_a_stride_along_a_single_line_takes_no_part(stride: tuple[int, int]) -> None:
     """A row-stationary array lays places that have nothing in common in one row."""
-    machine = load_accelerator("eyeriss")
+    machine = load_accelerator("eyeriss-int8")
     strided = Layer("strided", 8, 8, in_size=(1, 1) if stride[0] > 1 else (5, 1), stride=stride)
     own, plain = run(machine, 8, strided), run(machine, 8, replace(strided, stride=(1, 1)))
     assert own is not None
