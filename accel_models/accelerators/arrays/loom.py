@@ -42,6 +42,11 @@ class Loom(SerialTiles, OneFlowArray):
     def lane_cycles(self, widths: Precision) -> int:
         return -(-widths.activation_bits // self.serial_bits) * widths.weight_bits
 
+    def operation_weight(self, widths: Precision) -> int:
+        """As of activations that fill a lane: narrower ones take its cycle all the same."""
+        filling = max(widths.activation_bits, self.serial_bits)
+        return super().operation_weight(Precision(widths.weight_bits, filling))
+
     @property
     def operations_per_cycle(self) -> int:
         return self.lanes * self.most_weight
