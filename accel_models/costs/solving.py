@@ -9,9 +9,9 @@ through the vector unit.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import compress, pairwise, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -124,13 +124,30 @@ def task_of(
 
 def ways_of(layer: Layer, machine: Accelerator) -> tuple[tuple[Layer, ...], ...]:
     """Ways to compute a layer on a machine's array, each as layers that run one after the other."""
-    if "row-stationary" in machine.mapping.lane_rules and layer.is_pointwise:
-        # Neighbours do not matter, so all places may lie in one row, and others fill the array.
-        flat = (1,) * (len(layer.kernel) - 1) + (math.prod(layer.out_size),)
-        # A map of one line may have a stride, which takes no part.
-        in_a_row = replace(layer, in_size=flat, out_size=flat, stride=(1,) * len(flat))
-        return (*layer.ways, (in_a_row,))
-    return layer.ways
+    if "row-stationary" not in machine.mapping.lane_rules:
+        return layer.ways
+    return (*layer.ways, *(laid for way in layer.ways for laid in _in_rows(way)))
+
+
+def _in_rows(way: tuple[Layer, ...]) -> Iterator[tuple[Layer, ...]]:
+    """A way with some of its layers laid in one row, those of a size all or none: where neighbours
+    do not matter, all places may lie so, and others fill the array."""
+    several = (one for one in way if one.is_pointwise and math.prod(one.out_size[:-1]) > 1)
+    sizes = sorted({one.out_size for one in several})
+    for laid in product((False, True), repeat=len(sizes)):
+        chosen = set(compress(sizes, laid))
+        if chosen:
+            yield tuple(
+                _in_a_row(one) if one.is_pointwise and one.out_size in chosen else one
+                for one in way
+            )
+
+
+def _in_a_row(layer: Layer) -> Layer:
+    """A pointwise layer on one row; a stride, along a map of one line, takes no part."""
+    ones = (1,) * (len(layer.kernel) - 1)
+    flat = (*ones, math.prod(layer.out_size))
+    return replace(layer, in_size=flat, out_size=flat, stride=(*ones, 1))
 
 
 def in_memory(task: Task, memory: dict[str, Any]) -> Task:
@@ -149,9 +166,10 @@ def solve(task: Task, machine: Accelerator, pricing: Pricing) -> Solved:
     if isinstance(task, VectorTask):
         return Solved(price_pass(task), vector_pass=task)
     found: list[Solved] = []
+    known: dict[Problem, Piece] = {}  # phases of a stride are mostly alike, in ways too
     for number, way in enumerate(task.ways):
         try:
-            found.append(_solved(way, machine, pricing)._replace(way=number))
+            found.append(_solved(way, machine, pricing, known)._replace(way=number))
         except InfeasibleError:
             if way == task.ways[-1] and not found:
                 raise
@@ -160,8 +178,10 @@ def solve(task: Task, machine: Accelerator, pricing: Pricing) -> Solved:
     return min(found, key=lambda one: _score(one.priced, machine, pricing))
 
 
-def _solved(way: Sequence[Problem], machine: Accelerator, pricing: Pricing) -> Solved:
-    known: dict[Problem, Piece] = {}  # phases of a stride are mostly alike
+def _solved(
+    way: Sequence[Problem], machine: Accelerator, pricing: Pricing, known: dict[Problem, Piece]
+) -> Solved:
+    """One way, with what of its problems is known already; others are added to that."""
     for problem in way:
         if problem not in known:
             best = best_mapping(problem, machine, pricing)
