@@ -42,10 +42,10 @@ class Loom(SerialTiles, OneFlowArray):
     def lane_cycles(self, widths: Precision) -> int:
         return -(-widths.activation_bits // self.serial_bits) * widths.weight_bits
 
-    def operation_weight(self, widths: Precision) -> int:
-        """As of activations that fill a lane: narrower ones take its cycle all the same."""
-        filling = max(widths.activation_bits, self.serial_bits)
-        return super().operation_weight(Precision(widths.weight_bits, filling))
+    def filling(self, widths: Precision) -> Precision:
+        """Widths that fill what operands take a cycle of: activations narrower than a lane leave
+        the rest of it idle."""
+        return Precision(widths.weight_bits, max(widths.activation_bits, self.serial_bits))
 
     @property
     def operations_per_cycle(self) -> int:

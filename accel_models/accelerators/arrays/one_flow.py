@@ -60,9 +60,13 @@ class OneFlowArray(Array):
     def operation_weight(self, widths: Precision) -> int:
         if self.synthesis is None:
             return 1
-        cycles = unit_cycle_pj(self._synthesised())
+        cycles = self._cycles_pj()
         level = Precision(_level(widths.weight_bits), _level(widths.activation_bits))
         return round(STEPS * cycles[level] / max(cycles.values()))
+
+    def filling(self, widths: Precision) -> Precision:
+        """Widths that fill what operands take a cycle of."""
+        return widths
 
     @property
     def most_weight(self) -> int:
@@ -79,7 +83,7 @@ class OneFlowArray(Array):
         other = array_figures(4, 4, 8, 2)
         area = found.um2_per_mac * units * 1e-6
         return ArrayFigures(
-            pj_per_cycle=max(unit_cycle_pj(found).values()) * units,
+            pj_per_cycle=max(self._cycles_pj().values()) * units,
             leakage_mw=area * other.leakage_mw / other.area_mm2,
             area_mm2=area,
         )
@@ -89,6 +93,15 @@ class OneFlowArray(Array):
         """Source of `synthesised_figures`."""
         text = f"{SYNTHESES.text}, {self.synthesis}, between 1 and 5 ns; leakage by area as in the"
         return SYNTHESES._replace(text=f"{text} 45 nm synthesis released with Bit Fusion: assumed")
+
+    def _cycles_pj(self) -> dict[Precision, float]:
+        """Energy in pJ of a unit's full cycle at each level of both operands."""
+        known = unit_cycle_pj(self._synthesised())
+        filled = {level: self.filling(level) for level in known}
+        return {
+            level: known[Precision(_level(one.weight_bits), _level(one.activation_bits))]
+            for level, one in filled.items()
+        }
 
     def _synthesised(self) -> PsmaFigures:
         assert self.synthesis is not None and self.synthesis_ns is not None
