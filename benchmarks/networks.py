@@ -34,32 +34,31 @@ def least_s(network: Workload, machine: Accelerator, bits: str) -> float:
     return max(network.macs / peak(machine, bits), weights / port)
 
 
-def row(network: Workload, machine: Accelerator, bits: str) -> str:
-    """Time, bound, their ratio, energy and occupancy."""
+def cell(network: Workload, machine: Accelerator, bits: str) -> str:
+    """Time, lower bound, occupancy and energy; a dash if the machine cannot run the network."""
     try:
         run = simulate(network, machine, bits)
-    except InfeasibleError as error:
-        return f"| {network.name} | {machine.name} | {str(error).partition(': ')[2]} | | | | |"
-    least = least_s(network, machine, bits)
+    except InfeasibleError:
+        return "–"
     computing = sum(cost.compute_cycles for cost in run.layers)
     used = sum(cost.occupancy * cost.compute_cycles for cost in run.layers) / computing
-    return (
-        f"| {network.name} | {machine.name} | {run.latency_s * 1e3:.3g} ms | {least * 1e3:.3g} ms "
-        f"| {run.latency_s / least:.2f} | {run.energy_j * 1e3:.3g} mJ | {used:.0%} |"
-    )
+    least = least_s(network, machine, bits) * 1e3
+    return f"{run.latency_s * 1e3:.3g} / {least:.3g} ms, {used:.0%}, {run.energy_j * 1e3:.3g} mJ"
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table, a row for each machine."""
     given = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     given.add_argument("machines", nargs="*", default=list_accelerators())
     given.add_argument("--bits", default="8")
     asked = given.parse_args()
-    print("| network | machine | time | lower bound | ratio | energy | occupancy |")
-    print("|---|---|---|---|---|---|---|")
-    for name in NETWORKS:
-        for machine in asked.machines:
-            print(row(listed_network(name), load_accelerator(machine), asked.bits), flush=True)
+    networks = [listed_network(name) for name in NETWORKS]
+    print("| machine | " + " | ".join(NETWORKS) + " |")
+    print("|---" * (1 + len(NETWORKS)) + "|")
+    for name in asked.machines:
+        machine = load_accelerator(name)
+        cells = [cell(network, machine, asked.bits) for network in networks]
+        print(f"| `{name}` | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":
