@@ -90,7 +90,7 @@ def line_count(p: Problem, first: int, length: int, w: Windows) -> int:
 @njit(cache=True)
 def touched(first: int, length: int, w: Windows) -> int:
     """Input lines under the windows of outputs first ... first + length - 1, each counted once."""
-    if w.in_planes > 1 or w.planes > 1:
+    if w.in_planes > 1 or w.planes > 1 or w.plane_padding > 0:  # whose one window may miss the map
         return touched_in_planes(first, length, w)
     return touched_of_plane(first, length, w)
 
