@@ -20,8 +20,9 @@ from accel_models.costs.uncertainty import CountsAndCycles, Uncertainty, uncerta
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.mapping.problem import ACTIONS, Problem
 from accel_models.mapping.problem_of import Tensors, macs_per_cycle, operands, problem_of
-from accel_models.precision import Precision, highest
+from accel_models.precision import Precision
 from accel_models.workloads.layer import MAX_MACS
+from accel_models.workloads.widths import Asked, asked_of
 from accel_models.workloads.workload import Layer, Workload
 
 _VECTOR = ACTIONS.index("vector_operations")
@@ -248,15 +249,19 @@ def simulate(
     Args:
         workload: the layers.
         accelerator: the machine.
-        precision: of every layer, or one for each decision unit by name.
-        always: precision of the layers outside decision units, and of gates; by default the
-            highest one used.
+        precision: of every layer; or by name of decision unit or layer, or pattern of `fnmatch` for
+            layers (`Workload.with_widths`): of several matches, the last one wins. Names of units
+            are choices, and leave widths that a layer has of its own; others settle widths. Units
+            alone are skipped.
+        always: precision of the layers outside decision units to which no name or pattern gives
+            one, and of gates; by default the highest one used.
         batch: inputs processed together.
         uncertainty: also state the range of the energy, from the ranges of the machine's constants.
 
     Raises:
         InfeasibleError: if the machine cannot run a layer at its precision.
-        InputError: if a precision is malformed, or a unit is missing or unknown.
+        InputError: if a precision is malformed, a name or pattern matches no layer (names the
+            nearest), a layer gets no precision, or layers of one unit get what it cannot choose.
     """
     if batch < 1:
         raise InputError(f"batch must be at least 1, got {batch}")
@@ -265,8 +270,10 @@ def simulate(
         raise InputError(
             f"batch {batch} makes a layer of {batch * largest:.3g} MACs, over {MAX_MACS:.0e}"
         )
-    units = _unit_precisions(workload, precision)
-    rest = Precision.parse(always) if always is not None else highest(units.values())
+    given = None if always is None else Precision.parse(always)
+    settled, units, rest = _asked(workload, precision, given)
+    if settled is not workload.layers:
+        workload = replace(workload, layers=settled)
     if rest.is_skip:
         raise InputError("layers outside decision units always run: they cannot be skipped")
     chosen = [
@@ -314,9 +321,11 @@ def layer_simulator(
     Tensors between units are as wide as any of them may ask for, and what stays on chip is decided
     for the widest, so that the cost of a unit does not depend on what others choose. `alive` are
     the inputs whose tensors exist at a time, if they are more than the `batch` that runs together.
+    Where every layer has widths of its own, nothing runs at what is asked.
     """
-    settled = (layer.widths for layer in workload.layers if layer.widths is not None)
-    widest = max(machine.offered(one).activation_bits for one in (*precisions, *settled))
+    settled = {layer.widths for layer in workload.layers}
+    used = {*precisions, *settled} if None in settled else settled
+    widest = max(machine.offered(one).activation_bits for one in used if one is not None)
     stream = max(machine.storage.stream_bits, widest)
     resident = (
         plan_residency(workload, machine, widest, stream, alive or batch)
@@ -333,18 +342,11 @@ def bitops(layer: Layer, precision: Precision | None) -> int:
     return layer.macs * operands(layer, precision).bitops_per_mac
 
 
-def _unit_precisions(workload: Workload, precision: Any) -> dict[str, Precision]:
-    if not isinstance(precision, MappingType):
-        one = Precision.parse(precision)
-        return dict.fromkeys((*workload.units, ""), one)
-    units = {name: Precision.parse(value) for name, value in precision.items()}
-    unknown = set(units) - set(workload.units)
-    missing = set(workload.units) - set(units)
-    if unknown or missing:
-        names = ", ".join(sorted(unknown or missing))
-        verb = "are not units of" if unknown else "have no precision in"
-        raise InputError(f"{names} {verb} workload '{workload.name}'")
-    return units
+def _asked(workload: Workload, precision: Any, always: Precision | None) -> Asked:
+    if isinstance(precision, MappingType):
+        return asked_of(workload.layers, workload.name, precision, always)
+    one = Precision.parse(precision)
+    return Asked(workload.layers, dict.fromkeys(workload.units, one), always or one)
 
 
 __all__ = [

@@ -80,6 +80,8 @@ class WorkloadEntry(Part):
     """A CSV of layers."""
     network: str = ""
     """A network that whoever reads the file can build by name."""
+    widths: str = ""
+    """A file of widths by layer (`workloads.widths_file`), which hold at every precision."""
     precision: str | int | list[str | int] = Field(default_factory=list)
     """Precision of `layers` or `network`; several are alternatives."""
     accuracy: Share | list[Share] = Field(default_factory=list)
@@ -356,8 +358,13 @@ def _anchored(entry: WorkloadEntry, folder: Path) -> WorkloadEntry:
     """Copy of an entry, its paths relative to the folder of the file that names them."""
     traces = [trace for trace in as_list(entry.trace) if trace]
     layers = str(folder / entry.layers) if entry.layers else ""
+    widths = str(folder / entry.widths) if entry.widths else ""
     return entry.model_copy(
-        update={"trace": [str(folder / trace) for trace in traces], "layers": layers}
+        update={
+            "trace": [str(folder / trace) for trace in traces],
+            "layers": layers,
+            "widths": widths,
+        }
     )
 
 

@@ -17,6 +17,7 @@ from accel_models.exploration.space_file import WorkloadEntry, as_list
 from accel_models.precision import Precision
 from accel_models.trace import GateTrace, TraceHeader
 from accel_models.workloads.layer_csv import read_layers
+from accel_models.workloads.widths_file import read_widths
 from accel_models.workloads.workload import Workload
 
 Networks = Callable[[str], Workload]
@@ -196,6 +197,8 @@ def _demand(entry: WorkloadEntry, called: str, networks: Networks | None) -> Dem
         workload = networks(entry.network)
     else:
         raise InputError(f"nobody here can build network '{entry.network}' by name: give layers")
+    if entry.widths:
+        workload = workload.with_widths(read_widths(entry.widths))
     precisions = as_list(entry.precision)
     if not precisions:
         raise InputError(f"{called} needs a precision")
@@ -215,6 +218,8 @@ def _demand(entry: WorkloadEntry, called: str, networks: Networks | None) -> Dem
 def _traces(entry: WorkloadEntry, called: str) -> Demand:
     if as_list(entry.precision):
         raise InputError(f"{called}: its trace says at what precision it ran")
+    if entry.widths:
+        raise InputError(f"{called}: its trace says at what widths it ran")
     if as_list(entry.accuracy):
         raise InputError(f"{called}: its trace says how accurate it is")
     paths = as_list(entry.trace)

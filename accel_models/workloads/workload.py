@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -18,6 +18,7 @@ from accel_models.workloads.layer_data import (
     with_largest_input,
 )
 from accel_models.workloads.operators import MATMUL, TAKES_OTHERS
+from accel_models.workloads.widths import with_widths
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -190,6 +191,22 @@ class Workload:
         names = {layer.name for layer in keep}
         edges = tuple(edge for edge in self.edges if names.issuperset(edge[:2]))
         return Workload(self.name, keep, edges, self.assumed)
+
+    def with_widths(self, policy: Mapping[str, Any]) -> Workload:
+        """The network whose layers compute at the widths that a policy gives, whatever is asked of
+        them (`Layer.widths`); layers that nothing matches are left as they are.
+
+        Args:
+            policy: bits, such as 8 or ``"4/8"`` (weights/activations), by the name of a layer, that
+                of a decision unit, which stands for its layers, or a pattern of `fnmatch` for names
+                of layers. **The last match wins**: ``{"*": 8, "block3.*": "4/8"}``. Both operands
+                of a ``matmul`` are as wide as activations, and gates have no widths of their own.
+
+        Raises:
+            InputError: if a precision is malformed or to skip, or a name or pattern matches no
+                layer: names the nearest.
+        """
+        return replace(self, layers=with_widths(self.layers, self.name, policy))
 
     @cached_property
     def ends(self) -> dict[str, Ends]:

@@ -47,7 +47,22 @@ def load_traced_machine(
     return load_machine(asked or header.accelerator, settings)
 
 
-def load_workload(network: str, side: int | None = None) -> Workload:
+def load_workload(network: str, side: int | None = None, widths: Path | None = None) -> Workload:
+    """The layers that `named_workload` finds, at the widths that a file gives them by name.
+
+    Raises:
+        InputError: as `named_workload`; or naming the file of widths, if it cannot be read or
+            names no layer.
+    """
+    workload = named_workload(network, side)
+    if widths is None:
+        return workload
+    from accel_models.workloads.widths_file import read_widths
+
+    return workload.with_widths(read_widths(widths))
+
+
+def named_workload(network: str, side: int | None = None) -> Workload:
     """The layers of a network by name, without gates, for square colour images in 10 classes; those
     of a layer list that comes with the package; those of a model of one's own; or those of a CSV
     file.

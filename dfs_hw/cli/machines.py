@@ -20,6 +20,7 @@ from dfs_hw.cli.options import (
     NoSettings,
     Plugins,
     Precisions,
+    WidthsFile,
 )
 from dfs_hw.cli.show import tables as show
 
@@ -92,6 +93,7 @@ def simulate(
     accelerator: Accelerator = DEFAULTS.accelerator,
     machine_settings: MachineSettings = None,
     precision: Precisions = None,
+    widths: WidthsFile = None,
     batch: Batch = 1,
     image: ImageSide = None,
     explain: Explained = "",
@@ -112,7 +114,7 @@ def simulate(
     machine = load_machine(accelerator, machine_settings)
     if objective:
         machine = machine.configured(mapping__objective=objective)
-    workload = load_workload(network, image)
+    workload = load_workload(network, image, widths)
     runs = {
         bits: run_simulation(workload, machine, bits, batch=batch, uncertainty=uncertainty)
         for bits in precision or ["8"]

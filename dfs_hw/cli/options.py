@@ -92,6 +92,14 @@ Prefetch = Annotated[
 Precisions = Annotated[
     list[str] | None, typer.Option(help="Bits of every layer; repeat to compare. Default 8.")
 ]
+WidthsFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Widths by layer, whatever --precision says: .toml of pattern = bits, or .csv of name "
+        "and precision. The last match wins.",
+    ),
+]
 ImageSide = Annotated[
     int | None,
     typer.Option(help=f"Side of the square input images. Default {IMAGE_SIDE}.", min=8),

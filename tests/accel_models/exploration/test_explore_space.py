@@ -22,6 +22,7 @@ from accel_models.exploration import explore, parse_space, read_space
 from accel_models.exploration.exploration import named
 from accel_models.exploration.machine_toml import machine_toml
 from accel_models.exploration.space import Bound, Space
+from accel_models.exploration.workloads import demands_of
 
 EXAMPLES = sorted((ROOT / "docs" / "spaces").glob("*.toml"))
 
@@ -284,6 +285,8 @@ def test_workloads_that_cannot_run_are_refused(tmp_path: Path) -> None:
         ({"weight": 2}, "workload '1' names nothing"),
         ({"layers": "none.csv", "precision": 8}, "none.csv"),
         ({"layers": _layers(tmp_path), "precision": [8, "8"]}, "names a precision twice"),
+        ({"trace": str(pair), "widths": "mixed.toml"}, "its trace says at what widths"),
+        ({"layers": _layers(tmp_path), "precision": 8, "widths": "no.toml"}, "cannot read no.toml"),
         (
             {"layers": _layers(tmp_path), "precision": [8, 4], "accuracy": 0.5},
             "has 2 precisions and 1 accuracies",
@@ -335,6 +338,20 @@ def test_each_precision_has_an_accuracy_of_its_own(tmp_path: Path) -> None:
         ("layers@8", 0.1),
         ("layers@4", 0.3),
     }
+
+
+def test_widths_by_name_hold_at_every_precision(tmp_path: Path) -> None:
+    """Named beside the layers, in a file relative to that of the space."""
+    _layers(tmp_path)
+    (tmp_path / "mixed.toml").write_text('"con*" = 4\n')
+    (tmp_path / "space.toml").write_text(
+        'base = ["bitfusion", "loom-2b"]\nobjectives = ["energy"]\n[[workloads]]\n'
+        'layers = "layers.csv"\nwidths = "mixed.toml"\nprecision = [8, 2]\n'
+    )
+    _, entries = read_space(tmp_path / "space.toml")
+    (demand,) = demands_of(entries)
+    for run in demand.runs:
+        assert [str(layer.widths) for layer in run.workload.layers] == ["4"]
 
 
 def test_a_space_is_a_plain_value() -> None:

@@ -53,7 +53,7 @@ def test_own_columns(read: Read) -> None:
 
 
 def test_the_documented_examples(read: Read) -> None:
-    own, topology = re.findall(r"```csv\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    own, _, topology = re.findall(r"```csv\n(.*?)```", DOCS.read_text(), re.DOTALL)
     stem, dw, pw, head = read(own).layers
     assert (stem.in_size, stem.out_size, stem.reads_image) == ((33, 33), (17, 17), True)
     assert (dw.padding, dw.out_size, dw.groups) == ((0, 2, 0, 2), (17, 17), 16)

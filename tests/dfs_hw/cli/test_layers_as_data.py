@@ -46,3 +46,25 @@ def test_where_the_csv_is_is_said(tmp_path: Path, printed: Printed) -> None:
 
 def test_a_csv_that_cannot_be_written_is_named(tmp_path: Path, refused: Callable[..., str]) -> None:
     assert f"cannot write {tmp_path}" in refused("simulate", "resnet8", "--csv", tmp_path)
+
+
+def test_widths_of_a_file_hold_beside_any_precision(
+    tmp_path: Path, printed: Printed, refused: Callable[..., str]
+) -> None:
+    """Layers that it leaves out run at what is asked for."""
+    for kind, text in (
+        ("toml", '"block*.conv2" = "2/4"\nclassifier = 8\n'),
+        ("csv", "name,precision\nblock*.conv2,2/4\nclassifier,8\n"),
+    ):
+        path = tmp_path / f"mixed.{kind}"
+        path.write_text(text)
+        given = ("--widths", path, "--precision", "4", "--precision", "8")
+        runs = json.loads(printed("simulate", "resnet8", *given, "--json"))
+        for bits in ("4", "8"):
+            found = {layer["name"]: layer["precision"] for layer in runs[bits]["layers"]}
+            assert found["block2.conv2"] == "2/4"
+            assert found["classifier"] == "8"
+            assert found["block2.conv1"] == bits
+    path.write_text("name,precision\nblok2,8\n")
+    assert "nearest is 'block2'" in refused("simulate", "resnet8", "--widths", path)
+    assert "none.toml" in refused("simulate", "resnet8", "--widths", tmp_path / "none.toml")
