@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -48,7 +49,8 @@ def load_traced_machine(
 
 
 def load_workload(network: str, side: int | None = None, widths: Path | None = None) -> Workload:
-    """The layers that `named_workload` finds, at the widths that a file gives them by name.
+    """The layers that `named_workload` finds, at the widths that a file gives them by name, which
+    `Workload.assumed` then says.
 
     Raises:
         InputError: as `named_workload`; or naming the file of widths, if it cannot be read or
@@ -57,9 +59,16 @@ def load_workload(network: str, side: int | None = None, widths: Path | None = N
     workload = named_workload(network, side)
     if widths is None:
         return workload
+    from accel_models.workloads.widths import given_to
     from accel_models.workloads.widths_file import read_widths
 
-    return workload.with_widths(read_widths(widths))
+    policy = read_widths(widths)
+    settled = len(given_to(workload.layers, workload.name, policy))
+    said = (
+        f"widths that {widths.name} gives hold whatever is asked for: {settled} of "
+        f"{len(workload.layers)} layers"
+    )
+    return replace(workload.with_widths(policy), assumed=(*workload.assumed, said))
 
 
 def named_workload(network: str, side: int | None = None) -> Workload:

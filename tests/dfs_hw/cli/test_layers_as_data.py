@@ -65,6 +65,9 @@ def test_widths_of_a_file_hold_beside_any_precision(
             assert found["block2.conv2"] == "2/4"
             assert found["classifier"] == "8"
             assert found["block2.conv1"] == bits
+            assert runs[bits]["assumed"] == [
+                f"widths that mixed.{kind} gives hold whatever is asked for: 4 of 10 layers"
+            ]
     path.write_text("name,precision\nblok2,8\n")
     assert "nearest is 'block2'" in refused("simulate", "resnet8", "--widths", path)
     assert "none.toml" in refused("simulate", "resnet8", "--widths", tmp_path / "none.toml")
