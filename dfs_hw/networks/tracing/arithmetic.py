@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from accel_models.workloads.graphs.passes import by_channel, combined
+from accel_models.workloads.graphs.values import Value, values_in
 from accel_models.workloads.operators import ACTIVATIONS
 from dfs_hw.networks.tracing.call import OperatorCall
 from dfs_hw.networks.tracing.reader import Reader, prices
 from dfs_hw.networks.tracing.rms_norm import normed_operand
-from dfs_hw.networks.tracing.values import Value, values_in
-from dfs_hw.networks.tracing.views import turned
 
 BY_NAME = {
     "relu": "relu",
@@ -91,36 +91,11 @@ def _two(read: Reader, call: OperatorCall, operator: str) -> Value | None:
     other = next(value for value in operands if value.kind != "data")
     if other.elements == 1 and data[0].shape == call.shape:
         return data[0]
-    if data[0].shape == call.shape and other.kind == "constant" and _by_channel(data[0], other):
+    if data[0].shape == call.shape and other.kind == "constant" and by_channel(data[0], other):
         return read.elementwise(
             call, "batch_norm", "shift" if operator == "sum" else "scale", data[0]
         )
     return combined(read, call, operator, data[0], other)
-
-
-def combined(
-    read: Reader, call: OperatorCall, operator: str, one: Value, other: Value, called: str = ""
-) -> Value:
-    """A sum or product of two tensors, the smaller of which may be repeated over the larger."""
-    if other.shape == call.shape and one.shape != call.shape:
-        one, other = other, one
-    if one.shape != call.shape:  # both are repeated
-        one = Value(call.shape, "data", one.makers)
-    if len(other.shape) == len(one.shape) and other.elements == one.elements:
-        other = turned(read, call, other, one.channels)
-    return read.elementwise(
-        call, operator, called or operator, one, other=other, others=other.elements
-    )
-
-
-def _by_channel(value: Value, constant: Value) -> bool:
-    """Whether a constant has a number for each channel of a tensor."""
-    shape = (1,) * (len(value.shape) - len(constant.shape)) + constant.shape
-    long = [at for at, size in enumerate(shape) if size > 1]
-    if len(long) != 1:
-        return False
-    usual = (len(shape) - 1, len(shape) - 3, 1) if len(shape) > 2 else (len(shape) - 1,)
-    return long[0] in ((value.channels,) if value.channels is not None else usual)
 
 
 @prices("pow", "square")

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from dfs_hw.networks.tracing.values import Kind, Value, values_in
+from accel_models.workloads.graphs.values import Kind, Value, values_in
 
 
 @dataclass

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, fx
 from torch.nn import functional
 
+from accel_models.workloads.graphs.values import Formula, Value
 from dfs_hw.networks.tracing.call import OperatorCall
-from dfs_hw.networks.tracing.values import Formula, Value
 
 GRID = torch.linspace(-9.0, 9.0, 181, dtype=torch.float64)
 NEAR = 5e-3

@@ -6,9 +6,7 @@ ATen name. What has no rule is noted as a step without a layer, so that it can b
 
 from __future__ import annotations
 
-import math
 import operator
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,11 +15,11 @@ import torch
 from torch import Tensor, fx
 
 from accel_models.errors import InputError
-from accel_models.workloads.workload import Layer, Part
+from accel_models.workloads.graphs.steps import Steps
+from accel_models.workloads.graphs.values import Kind, Value, values_in
 from dfs_hw.networks.tracing.call import OperatorCall, call_of, kind_of
 from dfs_hw.networks.tracing.constants import known
 from dfs_hw.networks.tracing.functions import BY_ELEMENT, formula_of, named
-from dfs_hw.networks.tracing.values import Kind, Read, Step, Value, map_size, values_in
 
 Rule = Callable[["Reader", "OperatorCall"], Any]
 RULES: dict[str, Rule] = {}
@@ -45,17 +43,11 @@ def prices(*names: str) -> Callable[[Rule], Rule]:
     return enter
 
 
-class Reader:
+class Reader(Steps):
     """Reads a graph into steps, numbered in the order of the model's own forward."""
 
     def __init__(self) -> None:
-        self.steps: list[Step] = []
-        self.index_work: Counter[str] = Counter()
-        """Operators on whole numbers and masks alone, none of which is priced."""
-        self.said: list[str] = []
-        """Sentences on what had to be assumed."""
-        self.kept: set[int] = set()
-        """Steps whose results leave the model."""
+        super().__init__()
         self.unknown_targets: dict[str, Any] = {}
         """Operators without a rule that may be made of others, by name."""
 
@@ -80,90 +72,11 @@ class Reader:
                 return fx.map_arg(node.args[0], values.__getitem__)
         raise InputError("the model's graph has no output")
 
-    def step(
-        self,
-        call: OperatorCall,
-        operator: str,
-        called: str,
-        channels: int | tuple[int, int],
-        size: tuple[int, ...],
-        reads: Mapping[Part, Value | Sequence[Value]],
-        **fields: Any,
-    ) -> int:
-        """Note a layer; gives the step's number.
-
-        Args:
-            call: what it comes from.
-            operator: of `accel_models.workloads.operators`.
-            called: its name within its module.
-            channels: of its input and output; one number for both.
-            size: of the input map, and of the output map unless `fields` say otherwise.
-            reads: values by part.
-            fields: further fields of `Layer`.
-        """
-        inputs, outputs = channels if isinstance(channels, tuple) else (channels, channels)
-        name = ".".join(part for part in (call.path, called) if part)
-        layer = Layer(
-            name, inputs, outputs, in_size=size, operator=operator, **_sizes(size, operator, fields)
-        )
-        self.steps.append(Step(call.path, called, layer, _reads(reads)))
-        return len(self.steps) - 1
-
-    def made(
-        self,
-        number: int,
-        shape: tuple[int, ...],
-        channels: int | None = None,
-        *,
-        whole: bool = True,
-    ) -> Value:
-        """The value that a step makes."""
-        dimension = None if channels is None else channels % max(1, len(shape))
-        return Value(shape, "data", (number,), whole, dimension)
-
-    def layer(self, number: int) -> Layer:
-        """The layer of a step that has one."""
-        found = self.steps[number].layer
-        assert found is not None
-        return found
-
-    def map_of(self, value: Value) -> tuple[int, tuple[int, ...], int]:
-        """Channels, size of the map and groups of a value: those that its maker gave it, or
-        channels where they lie, or as in a batch of sequences or of images."""
-        if value.whole and self.steps[value.makers[0]].layer is not None:
-            layer = self.layer(value.makers[0])
-            if layer.outputs == value.elements:
-                return layer.out_channels, layer.out_size, layer.groups
-        shape, at = value.shape, value.channels
-        if at is None:
-            at = 1 if len(shape) >= 4 else len(shape) - 1
-        if not shape:
-            return 1, (1, 1), 1
-        return shape[at], map_size(shape[:at] + shape[at + 1 :]), 1
-
-    def elementwise(
-        self, call: OperatorCall, operator: str, called: str, value: Value, **others: Any
-    ) -> Value:
-        """Note an operator of the vector unit that works on a tensor element by element; `others`
-        are further operands as the part ``other``, or fields of `Layer`."""
-        reads: dict[Part, Value | Sequence[Value]] = {"input": value}
-        if "other" in others:
-            reads["other"] = others.pop("other")
-        channels, size, _ = self.map_of(value)
-        number = self.step(call, operator, called, channels, size, reads, **others)
-        return self.made(number, value.shape, value.channels)
-
     def note_unknown(self, call: OperatorCall) -> Any:
         """Note an operator that has no cost model; gives its results."""
-        operands = list(values_in(call.given))
-        makers = tuple(dict.fromkeys(maker for value in operands for maker in value.makers))
-        step = Step(
-            call.path, call.full_name, None, [Read("input", maker, False) for maker in makers]
-        )
-        self.steps.append(step)
+        number = self.unpriced(call, call.full_name, values_in(call.given))
         if call.name not in BY_ELEMENT:
             self.unknown_targets[call.name] = call.target
-        number = len(self.steps) - 1
         found = [
             Value(shape, "data", (number,)) if floating else Value(shape, "index")
             for shape, floating in zip(call.shapes, call.floating, strict=True)
@@ -263,23 +176,6 @@ FREE_OF_INDEX: set[str] = set()
 """Operators that only look at a tensor otherwise; views enter themselves."""
 
 
-def _sizes(size: tuple[int, ...], operator: str, fields: dict[str, Any]) -> dict[str, Any]:
-    """Fields with the output map, where it is the input map."""
-    windows = {"kernel", "stride", "padding", "dilation", "out_size"}
-    if windows & fields.keys():
-        return fields
-    return {**fields, "out_size": size, "kernel": (1,) * len(size)}
-
-
-def _reads(given: Mapping[Part, Value | Sequence[Value]]) -> list[Read]:
-    return [
-        Read(part, maker, value.whole)
-        for part, values in given.items()
-        for value in values_in(values)
-        for maker in value.makers
-    ]
-
-
 def _results(call: OperatorCall, kind: Kind) -> Any:
     found = [Value(shape, kind) for shape in call.shapes]
     if isinstance(call.node.meta.get("val"), list | tuple):
@@ -287,9 +183,4 @@ def _results(call: OperatorCall, kind: Kind) -> Any:
     return found[0] if found else None
 
 
-def row_of(value: Value, dimensions: Sequence[int]) -> int:
-    """Elements along some dimensions of a value."""
-    return math.prod(value.shape[at] for at in dimensions)
-
-
-__all__ = ["FREE_OF_INDEX", "INDEX_GOES_ON", "RULES", "OperatorCall", "Reader", "prices", "row_of"]
+__all__ = ["FREE_OF_INDEX", "INDEX_GOES_ON", "RULES", "OperatorCall", "Reader", "prices"]

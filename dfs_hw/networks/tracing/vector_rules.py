@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from accel_models.workloads.graphs.passes import by_row, reduced, resized, windows
+from accel_models.workloads.graphs.steps import row_of
+from accel_models.workloads.graphs.values import Value
 from dfs_hw.networks.tracing.call import OperatorCall
-from dfs_hw.networks.tracing.reader import Reader, prices, row_of
-from dfs_hw.networks.tracing.values import Value
+from dfs_hw.networks.tracing.reader import Reader, prices
 
 
 @prices("batch_norm", "_native_batch_norm_legit_no_training", "native_batch_norm")
@@ -24,7 +26,7 @@ def layer_norm(read: Reader, call: OperatorCall) -> Any:
     """Normalisation along the last dimensions."""
     operator = "rms_norm" if "rms" in call.name else "layer_norm"
     row = math.prod(call["normalized_shape"])
-    made = _by_row(read, call, operator, row)
+    made = by_row(read, call, _first(call), operator, row)
     if made.channels is None and len(call["normalized_shape"]) == 1:
         made = replace(made, channels=len(made.shape) - 1)
     return _with_statistics(call, made)
@@ -36,14 +38,14 @@ def group_norm(read: Reader, call: OperatorCall) -> Any:
     groups = call.get("num_groups") or call["group"]
     value = _first(call)
     row = value.elements // (value.shape[0] * groups)
-    return _with_statistics(call, _by_row(read, call, "layer_norm", row))
+    return _with_statistics(call, by_row(read, call, value, "layer_norm", row))
 
 
 @prices("instance_norm")
 def instance_norm(read: Reader, call: OperatorCall) -> Value:
     """Normalisation of each channel over all positions."""
     value = _first(call)
-    return _by_row(read, call, "layer_norm", row_of(value, range(2, len(value.shape))))
+    return by_row(read, call, value, "layer_norm", row_of(value, range(2, len(value.shape))))
 
 
 @prices("softmax", "_softmax", "log_softmax", "_log_softmax")
@@ -51,16 +53,7 @@ def softmax(read: Reader, call: OperatorCall) -> Value:
     """Softmax along a dimension; the logarithm of one is taken for one."""
     value = _first(call)
     row = value.shape[int(call["dim"])] if value.shape else 1
-    return _by_row(read, call, "softmax", row)
-
-
-def _by_row(read: Reader, call: OperatorCall, operator: str, row: int) -> Value:
-    value = _first(call)
-    channels, size, groups = read.map_of(value)
-    number = read.step(
-        call, operator, operator, channels, size, {"input": value}, row=row, groups=groups
-    )
-    return read.made(number, value.shape, value.channels)
+    return by_row(read, call, value, "softmax", row)
 
 
 def _first(call: OperatorCall) -> Value:
@@ -109,46 +102,13 @@ def pool(read: Reader, call: OperatorCall) -> Any:
     stride = _numbers(call.get("stride"), axes, kernel)
     padding = _numbers(call.get("padding"), axes, (0,) * axes)
     dilation = _numbers(call.get("dilation"), axes, (1,) * axes)
-    return _windows(read, call, value, kernel, stride, padding, dilation)
+    sides = tuple(side for one in padding for side in (one, one))
+    made = windows(read, call, _kind(call), value, kernel, stride, sides, dilation)
+    return _with_places(call, made)
 
 
-def _windows(
-    read: Reader,
-    call: OperatorCall,
-    value: Value,
-    kernel: tuple[int, ...],
-    stride: tuple[int, ...],
-    padding: tuple[int, ...],
-    dilation: tuple[int, ...],
-) -> Any:
-    """A pool. Windows that begin inside the map and end outside it find nothing there."""
-    axes = len(kernel)
-    operator = "max_pool" if "max" in call.name else "avg_pool"
-    channels, inner, by_hand = math.prod(value.shape[:-axes]), value.shape[-axes:], (0,) * 2 * axes
-    border = value.border
-    if border and border.mode == "zeros" and not any(border.sides[: -2 * axes]):
-        inner, by_hand = border.inner[-axes:], border.sides[-2 * axes :]
-    sides = []
-    for at, outputs in enumerate(call.shape[-axes:]):
-        before = padding[at] + by_hand[2 * at]
-        reach = (outputs - 1) * stride[at] + (kernel[at] - 1) * dilation[at] + 1
-        own = padding[at] + by_hand[2 * at + 1]
-        sides += [before, max(own, reach - inner[at] - before)]
-    line = (1,) * (axes == 1)
-    number = read.step(
-        call,
-        operator,
-        operator,
-        channels,
-        (*line, *inner),
-        {"input": value},
-        kernel=(*line, *kernel),
-        stride=(*line, *stride),
-        dilation=(*line, *dilation),
-        padding=(*(0, 0) * len(line), *sides),
-        out_size=(*line, *call.shape[-axes:]),
-    )
-    return _with_places(call, read.made(number, call.shape, len(call.shape) - axes - 1))
+def _kind(call: OperatorCall) -> str:
+    return "max_pool" if "max" in call.name else "avg_pool"
 
 
 def _with_places(call: OperatorCall, made: Value) -> Any:
@@ -176,7 +136,9 @@ def adaptive_pool(read: Reader, call: OperatorCall) -> Any:
         max(1, size - (out - 1) * step)
         for size, out, step in zip(inner, outer, stride, strict=True)
     )
-    return _windows(read, call, value, kernel, stride, (0,) * axes, (1,) * axes)
+    none, ones = (0,) * 2 * axes, (1,) * axes
+    made = windows(read, call, _kind(call), value, kernel, stride, none, ones)
+    return _with_places(call, made)
 
 
 @prices("mean", "sum", "amax", "amin", "max", "min")
@@ -189,30 +151,8 @@ def reduce(read: Reader, call: OperatorCall) -> Any:
     listed = [given] if isinstance(given, int) else given
     dimensions = sorted(at % len(value.shape) for at in listed or range(len(value.shape)))
     operator = "max_pool" if call.name[:4] in ("max", "amax", "min", "amin") else "avg_pool"
-    at = value.channels
-    after = list(range(len(value.shape) - len(dimensions), len(value.shape)))
-    maps = dimensions == after and len(dimensions) in (2, 3)
-    if maps or at is None or at in dimensions:
-        size = tuple(value.shape[place] for place in dimensions)
-    else:
-        size = (row_of(value, dimensions), 1)
-    size = (*size, 1) if len(size) == 1 else size if len(size) <= 3 else (math.prod(size), 1)
-    channels = value.elements // math.prod(size)
-    ones = (1,) * len(size)
-    number = read.step(
-        call, operator, call.name, channels, size, {"input": value}, kernel=size, out_size=ones
-    )
-    made = read.made(number, call.shape, _place_after(call, value, dimensions))
+    made = reduced(read, call, operator, value, dimensions)
     return _with_places(call, made)
-
-
-def _place_after(call: OperatorCall, value: Value, dimensions: list[int]) -> int | None:
-    """Dimension of channels once others are gone, or are of one element."""
-    if value.channels is None or value.channels in dimensions:
-        return None
-    if len(call.shape) == len(value.shape):
-        return value.channels
-    return value.channels - sum(at < value.channels for at in dimensions)
 
 
 @prices(
@@ -223,16 +163,4 @@ def _place_after(call: OperatorCall, value: Value, dimensions: list[int]) -> int
 def upsample(read: Reader, call: OperatorCall) -> Value:
     """Maps made larger, or smaller, by the nearest element or between neighbours."""
     value = _first(call)
-    axes = len(call.shape) - 2
-    operator = "nearest" if "nearest" in call.name else "bilinear"
-    line = (1,) * (axes == 1)
-    number = read.step(
-        call,
-        operator,
-        operator,
-        math.prod(value.shape[:2]),
-        (*line, *value.shape[2:]),
-        {"input": value},
-        out_size=(*line, *call.shape[2:]),
-    )
-    return read.made(number, call.shape, 1)
+    return resized(read, call, "nearest" if "nearest" in call.name else "bilinear", value)

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import fx
 
+from accel_models.workloads.graphs.passes import aligned
+from accel_models.workloads.graphs.values import Border, Value, values_in
 from accel_models.workloads.windows import PaddingMode
 from dfs_hw.networks.tracing.call import OperatorCall
 from dfs_hw.networks.tracing.reader import FREE_OF_INDEX, Reader, prices
-from dfs_hw.networks.tracing.values import Border, Value, values_in
 
 VIEWS = (
     *("view", "reshape", "_unsafe_view", "_reshape_alias", "view_as", "reshape_as", "flatten"),
@@ -70,17 +71,7 @@ def _channels_after(call: OperatorCall, value: Value) -> list[int | None]:
     before = 1
     for size in value.shape[:at]:
         before *= size
-    return [_aligned(shape, before, value.shape[at]) for shape in call.shapes]
-
-
-def _aligned(shape: tuple[int, ...], before: int, size: int) -> int | None:
-    """The dimension of a size in front of which a reshape leaves so many elements."""
-    passed = 1
-    for place, one in enumerate(shape):
-        if passed == before and one == size:
-            return place
-        passed *= one
-    return None
+    return [aligned(shape, before, value.shape[at]) for shape in call.shapes]
 
 
 def _run(node: fx.Node, marker: torch.Tensor) -> list[torch.Tensor]:
@@ -120,17 +111,6 @@ def move(read: Reader, call: OperatorCall) -> Value | None:
     if len(call.shape) != len(value.shape):
         moved = Value(call.shape, "data", value.makers)
     return read.elementwise(call, "copy", call.name, moved)
-
-
-def turned(read: Reader, call: OperatorCall, value: Value, at: int | None) -> Value:
-    """A value with its channels along a dimension, moved there if they are known to lie elsewhere.
-
-    Moving channels to where positions were takes every element through a buffer: it is a copy.
-    """
-    if at is None or value.channels in (None, at) or value.shape[value.channels or 0] < 2:
-        return value
-    moved = Value(value.shape, "data", value.makers, False, at)
-    return read.elementwise(call, "copy", "transpose", moved)
 
 
 @prices("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack")
@@ -179,4 +159,4 @@ def write(read: Reader, call: OperatorCall) -> Value:
     return Value(call.shape, "data", makers, False, before.channels)
 
 
-__all__ = ["MODES", "VIEWS", "turned"]
+__all__ = ["MODES", "VIEWS"]

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
-from torch import Tensor
-
 from accel_models.workloads.layer import Layer
 from accel_models.workloads.operators import ON_ARRAY
 from accel_models.workloads.windows import PaddingMode
@@ -33,8 +31,8 @@ class Formula(NamedTuple):
     """A tensor as a function of another one, element by element."""
 
     of: Value
-    at_grid: Tensor
-    """Values where the other tensor has those of `functions.GRID`."""
+    at_grid: Any
+    """An array of its values where the other tensor has those of the reader's grid."""
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 
 import networkx as nx
 
+from accel_models.workloads.graphs.values import Read, Step
 from accel_models.workloads.operators import ACTIVATIONS, BY_ROW, ON_ARRAY
-from dfs_hw.networks.tracing.values import Read, Step
 
 
 @dataclass
