@@ -48,7 +48,12 @@ def load_traced_machine(
     return load_machine(asked or header.accelerator, settings)
 
 
-def load_workload(network: str, side: int | None = None, widths: Path | None = None) -> Workload:
+def load_workload(
+    network: str,
+    side: int | None = None,
+    widths: Path | None = None,
+    sizes: list[str] | None = None,
+) -> Workload:
     """The layers that `named_workload` finds, at the widths that a file gives them by name, which
     `Workload.assumed` then says.
 
@@ -56,7 +61,7 @@ def load_workload(network: str, side: int | None = None, widths: Path | None = N
         InputError: as `named_workload`; or naming the file of widths, if it cannot be read or
             names no layer.
     """
-    workload = named_workload(network, side)
+    workload = named_workload(network, side, sizes)
     if widths is None:
         return workload
     from accel_models.workloads.widths import given_to
@@ -71,19 +76,31 @@ def load_workload(network: str, side: int | None = None, widths: Path | None = N
     return replace(workload.with_widths(policy), assumed=(*workload.assumed, said))
 
 
-def named_workload(network: str, side: int | None = None) -> Workload:
+def named_workload(
+    network: str, side: int | None = None, sizes: list[str] | None = None
+) -> Workload:
     """The layers of a network by name, without gates, for square colour images in 10 classes; those
-    of a layer list that comes with the package; those of a model of one's own; or those of a CSV
-    file.
+    of a layer list that comes with the package; those of a model of one's own; or those of a CSV or
+    ONNX file.
 
     Args:
         network: such as ``resnet20`` or ``resnet50``, a function that gives a model and an example
-            as ``module:function``, or the path of a file that ends in ``.csv``.
+            as ``module:function``, or the path of a file that ends in ``.csv`` or ``.onnx``.
         side: of the images, in pixels; by default `IMAGE_SIDE`.
+        sizes: that an ONNX file leaves open, as NAME=N.
 
     Raises:
-        InputError: if a file is given a side, or cannot be read.
+        InputError: if a file is given a side, or cannot be read, or sizes are given for something
+            else than an ONNX file.
     """
+    if network.endswith(".onnx"):
+        from accel_models.workloads.onnx_file import read_onnx
+
+        if side is not None:
+            raise InputError(f"{network} states the sizes of its input: --image cannot apply")
+        return read_onnx(network, dict(map(_size, sizes or [])))
+    if sizes:
+        raise InputError(f"{network} is no .onnx file, the only one whose sizes --size gives")
     if network.endswith(".csv"):
         from accel_models.workloads.layer_csv import read_layers
 
@@ -161,6 +178,14 @@ def numbers(option: str, text: str, kind: Callable[[str], Number]) -> list[Numbe
         raise InputError(
             f"--{option} takes numbers with commas between them, got '{text}'"
         ) from error
+
+
+def _size(text: str) -> tuple[str, int]:
+    """Name and size of a dimension."""
+    name, _, size = text.rpartition("=")
+    if not (name and size.strip().isdecimal()):
+        raise InputError(f"--size {text}: write NAME=N, such as batch=1")
+    return name.strip(), int(size)
 
 
 def _field(text: str) -> tuple[str, Any]:

@@ -18,6 +18,7 @@ from dfs_hw.cli.options import (
     ImageSide,
     MachineSettings,
     NoSettings,
+    OpenSizes,
     Plugins,
     Precisions,
     WidthsFile,
@@ -32,8 +33,8 @@ SILICON = Path("silicon")
 Simulated = Annotated[
     str,
     typer.Argument(
-        help="One of `dfs-hw networks`, your own model as module:function, or a CSV of layers "
-        "(SCALE-Sim's too)."
+        help="One of `dfs-hw networks`, your own model as module:function, a CSV of layers "
+        "(SCALE-Sim's too), or an .onnx file."
     ),
 ]
 Batch = Annotated[int, typer.Option(help="Inputs processed together.", min=1)]
@@ -96,6 +97,7 @@ def simulate(
     widths: WidthsFile = None,
     batch: Batch = 1,
     image: ImageSide = None,
+    sizes: OpenSizes = None,
     explain: Explained = "",
     pareto: Pareto = False,
     objective: BestBy = "",
@@ -114,7 +116,7 @@ def simulate(
     machine = load_machine(accelerator, machine_settings)
     if objective:
         machine = machine.configured(mapping__objective=objective)
-    workload = load_workload(network, image, widths)
+    workload = load_workload(network, image, widths, sizes)
     runs = {
         bits: run_simulation(workload, machine, bits, batch=batch, uncertainty=uncertainty)
         for bits in precision or ["8"]

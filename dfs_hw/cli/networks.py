@@ -10,17 +10,18 @@ import typer
 from accel_models.errors import InputError
 from dfs_hw.cli.app import app, print_json
 from dfs_hw.cli.loading import load_workload
-from dfs_hw.cli.options import AsJson
+from dfs_hw.cli.options import AsJson, OpenSizes
 
 
 @app.command()
 def networks(
     name: Annotated[
-        str, typer.Argument(help="One of the list, a CSV of layers, or module:function.")
+        str, typer.Argument(help="One of the list, a .csv or .onnx file, or module:function.")
     ] = "",
     csv: Annotated[
         Path | None, typer.Option(help="Write its layers as a table that simulate reads.")
     ] = None,
+    sizes: OpenSizes = None,
     as_json: AsJson = False,
 ) -> None:
     """Networks known by name; the layers of one, or of a model of your own, as a table.
@@ -44,7 +45,7 @@ def networks(
         else:
             show.network_list(found)
         return
-    workload = load_workload(name)
+    workload = load_workload(name, sizes=sizes)
     if csv is not None:
         with whole_file(csv) as partial:
             write_layers(workload, partial)

@@ -105,6 +105,11 @@ ImageSide = Annotated[
     typer.Option(help=f"Side of the square input images. Default {IMAGE_SIDE}.", min=8),
 ]
 
+OpenSizes = Annotated[
+    list[str] | None,
+    typer.Option("--size", help="Of an .onnx file: a size that it leaves open, as batch=1."),
+]
+
 # Training
 
 Data = Annotated[

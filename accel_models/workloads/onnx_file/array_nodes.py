@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from accel_models.errors import InputError
 from accel_models.workloads.graphs.products import (
     ProductSizes,
     Taps,
@@ -54,16 +55,27 @@ def convolution(read: Steps, node: OnnxNode) -> Value | None:
     size = value.shape[-axes:]
     ones, none = node.numbers("dilations", axes, 1), (0,) * 2 * axes
     groups = int(node.attributes.get("group", 1))
+    transposed = node.name == "ConvTranspose"
+    _check(node, value, weight, groups, transposed=transposed)
     taps = Taps(weight.shape[2:], node.numbers("strides", axes, 1), ones, none, groups)
     if weight.kind != "constant":
         read.said.append(
             f"'{node.path}' convolves with a kernel that the network computes: it is priced as if "
             "the kernel were weights"
         )
-    transposed = node.name == "ConvTranspose"
     sides = (_cut if transposed else sides_of)(node, size, taps)
     operator = TRANSPOSED if transposed else CONVOLUTION
     return convolved(read, node, value, taps._replace(sides=sides), operator, operator)
+
+
+def _check(node: OnnxNode, value: Value, weight: Value, groups: int, *, transposed: bool) -> None:
+    """Refuse maps that are not what a convolution's weights are for, which ONNX lets pass."""
+    fits = len(value.shape) == len(weight.shape) > 2
+    if not fits or value.shape[1] != (weight.shape[0] if transposed else weight.shape[1] * groups):
+        raise InputError(
+            f"'{node.path}' convolves maps of shape {value.shape} with weights of shape "
+            f"{weight.shape} in {groups} groups, which do not go together"
+        )
 
 
 def _cut(node: OnnxNode, size: tuple[int, ...], taps: Taps) -> tuple[int, ...]:

@@ -7,7 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from onnx import NodeProto, TensorProto, TypeProto, defs, helper, numpy_helper, shape_inference
+from onnx import (
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    TypeProto,
+    ValueInfoProto,
+    defs,
+    helper,
+    numpy_helper,
+    shape_inference,
+)
 from onnx.reference import ReferenceEvaluator
 
 from accel_models.workloads.onnx_file.node import OnnxTensor
@@ -102,10 +112,21 @@ def evaluated(
     """The results of a node, or None if it cannot be run."""
     try:
         with np.errstate(all="ignore"):
-            found = ReferenceEvaluator(node, opsets=dict(opsets)).run(None, dict(given))
+            found = ReferenceEvaluator(_alone(node, opsets)).run(None, dict(given))
         return list(found)
     except Exception:  # whatever it is that cannot be run here is then not known
         return None
+
+
+def _alone(node: NodeProto, opsets: Mapping[str, int]) -> ModelProto:
+    """A model of one node: the evaluator keeps to an opset for models only."""
+    reads, makes = (
+        [ValueInfoProto(name=name) for name in names if name] for names in (node.input, node.output)
+    )
+    graph = helper.make_graph([node], node.op_type, reads, makes)
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid(*one) for one in opsets.items()]
+    )
 
 
 __all__ = ["computed", "evaluated", "held_in", "results_of", "small", "type_and_shape"]

@@ -83,9 +83,7 @@ class OnnxReader(Steps):
                 kind = "constant" if given.name in as_weights else _kind(element, shape)
                 self._keep(OnnxTensor(given.name, element, Value(shape, kind, weight=given.name)))
         if as_weights:
-            self.said.append(
-                f"inputs that only weights can be are: {', '.join(sorted(as_weights))}"
-            )
+            self.said.append(f"inputs are taken for weights: {', '.join(sorted(as_weights))}")
         self._read(graph)
         for result in graph.output:
             made = self._found(result.name, "the graph")
@@ -114,9 +112,7 @@ class OnnxReader(Steps):
         try:
             return self.tensors[name]
         except KeyError:
-            raise InputError(
-                f"{reader} reads '{name}', which nothing makes in a known size"
-            ) from None
+            raise InputError(f"{reader} reads '{name}', which nothing makes") from None
 
     def _take(self, proto: NodeProto, path: str) -> None:
         given = [self._found(name, f"'{path}'") if name else None for name in proto.input]
@@ -175,10 +171,7 @@ class OnnxReader(Steps):
                     )
                 one = (one[0] or first.element, first.shape)
             if one[1] is None and not found and proto.op_type not in MAKES_SHAPES:
-                raise InputError(
-                    f"'{path}' ({proto.op_type}) makes a tensor whose size is not known before the "
-                    "network runs"
-                )
+                raise _of_unknown_size(path, proto)
             found.append(one)
         return found
 
@@ -200,6 +193,8 @@ class OnnxReader(Steps):
             content = None if content is None else np.asarray(content)
             if content is not None and made[at][1] is None:
                 value = Value(content.shape, "constant")
+            elif made[at][1] is None and at == 0:
+                raise _of_unknown_size(node.path, proto)
             elif made[at][1] is None:
                 continue  # a result beside the first that has no known size
             if content is not None and not small(made[at][0], content.shape):
@@ -227,12 +222,13 @@ class OnnxReader(Steps):
         word = functions.named(formula) if formula and functions.composed(list(node.values)) else ""
         if formula and word:
             return self.elementwise(node, word, word, formula.of)
-        found = written_out_norm(self, node, self.makers)
+        found: Any = written_out_norm(self, node, self.makers)
         if found is None:
             found = self._by_rule(node)
         if found is None:
             number = self.unpriced(node, node.name, node.values)
-            found = [Value(shape, "data", (number,)) for shape in node.shapes]
+            several = [Value(shape, "data", (number,)) for shape in node.shapes]
+            found = several if len(several) != 1 else several[0]
         if formula and isinstance(found, Value):
             return replace(found, formula=formula)
         return found
@@ -250,6 +246,12 @@ class OnnxReader(Steps):
 
 
 GRAPHS = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
+
+
+def _of_unknown_size(path: str, proto: NodeProto) -> InputError:
+    return InputError(
+        f"'{path}' ({proto.op_type}) makes a tensor whose size is not known before the network runs"
+    )
 
 
 def _attribute(given: AttributeProto) -> Any:

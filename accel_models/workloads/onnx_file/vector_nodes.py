@@ -104,9 +104,8 @@ def gather(read: Steps, node: OnnxNode) -> Value | None:
     if table.kind != "data":
         if at or len(table.shape) != 2 or places.kind == "constant":
             return None if places.kind == "data" else Value(node.shape, places.kind)
-        reads = {"input": places}
         ends, size = (table.shape[0], table.shape[1]), (max(1, places.elements), 1)
-        number = read.step(node, "embedding", "embedding", ends, size, reads)
+        number = read.step(node, "embedding", "embedding", ends, size, {"input": places})
         return read.made(number, node.shape, -1)
     held, channels = node.held(1), table.channels
     if held is not None and held.ndim == 0 and channels is not None:

@@ -31,8 +31,10 @@ BITS_OF: dict[int, int] = {
     },
 }
 """Bits of the types that quantised tensors have."""
-QUANTISERS = ("Quant", "IntQuant", "BipolarQuant", "Trunc", "QuantizeLinear", "DequantizeLinear")
-QUANTISERS += ("DynamicQuantizeLinear",)
+QUANTISERS = (
+    *("Quant", "IntQuant", "BipolarQuant", "Trunc"),
+    *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"),
+)
 KEEP = (
     *("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Expand", "Tile"),
     *("Slice", "Split", "MaxPool", "GlobalMaxPool", "Relu", "Concat", "Gather", "Pad", "Dropout"),
@@ -98,7 +100,7 @@ def state_widths(read: Steps, node: OnnxNode, layer: Layer) -> Precision | None:
         read.said.append(
             f"'{node.path}' states no width of its {missing}, which are charged at {FULL_BITS} bits"
         )
-    return Precision(*(one or FULL_BITS for one in bits))
+    return Precision(bits[0] or FULL_BITS, bits[1] or FULL_BITS)
 
 
 def _bits(tensor: OnnxTensor) -> int | None:

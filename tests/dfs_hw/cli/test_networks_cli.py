@@ -87,3 +87,27 @@ def test_what_cannot_apply_is_refused(nets: str) -> None:
         load_workload("nowhere:small")
     with pytest.raises(InputError, match="--image cannot apply"):
         load_workload(f"{nets}:small", 64)
+
+
+def test_an_onnx_file_is_priced_with_its_sizes_given(
+    tmp_path: Path, printed: Callable[..., str]
+) -> None:
+    pytest.importorskip("onnx")
+    from onnx_files import floats, node, write_onnx
+
+    nodes, inputs = [node("MatMul", "x w", "y")], {"x": ("batch", "seq", 8)}
+    path = str(write_onnx(tmp_path / "net.onnx", nodes, inputs, ["y"], {"w": floats(8, 4)}))
+    sizes = ("--size", "batch=1", "--size", "seq=5")
+    facts = json.loads(printed("simulate", path, *sizes, "--json"))
+    assert [layer["name"] for layer in facts["8"]["layers"]] == ["y_"]
+    table = str(tmp_path / "net.csv")
+    printed("networks", path, *sizes, "--csv", table)
+    assert read_layers(table).macs == 5 * 8 * 4
+    for given, why in (
+        ((path,), "leaves batch, seq open: give --size batch=N --size seq=N"),
+        ((path, "--size", "seq"), "--size seq: write NAME=N"),
+        ((path, *sizes, "--image", "32"), "--image cannot apply"),
+        (("resnet20", *sizes), "resnet20 is no .onnx file"),
+    ):
+        with pytest.raises(InputError, match=why):
+            printed("simulate", *given)
