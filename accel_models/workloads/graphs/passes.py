@@ -68,13 +68,16 @@ def windows(
     return read.made(number, call.shape, len(call.shape) - axes - 1)
 
 
-def reduced(read: Steps, call: Use, operator: str, value: Value, dimensions: list[int]) -> Value:
+def reduced(
+    read: Steps, call: Use, operator: str, called: str, value: Value, dimensions: list[int]
+) -> Value:
     """Note a mean, sum or extreme along dimensions, as a pool whose windows are as long as these.
 
     Args:
         read: the steps so far.
         call: where it comes from.
         operator: ``max_pool`` or ``avg_pool``.
+        called: its name within its module.
         value: what it works on.
         dimensions: in rising order, counted from the first.
     """
@@ -89,7 +92,7 @@ def reduced(read: Steps, call: Use, operator: str, value: Value, dimensions: lis
     channels = value.elements // math.prod(size)
     ones = (1,) * len(size)
     number = read.step(
-        call, operator, call.name, channels, size, {"input": value}, kernel=size, out_size=ones
+        call, operator, called, channels, size, {"input": value}, kernel=size, out_size=ones
     )
     return read.made(number, call.shape, _place_after(call, value, dimensions))
 

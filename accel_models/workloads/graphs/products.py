@@ -120,7 +120,7 @@ def product(
     return read.made(number, shape, -1 if heads == 1 else None)
 
 
-def with_batch(
+def _with_batch(
     call: Use, size: tuple[int, ...], fields: dict[str, Any], batch: int
 ) -> tuple[tuple[int, ...], dict[str, Any]]:
     """Several maps as planes of one that no window joins."""
@@ -171,7 +171,7 @@ def convolved(
         fields |= {name: (1, *fields[name]) for name in ("kernel", "stride", "dilation")}
         fields |= {"out_size": (1, *fields["out_size"]), "padding": (0, 0, *sides)}
     if batch > 1:
-        size, fields = with_batch(call, size, fields, batch)
+        size, fields = _with_batch(call, size, fields, batch)
     channels = value.shape[-axes - 1]
     image = not value.makers and axes > 1 and channels <= PIXEL_CHANNELS
     ends = (channels, call.shape[-axes - 1])

@@ -53,7 +53,7 @@ class OnnxNode:
 
     @property
     def values(self) -> Iterator[Value]:
-        """Its operands."""
+        """Operands, those that are left out apart."""
         return (one.value for one in self.inputs if one is not None)
 
     def given(self, at: int) -> OnnxTensor | None:

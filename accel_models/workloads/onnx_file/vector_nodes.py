@@ -15,6 +15,9 @@ from accel_models.workloads.graphs.values import Value
 from accel_models.workloads.onnx_file.array_nodes import sides_of
 from accel_models.workloads.onnx_file.node import OnnxNode
 
+REDUCTIONS = {"ReduceMean": "mean", "ReduceSum": "sum", "ReduceMax": "max", "ReduceMin": "min"}
+"""What reductions are called within their module."""
+
 
 def batch_norm(read: Steps, node: OnnxNode) -> Value:
     """Scale and shift of each channel."""
@@ -68,7 +71,7 @@ def global_pool(read: Steps, node: OnnxNode) -> Value:
     """Largest element or mean of each channel."""
     value = node.value(0)
     operator = "max_pool" if "Max" in node.name else "avg_pool"
-    return reduced(read, node, operator, value, list(range(2, len(value.shape))))
+    return reduced(read, node, operator, operator, value, list(range(2, len(value.shape))))
 
 
 def reduction(read: Steps, node: OnnxNode) -> Value | None:
@@ -83,7 +86,7 @@ def reduction(read: Steps, node: OnnxNode) -> Value | None:
         return value
     dimensions = sorted({at % len(value.shape) for at in given or range(len(value.shape))})
     operator = "max_pool" if node.name in ("ReduceMax", "ReduceMin") else "avg_pool"
-    return reduced(read, node, operator, value, dimensions)
+    return reduced(read, node, operator, REDUCTIONS[node.name], value, dimensions)
 
 
 def resize(read: Steps, node: OnnxNode) -> Value | None:
@@ -137,7 +140,7 @@ VECTOR_RULES: dict[str, Rule] = {
     **dict.fromkeys(("Softmax", "LogSoftmax"), softmax),
     **dict.fromkeys(("MaxPool", "AveragePool"), pool),
     **dict.fromkeys(("GlobalMaxPool", "GlobalAveragePool"), global_pool),
-    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"), reduction),
+    **dict.fromkeys(REDUCTIONS, reduction),
     **dict.fromkeys(("Resize", "Upsample"), resize),
     "Gather": gather,
     **dict.fromkeys(

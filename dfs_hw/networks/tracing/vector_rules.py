@@ -151,7 +151,7 @@ def reduce(read: Reader, call: OperatorCall) -> Any:
     listed = [given] if isinstance(given, int) else given
     dimensions = sorted(at % len(value.shape) for at in listed or range(len(value.shape)))
     operator = "max_pool" if call.name[:4] in ("max", "amax", "min", "amin") else "avg_pool"
-    made = reduced(read, call, operator, value, dimensions)
+    made = reduced(read, call, operator, call.name, value, dimensions)
     return _with_places(call, made)
 
 

@@ -16,12 +16,39 @@ onnx = pytest.importorskip("onnx")
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 FILES = sorted(LIGHT.glob("*.onnx"))
 DATA_ENV = "DFS_HW_DATA"
+
+
+def vgg_19() -> int:
+    """MACs of configuration E: Simonyan and Zisserman, Very deep convolutional networks for
+    large-scale image recognition, ICLR 2015, table 1."""
+    total, channels, side = 0, 3, 224
+    for depth, width in ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512)):
+        for _ in range(depth):
+            total += side * side * 9 * channels * width
+            channels = width
+        side //= 2
+    return total + 7 * 7 * 512 * 4096 + 4096 * 4096 + 4096 * 1000
+
+
+def densenet_121() -> int:
+    """MACs of Huang et al., Densely connected convolutional networks, CVPR 2017, table 1, growth
+    rate 32."""
+    total, channels = 112 * 112 * 49 * 3 * 64, 64
+    for layers, side in ((6, 56), (12, 28), (24, 14), (16, 7)):
+        for _ in range(layers):
+            total += side * side * (channels * 128 + 9 * 128 * 32)
+            channels += 32
+        if side > 7:  # a transition, before its pool
+            total += side * side * channels * (channels // 2)
+            channels //= 2
+    return total + channels * 1000
+
+
 MACS = {
-    "light_resnet50": 4_089_184_256,
-    "light_vgg19": 19_632_062_464,
-    "light_densenet121": 2_834_161_664,
+    "light_resnet50": listed_network("resnet50").macs,
+    "light_vgg19": vgg_19(),
+    "light_densenet121": densenet_121(),
 }
-"""Of the networks as torchvision has them: 4.09, 19.63 and 2.83 billion in its table of weights."""
 
 
 def macs_by_shapes(path: Path) -> int:
