@@ -69,7 +69,7 @@ def problem_of(
     precision = machine.offered(precision)
     widths = machine.offered(widths or operands(layer, precision))
     fidelity = machine.fidelity
-    _refuse_what_cannot_run(layer, widths, machine)
+    data = _datapath(layer, widths, machine)
     held = machine.array.buffered(widths)
     computed = layer.operator == MATMUL
     groups = layer.groups if fidelity.groups == "true" or computed else 1
@@ -95,7 +95,7 @@ def problem_of(
         kept_residual_bits=stored.residual if tensors.residual_on_chip else 0,
         requantise_inputs=fidelity.vector_unit and for_others and not layer.reads_image,
         requantise_weights=fidelity.vector_unit and computed and tensors.ends.other_crosses,
-        **_arithmetic(machine.array.datapath(layer, widths), batch),
+        **_arithmetic(data, batch),
         vector_lanes=machine.array.vector_lanes,
         lane_rules=_lane_rules(layer, groups, machine),
         **memory(machine, tensors.reserved_bytes),
@@ -112,13 +112,13 @@ def problem_of(
     return task
 
 
-def _refuse_what_cannot_run(layer: Layer, widths: Precision, machine: Accelerator) -> None:
-    """Refuse operands, clocks and maps that the machine cannot do."""
+def _datapath(layer: Layer, widths: Precision, machine: Accelerator) -> Datapath:
+    """How the array works through a layer; refuses operands, clocks and maps that it cannot do."""
     if machine.widths and max(widths.weight_bits, widths.activation_bits) > max(machine.widths):
         raise InfeasibleError(
             f"{widths}-bit operands are wider than the {max(machine.widths)} bits that it offers"
         )
-    machine.array.datapath(layer, widths)  # says what the array cannot multiply
+    data = machine.array.datapath(layer, widths)
     if machine.frequency_hz > machine.array.fastest_clock_hz(widths):
         raise InfeasibleError(
             f"the clock of {machine.frequency_hz / 1e6:g} MHz is too fast: at these widths the "
@@ -128,6 +128,7 @@ def _refuse_what_cannot_run(layer: Layer, widths: Precision, machine: Accelerato
         raise InfeasibleError("its model knows no maps with depth")
     if ACTIVATIONS.get(layer.activation, 0) and not machine.fidelity.vector_unit:
         raise InfeasibleError(f"its model has no vector unit, which {layer.activation} needs")
+    return data
 
 
 def _lane_rules(layer: Layer, groups: int, machine: Accelerator) -> int:

@@ -6,6 +6,7 @@ to a fifth as much energy in the 45 nm synthesis released with it, scaled by pro
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -96,7 +97,8 @@ class OneFlowArray(Array):
 
     def _cycles_pj(self) -> dict[Precision, float]:
         """Energy in pJ of a unit's full cycle at each level of both operands."""
-        known = unit_cycle_pj(self._synthesised())
+        assert self.synthesis is not None and self.synthesis_ns is not None
+        known = _unit_cycle_pj(self.synthesis, self.synthesis_ns)
         filled = {level: self.filling(level) for level in known}
         return {
             level: known[Precision(_level(one.weight_bits), _level(one.activation_bits))]
@@ -106,6 +108,12 @@ class OneFlowArray(Array):
     def _synthesised(self) -> PsmaFigures:
         assert self.synthesis is not None and self.synthesis_ns is not None
         return psma28_between(self.synthesis, self.synthesis_ns)
+
+
+@cache
+def _unit_cycle_pj(synthesis: str, nanoseconds: float) -> dict[Precision, float]:
+    """Energy in pJ of a unit's full cycle as synthesised, looked up once: every layer asks."""
+    return unit_cycle_pj(psma28_between(synthesis, nanoseconds))
 
 
 def _level(bits: int) -> int:
