@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -357,9 +358,27 @@ def test_bad_input_is_refused_with_what_to_do(model: Any, example: Any, said: st
         workload_of(model, example)
 
 
+def write_onnx(path: Path) -> None:
+    """A linear layer over sequences, whose number and length are left open."""
+    from onnx import TensorProto, helper, save
+
+    x, y = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", "seq", channels])
+        for name, channels in (("x", 8), ("y", 4))
+    )
+    weights = helper.make_tensor("w", TensorProto.FLOAT, [8, 4], [0.5] * 32)
+    node = helper.make_node("MatMul", ["x", "w"], ["y"], name="linear")
+    save(helper.make_model(helper.make_graph([node], "net", [x], [y], [weights])), str(path))
+
+
 @pytest.mark.slow
-def test_examples_of_the_page_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_examples_of_the_page_run(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("transformers")
+    pytest.importorskip("onnx")
+    write_onnx(tmp_path / "bert.onnx")
+    monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs" / "any_network.md").read_text()
     names: dict[str, Any] = {}
     for example in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
