@@ -225,6 +225,26 @@ MACS_AND_WEIGHTS = {
 (Howard et al., 2017: 569 million, 4.2 million)."""
 
 
+LEAST_MS = {
+    "mobilenet_v1": 2.777,
+    "mobilenet_v2": 1.469,
+    "resnet50": 19.97,
+    "vgg16": 75.54,
+    "vit_b_16": 85.76,
+}
+"""All MACs at 512 in a cycle of 2.5 ns: more than all weights at 12.8 GB/s take, of any of them."""
+
+
+@pytest.mark.parametrize("name", LEAST_MS)
+def test_no_network_takes_less_than_its_multiplications_at_the_peak(name: str) -> None:
+    run = simulate(listed_network(name), MACHINE, "8")
+    assert run.latency_s * 1e3 >= LEAST_MS[name]
+    computing = sum(cost.compute_cycles for cost in run.layers)
+    busy = sum(cost.occupancy * cost.compute_cycles for cost in run.layers)
+    assert busy * 2.5e-6 == pytest.approx(LEAST_MS[name], rel=1e-3)
+    assert computing >= busy
+
+
 def test_layer_lists_have_the_macs_and_weights_of_their_papers() -> None:
     found = {
         name: (network.macs, sum(layer.weights for layer in network.layers))
