@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.simulator import simulate
 from accel_models.errors import InfeasibleError
-from accel_models.workloads.operators import UPSAMPLING, VECTOR_OPERATORS
+from accel_models.workloads.operators import ACTIVATIONS, UPSAMPLING, VECTOR_OPERATORS
 from accel_models.workloads.workload import Layer, Workload
 
 ARRAY, VECTOR_UNIT = "array", "vector unit"
@@ -24,7 +24,8 @@ _SAMPLES: dict[str, dict[str, Any]] = {
     },
     "linear, over sequences too": {"in_size": (64, 1)},
     "product of activations": {"groups": 2, "operator": "matmul", "in_size": (64, 1)},
-    "activation as outputs leave": {"activation": "gelu", **_MAP},
+    "relu, relu6 as outputs leave: rounding": {"activation": "relu", **_MAP},
+    "other activations as outputs leave": {"activation": "gelu", **_MAP},
     **{
         name: {"operator": name, **_MAP, **({"out_size": (16, 16)} if name in UPSAMPLING else {})}
         for name in VECTOR_OPERATORS
@@ -56,5 +57,6 @@ def placements(machine: Accelerator, precision: str = "8") -> tuple[Placed, ...]
         except InfeasibleError as error:
             found.append(Placed(kind, "", str(error).partition(": ")[2]))
         else:
-            found.append(Placed(kind, ARRAY if layer.on_array else VECTOR_UNIT))
+            on_array = layer.on_array and not ACTIVATIONS.get(layer.activation, 0)
+            found.append(Placed(kind, ARRAY if on_array else VECTOR_UNIT))
     return tuple(found)

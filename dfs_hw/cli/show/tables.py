@@ -134,16 +134,26 @@ def layer_facts(run: Simulation) -> list[dict[str, Any]]:
 
 
 def _say_what_is_empty(layers: Sequence[Mapping[str, Any]]) -> None:
-    """Name the layers that leave the array all but empty while it computes."""
+    """Name the layers that leave the array all but empty while it computes, and those that it has
+    no part in."""
+    total = sum(one["cycles"] for one in layers)
+
+    def share(of: Sequence[Mapping[str, Any]]) -> str:
+        return f"{sum(one['cycles'] for one in of) / total:.0%} of the time"
+
+    def named(of: Sequence[Mapping[str, Any]]) -> str:
+        names = ", ".join(one["name"] for one in of[:NAMES_SHOWN])
+        return names + (f" and {len(of) - NAMES_SHOWN} more" if len(of) > NAMES_SHOWN else "")
+
     empty = [one for one in layers if one["compute_cycles"] and one["occupancy"] < LOW_OCCUPANCY]
     if empty:
-        names = ", ".join(one["name"] for one in empty[:NAMES_SHOWN])
-        more = f" and {len(empty) - NAMES_SHOWN} more" if len(empty) > NAMES_SHOWN else ""
-        cycles = sum(one["cycles"] for one in empty) / sum(one["cycles"] for one in layers)
         line(
-            f"less than {LOW_OCCUPANCY:.0%} of the array multiplies in {names}{more}, which take "
-            f"{cycles:.0%} of the time"
+            f"less than {LOW_OCCUPANCY:.0%} of the array multiplies in {named(empty)}: "
+            f"{share(empty)}"
         )
+    elsewhere = [one for one in layers if not one["compute_cycles"]]
+    if elsewhere:
+        line(f"the vector unit alone works on {named(elsewhere)}: {share(elsewhere)}")
 
 
 def simulations(runs: dict[str, Simulation]) -> None:
@@ -156,7 +166,7 @@ def simulations(runs: dict[str, Simulation]) -> None:
             layer["precision"],
             f"{layer['macs']:,}",
             f"{layer['cycles']:,}",
-            f"{layer['compute_cycles'] / layer['cycles']:.0%}",
+            f"{layer['compute_cycles'] / layer['cycles']:.0%}" if layer["compute_cycles"] else "",
             f"{layer['occupancy']:.1%}" if layer["compute_cycles"] else "",
             si(layer["energy_j"], "J"),
         )
