@@ -86,7 +86,9 @@ def networks(draw: st.DrawFn, gates: str = "any", operators: bool = False) -> Wo
                 )
             )
         if operators:
-            for place, role in enumerate(draw(st.lists(st.sampled_from(roles), max_size=2))):
+            drawn = draw(st.lists(st.sampled_from(roles), max_size=2))
+            drawn.sort(key=lambda role: role == "fixed")  # a unit's layers follow each other
+            for place, role in enumerate(drawn):
                 shape, name = draw(st.sampled_from(OPERATORS)), f"{unit}.other{place}"
                 where = {} if role == "fixed" else {"role": role, **here}
                 layers.append(Layer(name, width, width, **shape, **where))
