@@ -190,20 +190,16 @@ def _solved(
     return Solved(_in_all(pieces, machine.fidelity.prefetch), pieces)
 
 
-def spared(pieces: Sequence[Piece], prefetch: bool) -> list[int]:
-    """Cycles that each piece is spared by its first weights loading during the piece before."""
-    early = [
-        min(before.priced.tail_cycles, after.priced.head_cycles) * prefetch
-        for before, after in pairwise(pieces)
-    ]
-    return [0, *early]
-
-
 def _in_all(pieces: Sequence[Piece], prefetch: bool) -> Priced:
-    """What pieces take that run one after the other."""
-    first, last, early = pieces[0].priced, pieces[-1].priced, sum(spared(pieces, prefetch))
+    """What pieces take that run one after the other, the first weights of each loading during the
+    piece before."""
+    first, last = pieces[0].priced, pieces[-1].priced
     if len(pieces) == 1:
         return first
+    early = prefetch * sum(
+        min(before.priced.tail_cycles, after.priced.head_cycles)
+        for before, after in pairwise(pieces)
+    )
     counts = np.sum([piece.priced.counts for piece in pieces], axis=0)
     counts[STALL] -= early
     return Priced(
