@@ -28,6 +28,9 @@ IMAGE_BITS = 8
 
 NORMAL = family("normal")
 
+CHANNEL_BLOCK = 16
+"""Channels that oneDNN's widest kernels take at a time, on CPUs with AVX-512."""
+
 
 class Dial:
     """Which of its precisions a decision unit runs at; its layers all read it."""
@@ -130,7 +133,23 @@ class QuantizedConv2d(_QuantizedLayer):
             top, bottom, left, right = self.sides
             mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
             x, padding = functional.pad(x, (left, right, top, bottom), mode), (0, 0)
-        return functional.conv2d(x, weight, bias, self.stride, padding, self.dilation, self.groups)
+        stride = self.stride
+        if self._overruns and padding == (0, 0):
+            x, stride = x[:, :, :: stride[0], :: stride[1]], (1, 1)
+        return functional.conv2d(x, weight, bias, stride, padding, self.dilation, self.groups)
+
+    @property
+    def _overruns(self) -> bool:
+        """Whether the gradient of the weights would be computed beyond the memory booked for it.
+
+        Where channels are innermost, oneDNN (3.12, as in torch 2.13) gathers the pixels that a
+        strided 1 x 1 convolution reads, books room for its channels, and steps by a whole block of
+        them: of fewer channels it returns wrong gradients, hangs or ends the process
+        (github.com/uxlfoundation/oneDNN/issues/6035). Reading every so many pixels beforehand
+        computes the same.
+        """
+        strided = self.kernel_size == (1, 1) and self.stride != (1, 1)
+        return strided and self.in_channels // self.groups < CHANNEL_BLOCK
 
     def _spread(self, bias: Tensor) -> Tensor:
         return bias[:, None, None]
