@@ -9,6 +9,8 @@ from accel_models.errors import InputError
 
 MAX_BITS = 32
 FULL_BITS = 16
+MOST_DIGITS = 9
+"""Digits of a width that are read: Python reads no numbers of thousands of them."""
 
 
 @dataclass(frozen=True, order=True)
@@ -51,7 +53,7 @@ class Precision:
         if words in NAMED:
             return NAMED[words]
         parts = words.split("/")
-        if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        if len(parts) > 2 or not all(_is_width(part) for part in parts):
             raise InputError(
                 f"'{text}' is not a precision: write skip, full, a bitwidth such as 8, "
                 "or weight/activation bits such as 4/8"
@@ -73,6 +75,10 @@ class Precision:
         if self.weight_bits == self.activation_bits:
             return str(self.weight_bits)
         return f"{self.weight_bits}/{self.activation_bits}"
+
+
+def _is_width(text: str) -> bool:
+    return len(text) <= MOST_DIGITS and text.isdecimal() and int(text) > 0
 
 
 SKIP = Precision(0, 0)

@@ -7,8 +7,7 @@ recorded) is JSON under the key ``dfs_hw`` of the file's schema metadata.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -20,107 +19,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from accel_models.errors import InputError
-from accel_models.precision import Precision, parse_choices
 from accel_models.remade import Remade
 from accel_models.row_groups import RowGroupWriter
-from accel_models.workloads.workload import Workload, key_of
+from accel_models.trace_header import ARRIVAL, METADATA_KEY, TraceHeader, header_in
 
-FORMAT = 2
-"""Format 1, of version 0.1, held workloads of their own format 1; nothing else differs."""
-METADATA_KEY = b"dfs_hw"
-FIELDS = {
-    **dict.fromkeys(("network", "dataset", "always", "accelerator", "version"), str),
-    "choices": list,
-    "seed": int,
-}
-"""Types of a header's entries, beside its workload."""
-ARRIVAL = "arrival_s"
-"""Column of arrival times in s, which a trace may have."""
+__all__ = [
+    "ARRIVAL",
+    "INPUTS_IN_GROUP",
+    "METADATA_KEY",
+    "SLICE",
+    "DamagedRows",
+    "GateTrace",
+    "TraceFile",
+    "TraceHeader",
+    "TraceWriter",
+]
+
 INPUTS_IN_GROUP = 2**18
 """Inputs in a row group, the part of a file that is kept, or lost, as a whole."""
 SLICE = 2**12
 """Inputs that are decoded at a time."""
-
-
-@dataclass(frozen=True)
-class TraceHeader:
-    """Which network a trace is of, and how it was recorded.
-
-    Args:
-        network: name of the network.
-        dataset: name of the inputs, such as ``digits/test``.
-        workload: its layers; `workload.units` are the columns of the trace.
-        choices: what the indices in those columns mean.
-        always: precision of everything that runs whatever is chosen.
-        accelerator: machine the gates were trained for, or "".
-        seed: of the training run.
-        version: of this package, when recorded.
-    """
-
-    network: str
-    dataset: str
-    workload: Workload
-    choices: tuple[Precision, ...]
-    always: Precision
-    accelerator: str
-    seed: int
-    version: str
-
-    def schema(self, *, timed: bool = False) -> pa.Schema:
-        """Arrow schema of the file, this header in its metadata; `timed` with arrival times."""
-        columns = [("input_id", pa.int64()), ("label", pa.int32()), ("prediction", pa.int32())]
-        columns += [(ARRIVAL, pa.float64())] if timed else []
-        columns += [(unit, pa.uint8()) for unit in self.workload.units]
-        return pa.schema(columns, metadata={METADATA_KEY: json.dumps(self.to_dict())})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Header as plain data, as a trace's file keeps it."""
-        return {
-            "format": FORMAT,
-            "network": self.network,
-            "dataset": self.dataset,
-            "workload": self.workload.to_dict(),
-            "workload_key": self.workload.key,
-            "choices": [str(choice) for choice in self.choices],
-            "always": str(self.always),
-            "accelerator": self.accelerator,
-            "seed": self.seed,
-            "version": self.version,
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> TraceHeader:
-        """Header that `to_dict` made plain data of.
-
-        Raises:
-            InputError: if a field is missing or malformed, or the format is not known.
-        """
-        if not isinstance(data, Mapping):
-            raise InputError("it is no table of fields")
-        if data.get("format") not in (1, FORMAT):
-            raise InputError(f"trace format {data.get('format')} is later than the known {FORMAT}")
-        try:
-            for name, kind in FIELDS.items():
-                if not isinstance(data[name], kind):
-                    raise InputError(f"{name} is not a {kind.__name__}: {data[name]!r}")
-            workload = Workload.from_dict(data["workload"])
-            if key_of(data["workload"]) != data["workload_key"]:
-                raise InputError("its layers do not match its workload_key: they were changed")
-            always = Precision.parse(data["always"])
-            if always.is_skip:
-                raise InputError("what always runs cannot be skipped")
-            return cls(
-                network=data["network"],
-                dataset=data["dataset"],
-                workload=workload,
-                choices=parse_choices(data["choices"]),
-                always=always,
-                accelerator=data["accelerator"],
-                seed=data["seed"],
-                version=data["version"],
-            )
-        except KeyError as error:
-            raise InputError(f"the header lacks {error}") from error
 
 
 @dataclass(frozen=True)
@@ -257,7 +175,7 @@ class TraceFile:
                 raise InputError(
                     f"{self.path} is truncated, damaged or no Parquet file: {_reason(error)}"
                 ) from error
-            self.header = _header(schema, self.path)
+            self.header = header_in(schema, self.path)
             self.timed = ARRIVAL in schema.names
             expected = self.header.schema(timed=self.timed)
             if schema.remove_metadata() != expected.remove_metadata():
@@ -388,13 +306,3 @@ class TraceWriter:
 
     def __exit__(self, *error: Any) -> None:
         self._file.__exit__(*error)
-
-
-def _header(schema: pa.Schema, path: str | Path) -> TraceHeader:
-    text = (schema.metadata or {}).get(METADATA_KEY)
-    if text is None:
-        raise InputError(f"{path} is a Parquet file, but no gate trace: its header is missing")
-    try:
-        return TraceHeader.from_dict(json.loads(text))
-    except (UnicodeDecodeError, json.JSONDecodeError, InputError) as error:
-        raise InputError(f"{path} has a header that cannot be read: {error}") from error

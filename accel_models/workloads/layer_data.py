@@ -33,6 +33,7 @@ def layer_from_dict(data: Mapping[str, Any]) -> Layer:
     Raises:
         InputError: naming the field that is missing, unknown or of another kind.
     """
+    _check_table(data)
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
     }
@@ -46,12 +47,20 @@ def layer_from_dict(data: Mapping[str, Any]) -> Layer:
             raise InputError(f"{name} is not text: {values[name]!r}")
     if not isinstance(values["reads_image"], bool):
         raise InputError(f"reads_image is not true or false: {values['reads_image']!r}")
-    kernel = values["kernel"]
-    if isinstance(kernel, tuple) and len(values["padding"]) != 2 * len(kernel):
-        raise InputError(f"padding is not {2 * len(kernel)} whole numbers: {values['padding']}")
-    if values["widths"] is not None:
-        values["widths"] = Precision.parse(values["widths"])
+    kernel, padding, widths = values["kernel"], values["padding"], values["widths"]
+    sides = 2 * len(kernel) if isinstance(kernel, tuple) else 0
+    if sides and not (isinstance(padding, tuple) and len(padding) == sides):
+        raise InputError(f"padding is not {sides} whole numbers: {padding!r}")
+    if widths is not None:
+        if not isinstance(widths, str):
+            raise InputError(f"widths is no precision: {widths!r}")
+        values["widths"] = Precision.parse(widths)
     return Layer(**values)
+
+
+def _check_table(data: Any) -> None:
+    if not isinstance(data, Mapping):
+        raise InputError(f"a layer is a table of fields, and not {data!r}")
 
 
 def with_largest_input(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,9 +69,14 @@ def with_largest_input(data: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: naming a field of another kind.
     """
+    _check_table(data)
     given = {"dilation": [1, 1], "padding_mode": "zeros", "widths": None, **data}
     for name in ("kernel", "out_size", "stride", "padding"):
-        if not (isinstance(given[name], list) and len(given[name]) == 2):
+        if name not in given:
+            raise InputError(f"not a layer: missing {name}")
+        numbers = given[name] if isinstance(given[name], list) else ()
+        # What is no number can be multiplied, too, and a text by a size fills the memory.
+        if [type(number) for number in numbers] != [int, int]:
             raise InputError(f"{name} is not 2 whole numbers: {given[name]!r}")
     (top, left), sides = (
         given["padding"],

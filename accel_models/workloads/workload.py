@@ -270,19 +270,12 @@ class Workload:
             InputError: if a field is missing, unknown or of another kind, or a later version wrote
                 it.
         """
-        try:
-            version = data.get("format", 1)
-            if version not in (1, FORMAT):
-                raise InputError(f"workload format {version!r} is later than the known {FORMAT}")
-            layers = tuple(
-                layer_from_dict(with_largest_input(layer) if version == 1 else layer)
-                for layer in data["layers"]
-            )
-            return cls(data["name"], layers, tuple(data["edges"]))
-        except InputError:
-            raise
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"not a workload: {error}") from error
+        version = _format_of(data)
+        layers = tuple(
+            layer_from_dict(with_largest_input(layer) if version == 1 else layer)
+            for layer in data["layers"]
+        )
+        return cls(data["name"], layers, tuple(data["edges"]))
 
     @cached_property
     def key(self) -> str:
@@ -327,6 +320,30 @@ def _edge(names: Any) -> tuple[str, ...]:
     if len(given) not in (2, 3) or not all(isinstance(name, str) for name in given):
         raise InputError(f"an edge names two layers and perhaps a part, and is not {names!r}")
     return tuple(given)
+
+
+def _format_of(data: Any) -> int:
+    """Format of a workload's plain data, if its own fields are there and of their kinds.
+
+    Raises:
+        InputError: naming the field that is not.
+    """
+    if not isinstance(data, Mapping):
+        raise InputError(f"a workload is a table of fields, and not {data!r}")
+    version = data.get("format", 1)
+    if type(version) is not int or version < 1:
+        raise InputError(f"workload format is not a whole number from 1 to {FORMAT}: {version!r}")
+    if version > FORMAT:
+        raise InputError(f"workload format {version} is later than the known {FORMAT}")
+    kinds: dict[str, type] = {"name": str, "layers": list, "edges": list}
+    unknown, missing = data.keys() - kinds.keys() - {"format"}, kinds.keys() - data.keys()
+    if unknown or missing:
+        what = f"unknown {min(unknown)}" if unknown else f"missing {min(missing)}"
+        raise InputError(f"not a workload: {what}")
+    for field_, kind in kinds.items():
+        if not isinstance(data[field_], kind):
+            raise InputError(f"not a workload: {field_} is no {kind.__name__}: {data[field_]!r}")
+    return version
 
 
 def key_of(data: Mapping[str, Any]) -> str:

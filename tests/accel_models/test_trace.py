@@ -7,10 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from accel_models import InputError
+from accel_models import InputError, Layer, Workload
+from accel_models.precision import parse_choices
 from accel_models.trace import METADATA_KEY, GateTrace, TraceHeader
 
 SHIPPED = Path(__file__).parents[2] / "traces" / "digits-resnet14-bitfusion.parquet"
@@ -21,6 +23,11 @@ def header() -> dict[str, Any]:
     written: dict[str, Any] = json.loads(pq.read_schema(SHIPPED).metadata[METADATA_KEY])
     assert written["format"] == 1
     return written
+
+
+def written() -> dict[str, Any]:
+    """As this version writes it."""
+    return TraceHeader.from_dict(header()).to_dict()
 
 
 def test_the_shipped_trace_of_0_1_keeps_the_geometry_it_was_priced_with(tmp_path: Path) -> None:
@@ -43,7 +50,12 @@ def test_layers_that_do_not_match_their_key_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("kernel", [3]), ("role", "weird"), ("unit", [1, 1]), ("groups", 1.5)]
+    ("field", "value"),
+    [
+        *(("kernel", [3]), ("role", "weird"), ("unit", [1, 1]), ("groups", 1.5)),
+        *(("out_size", ["a", 10**9]), ("stride", [True, 1]), ("padding", 1), ("padding", [1])),
+        *(("name", 5), ("reads_image", 1), ("in_channels", "16"), ("kernel", None)),
+    ],
 )
 def test_a_field_that_is_none_is_named(field: str, value: Any) -> None:
     changed = copy.deepcopy(header())
@@ -52,6 +64,78 @@ def test_a_field_that_is_none_is_named(field: str, value: Any) -> None:
         TraceHeader.from_dict(changed)
 
 
+@pytest.mark.parametrize("format_", [1, 3])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("format", True), ("format", 1.0), ("format", "1"), ("format", 0), ("format", None)),
+        *(("network", 5), ("dataset", None), ("accelerator", ["bitfusion"]), ("version", 0.1)),
+        *(("seed", "0"), ("seed", True), ("seed", 1.0), ("seed", -1), ("workload_key", 4)),
+        *(("choices", "skip,2,4,8"), ("choices", [2, 8]), ("choices", ["8", "8"])),
+        *(("choices", ["skip"]), ("choices", ["9" * 5000]), ("choices", [["8"]])),
+        *(("always", 8), ("always", "skip"), ("always", "8.5"), ("workload", [])),
+    ],
+)
+def test_a_field_of_the_header_of_another_kind_is_named(
+    format_: int, field: str, value: Any
+) -> None:
+    given = header() if format_ == 1 else written()
+    with pytest.raises(InputError, match=rf"\b{field}\b"):
+        TraceHeader.from_dict(given | {field: value})
+
+
+@pytest.mark.parametrize("field", ["name", "layers", "edges"])
+@pytest.mark.parametrize("value", [None, 5, "", {}, "missing"])
+def test_a_field_of_the_workload_of_another_kind_is_named(field: str, value: Any) -> None:
+    given = copy.deepcopy(header())
+    given["workload"][field] = value
+    if value == "missing":
+        del given["workload"][field]
+    if not (field == "name" and isinstance(value, str)):
+        with pytest.raises(InputError, match=rf"\b{field}\b"):
+            TraceHeader.from_dict(given)
+
+
+@pytest.mark.parametrize("given", [header(), written()])
+def test_missing_and_unknown_fields_are_named(given: dict[str, Any]) -> None:
+    for field in given:
+        with pytest.raises(InputError, match=rf"\b{field}\b"):
+            TraceHeader.from_dict({name: given[name] for name in given if name != field})
+    with pytest.raises(InputError, match="unknown network_"):
+        TraceHeader.from_dict(given | {"network_": "resnet14"})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("choices", ["skip", "2", "4", "7"]), ("always", "7"), ("accelerator", "stripes")),
+        *(("network", "resnet15"), ("seed", 1), ("version", "0.1.1"), ("dataset", "digits/train")),
+    ],
+)
+def test_no_field_of_a_header_can_be_changed_unseen(field: str, value: Any) -> None:
+    assert TraceHeader.from_dict(written()).to_dict() == written()
+    with pytest.raises(InputError, match="does not match its digest: it was changed"):
+        TraceHeader.from_dict(written() | {field: value})
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"seed": ' + "9" * 5000 + "}", "{", "[]", "\xff"])
+def test_a_header_that_is_no_header_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "odd.parquet"
+    pq.write_table(
+        pa.table({"input_id": [1]}, metadata={METADATA_KEY: text.encode("latin-1")}), path
+    )
+    with pytest.raises(InputError, match=r"odd\.parquet has a header that cannot be read"):
+        GateTrace.read(path)
+
+
+def test_units_are_not_called_what_other_columns_are() -> None:
+    layer = Layer("conv", 4, 4, role="body", unit="label")
+    chosen = parse_choices("skip,8")
+    named = TraceHeader("one", "none", Workload("one", (layer,)), chosen, chosen[1], "", 0, "0")
+    with pytest.raises(InputError, match="no unit can be called label: a column of traces is"):
+        named.schema()
+
+
 def test_traces_of_later_versions_are_refused() -> None:
-    with pytest.raises(InputError, match="trace format 3 is later than the known 2"):
-        TraceHeader.from_dict(header() | {"format": 3})
+    with pytest.raises(InputError, match="trace format 4 is later than the known 3"):
+        TraceHeader.from_dict(header() | {"format": 4})
