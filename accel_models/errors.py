@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from reprlib import Repr
+
+LONGEST_WORD, LONGEST_SENTENCE, LONGEST_VALUE = 200, 1000, 80
+"""Characters that an error shows of one word, in all, and of one value that it quotes."""
+
+
+def printable(text: str) -> str:
+    """Text as an error shows it: one line, nothing that a terminal would act upon, cut where it is
+    long. What files and other libraries say can be anything."""
+    line = "".join(
+        letter if letter.isprintable() else " " if letter in "\t\n\r\v\f" else _escaped(letter)
+        for letter in text[: 100 * LONGEST_SENTENCE]
+    )
+    line = re.sub(rf"\S{{{LONGEST_WORD + 1},}}", lambda word: _cut(word[0], LONGEST_WORD), line)
+    return _cut(line.strip(), LONGEST_SENTENCE)
+
+
+def quoted(value: object) -> str:
+    """A value as an error quotes it: as Python writes it, cut where it is long or deep."""
+    return _SHORT.repr(value)
 
 
 class DfsHwError(ValueError):
     """Base of every error this project raises on purpose: one sentence that names the culprit."""
+
+    def __init__(self, sentence: object = "") -> None:
+        super().__init__(printable(str(sentence)))
 
 
 class InputError(DfsHwError):
@@ -20,3 +44,32 @@ class InfeasibleError(DfsHwError):
 def listed(items: Iterable[object]) -> str:
     """Items as an error names them."""
     return ", ".join(map(str, items))
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error of another library says, as the end of a sentence: its first line."""
+    lines = str(getattr(error, "strerror", None) or error).strip().splitlines()
+    return lines[0].rstrip(". ") if lines else type(error).__name__
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+def _cut(text: str, longest: int) -> str:
+    """Both ends of a text that is too long."""
+    tail = longest // 4
+    return text if len(text) <= longest else f"{text[: longest - tail - 1]}…{text[-tail:]}"
+
+
+class _Short(Repr):
+    """Python's own way of cutting values, at our lengths."""
+
+    def repr_int(self, x: int, level: int) -> str:
+        # Python refuses to spell out integers of thousands of digits.
+        return repr(x) if abs(x) < 10**self.maxlong else f"a whole number of {x.bit_length()} bits"
+
+
+_SHORT = _Short()
+_SHORT.maxstring = _SHORT.maxother = LONGEST_VALUE
+_SHORT.maxlong = LONGEST_VALUE // 2

@@ -5,14 +5,51 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
-from accel_models.errors import InputError
+from accel_models.errors import InputError, reason_of
+
+MOST_BYTES = 2**24
+"""Size up to which files are read that are written by hand, or hold what a run found: what comes
+of them takes some 30 times as much memory."""
+_MADE: list[Path] = []
+"""Folders that this process made, the outer ones first."""
+
+
+def readable(path: str | Path) -> Path:
+    """A path that can be opened without waiting for ever: nothing is there, or a regular file.
+
+    Raises:
+        InputError: if it is a folder, a pipe or a device.
+    """
+    if kind := _not_a_file(path):
+        raise InputError(f"cannot read {path}: it is {kind}")
+    return Path(path)
+
+
+def read_bytes(path: str | Path, most: int = MOST_BYTES) -> bytes:
+    """Read a file of moderate size.
+
+    Raises:
+        InputError: if it is missing, no regular file, or has over `most` bytes.
+    """
+    try:
+        with open(readable(path), "rb") as file:
+            content = file.read(most + 1)
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"cannot read {path}: {reason_of(error)}") from error
+    if len(content) > most:
+        raise InputError(f"{path} is too large: it may have {most} bytes")
+    return content
 
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """A partial file to write to, renamed to `path` at the end or removed on any failure.
+    """A partial file to write to, renamed to `path` at the end or removed on any failure; what
+    killed runs left of the same file is removed, too.
 
     Raises:
         InputError: if the place cannot be written to, or the disk is full.
@@ -20,11 +57,12 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     path = replaceable(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path.parent)
+        _remove_left_by_killed(path)
         yield partial
         os.replace(partial, path)
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+        raise InputError(f"cannot write {path}: {reason_of(error)}") from error
     finally:
         with suppress(OSError):  # the folder itself may be what is wrong
             partial.unlink(missing_ok=True)
@@ -36,9 +74,7 @@ def replaceable(path: str | Path) -> Path:
     Raises:
         InputError: if it is a folder or a device, which a rename would put a file in place of.
     """
-    # These, unlike `Path.exists`, leave names that are too long to whoever opens the file.
-    if os.path.exists(path) and not os.path.isfile(path):
-        kind = "a folder" if os.path.isdir(path) else "no regular file"
+    if kind := _not_a_file(path):
         raise InputError(f"cannot write {path}: it is {kind}")
     return Path(path)
 
@@ -56,12 +92,53 @@ def writable_folder(path: str | Path) -> Path:
     """
     path = Path(path)
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        _make(path)
     except OSError as error:
-        raise InputError(f"cannot write to the folder {path}: {error.strerror or error}") from error
+        raise InputError(f"cannot write to the folder {path}: {reason_of(error)}") from error
     if not os.access(path, os.W_OK):
         raise InputError(f"cannot write to the folder {path}: permission denied")
     return path
+
+
+def remove_empty_folders() -> None:
+    """Remove what folders this process made and left empty, as a run that is refused does."""
+    while _MADE:
+        with suppress(OSError):  # it holds something, or is gone
+            _MADE.pop().rmdir()
+
+
+def _make(folder: Path) -> None:
+    """Create a folder and those above it, and note which were not there."""
+    places = (folder, *folder.parents)
+    _MADE.extend(reversed([place for place in places if not os.path.exists(place)]))
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _remove_left_by_killed(path: Path) -> None:
+    """Remove partial files of processes that are no more."""
+    for old in path.parent.glob(f".{escape(path.name)}.*.partial"):
+        pid = old.name.split(".")[-2]
+        if pid.isdecimal() and not is_running(int(pid)):
+            old.unlink(missing_ok=True)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process of this machine is there."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _not_a_file(path: str | Path) -> str:
+    """What lies at a path and is no regular file; nothing if it is one, or is not there."""
+    # These, unlike `Path.exists`, leave names that are too long to whoever opens the file.
+    if not os.path.exists(path) or os.path.isfile(path):
+        return ""
+    return "a folder" if os.path.isdir(path) else "no regular file"
 
 
 def user_cache() -> Path:

@@ -22,7 +22,7 @@ from accel_models.accelerators.sections import (
     Storage,
     Technology,
 )
-from accel_models.errors import InputError, listed
+from accel_models.errors import InputError, listed, quoted
 from accel_models.precision import MAX_BITS, Precision
 from accel_models.source import In, Part, Source
 
@@ -152,7 +152,7 @@ def checked(data: Mapping[str, Any], where: str) -> Accelerator:
     if kind is None:
         raise InputError(
             f"{where}: array.family must be one of {listed(known_families())}, or of a plugin that "
-            f"is loaded, got {family!r}"
+            f"is loaded, got {quoted(family)}"
         )
     prefix = "array."
     try:
@@ -212,7 +212,7 @@ def first_sentence(error: ValidationError, where: str, prefix: str) -> str:
         return f"{where}: {first['msg'].removeprefix('Value error, ')}"
     must = first["msg"].replace("Input should be", "must be")
     must = must.replace("a valid tuple", "a list").replace("a valid dictionary", "a table")
-    return f"{where}: {path} {must}, got {first['input']!r}"
+    return f"{where}: {path} {must}, got {quoted(first['input'])}"
 
 
 _OF_A_UNION = frozenset({"str", "int", "float", "constrained-float"})

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from accel_models.accelerators.arrays.array import Array
 from accel_models.accelerators.arrays.registry import FAMILIES, is_own, register_family
 from accel_models.errors import DfsHwError, InputError
+from accel_models.files import read_bytes
 
 NOT_FOLLOWED = ("accel_models", "dfs_hw")
 """Packages whose source keys cover by themselves."""
@@ -52,10 +53,9 @@ def _found(name: str) -> Plugin:
         return Plugin(name, name, None)
     path = Path(name)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"plugin {name} cannot be read: {reason}") from error
+        text = read_bytes(path).decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"plugin {name} is no Python file: {error}") from error
     # Named after its content: another process, or a cluster's, makes the same module of it.
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return Plugin(name, f"dfs_hw_plugin_{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{digest}", text)

@@ -16,7 +16,6 @@ range, ``low = ..., high = ...``.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import resources
@@ -25,8 +24,10 @@ from typing import Any, NamedTuple
 
 from accel_models.accelerators.accelerator import Accelerator, checked
 from accel_models.accelerators.base_machine import with_base
+from accel_models.documents import MOST_TOML_BYTES, parse_toml
 from accel_models.energy.dram import dram_device, dram_preset
-from accel_models.errors import InputError
+from accel_models.errors import InputError, quoted
+from accel_models.files import read_bytes
 from accel_models.source import OWN, STATUSES, Source
 
 LIBRARY = resources.files("accel_models.accelerators").joinpath("library")
@@ -38,7 +39,7 @@ GROUND = "common-ground"
 class _File(NamedTuple):
     """The text of a machine's file."""
 
-    text: str
+    text: str | bytes
     where: str
     """Name of the file in errors."""
     place: Path | str
@@ -92,12 +93,7 @@ def _opened(name: str, folder: Path) -> _File:
         text = LIBRARY.joinpath(f"{name}.toml").read_text(encoding="utf-8")
         return _File(text, f"{name}.toml", name)
     path = folder / name
-    try:
-        return _File(path.read_text(encoding="utf-8"), path.name, path)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path.name} is not a text file: {error}") from error
+    return _File(read_bytes(path, MOST_TOML_BYTES), path.name, path)
 
 
 def _machine(file: _File, above: tuple[_File, ...] = ()) -> Accelerator:
@@ -111,10 +107,7 @@ def _tables(file: _File, above: tuple[_File, ...]) -> dict[str, Any]:
         above: files that build on this one, the one that was asked for first.
     """
     where = file.where
-    try:
-        data = tomllib.loads(file.text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{where} is not valid TOML: {error}") from error
+    data = parse_toml(file.text, where)
     name = data.pop("base", None)
     own = _with_own(data, where)
     if name is None:
@@ -132,7 +125,7 @@ def _base(name: Any, file: _File, above: tuple[_File, ...]) -> _File:
     Raises:
         InputError: if there is none, or it builds on that other one.
     """
-    said = f"{file.where}: base = {name!r}"
+    said = f"{file.where}: base = {quoted(name)}"
     wanted = f"{GROUND}, a machine of the library such as bitfusion, or the path of another .toml"
     if not isinstance(name, str):
         raise InputError(f"{said} must be {wanted}")
@@ -258,14 +251,14 @@ def _source(entry: Mapping[str, Any], where: str, path: str) -> Source:
     status, text = entry.get("status"), entry.get("source")
     if status not in STATUSES:
         raise InputError(
-            f"{where}: {path}.status must be one of {', '.join(STATUSES)}, got {status!r}"
+            f"{where}: {path}.status must be one of {', '.join(STATUSES)}, got {quoted(status)}"
         )
     if text is None and status == OWN:
         text = f"stated in {where}"
     if not isinstance(text, str) or not text.strip():
         raise InputError(
-            f"{where}: {path}.source must say where the {status} number comes from, got {text!r}: "
-            "a number of your own needs neither status nor source"
+            f"{where}: {path}.source must say where the {status} number comes from, got "
+            f"{quoted(text)}: a number of your own needs neither status nor source"
         )
     return Source(status, text, *_range(entry, where, path))
 
@@ -277,6 +270,7 @@ def _range(entry: Mapping[str, Any], where: str, path: str) -> tuple[float | Non
     numbers = [n for n in (low, value, high) if isinstance(n, int | float)]
     if len(numbers) < 3 or not numbers[0] <= numbers[1] <= numbers[2]:
         raise InputError(
-            f"{where}: {path} needs low <= value <= high, got {low!r}, {value!r}, {high!r}"
+            f"{where}: {path} needs low <= value <= high, got {quoted(low)}, {quoted(value)}, "
+            f"{quoted(high)}"
         )
     return numbers[0], numbers[2]

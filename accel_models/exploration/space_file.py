@@ -29,7 +29,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -40,8 +39,9 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from accel_models.accelerators.accelerator import Accelerator, first_sentence, meant
 from accel_models.accelerators.ground import ranked
 from accel_models.accelerators.toml_file import load_accelerator
+from accel_models.documents import MOST_TOML_BYTES, parse_toml
 from accel_models.energy.dram import dram_device, dram_preset
-from accel_models.errors import InputError
+from accel_models.errors import InputError, quoted
 from accel_models.exploration.space import (
     BASE,
     POLICY,
@@ -53,6 +53,7 @@ from accel_models.exploration.space import (
     has_field,
     is_outside,
 )
+from accel_models.files import read_bytes
 from accel_models.metrics import columns, explored, named
 from accel_models.replay import Policy
 from accel_models.source import Part
@@ -108,13 +109,7 @@ def read_space(path: str | Path) -> tuple[Space, tuple[WorkloadEntry, ...]]:
         InputError: if it cannot be read or used: one sentence naming the file and the entry.
     """
     path = Path(path)
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path.name} is not valid TOML: {error}") from error
-    file = _parsed(data, path.name)
+    file = _parsed(parse_toml(read_bytes(path, MOST_TOML_BYTES), path.name), path.name)
     space = _space(file, path.name, path.parent, file.name or path.stem)
     return space, tuple(_anchored(entry, path.parent) for entry in file.workloads)
 
@@ -216,11 +211,11 @@ def _value(name: str, value: Any, kind: TypeAdapter[Any], where: str) -> Any:
         checked = kind.validate_python(value)
     except ValidationError as error:
         must = error.errors()[0]["msg"].replace("Input should be", "must be")
-        raise InputError(f"{where}: {name} {must}, got {value!r}") from error
+        raise InputError(f"{where}: {name} {must}, got {quoted(value)}") from error
     if isinstance(checked, float) and not math.isfinite(checked):
-        raise InputError(f"{where}: {name} must be finite, got {value!r}")
+        raise InputError(f"{where}: {name} must be finite, got {quoted(value)}")
     if isinstance(checked, int) and abs(checked) > LARGEST_WHOLE:
-        raise InputError(f"{where}: {name} must be at most 2**53, got {value}")
+        raise InputError(f"{where}: {name} must be at most 2**53, got {quoted(value)}")
     return checked
 
 
@@ -258,7 +253,9 @@ def _check_steps(low: Any, high: Any, entry: Mapping[str, Any], name: str) -> No
         return
     key, size = given[0], entry[given[0]]
     if not _is_number(size) or size <= (0 if key == "step" else 1):
-        raise InputError(f"{name} needs a step above 0 or a factor above 1, got {key} = {size!r}")
+        raise InputError(
+            f"{name} needs a step above 0 or a factor above 1, got {key} = {quoted(size)}"
+        )
     if isinstance(low, int) and not isinstance(size, int):
         raise InputError(f"{name}.{key} must be a whole number like what it leads to, got {size}")
     if (low + size if key == "step" else low * size) > high * (1 + 1e-12):
@@ -340,7 +337,7 @@ def _bound(metric: str, entry: Any, where: str) -> Bound:
     if not sides or sides.keys() - {"low", "high"} or not all(_is_number(v) for v in values):
         raise InputError(
             f"{where}: constraints.{metric} is a number it may not exceed, or a range of low and "
-            f"high, got {entry!r}"
+            f"high, got {quoted(entry)}"
         )
     bound = Bound(metric, **{side: float(value) for side, value in sides.items()})
     if bound.low <= 0 and "low" in sides:

@@ -21,7 +21,7 @@ from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.storages.journal._storage import JournalOperation
 
 from accel_models.errors import InputError
-from accel_models.files import whole_file, writable_folder
+from accel_models.files import is_running, whole_file, writable_folder
 
 JOURNAL = "study.journal"
 LOCK = ".lock"
@@ -321,18 +321,8 @@ def _check_free(owner: dict[str, Any] | None, name: str) -> None:
     if owner is None:
         return
     here = owner["host"] == socket.gethostname()
-    alive = _runs(owner["pid"]) if here else time.time() - owner["time"] < QUIET_S
+    alive = is_running(owner["pid"]) if here else time.time() - owner["time"] < QUIET_S
     if alive and (not here or owner["pid"] != os.getpid()):
         raise InputError(
             f"study '{name}' is locked by another run (process {owner['pid']} on {owner['host']})"
         )
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from accel_models.errors import InputError
+from accel_models.files import read_bytes
 
 MAX_DIGITS = 9
 TRUE, FALSE = ("1", "true", "yes"), ("0", "false", "no")
@@ -33,10 +34,7 @@ def read_rows(path: Path) -> tuple[list[str], list[CsvRow]]:
     Raises:
         InputError: if the file is missing, no text, no CSV, or has no header.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    data = read_bytes(path)
     reader = csv.reader(
         io.StringIO(_text(path, data), newline=""), delimiter=_delimiter(path, data)
     )

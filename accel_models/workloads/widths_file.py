@@ -15,12 +15,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from accel_models.errors import InputError
+from accel_models.documents import read_toml
+from accel_models.errors import InputError, quoted
 from accel_models.files import whole_file
 from accel_models.precision import Precision
 from accel_models.workloads.csv_rows import check_columns, read_rows, whole_number
@@ -72,21 +72,15 @@ def _kind(path: Path) -> str:
 
 
 def _read_toml(path: Path) -> dict[str, Precision]:
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path} is not valid TOML: {error}") from error
     found = {}
-    for key, value in data.items():
+    for key, value in read_toml(path).items():
         if isinstance(value, dict):
             raise InputError(
                 f"{path}: '{key}' is a table: a name with dots stands in quotes, such as "
                 f'"{key}.{next(iter(value), "*")}" = 8'
             )
         if isinstance(value, bool) or not isinstance(value, int | str):
-            raise InputError(f"{path}: '{key}' is 8 or \"4/8\", got {value!r}")
+            raise InputError(f"{path}: '{key}' is 8 or \"4/8\", got {quoted(value)}")
         found[key] = _parsed(value, f"{path}: '{key}'")
     return found
 

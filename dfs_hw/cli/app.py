@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -9,8 +10,11 @@ from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
-from accel_models.errors import DfsHwError
+from accel_models.errors import DfsHwError, printable, quoted, reason_of
+from accel_models.files import remove_empty_folders
+from dfs_hw.cli.terminal import turn_off, use_plain_spellings
 
 app = typer.Typer(
     help=(
@@ -25,6 +29,9 @@ app = typer.Typer(
 
 STOPPED = (130, 143)
 """Exit status after Ctrl-C and after SIGTERM, as shells have them."""
+WrongCommand: type[Exception] = typer.BadParameter.__bases__[0]
+"""Any error of the option parser, whichever it is that comes with Typer."""
+NO_MEMORY = "can't allocate memory"
 INTERRUPTED = "dfs-hw: interrupted; the same command goes on from here"
 
 
@@ -44,22 +51,61 @@ def dfs_hw(
 
 
 def main() -> None:
-    """Entry point: errors meant for people end in one sentence and exit status 2."""
+    """Entry point: whatever is wrong ends in one sentence and exit status 2."""
     _let_threads_sleep()
+    use_plain_spellings()
     try:
-        app()
+        status = app(standalone_mode=False)
+        sys.stdout.flush()
+    except WrongCommand as error:
+        status = _refused(error)
     except DfsHwError as error:
-        print(f"dfs-hw: {error}", file=sys.stderr)
-        sys.exit(2)
+        status = _said(str(error))
+    except OSError as error:
+        status = _of_system(error)
+    except (MemoryError, RuntimeError) as error:  # PyTorch has no error of its own for memory
+        if not (isinstance(error, MemoryError) or NO_MEMORY in str(error)):
+            raise
+        status = _said("there is not enough memory for this")
     except SystemError as error:
         if not _came_of_ctrl_c(error):
             raise
-        print(INTERRUPTED, file=sys.stderr)
-        sys.exit(STOPPED[0])
+        status = STOPPED[0]
     except SystemExit as stop:
-        if stop.code in STOPPED:
-            print(INTERRUPTED, file=sys.stderr)
-        raise
+        status = stop.code
+    if status in STOPPED:
+        print(INTERRUPTED, file=sys.stderr)
+    if status:
+        remove_empty_folders()
+    sys.exit(status)
+
+
+def _said(sentence: str) -> int:
+    """Say what is wrong; returns the exit status that goes with it."""
+    print(f"dfs-hw: {printable(sentence)}", file=sys.stderr)
+    return 2
+
+
+def _refused(error: Any) -> int:
+    """Say what is wrong with a command line, in our style; where nothing is asked, help is."""
+    if type(error).__name__ == "NoArgsIsHelpError":  # as Typer itself tells it
+        error.show()
+        return 2
+    sentence = error.format_message().strip().rstrip(".")
+    command = error.ctx.command_path if error.ctx is not None else "dfs-hw"
+    sentence = sentence.replace("Input should be", "it must be")
+    if isinstance(error.__cause__, ValidationError):
+        sentence += f", got {quoted(error.__cause__.errors()[0]['input'])}"
+    return _said(f"{sentence[:1].lower()}{sentence[1:]} (see {command} --help)")
+
+
+def _of_system(error: OSError) -> int:
+    """Say what the system refused. A pipe that nobody reads any more ends in silence."""
+    turn_off()
+    if error.errno == errno.EPIPE:
+        return 1
+    where = error.filename if error.filename is not None else "the output"
+    return _said(f"{where}: {reason_of(error)}")
 
 
 def _let_threads_sleep() -> None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from accel_models import InputError
-from accel_models.files import replaceable, same_file, whole_file
+from accel_models.files import (
+    remove_empty_folders,
+    replaceable,
+    same_file,
+    whole_file,
+    writable_folder,
+)
 
 
 def test_a_file_appears_whole_in_the_place_of_another(tmp_path: Path) -> None:
@@ -42,3 +49,32 @@ def test_one_file_has_several_names(tmp_path: Path) -> None:
     assert not same_file(one, link)
     one.write_text("")
     assert same_file(one, link) and not same_file(one, tmp_path)
+
+
+def test_what_a_killed_run_left_goes_with_the_next(tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left = tmp_path / f".a.json.{dead.pid}.partial"
+    others = [tmp_path / name for name in (f".b.json.{dead.pid}.partial", ".a.json.x.partial")]
+    alive = tmp_path / f".a.json.{os.getppid()}.partial"
+    for path in (left, alive, *others):
+        path.touch()
+    with whole_file(tmp_path / "a.json") as partial:
+        partial.touch()
+    assert {*tmp_path.iterdir()} == {tmp_path / "a.json", alive, *others}
+
+
+def test_folders_made_for_nothing_are_gone_again(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    writable_folder(tmp_path / "there" / "new" / "newer")
+    writable_folder(tmp_path / "there")
+    with pytest.raises(InputError), whole_file(tmp_path / "b" / "c" / "file"):
+        raise OSError("no")
+    with whole_file(tmp_path / "kept" / "file") as partial:
+        partial.touch()
+    remove_empty_folders()
+    assert {*tmp_path.rglob("*")} == {
+        tmp_path / "there",
+        tmp_path / "kept",
+        tmp_path / "kept" / "file",
+    }

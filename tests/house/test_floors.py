@@ -48,6 +48,7 @@ accel_models.workloads.graphs.*
 accel_models.workloads.*
 accel_models.precision
 accel_models.source
+accel_models.documents
 accel_models.compiled
 accel_models.metrics
 accel_models.remade

@@ -122,7 +122,7 @@ def test_what_is_wrong_with_a_plugin_is_one_sentence(text: str, tmp_path: Path) 
 
 
 def test_a_plugin_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"absent\.py cannot be read: No such file"):
+    with pytest.raises(InputError, match=r"cannot read .*absent\.py: No such file"):
         load_plugin(tmp_path / "absent.py")
     with pytest.raises(InputError, match=r"plugin no\.such: there is no such module; the path"):
         load_plugin("no.such")

@@ -1,0 +1,63 @@
+"""Output on any terminal, also where an encoding lacks our signs or the place takes nothing."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import sys
+import unicodedata
+from contextlib import suppress
+
+SPELLINGS = {
+    "µ": "u",
+    "μ": "u",
+    "ρ": "rho",
+    "²": "2",
+    "³": "3",
+    "·": "*",
+    "×": "x",
+    "±": "+-",
+    "–": "-",
+    "—": "-",
+    "−": "-",
+    "…": "...",
+    "→": "->",
+    "≤": "<=",
+    "≥": ">=",
+    "‘": "'",
+    "’": "'",
+    "“": '"',
+    "”": '"',
+}
+"""What stands for a sign that an encoding lacks; letters lose their accents instead, and what is
+left is written as Python escapes it."""
+PLAIN = "dfs-hw-plain"
+"""Name of the error handler that spells so."""
+
+
+def use_plain_spellings() -> None:
+    """Have standard output and errors spell what their encoding lacks in other ways."""
+    codecs.register_error(PLAIN, _spelled)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=PLAIN)
+
+
+def turn_off() -> None:
+    """Drop what standard output still holds, which would fail once more as Python ends."""
+    with suppress(OSError, ValueError):  # a stream without a file has nothing that could fail
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    return "".join(_spelling(letter) for letter in letters), error.end
+
+
+def _spelling(letter: str) -> str:
+    if letter in SPELLINGS:
+        return SPELLINGS[letter]
+    bare = "".join(c for c in unicodedata.normalize("NFKD", letter) if c.isascii())
+    return bare or letter.encode("ascii", "backslashreplace").decode("ascii")
