@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dfs_hw.budgets.meet_budget import meet_budget
     from dfs_hw.data import load_dataset
     from dfs_hw.experiment import run_experiment
+    from dfs_hw.fixed_widths import accuracy_of, at_widths, train_further
     from dfs_hw.networks import build_network, make_dynamic, register_network
     from dfs_hw.networks.checkpoint import load_checkpoint, save_checkpoint
     from dfs_hw.networks.workload_of import workload_of
@@ -27,6 +28,8 @@ __all__ = [
     "Budget",
     "HardwareCost",
     "TrainConfig",
+    "accuracy_of",
+    "at_widths",
     "build_network",
     "evaluate",
     "load_checkpoint",
@@ -39,6 +42,7 @@ __all__ = [
     "run_experiment",
     "save_checkpoint",
     "train",
+    "train_further",
     "train_static",
     "workload_of",
 ]
@@ -48,6 +52,8 @@ _HOME = {
     "Budget": "dfs_hw.budgets.budget",
     "HardwareCost": "dfs_hw.budgets.hardware_cost",
     "TrainConfig": "dfs_hw.training.config",
+    "accuracy_of": "dfs_hw.fixed_widths",
+    "at_widths": "dfs_hw.fixed_widths",
     "build_network": "dfs_hw.networks",
     "evaluate": "dfs_hw.recording",
     "load_checkpoint": "dfs_hw.networks.checkpoint",
@@ -60,6 +66,7 @@ _HOME = {
     "run_experiment": "dfs_hw.experiment",
     "save_checkpoint": "dfs_hw.networks.checkpoint",
     "train": "dfs_hw.training.run",
+    "train_further": "dfs_hw.fixed_widths",
     "train_static": "dfs_hw.training.run",
     "workload_of": "dfs_hw.networks.workload_of",
 }

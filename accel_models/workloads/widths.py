@@ -164,7 +164,7 @@ def _settled(layers: tuple[Layer, ...], precisions: Mapping[str, Precision]) -> 
 
 def _widths(layer: Layer, precision: Precision) -> Precision:
     """The widths of a layer at a precision: both operands of a ``matmul`` are activations."""
-    if layer.operator != MATMUL:
+    if layer.operator != MATMUL or precision.full:
         return precision
     return Precision(precision.activation_bits, precision.activation_bits)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from accel_models import Workload
 
 MADE = "a model and an example of its input, such as (model, torch.empty(1, 3, 224, 224))"
+BATCHES = "batches to learn from and batches to evaluate on, each of pairs of inputs and labels"
 
 
 def names_own_model(network: str) -> bool:
@@ -33,18 +34,57 @@ def own_workload(network: str) -> Workload:
     """
     from accel_models import Workload
 
-    made = _made(network)
+    made = _made(network, MADE)
     if isinstance(made, Workload):
         return made
-    if not (isinstance(made, tuple) and len(made) == 2):
-        raise InputError(f"{network} gives {type(made).__name__}, and should give {MADE}")
     from dfs_hw.networks.workload_of import workload_of
 
-    model, example = made
+    model, example = _pair(network, made, MADE)
     return workload_of(model, example, name=network.partition(":")[2])
 
 
-def _made(network: str) -> Any:
+def own_model(network: str) -> tuple[Any, Any]:
+    """A model and an example of its input, of a function named as `own_workload` has it.
+
+    Raises:
+        InputError: if there is no such function, it fails, or it gives something else.
+    """
+    if not names_own_model(network):
+        raise InputError(f"'{network}' is no MODULE:FUNCTION, such as nets:trained for nets.py")
+    from torch import nn
+
+    model, example = _pair(network, _made(network, MADE), MADE)
+    if not isinstance(model, nn.Module):
+        raise InputError(f"{network} gives {type(model).__name__} first, and should give {MADE}")
+    return model, example
+
+
+def own_batches(data: str, size: int) -> tuple[Any, Any]:
+    """Batches to learn from and batches to evaluate on, pairs of inputs and labels: of a function
+    that gives both, or of a data set by name, its training and test images.
+
+    Args:
+        data: such as ``nets:photos``, or what `dfs_hw.load_dataset` knows.
+        size: images in a batch, of a data set by name.
+
+    Raises:
+        InputError: if there is no such function or data set, or it gives something else.
+    """
+    if names_own_model(data) and not data.startswith("folder:"):
+        return _pair(data, _made(data, BATCHES), BATCHES)
+    from dfs_hw.data import load_dataset
+
+    splits = load_dataset(data)
+    return list(splits.train.batches(size)), list(splits.test.batches(size))
+
+
+def _pair(named: str, made: Any, wanted: str) -> tuple[Any, Any]:
+    if not (isinstance(made, tuple) and len(made) == 2):
+        raise InputError(f"{named} gives {type(made).__name__}, and should give {wanted}")
+    return made
+
+
+def _made(network: str, wanted: str) -> Any:
     module, _, function = network.partition(":")
     here = os.getcwd()
     if here not in sys.path:
@@ -65,8 +105,8 @@ def _made(network: str) -> Any:
     except Exception as error:  # whatever a function of somebody else's may raise
         what = f"{type(error).__name__}: {error}"
         raise InputError(
-            f"{network} failed with {what}. It is called without arguments and gives {MADE}"
+            f"{network} failed with {what}. It is called without arguments and gives {wanted}"
         ) from error
 
 
-__all__ = ["names_own_model", "own_workload"]
+__all__ = ["names_own_model", "own_batches", "own_model", "own_workload"]

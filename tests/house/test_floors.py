@@ -77,6 +77,7 @@ dfs_hw.training.recipes
 dfs_hw.training.config
 dfs_hw.budgets.*
 dfs_hw.recording
+dfs_hw.fixed_widths.*
 dfs_hw.networks
 dfs_hw.networks.*
 dfs_hw.networks.tracing.*

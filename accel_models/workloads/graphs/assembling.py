@@ -24,13 +24,30 @@ def assembled(name: str, read: Steps, said: tuple[str, ...] = ()) -> Workload:
         InputError: if there are no layers.
     """
     folded = fold(read.steps, read.kept)
-    order = [number for number in folded.order() if folded.steps[number].layer is not None]
+    order = _order(folded)
     if not order:
         raise InputError(f"{name} has no layers: nothing that it computes of the example is priced")
     names = _names(folded, order)
     layers = tuple(_layer(folded.steps[number], names[number]) for number in order)
     edges = dict.fromkeys(edge for number in order for edge in _edges(folded, number, names))
     return Workload(name, layers, tuple(edges), (*said, *_said(read, folded)))
+
+
+def products_of(read: Steps) -> dict[str, list[str]]:
+    """Layers of the array that each module or node computes, in the order of the graph's own
+    program: names as `assembled` gives them, by path; empty where nothing reads the result."""
+    folded = fold(read.steps, read.kept)
+    names = _names(folded, _order(folded))
+    found: dict[str, list[str]] = {}
+    for number, step in enumerate(read.steps):
+        if step.on_array:
+            found.setdefault(step.path, []).append(names.get(number, ""))
+    return found
+
+
+def _order(folded: Folded) -> list[int]:
+    """Steps that have a layer, in execution order."""
+    return [number for number in folded.order() if folded.steps[number].layer is not None]
 
 
 def _names(folded: Folded, order: list[int]) -> dict[int, str]:
@@ -97,4 +114,4 @@ def _said(read: Steps, folded: Folded) -> list[str]:
     return said
 
 
-__all__ = ["assembled"]
+__all__ = ["assembled", "products_of"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from accel_models.workloads.graphs.assembling import assembled
+from accel_models.workloads.graphs.assembling import assembled, products_of
 from accel_models.workloads.graphs.values import Kind, Value, values_in
 from accel_models.workloads.workload import Workload
 
@@ -19,12 +19,30 @@ MOST_TRIES = 3
 """How often operators that are not known are taken apart."""
 
 
+class ReadModel(NamedTuple):
+    """A model's layers, and which of them the array multiplies for."""
+
+    workload: Workload
+    products: dict[str, list[str]]
+    """Layers of the array by path of the module that computes them, in the order of its forward;
+    an empty name where nothing reads the result."""
+
+
 def model_workload(model: nn.Module, example: Any, name: str = "") -> Workload:
     """Layers of a model for an example of its input, in evaluation mode.
 
     Layers are called after the module that computes them; what a module's forward does itself, and
     what a module does beside its first work, has a word after the module's path. What has no cost
     model is named in `Workload.assumed`.
+
+    Raises:
+        InputError: if the model does not run on the example, or has no layers.
+    """
+    return read_model(model, example, name).workload
+
+
+def read_model(model: nn.Module, example: Any, name: str = "") -> ReadModel:
+    """What `model_workload` gives, and which module computes each layer of the array.
 
     Raises:
         InputError: if the model does not run on the example, or has no layers.
@@ -38,7 +56,7 @@ def model_workload(model: nn.Module, example: Any, name: str = "") -> Workload:
             break
         captured = apart
         reader = _read(captured)
-    return assembled(name, reader, tuple(captured.said))
+    return ReadModel(assembled(name, reader, tuple(captured.said)), products_of(reader))
 
 
 def _read(captured: Captured) -> Reader:
@@ -60,4 +78,4 @@ def _read(captured: Captured) -> Reader:
     return reader
 
 
-__all__ = ["model_workload"]
+__all__ = ["ReadModel", "model_workload", "read_model"]

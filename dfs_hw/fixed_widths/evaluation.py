@@ -1,0 +1,118 @@
+"""Accuracy of a model on data of its user's, and training it further."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from accel_models.errors import InputError
+from dfs_hw.fixed_widths.network import inputs_of
+from dfs_hw.networks.tracing.capture import arguments_of
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+LEARNING_RATE = 1e-4
+
+
+@torch.no_grad()
+def accuracy_of(model: nn.Module, batches: Iterable[Any]) -> float:
+    """Share of the labels that a model predicts, in evaluation mode; it is left in the mode it was
+    in.
+
+    Args:
+        model: gives logits [N, classes], or [N, classes, ...] with a label for each place, or an
+            object with such `logits`.
+        batches: pairs of inputs and labels int64 [N, ...], as a loader gives them.
+
+    Raises:
+        InputError: if there is no batch, or logits and labels do not go together.
+    """
+    was_training, right, total = model.training, 0, 0
+    model.eval()
+    try:
+        for batch in batches:
+            logits, labels = _logits(model, batch)
+            right += int((logits.argmax(1) == labels).sum())
+            total += labels.numel()
+    finally:
+        model.train(was_training)
+    if not total:
+        raise InputError("there is no batch to evaluate on: give at least one")
+    return right / total
+
+
+def train_further(
+    model: nn.Module,
+    batches: Iterable[Any],
+    *,
+    epochs: int = 1,
+    learning_rate: float = LEARNING_RATE,
+    loss: Loss = functional.cross_entropy,
+) -> None:
+    """Train a model for a while, rounded as it is, by AdamW; any loop of one's own does as well.
+
+    Args:
+        model: a `FixedWidths`, or any other.
+        batches: pairs of inputs and labels, gone through once an epoch.
+        epochs: how often.
+        learning_rate: of all parameters, falling to zero on a half cosine.
+        loss: of logits and labels.
+
+    Raises:
+        InputError: if there is no batch, logits and labels do not go together, or the loss is not
+            finite.
+    """
+    if epochs < 1:
+        raise InputError(f"a model is trained for at least 1 epoch, not {epochs}")
+    listed = batches if isinstance(batches, list) or hasattr(batches, "__len__") else list(batches)
+    steps = epochs * len(listed)  # type: ignore[arg-type]
+    if not steps:
+        raise InputError("there is no batch to train on: give at least one")
+    optimizer = torch.optim.AdamW(model.parameters(), learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    was_training = model.training
+    model.train()
+    try:
+        for _ in range(epochs):
+            for batch in listed:
+                logits, labels = _logits(model, batch)
+                error = loss(logits, labels)
+                if not error.isfinite():
+                    raise InputError(
+                        f"the loss is {error.item()}: train at a lower rate than {learning_rate:g}"
+                    )
+                optimizer.zero_grad()
+                error.backward()
+                optimizer.step()
+                schedule.step()
+    finally:
+        model.train(was_training)
+
+
+def _logits(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
+    """Logits of a batch and its labels.
+
+    Raises:
+        InputError: if they do not go together.
+    """
+    args, kwargs = arguments_of(inputs_of(batch))
+    out, labels = model(*args, **kwargs), batch[1]
+    logits = out if isinstance(out, Tensor) else getattr(out, "logits", None)
+    if not isinstance(logits, Tensor) or not isinstance(labels, Tensor):
+        what = type(labels if isinstance(logits, Tensor) else out).__name__
+        raise InputError(
+            f"accuracy needs logits of a model, a tensor or an object that has them, and a tensor "
+            f"of labels: got {what}"
+        )
+    if logits.ndim < 2 or logits.shape[:1] + logits.shape[2:] != labels.shape:
+        raise InputError(
+            f"logits of shape {list(logits.shape)} and labels of shape {list(labels.shape)} do not "
+            "go together: classes are the second dimension of logits, and labels have the others"
+        )
+    return logits, labels
+
+
+__all__ = ["accuracy_of", "train_further"]

@@ -1,0 +1,96 @@
+"""The page on widths by layer, and the command that it shows."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from places import ROOT
+
+from dfs_hw.fixed_widths import accuracy_of, train_further
+
+NETS = """
+import torch
+from torch import nn
+
+
+def points(seed):
+    torch.manual_seed(seed)
+    maps = torch.randn(256, 3, 6, 6)
+    labels = (maps.mean((2, 3)) @ torch.tensor([1.0, -1.0, 2.0]) > 0).long()
+    return list(zip(maps.split(64), labels.split(64), strict=True))
+
+
+def photos():
+    return iter(points(1)), iter(points(2))
+
+
+def trained():
+    torch.manual_seed(0)
+    model = nn.Sequential()
+    model.append(nn.Conv2d(3, 8, 3))
+    model.add_module("layer2", nn.Conv2d(8, 8, 3))
+    model.append(nn.Flatten())
+    model.add_module("fc", nn.Linear(32, 2))
+    return model, torch.empty(1, 3, 6, 6)
+
+
+def alone():
+    return photos()[0]
+"""
+
+
+@pytest.fixture
+def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module of its own name in the current directory."""
+    name = f"nets_{tmp_path.name}".replace("-", "_")
+    (tmp_path / f"{name}.py").write_text(NETS)
+    (tmp_path / "w.toml").write_text('"*" = 8\nlayer2 = "4/8"\n')
+    (tmp_path / "low.csv").write_text("name,precision\n*,2\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    return name
+
+
+@pytest.mark.slow
+def test_the_page_runs() -> None:
+    names: dict[str, object] = {}
+    exec(NETS, names)
+    model, _ = names["trained"]()  # type: ignore[operator]
+    train, test = (list(one) for one in names["photos"]())  # type: ignore[operator]
+    train_further(model, train, epochs=20, learning_rate=1e-2)
+    before = accuracy_of(model, test)
+    page = (ROOT / "docs" / "fixed_widths.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    shown = {"model": model, "train": train, "test": test}
+    exec(example, shown)
+    assert before > 0.85
+    assert accuracy_of(shown["network"], test) > before - 0.05  # type: ignore[arg-type]
+
+
+def test_accuracy_stands_beside_price(nets: str, printed: Callable[..., str]) -> None:
+    words = ("accuracy", f"{nets}:trained", "--data", f"{nets}:photos", "--widths", "w.toml")
+    rows = json.loads(printed(*words, "--widths", "low.csv", "--epochs", "1", "--json"))
+    assert [row["widths"] for row in rows] == ["as it is", "w.toml", "low.csv"]
+    assert rows[1]["layers"]["layer2"] == "4/8"
+    assert rows[0]["accuracy_trained_further"] is None
+    assert 0 <= rows[2]["accuracy_trained_further"] <= 1
+    for figure in ("energy_j", "latency_s", "bitops"):
+        assert rows[0][figure] >= rows[1][figure] >= rows[2][figure]
+    table = printed(*words)
+    assert "as it is" in table
+    assert "trained further" not in table
+
+
+def test_what_cannot_apply_is_refused(nets: str, refused: Callable[..., str]) -> None:
+    for model, data, why in (
+        ("resnet20", f"{nets}:photos", "'resnet20' is no MODULE:FUNCTION"),
+        (f"{nets}:trained", f"{nets}:alone", "and should give batches to learn from and batches"),
+        (f"{nets}:photos", f"{nets}:photos", "first, and should give a model and an example"),
+        (f"{nets}:trained", "nowhere", "no data set is called 'nowhere'"),
+        (f"{nets}:trained", "folder:nowhere", "nowhere"),
+    ):
+        assert why in refused("accuracy", model, "--data", data, "--widths", "w.toml")
