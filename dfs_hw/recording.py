@@ -14,6 +14,7 @@ from accel_models.errors import DfsHwError
 from accel_models.trace import TraceHeader, TraceWriter
 from dfs_hw.data import Dataset
 from dfs_hw.networks import DynamicNetwork, Outcome
+from dfs_hw.networks.finite import why_not_finite
 
 BATCH = 256
 
@@ -118,8 +119,7 @@ def _outcomes(
             outcome = network(images, forced, price=prices)
             if not outcome.logits.isfinite().all():
                 raise DfsHwError(
-                    f"{network.name} gives outputs that are not finite: a width it was asked to "
-                    "run at has not been trained"
+                    f"{network.name} gives outputs that are not finite: {why_not_finite(network)}"
                 )
             yield outcome
             start = stop

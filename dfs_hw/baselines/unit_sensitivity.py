@@ -14,6 +14,7 @@ from accel_models.errors import DfsHwError, InputError
 from accel_models.precision import highest
 from dfs_hw.data import Dataset
 from dfs_hw.networks import DynamicNetwork
+from dfs_hw.networks.finite import why_not_finite
 
 BATCH = 256
 
@@ -116,6 +117,5 @@ def _check_finite(network: DynamicNetwork, assignments: Tensor, sums: Tensor) ->
         choice = network.choices[int(assignments[broken[0], unit])]
         where = f"with unit '{network.units[unit]}' at {choice}"
     raise DfsHwError(
-        f"{network.name} gives outputs that are not finite {where}: a width it was asked to run "
-        "at has not been trained"
+        f"{network.name} gives outputs that are not finite {where}: {why_not_finite(network)}"
     )

@@ -1,24 +1,22 @@
-"""Networks on disk: tensors and how they came about, in one file without pickle."""
+"""Networks on disk: tensors and how they came about, in one file with checksums, without pickle."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from accel_models.errors import InputError
-from accel_models.files import whole_file
+from accel_models.errors import DfsHwError, InputError
 from dfs_hw.networks.build import build_network
 from dfs_hw.networks.dynamic import DynamicNetwork
+from dfs_hw.networks.finite import not_finite
 from dfs_hw.provenance import versions
+from dfs_hw.tensor_file import TensorFile, read_tensors, write_tensors
 
-_KEY = "dfs-hw"
+_OLD_KEY = "dfs-hw"
 
 
 @dataclass(frozen=True)
@@ -47,31 +45,30 @@ def save_checkpoint(path: Path | str, network: DynamicNetwork, facts: Mapping[st
         facts: anything JSON can hold, to be kept beside the tensors.
 
     Raises:
+        DfsHwError: if weights are not finite.
         InputError: if the place cannot be written to.
     """
-    path = Path(path)
-    # A tensor can be in the network twice, and safetensors refuses shared memory.
-    tensors = {
-        name: value.detach().cpu().contiguous().clone()
-        for name, value in network.state_dict().items()
-    }
+    if name := not_finite(network):
+        raise DfsHwError(
+            f"{network.name} is not kept in {path}: '{name}' is not finite, its training diverged"
+        )
     about = {"shape": network.shape, "versions": versions(), **facts}
-    content = save(tensors, {_KEY: json.dumps(about, sort_keys=True)})
-    with whole_file(path) as partial:
-        partial.write_bytes(content)
-    return path
+    write_tensors(Path(path), "checkpoint", network.state_dict(), about)
+    return Path(path)
 
 
 def load_checkpoint(path: Path | str, network: DynamicNetwork | None = None) -> Checkpoint:
-    """Read a network saved by `save_checkpoint`.
+    """Read a network saved by `save_checkpoint`; one of version 0.1, which has no checksums, with a
+    warning.
 
     Args:
         network: to fill with the saved tensors, where it is; by default one is built as the file
             says, which it can for networks of `build_network` only.
 
     Raises:
-        InputError: if the file is absent, truncated, or not such a checkpoint; if it fits no
-            network that can be built, or not the one given. A network given is then unchanged.
+        InputError: if the file is absent, damaged, or not such a checkpoint; if its weights are not
+            finite; if it fits no network that can be built, or not the one given. A network given
+            is then unchanged.
     """
     path = Path(path)
     tensors, facts = _read(path)
@@ -90,24 +87,14 @@ def load_checkpoint(path: Path | str, network: DynamicNetwork | None = None) -> 
 
 def read_facts(path: Path | str) -> dict[str, Any]:
     """What was saved beside the tensors of a checkpoint; errors are those of `load_checkpoint`."""
-    return _read(Path(path))[1]
+    return _read(Path(path)).facts
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    if not path.is_file():
-        raise InputError(f"there is no checkpoint {path}")
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is damaged, or no .safetensors file: {error}") from error
-    try:
-        facts = json.loads(metadata[_KEY])
-        facts["shape"]
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} is a .safetensors file, but no dfs-hw checkpoint") from error
-    return tensors, facts
+def _read(path: Path) -> TensorFile:
+    found = read_tensors(path, "checkpoint", _OLD_KEY)
+    if "shape" not in found.facts:
+        raise InputError(f"{path} is a .safetensors file, but no dfs-hw checkpoint")
+    return found
 
 
 def _fill(network: DynamicNetwork, tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -122,4 +109,6 @@ def _fill(network: DynamicNetwork, tensors: Mapping[str, Tensor], path: Path) ->
                 f"{path} does not fit {network.name}: '{name}' is {list(tensors[name].shape)} "
                 f"in the file, {list(wanted[name])} in the network"
             )
+    if name := not_finite(network, tensors):
+        raise InputError(f"{path}: '{name}' is not finite, its training diverged")
     network.load_state_dict(dict(tensors))

@@ -88,6 +88,7 @@ dfs_hw.gates.*
 dfs_hw.quantize.*
 dfs_hw.data.*
 dfs_hw.distributed
+dfs_hw.tensor_file
 dfs_hw.provenance
 """
 

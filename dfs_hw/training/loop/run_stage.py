@@ -28,6 +28,7 @@ from dfs_hw.distributed import (
     world,
 )
 from dfs_hw.networks import DynamicNetwork
+from dfs_hw.networks.finite import not_finite
 from dfs_hw.training.loop.interruption import StopRequest, noted_signals
 from dfs_hw.training.loop.logs import Log
 from dfs_hw.training.loop.snapshot import discard_snapshot, read_snapshot, write_snapshot
@@ -278,13 +279,14 @@ class _Run:
         """Loss and cost of the running epoch, summed by each process [ranks, 2].
 
         Raises:
-            DfsHwError: if they are not finite.
+            DfsHwError: if they are not finite, or the weights are not.
         """
         totals = gathered(self.state.totals)
-        if not totals.isfinite().all():
+        what = "" if totals.isfinite().all() else "the loss"
+        if what or (what := not_finite(self.network)):
             kept = f"{self.path} keeps step {self.kept}" if self.kept else "nothing was kept"
             raise DfsHwError(
-                f"the loss of stage '{self.stage.name}' is no longer finite at step "
+                f"{what} of stage '{self.stage.name}' is no longer finite at step "
                 f"{self.state.step} (learning rate {self.optimizer.param_groups[0]['lr']:.3g}): "
                 f"lower the learning rate; {kept}"
             )

@@ -1,25 +1,22 @@
 """A stage of training in one file, to go on from as if it had never stopped.
 
-Tensors are kept as safetensors and everything else as JSON in its header: nothing is read with
-pickle. The file is replaced in one step, so a process killed at any time leaves a whole one.
+Tensors are kept as safetensors and everything else as JSON in its header, all of it under
+checksums. The file is replaced in one step, so a process killed at any time leaves a whole one.
 """
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from accel_models.errors import InputError
-from accel_models.files import whole_file
+from dfs_hw.tensor_file import read_tensors, write_tensors
 
-_KEY = "dfs-hw-snapshot"
+_OLD_KEY = "dfs-hw-snapshot"
 
 
 @dataclass(frozen=True)
@@ -44,14 +41,11 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> None:
         InputError: if it cannot be written; one that was there before stays.
     """
     tensors = {
-        f"{part}/{name}": tensor.detach().cpu().contiguous().clone()
+        f"{part}/{name}": tensor
         for part, named in snapshot.parts.items()
         for name, tensor in named.items()
     }
-    # Written from memory: safetensors' own files do not report a full disk as an OSError.
-    content = save(tensors, {_KEY: json.dumps(snapshot.facts)})
-    with whole_file(path) as partial:
-        partial.write_bytes(content)
+    write_tensors(path, "snapshot", tensors, snapshot.facts)
 
 
 def read_snapshot(path: Path) -> Snapshot | None:
@@ -62,18 +56,16 @@ def read_snapshot(path: Path) -> Snapshot | None:
     """
     if not path.exists():
         return None
-    parts: dict[str, dict[str, Tensor]] = {}
     try:
-        with safe_open(path, "pt") as file:
-            facts = dict(json.loads((file.metadata() or {})[_KEY]))
-            for key in file.keys():  # noqa: SIM118 - the file is no mapping
-                part, _, name = key.partition("/")
-                parts.setdefault(part, {})[name] = file.get_tensor(key)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        tensors, facts = read_tensors(path, "snapshot", _OLD_KEY)
+    except InputError as error:
         raise InputError(
-            f"{path}, from which training should go on, is damaged or no snapshot: "
-            f"delete it to start the stage anew"
+            f"{error}: training should go on from it; delete it to start the stage anew"
         ) from error
+    parts: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        part, _, name = key.partition("/")
+        parts.setdefault(part, {})[name] = tensor
     return Snapshot(parts, facts)
 
 

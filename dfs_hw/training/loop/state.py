@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from accel_models.errors import InputError
 from dfs_hw.distributed import world
 from dfs_hw.networks import DynamicNetwork
+from dfs_hw.networks.finite import not_finite
 from dfs_hw.training.loop.snapshot import Snapshot
 from dfs_hw.training.loop.stage import Epoch, Stage
 
@@ -72,9 +73,13 @@ def from_snapshot(
     """Take up a stage: its state is returned, and everything else is put where it belongs.
 
     Raises:
-        InputError: if the snapshot is of another network, optimiser or controller.
+        InputError: if the snapshot is of another network, optimiser or controller, or of a training
+            that diverged.
     """
     parts, facts, device = snapshot.parts, snapshot.facts, network.shift.device
+    for part, tensors in parts.items():
+        if name := not_finite(network, tensors):
+            raise InputError(f"the snapshot's '{part}/{name}' is not finite: training diverged")
     try:
         network.load_state_dict(parts["network"])
         for number, parameter in enumerate(parameters_of(optimizer)):

@@ -305,11 +305,11 @@ def test_a_trace_is_not_written_over(trace: Path, refused: Callable[..., str]) -
     ("change", "said"),
     [
         (lambda header: [header], "it is no table of fields"),
-        (lambda header: header | {"choices": 5}, "choices is not a list: 5"),
-        (lambda header: header | {"accelerator": 7}, "accelerator is not a str: 7"),
-        (lambda header: header | {"always": "skip"}, "what always runs cannot be skipped"),
-        (lambda header: header | {"workload": {"layers": [1]}}, "not a workload"),
-        (lambda header: {"format": 1}, "the header lacks 'network'"),
+        (lambda header: header | {"choices": 5}, "choices is not a list of precisions: 5"),
+        (lambda header: header | {"accelerator": 7}, "accelerator is not text: 7"),
+        (lambda header: header | {"always": "skip"}, "always: what always runs cannot be skipped"),
+        (lambda header: header | {"workload": {"layers": [1]}}, "not a workload: missing edges"),
+        (lambda header: {"format": 1}, "it has no accelerator"),
     ],
 )
 def test_a_header_that_makes_no_sense_is_refused(

@@ -1,17 +1,24 @@
 """Networks on disk."""
 
 import json
+import math
+import random
+import struct
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from trainings import Mine, equal_states
 
-from accel_models.errors import InputError
+from accel_models.errors import DfsHwError, InputError
 from dfs_hw.networks import Design, DynamicNetwork, build_network, make_dynamic
 from dfs_hw.networks.checkpoint import load_checkpoint, read_facts, save_checkpoint
 from dfs_hw.networks.cifar_resnet import BasicBlock
+from dfs_hw.networks.finite import why_not_finite
+from dfs_hw.tensor_file import write_tensors
 
 
 def mine(features: int = 4, seed: int = 0) -> DynamicNetwork:
@@ -62,7 +69,7 @@ def test_a_network_that_does_not_fit_stays_as_it_is(tmp_path: Path) -> None:
     assert equal_states(wide, before)
     tensors = load_file(path)
     del tensors["shift"]
-    save_file(tensors, path, {"dfs-hw": json.dumps({"shape": {}})})
+    write_tensors(path, "checkpoint", tensors, {"shape": {}})
     with pytest.raises(InputError, match="'shift' is not in the file"):
         load_checkpoint(path, mine(4))
 
@@ -74,28 +81,123 @@ def test_damaged_and_foreign_files_are_told_apart(tmp_path: Path) -> None:
     short.write_bytes(whole.read_bytes()[:-100])
     text = tmp_path / "text.safetensors"
     text.write_text("not a network")
-    files = {
-        "foreign": ({"a": torch.zeros(2)}, None),
-        "list": ({"a": torch.zeros(2)}, {"dfs-hw": "[]"}),
-        "other": (
-            dict(network.state_dict()),
-            {"dfs-hw": json.dumps({"shape": {**network.shape, "classes": 4}})},
-        ),
-        "newer": (
-            dict(network.state_dict()),
-            {"dfs-hw": json.dumps({"shape": {**network.shape, "colour": "blue"}})},
-        ),
-    }
-    for name, (tensors, metadata) in files.items():
-        save_file(tensors, tmp_path / f"{name}.safetensors", metadata)
+    foreign = {"foreign": None, "list": {"dfs-hw": "[]"}, "deep": {"dfs-hw": "[" * 10**5}}
+    for name, metadata in foreign.items():
+        save_file({"a": torch.zeros(2)}, tmp_path / f"{name}.safetensors", metadata)
+    for name, change in (("other", {"classes": 4}), ("newer", {"colour": "blue"})):
+        facts = {"shape": network.shape | change}
+        place = tmp_path / f"{name}.safetensors"
+        write_tensors(place, "checkpoint", network.state_dict(), facts)
     for name, complaint in (
         ("absent", "there is no checkpoint"),
         ("short", "short.safetensors is damaged"),
         ("text", "text.safetensors is damaged"),
         ("foreign", "no dfs-hw checkpoint"),
         ("list", "no dfs-hw checkpoint"),
+        ("deep", "no dfs-hw checkpoint"),
         ("other", "does not fit resnet8"),
         ("newer", "of another version.*colour"),
     ):
         with pytest.raises(InputError, match=complaint):
             load_checkpoint(tmp_path / f"{name}.safetensors")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    network = build_network("resnet8", "skip,8", 3, 1, image_size=(8, 8), widths=(2, 2, 2), seed=1)
+    folder = tmp_path_factory.mktemp("small")
+    return save_checkpoint(folder / "n.safetensors", network, {"price": 0.5})
+
+
+def flipped(content: bytes, bit: int) -> bytes:
+    changed = bytearray(content)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def test_every_flipped_bit_is_refused(small: Path, tmp_path: Path) -> None:
+    content, path = small.read_bytes(), tmp_path / "flipped.safetensors"
+    (header,) = struct.unpack("<Q", content[:8])
+    about = json.loads(content[8 : 8 + header])
+    drawn = random.Random(0)
+    for _ in range(400):
+        byte = drawn.choice(
+            (drawn.randrange(8 + header), drawn.randrange(8 + header, len(content)))
+        )
+        path.write_bytes(flipped(content, 8 * byte + drawn.randrange(8)))
+        hit = [
+            name
+            for name, one in about.items()
+            if name != "__metadata__"
+            and one["data_offsets"][0] <= byte - 8 - header < one["data_offsets"][1]
+        ]
+        said = f"tensor '{hit[0]}' does not match its checksum" if hit else "flipped.safetensors"
+        with pytest.raises(InputError, match=said):
+            load_checkpoint(path)
+
+
+def test_tensors_cannot_change_places_names_or_types(small: Path, tmp_path: Path) -> None:
+    tensors, path = load_file(small), tmp_path / "n.safetensors"
+    with safe_open(small, "pt") as file:
+        metadata = file.metadata()
+    first, other = [name for name in tensors if tensors[name].ndim == 4][:2]
+    swapped = tensors | {first: tensors[other], other: tensors[first]}
+    renamed = {f"{name}_" if name == first else name: value for name, value in tensors.items()}
+    for changed in (
+        swapped,
+        renamed,
+        {name: value for name, value in tensors.items() if name != first},
+        tensors | {first: tensors[first].view(torch.int32)},
+        tensors | {first: tensors[first].reshape(-1, 1)},
+    ):
+        save_file(changed, path, metadata)
+        with pytest.raises(InputError, match=f"damaged: .*'{first}"):
+            load_checkpoint(path)
+    save_file(tensors, path, metadata)
+    load_checkpoint(path)
+
+
+def test_a_checkpoint_of_0_1_is_read_with_a_warning_and_written_with_checksums(
+    tmp_path: Path,
+) -> None:
+    network, path = mine(seed=1), tmp_path / "old.safetensors"
+    facts = {"dfs-hw": json.dumps({"shape": {}, "price": 0.5})}
+    save_file({name: x.clone() for name, x in network.state_dict().items()}, path, facts)
+    with pytest.warns(
+        UserWarning, match=r"old\.safetensors is of version 0\.1 and has no checksums"
+    ):
+        saved = load_checkpoint(path, mine(seed=2))
+    assert equal_states(saved.network, network)
+    assert saved.price == 0.5
+    save_checkpoint(path, saved.network, saved.facts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_checkpoint(path, mine(seed=2)).price == 0.5
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_weights_that_are_not_finite_are_neither_written_nor_read(
+    tmp_path: Path, value: float
+) -> None:
+    network, path = mine(), tmp_path / "n.safetensors"
+    parameter = next(name for name, _ in network.named_parameters())
+    network.get_parameter(parameter).data.view(-1)[0] = value
+    with pytest.raises(DfsHwError, match=f"'{parameter}' is not finite, its training diverged"):
+        save_checkpoint(path, network, {})
+    assert not path.exists()
+    write_tensors(path, "checkpoint", network.state_dict(), {"shape": {}})
+    other, before = mine(seed=2), mine(seed=2)
+    with pytest.raises(InputError, match=f"'{parameter}' is not finite, its training diverged"):
+        load_checkpoint(path, other)
+    assert equal_states(other, before)
+    assert "its training diverged" in why_not_finite(network)
+
+
+def test_what_activations_were_not_seen_yet_is_no_divergence(tmp_path: Path) -> None:
+    for quantizer in ("normal", "lsq", "nested", "minmax"):
+        network = build_network(
+            "resnet8", "skip,2,8", 3, 1, image_size=(8, 8), design=Design(quantizer=quantizer)
+        )
+        assert any(tensor.isnan().any() for tensor in network.state_dict().values())
+        assert "has not been trained" in why_not_finite(network)
+        load_checkpoint(save_checkpoint(tmp_path / quantizer, network, {}))
