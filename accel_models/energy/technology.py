@@ -18,7 +18,7 @@ figures have it.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from math import exp
 from typing import Literal, NamedTuple
 
@@ -114,17 +114,20 @@ def leakage_volt_scale(from_v: float, to_v: float, per_volt: float) -> float:
     return to_v / from_v * exp(per_volt * (to_v - from_v))
 
 
+@lru_cache(maxsize=1024)
 def _energy(nm: float, volts: float, devices: Devices | None) -> float:
     _check(volts)
     return _at(nm, [float(np.polyval(node.energy, volts)) for node in _nodes(devices)])
 
 
+@lru_cache(maxsize=1024)
 def _delay(nm: float, volts: float, devices: Devices) -> float:
     _check(volts)
     nodes = _nodes(devices)
     return _at(nm, [float(np.polyval(node.delay, min(volts, _lowest(node)))) for node in nodes])
 
 
+@cache
 def _lowest(node: _Node) -> float:
     """The voltage from which on a node's delay rises; the highest of all where it never does."""
     slope = np.polyder(np.array(node.delay))
