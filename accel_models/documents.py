@@ -139,7 +139,9 @@ def first_fault(error: ValidationError, where: str) -> str:
         return f"{where}: {path} is missing"
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{where}: {path} is not a known field"
-    must = first["msg"].replace("Input should be", "must be").removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return f"{where}: {first['msg'].removeprefix('Value error, ')}"
+    must = first["msg"].replace("Input should be", "must be")
     must = must.replace("a valid tuple", "a list").replace("a valid dictionary", "a table")
     must = re.sub(r"an object|an instance of \w+", "a table", must)
     return f"{where}: {path} {must}, got {quoted(first['input'])}"

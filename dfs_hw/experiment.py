@@ -13,6 +13,7 @@ import torch
 
 from accel_models.costs.cost_table import CostTable
 from accel_models.costs.simulator import Simulation, simulate
+from accel_models.documents import CLOSED
 from accel_models.errors import InputError
 from accel_models.files import writable_folder
 from accel_models.metrics import METRICS
@@ -45,6 +46,7 @@ BUDGET_TOLERANCE = 0.05
 class Variant:
     """One way to run the network on the test set; costs are means over inputs."""
 
+    __pydantic_config__ = CLOSED
     name: str
     kind: str
     """Kind: static, adaptive, frozen or shuffled."""
@@ -61,6 +63,7 @@ class Variant:
 class BudgetVerdict:
     """Whether the test inputs, replayed, kept to the budget. Amounts in the metric's SI unit."""
 
+    __pydantic_config__ = CLOSED
     metric: str
     text: str
     target: float

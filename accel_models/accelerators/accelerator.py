@@ -67,10 +67,10 @@ class Accelerator(Part):
         data = self.model_dump()
         for path, value in changes.items():
             *parents, field = path.split("__")
-            table = data
+            table: Any = data
             for parent in parents:
-                table = table.get(parent, {})
-            if field not in table:
+                table = table.get(parent) if isinstance(table, dict) else None
+            if not isinstance(table, dict) or field not in table or "provenance" in path:
                 dotted = path.replace("__", ".")
                 raise InputError(f"{self.name}: there is no field {dotted}{meant(dotted)}")
             table[field] = value

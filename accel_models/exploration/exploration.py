@@ -18,7 +18,7 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.accelerators.plugins import source_of
 from accel_models.costs.pricing import Pricing
 from accel_models.costs.table_cache import loaded_digest
-from accel_models.errors import InfeasibleError, InputError
+from accel_models.errors import InfeasibleError, InputError, quoted
 from accel_models.exploration.adaptive import check_sampler, records, search_adaptively
 from accel_models.exploration.evaluate import Evaluator
 from accel_models.exploration.executors import Executor, executor
@@ -29,12 +29,16 @@ from accel_models.exploration.storage import StudyStorage
 from accel_models.exploration.sweep import check_sweep, enter, sweep, swept
 from accel_models.exploration.workloads import Demand, Networks, demands_of, demands_of_traces
 from accel_models.metrics import METRICS, OfInputs, OfMachine
+from accel_models.seeds import checked_seed
 from accel_models.trace import GateTrace
 
 Traces = Mapping[str, GateTrace] | Sequence[str | Path | GateTrace]
 SWEEP = "sweep"
 TRIALS = 200
 """Trials of an adaptive search, unless said."""
+
+MOST = {"trials": 10**7, "batch": 10**5, "workers": 10**4}
+"""Largest value of each setting that is a number."""
 
 
 @dataclass(frozen=True)
@@ -224,10 +228,13 @@ def checked_settings(settings: Mapping[str, Any]) -> Settings:
         raise InputError(f"explore has no setting '{min(unknown)}'")
     wanted = Settings(**settings)
     for name in ("trials", "batch", "workers"):
-        if getattr(wanted, name) < 1:
-            raise InputError(f"{name} must be at least 1, got {getattr(wanted, name)}")
-    if wanted.seed < 0:
-        raise InputError(f"seed must be 0 or more, got {wanted.seed}")
+        value = getattr(wanted, name)
+        if type(value) is not int or not 1 <= value <= MOST[name]:
+            raise InputError(f"{name} must be 1 to {MOST[name]}, got {quoted(value)}")
+    for name in ("sampler", "dask", "storage"):
+        if not isinstance(getattr(wanted, name), str):
+            raise InputError(f"{name} must be text, got {quoted(getattr(wanted, name))}")
+    checked_seed(wanted.seed)
     return wanted
 
 

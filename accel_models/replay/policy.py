@@ -6,11 +6,11 @@ already; here is what depends on neighbours, on time and on the batch.
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from accel_models.errors import InputError
+from accel_models.errors import InputError, quoted
+from accel_models.seeds import checked_seed
 
 Prefetch = Literal["none", "modal", "planes", "oracle"]
 Batching = Literal["single", "grouped", "max", "sorted"]
@@ -63,22 +63,20 @@ class Policy:
             value = getattr(self, name)
             if value not in get_args(kind):
                 known = ", ".join(get_args(kind))
-                raise InputError(f"policy: {name} must be one of {known}, got {value!r}")
+                raise InputError(f"policy: {name} must be one of {known}, got {quoted(value)}")
         if self.guess is not None and self.prefetch != "modal":
             raise InputError("policy: a guess is only for prefetch = modal")
-        if not isinstance(self.batch, int) or not isinstance(self.seed, int) or self.seed < 0:
-            raise InputError(
-                "policy: batch and seed are whole numbers, seed not below 0, "
-                f"got {self.batch!r} and {self.seed!r}"
-            )
+        checked_seed(self.seed, "policy: seed")
+        if type(self.batch) is not int:
+            raise InputError(f"policy: batch must be a whole number, got {quoted(self.batch)}")
         if self.batching == "sorted" and self.arrivals != "none":
             raise InputError("policy: inputs that arrive by themselves cannot be sorted beforehand")
         if self.batch < 1 or (self.batching == "single" and self.batch > 1):
             raise InputError(
                 f"policy: batch = {self.batch} does not go with batching = {self.batching}"
             )
-        if not (math.isfinite(self.load) and 0 < self.load < 1):
-            raise InputError(f"policy: load must lie between 0 and 1, got {self.load}")
+        if not (isinstance(self.load, int | float) and 0 < self.load < 1):
+            raise InputError(f"policy: load must lie between 0 and 1, got {quoted(self.load)}")
 
     @classmethod
     def off(cls) -> Policy:

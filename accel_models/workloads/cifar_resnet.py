@@ -5,14 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from accel_models.errors import InputError
+from accel_models.errors import InputError, quoted
 from accel_models.workloads.workload import Layer, Workload
 
 DEPTHS = (8, 14, 20, 32, 38, 44, 56, 74, 110, 152)
 WIDTHS = (16, 32, 64)
 """Channels of the three stages."""
+MOST_CHANNELS = 2**14
+"""Channels of a stage, at most: those of a 3 x 3 convolution are then 2.4e9 weights."""
 NAMES = {f"resnet{depth}": depth for depth in DEPTHS}
 """Depth by name."""
+
+
+def checked_widths(widths: Sequence[int]) -> None:
+    """Refuse channels of stages that no memory would hold the weights of.
+
+    Raises:
+        InputError: if one is not 1 to `MOST_CHANNELS`.
+    """
+    if not all(1 <= width <= MOST_CHANNELS for width in widths):
+        raise InputError(
+            f"widths must be 1 to {MOST_CHANNELS} channels each, got {quoted(tuple(widths))}"
+        )
 
 
 def stages(depth: int, widths: Sequence[int] = WIDTHS) -> list[tuple[int, int, int]]:
@@ -54,8 +68,9 @@ def cifar_resnet(
         widths: channels of the stages.
 
     Raises:
-        InputError: if there is no such depth.
+        InputError: if there is no such depth, or widths are out of their range.
     """
+    checked_widths(widths)
     size = image_size
     layers = [_conv("stem", in_channels, widths[0], 3, 1, size)]
     layers[0] = replace(layers[0], reads_image=True)

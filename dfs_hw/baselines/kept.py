@@ -2,38 +2,57 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from accel_models.documents import CLOSED, read_json, typed
 from accel_models.errors import InputError
 from dfs_hw.provenance import write_json
 
+Result = TypeVar("Result")
 
-def kept(path: Path, made_from: Mapping[str, Any], make: Callable[[], Any]) -> Any:
+
+@dataclass(frozen=True)
+class _KeptFile:
+    __pydantic_config__ = CLOSED
+    made_from: dict[str, Any]
+    result: Any
+    digest: str = ""
+    """Digest of both; files of version 0.1 have none."""
+
+
+def kept(
+    path: Path, made_from: Mapping[str, Any], make: Callable[[], Any], kind: type[Result]
+) -> Result:
     """What an earlier call left at `path`, if it was made from the same; else it is made, and left.
 
     Args:
         made_from: all that the result depends on, as JSON can hold it.
         make: returns the result, as JSON can hold it.
-
-    Returns:
-        The result as JSON has it: lists for tuples, text for keys.
+        kind: type of the result, as `documents.typed` reads it.
 
     Raises:
         InputError: if the file is damaged.
     """
     origin = json.loads(json.dumps(dict(made_from)))
-    if path.is_file():
+    if path.exists():
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content["made_from"] == origin:
-                return content["result"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{path} is damaged, or not what was left there: delete it to have it made anew"
-            ) from error
+            content = typed(_KeptFile, read_json(path), str(path))
+            if content.made_from == origin:
+                if content.digest not in ("", _digest(origin, content.result)):
+                    raise InputError(f"{path}: its result is not the one that was left there")
+                return typed(kind, content.result, f"{path}: result")
+        except InputError as error:
+            raise InputError(f"{error}: delete the file to have it made anew") from error
     result = json.loads(json.dumps(make(), allow_nan=False))
-    write_json(path, {"made_from": origin, "result": result})
-    return result
+    write_json(path, asdict(_KeptFile(origin, result, _digest(origin, result))))
+    return typed(kind, result, f"{path}: result")
+
+
+def _digest(origin: Any, result: Any) -> str:
+    text = json.dumps([origin, result], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -12,6 +12,7 @@ import torch
 from scipy.stats import spearmanr
 from torch.nn import functional
 
+from accel_models.documents import CLOSED
 from accel_models.metrics import additive
 from accel_models.precision import highest
 from accel_models.replay import Replay, replay
@@ -44,6 +45,7 @@ AS_TRAINED, FROZEN, FROZEN_PAYING, SHUFFLED, AT_PRICE = (
 class Record:
     """One contender of one seed, run in one way on all test inputs; costs are means over inputs."""
 
+    __pydantic_config__ = CLOSED
     contender: str
     """Name of the contender."""
     seed: int
@@ -108,7 +110,7 @@ def measure(ready: Ready, study: Study) -> list[Record]:
         records = _adaptive(ready, study) if ready.contender.adaptive else _static(ready)
         return [asdict(record) for record in records]
 
-    return [Record(**record) for record in kept(ready.folder / "test.json", made_from, look)]
+    return kept(ready.folder / "test.json", made_from, look, list[Record])
 
 
 def difficulty(ready: Ready) -> np.ndarray:

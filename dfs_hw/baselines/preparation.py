@@ -84,7 +84,7 @@ def best_per_block(setup: TrainingSetup, folder: Path) -> tuple[Precision, ...]:
         "cost_table": setup.table.key,
         "budget": setup.budget.text,
     }
-    found = kept(folder / "assignment.json", made_from, search)
+    found = kept(folder / "assignment.json", made_from, search, list[str])
     return tuple(Precision.parse(choice) for choice in found)
 
 

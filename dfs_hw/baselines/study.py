@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from accel_models.errors import InputError
 from accel_models.metrics import additive, names
+from accel_models.seeds import checked_seed
 from dfs_hw.training.config import TrainConfig
 
 CONTENDER_FAMILIES = {
@@ -51,7 +52,8 @@ class Study:
 
     def __post_init__(self) -> None:
         _check(self.seeds and len(set(self.seeds)) == len(self.seeds), "seeds", self.seeds)
-        _check(all(seed >= 0 for seed in self.seeds), "seeds", self.seeds)
+        for seed in self.seeds:
+            checked_seed(seed, "seeds of a comparison: each")
         _check(all(multiple > 0 for multiple in self.points), "points", self.points)
         _check(all(0 <= price <= 1 for price in self.prices), "prices", self.prices)
         _check(self.shuffles >= 1, "shuffles", self.shuffles)
@@ -69,7 +71,7 @@ class Study:
 
 
 _WANTED = {
-    "seeds": "different whole numbers from 0",
+    "seeds": "different",
     "points": "multiples of the budget, above 0",
     "prices": "between 0 and 1",
     "shuffles": "at least 1",

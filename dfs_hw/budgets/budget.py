@@ -31,6 +31,8 @@ _PERCENTILE = re.compile(r"p([5-9][0-9])")
 
 TOLERANCE = 0.025
 """Share of a budget by which the cost may miss it and still count as on target."""
+LONGEST = 60
+"""Letters of a budget, at most."""
 ROUNDING = 1e-6
 """Share of a bound that is put down to float32, so that the bound itself can be asked for."""
 
@@ -65,7 +67,7 @@ class Budget:
         amount, at, statistic = text.partition("@")
         statistic = statistic.strip() if at else "mean"
         check_statistic(statistic, cost.metric, f"budget '{text}': ")
-        match = _NUMBER.fullmatch(amount)
+        match = _NUMBER.fullmatch(amount) if len(text) <= LONGEST else None
         if match is None:
             raise InputError(f"'{text}' is not a budget: write {_examples(cost.metric)}")
         number, unit = float(match[1]), match[2]

@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from accel_models.documents import parse_json
 from accel_models.errors import InputError
+from accel_models.workloads.csv_rows import MAX_DIGITS
 from dfs_hw.cli.options import DEFAULTS, IMAGE_SIDE
 from dfs_hw.cli.own_model import names_own_model, own_workload
 from dfs_hw.training.config import TrainConfig
@@ -183,7 +185,7 @@ def numbers(option: str, text: str, kind: Callable[[str], Number]) -> list[Numbe
 def _size(text: str) -> tuple[str, int]:
     """Name and size of a dimension."""
     name, _, size = text.rpartition("=")
-    if not (name and size.strip().isdecimal()):
+    if not (name and size.strip().isdecimal() and len(size.strip()) <= MAX_DIGITS):
         raise InputError(f"--size {text}: write NAME=N, such as batch=1")
     return name.strip(), int(size)
 
@@ -193,7 +195,9 @@ def _field(text: str) -> tuple[str, Any]:
     path, equals, value = text.partition("=")
     if not equals:
         raise InputError(f"--machine-set {text}: write FIELD=VALUE, such as storage.weights=copies")
+    name = path.strip().replace(".", "__")
     try:
-        return path.strip().replace(".", "__"), json.loads(value)
-    except json.JSONDecodeError:
-        return path.strip().replace(".", "__"), value.strip()
+        json.loads(value)
+    except (ValueError, RecursionError):  # a word, which stands without quotes here
+        return name, value.strip()
+    return name, parse_json(value, f"--machine-set {path.strip()}")

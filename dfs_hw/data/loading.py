@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from accel_models.errors import InputError
+from accel_models.seeds import checked_seed
 from dfs_hw.data.cifar import load_cifar10, load_cifar100
 from dfs_hw.data.dataset import Splits
 from dfs_hw.data.digits import load_digits
@@ -20,6 +21,8 @@ _LOADERS: dict[str, Callable[..., Splits]] = {
 DATASETS = (*_LOADERS, "folder:PATH", "folder@SIZE:PATH")
 """What `load_dataset` knows, PATH and SIZE to be filled in."""
 
+LARGEST_SIDE = 8192
+"""Pixels that the side of an image in a folder is scaled to, at most."""
 _FOLDER = re.compile(r"folder(?:@([0-9]+))?:(.+)")
 
 
@@ -35,9 +38,12 @@ def load_dataset(name: str, seed: int = 0, *, progress: bool = False) -> Splits:
     Raises:
         InputError: if the name is unknown, or the files are absent or damaged.
     """
+    checked_seed(seed)
     if name in _LOADERS:
         return _LOADERS[name](seed=seed)
     folder = _FOLDER.fullmatch(name)
     if folder is None:
         raise InputError(f"no data set is called '{name}': choose from {', '.join(DATASETS)}")
+    if len(folder[1] or "") > len(str(LARGEST_SIDE)) or int(folder[1] or 1) > LARGEST_SIDE:
+        raise InputError(f"data set '{name}': images are up to {LARGEST_SIDE} pixels a side")
     return load_folder(folder[2], int(folder[1] or IMAGE_SIZE), seed, progress=progress)

@@ -12,7 +12,8 @@ from torch import nn
 
 from accel_models.errors import InputError
 from accel_models.precision import Precision, parse_choices
-from accel_models.workloads.cifar_resnet import NAMES, WIDTHS
+from accel_models.seeds import checked_seed
+from accel_models.workloads.cifar_resnet import NAMES, WIDTHS, checked_widths
 from dfs_hw.networks.cifar_resnet import BasicBlock, CifarResNet
 from dfs_hw.networks.design import Design
 from dfs_hw.networks.dynamic import DynamicNetwork
@@ -51,8 +52,10 @@ def build_network(
     """A fresh network by name, such as ``resnet38``; equal seeds give equal weights.
 
     Raises:
-        InputError: if the name is unknown.
+        InputError: if the name is unknown, or widths or seed are out of their range.
     """
+    checked_widths(widths)
+    checked_seed(seed)
     if name not in NETWORKS:
         raise InputError(f"no network is called '{name}': choose from {', '.join(NETWORKS)}")
     if not isinstance(design, Design):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,24 +13,33 @@ from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.costs.cost_table import CostTable, cost_table
 from accel_models.costs.pricing import Pricing
 from accel_models.costs.simulator import Simulation
-from accel_models.errors import InputError
+from accel_models.errors import InputError, listed
 from accel_models.precision import Precision, highest
 from accel_models.replay import Replay, replay
 from accel_models.source import Source
 from accel_models.trace import GateTrace
 from dfs_hw.data import Dataset, load_dataset
 from dfs_hw.experiment import BudgetVerdict, Variant, static_cost
+from dfs_hw.report.run_file import RunFile, read_run
 
 
 @dataclass(frozen=True)
 class Facts:
     """A finished run: its figures as recorded, its trace replayed, and the images behind it."""
 
-    run: dict[str, Any]
-    variants: tuple[Variant, ...]
-    verdict: BudgetVerdict
+    run: RunFile
     replay: Replay
     images: Dataset
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """Ways to run the network, as recorded."""
+        return self.run.variants
+
+    @property
+    def verdict(self) -> BudgetVerdict:
+        """Whether the budget was kept to, as recorded."""
+        return self.run.budget
 
     @property
     def table(self) -> CostTable:
@@ -50,7 +57,7 @@ class Facts:
 
     @cached_property
     def best_static_width(self) -> Variant:
-        return next(variant for variant in self.variants if variant.name == self.run["best_static"])
+        return next(variant for variant in self.variants if variant.name == self.run.best_static)
 
     def static(self, variant: Variant) -> Simulation:
         """A static variant simulated again."""
@@ -111,44 +118,42 @@ def gather(run_dir: Path | str) -> Facts:
         InputError: if a file is missing, or not what a run leaves: says which.
     """
     run_dir = Path(run_dir)
-    run = _read_run(run_dir / "run.json")
+    run = read_run(run_dir / "run.json")
     trace = GateTrace.read(run_dir / "trace.parquet")
-    header, config = trace.header, run["config"]
+    header, config = trace.header, run.settings
     machine = load_accelerator(header.accelerator)
     table = cost_table(header.workload, machine, header.choices, always=header.always)
-    if table.key != run["cost_table"]:
+    if table.key != run.cost_table:
         raise InputError(
-            f"{run_dir}: run.json was made with another cost table ({run['cost_table']}) than "
+            f"{run_dir}: run.json was made with another cost table ({run.cost_table}) than "
             f"trace.parquet gives now ({table.key}): the trace, the machine or the version differs"
         )
-    images = load_dataset(config["data"], config["seed"]).test
+    images = load_dataset(config.data, config.seed).test
     if len(images) != len(trace):
         raise InputError(
             f"{run_dir}/trace.parquet has {len(trace)} inputs, "
-            f"the test set of {config['data']} has {len(images)}"
+            f"the test set of {config.data} has {len(images)}"
         )
-    facts = Facts(
-        run=run,
-        variants=tuple(Variant(**variant) for variant in run["variants"]),
-        verdict=BudgetVerdict(**run["budget"]),
-        replay=replay(trace, table),
-        images=images,
-    )
+    _check_covered(run, trace, table, run_dir)
+    facts = Facts(run, replay(trace, table), images)
     recorded = (facts.adaptive.energy_j, facts.adaptive.accuracy)
     if recorded != (facts.replay.energy_j.mean(), trace.accuracy):
         raise InputError(f"{run_dir}: run.json and trace.parquet are of different runs")
     return facts
 
 
-def _read_run(path: Path) -> dict[str, Any]:
-    try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid JSON: {error}") from error
-    wanted = ("config", "budget", "variants", "best_static", "cost_table")
-    missing = [key for key in wanted if not isinstance(run, dict) or key not in run]
-    if missing:
-        raise InputError(f"{path} is not a run's record: it lacks {', '.join(missing)}")
-    return run
+def _check_covered(run: RunFile, trace: GateTrace, table: CostTable, run_dir: Path) -> None:
+    """Refuse a record that says nothing of a class or a choice of the trace."""
+    numbers = np.concatenate([trace.labels, trace.predictions])
+    if numbers.min() < 0 or numbers.max() >= len(run.classes):
+        raise InputError(
+            f"{run_dir}: run.json names {len(run.classes)} classes, and trace.parquet has "
+            f"numbers of classes from {numbers.min()} to {numbers.max()}"
+        )
+    recorded = {Precision.parse(v.precision) for v in run.variants if v.kind == "static"}
+    executed = {choice for choice in table.choices if not choice.is_skip}
+    if recorded != executed:
+        raise InputError(
+            f"{run_dir}/run.json: variants must hold each of {listed(sorted(executed))} bits as a "
+            f"static one, and no other, got {listed(sorted(recorded))}"
+        )

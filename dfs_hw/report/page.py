@@ -91,8 +91,8 @@ def _shown(facts: Facts, row: int) -> dict[str, object]:
     return {
         "image": _picture(facts.images.pixels[row].numpy()),
         "energy": facts.replay.energy_j[row],
-        "label": facts.run["classes"][int(trace.labels[row])],
-        "prediction": facts.run["classes"][int(trace.predictions[row])],
+        "label": facts.run.classes[int(trace.labels[row])],
+        "prediction": facts.run.classes[int(trace.predictions[row])],
         "right": bool(trace.labels[row] == trace.predictions[row]),
         "severity": None if severity is None else float(severity[row]),
         "choices": " ".join("–" if choice == "skip" else choice for choice in chosen),

@@ -5,12 +5,13 @@ PyTorch is not needed to write settings down, so nothing here loads it before it
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from accel_models.errors import InputError
+from accel_models.errors import InputError, quoted
+from accel_models.seeds import checked_seed
+from accel_models.workloads.cifar_resnet import checked_widths
 
 if TYPE_CHECKING:
     from dfs_hw.networks import Design
@@ -261,9 +262,11 @@ _LEAST = {
     **dict.fromkeys(("gate_epochs", "joint_epochs", "batch"), 1),
     **dict.fromkeys(("backbone_epochs", "supernet_epochs"), 0),
     **dict.fromkeys(("backbone_steps", "supernet_steps", "gate_steps", "joint_steps"), 0),
-    **dict.fromkeys(("seed", "weight_decay", "distill", "tries"), 0),
+    **dict.fromkeys(("weight_decay", "distill", "tries"), 0),
 }
 """Lowest value of the numbers that have one."""
+MOST = 10**9
+"""Largest number that a setting can have."""
 _ABOVE_0 = (
     *("backbone_lr", "supernet_lr", "joint_lr", "gate_lr"),
     *("beta", "temperature", "top_price"),
@@ -297,23 +300,28 @@ def _check_type(name: str, value: Any, default: Any) -> None:
     if fits and kind is tuple and name != "faults":
         fits = all(type(item) is int for item in value)
     if not fits:
-        raise InputError(f"{name} is a setting {KINDS[kind]}, not {value!r}")
+        raise InputError(f"{name} is a setting {KINDS[kind]}, not {quoted(value)}")
 
 
 def _check_numbers(config: TrainConfig) -> None:
     for name, lowest in _LEAST.items():
         value = getattr(config, name)
-        if not lowest <= value < math.inf:
-            raise InputError(f"{name} must be at least {lowest}, got {value}")
+        if not lowest <= value:
+            raise InputError(f"{name} must be at least {lowest}, got {quoted(value)}")
     for name in _ABOVE_0:
-        if not 0 < getattr(config, name) < math.inf:
-            raise InputError(f"{name} must be above 0, got {getattr(config, name)}")
-    if len(config.widths) != 3 or min(config.widths) < 1:
-        raise InputError(f"widths must be three numbers of channels, got {config.widths}")
-    if len(config.epoch_steps) != 3 or min(config.epoch_steps) < 0:
+        if not getattr(config, name) > 0:
+            raise InputError(f"{name} must be above 0, got {quoted(getattr(config, name))}")
+    for name in (*_LEAST, *_ABOVE_0):
+        if getattr(config, name) > MOST:
+            raise InputError(f"{name} must be at most {MOST}, got {quoted(getattr(config, name))}")
+    checked_seed(config.seed)
+    if len(config.widths) != 3:
+        raise InputError(f"widths must be three numbers of channels, got {quoted(config.widths)}")
+    checked_widths(config.widths)
+    if len(config.epoch_steps) != 3 or not all(0 <= steps <= MOST for steps in config.epoch_steps):
         raise InputError(
             "epoch_steps must be three numbers of steps, for backbone, gates and joint training, "
-            f"0 for a pass over the data, got {config.epoch_steps}"
+            f"0 for a pass over the data, got {quoted(config.epoch_steps)}"
         )
 
 

@@ -162,8 +162,8 @@ def test_misjudgement_compares_like_with_like(run: Path) -> None:
     [
         ("run.json", None, "cannot read"),
         ("run.json", "{", "is not valid JSON"),
-        ("run.json", "[]", "is not a run's record"),
-        ("run.json", '{"config": {}}', "lacks budget"),
+        ("run.json", "[]", "it must be a table"),
+        ("run.json", '{"config": {}}', "versions is missing"),
         ("trace.parquet", None, "there is no trace"),
         ("trace.parquet", "PAR1", "truncated, damaged"),
     ],

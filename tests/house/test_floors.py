@@ -49,6 +49,7 @@ accel_models.workloads.*
 accel_models.precision
 accel_models.source
 accel_models.documents
+accel_models.seeds
 accel_models.compiled
 accel_models.metrics
 accel_models.remade

@@ -259,3 +259,11 @@ def test_peak_power_by_hand() -> None:
     cycle += 512 * 32 * banks["weight"].read_pj_per_bit + 16 * 32 * banks["input"].read_pj_per_bit
     cycle += 32 * 32 * (banks["output"].read_pj_per_bit + banks["output"].write_pj_per_bit)
     assert Pricing(machine).peak_power_w == pytest.approx(cycle * 500e6 * 1e-12, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "path", ["dram__gb_per_s__x", "array__rows__x__y", "name__x", "provenance__x", "x", "x__y", ""]
+)
+def test_what_is_no_field_cannot_be_configured(path: str) -> None:
+    with pytest.raises(InputError, match="there is no field"):
+        load_accelerator("bitfusion").configured(**{path: 1})

@@ -225,9 +225,9 @@ def test_a_wrong_space_is_refused_before_any_work(
     ("settings", "sentence"),
     [
         ({"sampler": "nsga3"}, "unknown sampler 'nsga3'"),
-        ({"trials": 0}, "trials must be at least 1"),
-        ({"batch": 0}, "batch must be at least 1"),
-        ({"seed": -1}, "seed must be 0 or more"),
+        ({"trials": 0}, "trials must be 1 to 10000000, got 0"),
+        ({"batch": 0}, "batch must be 1 to 100000, got 0"),
+        ({"seed": -1}, "seed must be a whole number from 0"),
         ({"trails": 9}, "no setting 'trails'"),
         ({"storage": "sqlite:////nowhere/at/all.db"}, "the storage cannot be used"),
         ({"storage": "cabinet"}, "the storage cannot be used"),

@@ -328,9 +328,9 @@ def test_what_is_lost_is_made_again_and_only_that(
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("dfs/test.json", "{", "test.json is damaged"),
-        ("dfs/test.json", "[]", "test.json is damaged"),
-        ("best-static/assignment.json", '{"result": []}', "assignment.json is damaged"),
+        ("dfs/test.json", "{", "test.json is not valid JSON"),
+        ("dfs/test.json", "[]", "test.json: it must be a table"),
+        ("best-static/assignment.json", '{"result": []}', "assignment.json: made_from is missing"),
         ("dfs/network.safetensors", "short", "network.safetensors is damaged"),
         ("static-2/static-2.safetensors", "short", "static-2.safetensors is damaged"),
     ],
@@ -361,9 +361,9 @@ def test_what_was_made_from_something_else_is_made_again(tmp_path: Path) -> None
         made.append(1)
         return {"figures": (1.5, len(made))}
 
-    assert kept(path, {"seed": (1, 2)}, make) == {"figures": [1.5, 1]}
-    assert kept(path, {"seed": (1, 2)}, make) == {"figures": [1.5, 1]}
-    assert kept(path, {"seed": (1, 3)}, make) == {"figures": [1.5, 2]}
+    assert kept(path, {"seed": (1, 2)}, make, dict[str, Any]) == {"figures": [1.5, 1]}
+    assert kept(path, {"seed": (1, 2)}, make, dict[str, Any]) == {"figures": [1.5, 1]}
+    assert kept(path, {"seed": (1, 3)}, make, dict[str, Any]) == {"figures": [1.5, 2]}
 
 
 def test_difficulty_without_severity_is_the_loss_at_the_highest_precision(
