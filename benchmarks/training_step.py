@@ -41,6 +41,7 @@ from dfs_hw.budgets.hardware_cost import BlockCost
 from dfs_hw.data import Augmentation, Dataset, TrainingStream
 from dfs_hw.gates import Trials
 from dfs_hw.networks import DynamicNetwork, build_network
+from dfs_hw.networks.statistics import settle
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "helpers"))
 import dfs_reference
@@ -158,7 +159,7 @@ def step(
         network.zero_grad()
         loss, _ = loss_of(network, images, labels, tries)
         loss.backward()
-        network.commit(len(images))
+        settle(network)
 
     return work
 
@@ -171,7 +172,7 @@ def forced_step(network: DynamicNetwork, images: Tensor, labels: Tensor) -> Work
     def work() -> None:
         network.zero_grad()
         functional.cross_entropy(network(images, choices).logits, labels).backward()
-        network.commit(len(images))
+        settle(network)
 
     return work
 

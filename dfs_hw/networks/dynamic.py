@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from accel_models.errors import InputError
 from accel_models.precision import Precision, highest
-from dfs_hw.distributed import all_summed
+from dfs_hw.distributed import world
 from dfs_hw.gates import Gate, Trials, decide, probabilities
 from dfs_hw.networks.branches import GatedUnit
 from dfs_hw.networks.design import Design
+from dfs_hw.networks.statistics import note_inputs, settle
 from dfs_hw.quantize.layers import PrecisionNorm, QuantizedConv2d, QuantizedLinear
 from dfs_hw.quantize.minmax import MinMaxActivations
-from dfs_hw.quantize.observer import Observer
 
 Branches = Literal["chosen", "all"]
 MIDDLE_PRICE = 0.5
@@ -91,6 +91,9 @@ class DynamicNetwork(nn.Module):
         self.register_buffer("shift", torch.zeros(offered.shape))
         self.register_buffer("price_shift", torch.zeros(offered.shape), persistent=gate.knob)
         self.branches: Branches = "chosen"
+        self.by_batch = True
+        """Whether training normalises by the statistics of the batch."""
+        self._started = False
 
     @property
     def blocks(self) -> list[GatedUnit]:
@@ -152,6 +155,10 @@ class DynamicNetwork(nn.Module):
             trials: which of the branches not chosen are tried for the gates' gradient in training;
                 None tries them all, which makes it exact.
         """
+        if self.training and torch.is_grad_enabled():
+            if assignment is None:
+                self._prepare(x)
+            note_inputs(self, x)
         if assignment is not None:
             self._check(assignment, len(x))
             with self._conducting(_forced(self.units, assignment)):
@@ -178,6 +185,8 @@ class DynamicNetwork(nn.Module):
         The blocks get no gradient and their statistics stay as they are: only gates can learn.
         """
         decisions, forced = Decisions(self, price), _forced(self.units, assignment)
+        if self.training:
+            note_inputs(self, x)
 
         def run(unit: GatedUnit, features: Tensor) -> Tensor:
             with torch.enable_grad():
@@ -188,22 +197,14 @@ class DynamicNetwork(nn.Module):
             self._logits(x)
         return decisions.stacked()
 
-    @torch.no_grad()
-    def commit(self, inputs: int) -> None:
-        """Take over the statistics that a training step of so many inputs has gathered.
-
-        Every forward pass of a step sees the statistics of the step before, so it does not matter
-        in which order or in which groups the inputs ran. Over several processes, the inputs of all
-        of them count.
-        """
-        observers = [module for module in self.modules() if isinstance(module, Observer)]
-        total = all_summed(self.shift.new_full((1,), inputs))
-        joined = all_summed(torch.cat([o.pending.flatten() for o in observers]))
-        parts = joined.split([observer.pending.numel() for observer in observers])
-        for observer, part in zip(observers, parts, strict=True):
-            pending = part.view_as(observer.pending)
-            observer.absorb(pending, (pending[:, 0] / total).clamp_max(1))
-            observer.pending.zero_()
+    def train(self, mode: bool = True) -> DynamicNetwork:
+        """The network, in training or in evaluation: before that it takes over what passes have
+        noted that no optimizer's step has followed. Several processes do not, as often only one of
+        them evaluates: there, only steps count."""
+        if not mode and world()[1] == 1:
+            settle(self)
+        super().train(mode)
+        return self
 
     def normalize_by_batch(self, wanted: bool) -> None:
         """Whether training normalises, and sets ranges, by the batch's statistics or by running
@@ -211,6 +212,7 @@ class DynamicNetwork(nn.Module):
         for module in self.modules():
             if isinstance(module, PrecisionNorm | MinMaxActivations):
                 module.by_batch = wanted
+        self.by_batch = wanted
         self.branches = "all" if wanted else "chosen"
 
     def inherit(self) -> None:
@@ -235,12 +237,30 @@ class DynamicNetwork(nn.Module):
             for images in batches:
                 with torch.enable_grad():
                     self(images, self.uniform(choice))
-                self.commit(len(images))
+                settle(self)
         for images in batches:
             price = images.new_full((len(images),), MIDDLE_PRICE) if self.gate.knob else None
             self.watch(images, self.uniform(highest(self.choices)), price=price)
-            self.commit(len(images))
+            settle(self)
+        self._started = True
         self.train(was_training)
+
+    @torch.compiler.disable
+    def _prepare(self, x: Tensor) -> None:
+        """Show everything that gates may choose these inputs, unless it has seen any: what is not
+        chosen while training could not be evaluated otherwise."""
+        if self.by_batch and self.branches == "chosen" and world()[1] > 1:
+            raise InputError(
+                f"{self.name} normalises by the batch, of which each process has a part that chose "
+                f"otherwise: call normalize_by_batch(False), or (True) to run all branches"
+            )
+        if self._started:
+            return
+        parts = [part for unit in self.blocks for part in unit.modules()]
+        layers = [part for part in parts if isinstance(part, QuantizedConv2d | QuantizedLinear)]
+        if not all(layer.has_started() for layer in layers):
+            self.calibrate([x])
+        self._started = True
 
     def _logits(self, x: Tensor) -> Tensor:
         # Convolutions of few channels are half as fast again with the channels innermost.

@@ -76,6 +76,14 @@ class _QuantizedLayer(nn.Module):
             out = out * scale if scale.requires_grad else out.mul_(scale)
         return out if self.bias is None else out + self._spread(self.bias)
 
+    def has_started(self) -> bool:
+        """Whether inputs were seen at every precision; asks the device until that is so."""
+        seen = self.activations
+        return all(
+            precision.full or seen.settled(index, seen.grid(index)[1])
+            for index, precision in enumerate(self.precisions)
+        )
+
     def _multiply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         raise NotImplementedError
 

@@ -12,6 +12,7 @@ from accel_models.trace import GateTrace, TraceHeader
 from dfs_hw.budgets.hardware_cost import HardwareCost
 from dfs_hw.data import Dataset
 from dfs_hw.networks import Design, DynamicNetwork, build_network
+from dfs_hw.networks.statistics import settle
 from dfs_hw.networks.workload_of import workload_of
 from dfs_hw.recording import evaluate, modal_assignment, record, shuffled
 
@@ -40,7 +41,7 @@ def deciding(knob: bool = False) -> DynamicNetwork:
                 weight.mul_(20)
     for _ in range(2):  # with gradients, so that the gates' quantisers observe
         network.train()(images, price=price)
-        network.commit(len(images))
+        settle(network)
     return network.eval()
 
 

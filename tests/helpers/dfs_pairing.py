@@ -11,6 +11,7 @@ from dfs_reference import DFS
 from torch import Tensor
 
 from dfs_hw.networks import Design, DynamicNetwork, build_network
+from dfs_hw.networks.statistics import settle
 from dfs_hw.quantize import PrecisionNorm
 from dfs_hw.quantize.minmax import MinMaxActivations
 
@@ -112,7 +113,7 @@ def adopt_statistics(network: DynamicNetwork, images: Tensor) -> None:
     for norm in norms:
         norm.momentum = 1.0
     network(images)
-    network.commit(len(images))
+    settle(network)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 

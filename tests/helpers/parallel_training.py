@@ -28,6 +28,7 @@ from dfs_hw.distributed import (
     world,
 )
 from dfs_hw.networks import DynamicNetwork
+from dfs_hw.networks.statistics import settle
 from dfs_hw.training.loop.run_stage import Batch, Epoch, Stage, StepResult
 
 State = dict[str, Tensor]
@@ -94,7 +95,7 @@ def start() -> State:
     images = [staging.stream(BATCH).batch(number)[0] for number in range(2)]
     network.calibrate(images)
     network.watch(images[0], network.uniform(8))
-    network.commit(BATCH)
+    settle(network)
     return network.state_dict()
 
 

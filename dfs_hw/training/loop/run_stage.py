@@ -104,13 +104,7 @@ def run_stage(
     return run.state.history, chosen
 
 
-def take_step(
-    stage: Stage,
-    network: DynamicNetwork,
-    optimizer: torch.optim.Optimizer,
-    batch: Batch,
-    amp: bool,
-) -> Tensor:
+def take_step(stage: Stage, optimizer: torch.optim.Optimizer, batch: Batch, amp: bool) -> Tensor:
     """One step of descent; waits for no device.
 
     Returns:
@@ -122,7 +116,6 @@ def take_step(
     loss.backward()
     average_gradients(parameters_of(optimizer))
     optimizer.step()
-    network.commit(len(batch.images))
     return torch.stack([loss.detach().float(), cost.detach().float()])
 
 
@@ -218,7 +211,7 @@ class _Run:
             group["lr"] = group["initial_lr"] * rate(self.stage.schedule, self.progress)
         images, labels = self.stream.batch(step, share)
         batch = Batch(images, labels, step, self.progress, words, share)
-        self.state.totals += take_step(self.stage, self.network, self.optimizer, batch, self.amp)
+        self.state.totals += take_step(self.stage, self.optimizer, batch, self.amp)
         self.state.step += 1
 
     def _end_epoch(self) -> Epoch:

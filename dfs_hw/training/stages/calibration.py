@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dfs_hw.distributed import alone
 from dfs_hw.networks import DynamicNetwork
+from dfs_hw.networks.statistics import settle
 from dfs_hw.training.setup import TrainingSetup
 
 CALIBRATION_BATCHES, CALIBRATION_IMAGES = 20, 64
@@ -54,7 +55,7 @@ def show(setup: TrainingSetup, network: DynamicNetwork, run: Callable[[Tensor], 
     images = calibration_images(setup, 0)
     with alone():
         run(images)
-        network.commit(len(images))
+        settle(network)
 
 
 def calibration_images(setup: TrainingSetup, number: int) -> Tensor:

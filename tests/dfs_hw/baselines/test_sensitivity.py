@@ -10,6 +10,7 @@ from accel_models.assignment.assignment import best_assignment
 from dfs_hw.baselines import sensitivity
 from dfs_hw.data import Dataset
 from dfs_hw.networks import DynamicNetwork, build_network, make_dynamic
+from dfs_hw.networks.statistics import settle
 from dfs_hw.networks.workload_of import workload_of
 
 SIDE, CLASSES = 12, 5
@@ -135,7 +136,7 @@ def test_a_width_that_never_trained_is_named(dataset: Dataset) -> None:
     network.train()
     for choice in (8, 2):
         network(dataset.normalized(dataset.pixels), network.uniform(choice))
-        network.commit(len(dataset))
+        settle(network)
     with pytest.raises(DfsHwError, match="not finite with unit 'block2' at 4: "):
         sensitivity(network, dataset)
     assert network.training

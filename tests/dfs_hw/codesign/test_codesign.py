@@ -19,6 +19,7 @@ from dfs_hw.codesign.alternation import ROUNDS
 from dfs_hw.data import load_dataset
 from dfs_hw.networks import Design, build_network
 from dfs_hw.networks.checkpoint import load_checkpoint, save_checkpoint
+from dfs_hw.networks.statistics import settle
 from dfs_hw.training.config import TrainConfig
 
 pytestmark = pytest.mark.slow
@@ -58,7 +59,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     2 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(3))
                 )
     network.train()(batch, price=price)
-    network.commit(len(batch))
+    settle(network)
     path = tmp_path_factory.mktemp("small") / "network.safetensors"
     facts = {"kind": "joint", "price": 0.4, "config": asdict(config)}
     return save_checkpoint(path, network, facts)

@@ -25,6 +25,7 @@ from torch.nn import functional
 
 from accel_models.errors import InputError
 from dfs_hw.networks import NETWORKS, build_network, make_dynamic, register_network
+from dfs_hw.networks.statistics import settle
 from dfs_hw.networks.workload_of import workload_of
 from dfs_hw.quantize import PrecisionNorm, QuantizedConv2d, QuantizedLinear
 
@@ -42,7 +43,7 @@ def test_at_full_precision_a_network_computes_what_its_model_does(name: str) -> 
         outcome = network(x, network.uniform("full"))
         assert torch.allclose(outcome.logits, logits_of(model, x), rtol=1e-5, atol=1e-6)
     network.train()(x)
-    network.commit(len(x))
+    settle(network)
     after = model.state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
     assert not any(isinstance(m, QuantizedConv2d | PrecisionNorm) for m in model.modules())
@@ -84,7 +85,7 @@ def test_gates_and_weights_learn_in_every_architecture(name: str) -> None:
     network.calibrate([images(6)])
     network.normalize_by_batch(False)
     functional.cross_entropy(network(images(6)).logits, torch.arange(6) % 5).backward()
-    network.commit(6)
+    settle(network)
     for head in network.gate.heads():
         assert head.weight.grad is not None
         assert head.weight.grad.any()

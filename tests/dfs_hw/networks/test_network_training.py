@@ -14,6 +14,7 @@ from torch.nn import functional
 from accel_models.errors import InputError
 from dfs_hw.networks import DynamicNetwork, build_network
 from dfs_hw.networks.dynamic import Branches
+from dfs_hw.networks.statistics import settle
 from dfs_hw.quantize import PrecisionNorm
 
 
@@ -188,12 +189,12 @@ def test_a_backward_pass_leaves_no_trace_in_the_statistics(batch: Tensor) -> Non
     assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
-def test_statistics_move_only_when_a_step_is_committed(batch: Tensor) -> None:
+def test_statistics_move_only_after_a_step(batch: Tensor) -> None:
     network = trained().train()
     before = copy.deepcopy(network.state_dict())
     network(batch)
     assert all(torch.equal(value, before[n]) for n, value in network.state_dict().items())
-    network.commit(len(batch))
+    settle(network)
     changed = {n for n, v in network.state_dict().items() if not torch.equal(v, before[n])}
     assert any(name.endswith("variance") for name in changed)
     assert any(name.endswith("magnitude") for name in changed)
@@ -207,7 +208,7 @@ def test_a_step_has_the_same_statistics_in_whatever_parts_its_inputs_come(batch:
         network.normalize_by_batch(False)
         for part in batch.split(size):
             network(part)
-        network.commit(len(batch))
+        settle(network)
         states.append(network.state_dict())
     for name, value in states[0].items():
         assert torch.allclose(value, states[1][name], rtol=1e-5, atol=1e-6), name
@@ -217,7 +218,7 @@ def test_static_training_leaves_other_widths_and_the_gates_alone(batch: Tensor) 
     network = trained().train()
     before = copy.deepcopy(network.state_dict())
     network(batch, network.uniform(4)).logits.sum().backward()
-    network.commit(len(batch))
+    settle(network)
     norm = network.blocks[1].block.norm1
     assert isinstance(norm, PrecisionNorm)
     prefix = "model.block3.block.norm1"
@@ -232,7 +233,7 @@ def test_watching_trains_gates_only(batch: Tensor) -> None:
     network = trained()
     before = copy.deepcopy(network.state_dict())
     network.watch(batch, network.uniform(8)).sum(1).square().sum().backward()
-    network.commit(len(batch))
+    settle(network)
     touched = {name for name, p in network.named_parameters() if p.grad is not None}
     assert touched
     assert all(name.startswith("gate.") for name in touched)

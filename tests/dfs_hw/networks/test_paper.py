@@ -28,6 +28,7 @@ from torch.nn import functional
 from dfs_hw.budgets.controllers import SignSwitch
 from dfs_hw.budgets.hardware_cost import BlockCost
 from dfs_hw.networks import FAULTS, DynamicNetwork
+from dfs_hw.networks.statistics import settle
 from dfs_hw.quantize import PrecisionNorm
 
 INPUTS, SIDE, TARGET = 24, 8, 0.3
@@ -127,7 +128,7 @@ def after_a_step(*faults: str) -> tuple[Example, DFS]:
     reference = reference_of(made.network)
     images = 1.5 * made.images + 0.5  # other statistics than those known
     made.network(images)
-    made.network.commit(INPUTS)
+    settle(made.network)
     reference(images)
     reference.end_step()
     return made, reference

@@ -13,6 +13,7 @@ from waiting import NoWaiting
 
 from dfs_hw.budgets.controllers import SignSwitch
 from dfs_hw.networks.checkpoint import load_checkpoint, read_facts
+from dfs_hw.networks.statistics import settle
 from dfs_hw.quantize.layers import PrecisionNorm
 from dfs_hw.recording import BATCH, evaluate
 from dfs_hw.training.loop.stage import Batch
@@ -161,7 +162,7 @@ def test_a_step_waits_for_no_device(change: dict[str, object]) -> None:
     with NoWaiting():
         result = step(batch)
         result.loss.backward()
-        network.commit(len(batch.images))
+        settle(network)
 
 
 def test_only_weights_decay_unless_all_do() -> None:

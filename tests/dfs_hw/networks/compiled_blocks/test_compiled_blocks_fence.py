@@ -46,7 +46,6 @@ def test_switched_off_a_network_trains_and_classifies_without_numba() -> None:
 import sys, torch
 from dfs_hw.networks import build_network
 network = build_network("resnet8", "skip,2,full", 5, image_size=(8, 8))
-network.commit(1)
 network(torch.randn(4, 3, 8, 8)).logits.sum().backward()
 network.eval()(torch.randn(4, 3, 8, 8))
 print(*({"numba", "llvmlite"} & set(sys.modules)))
