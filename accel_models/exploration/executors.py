@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
 from itertools import islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import current_process, get_context, parent_process
+from multiprocessing.context import SpawnContext, SpawnProcess
 from threading import Thread
 from typing import Any, Protocol, TypeVar
 
@@ -67,8 +70,11 @@ class Processes:
     """Processes of this machine. If one dies, what it was at is done again, and nothing else."""
 
     def __init__(self, function: Callable[[Any], Any], workers: int) -> None:
+        _leave_if_run_again()
         self.workers = workers
         self._function = function
+        # What a script defines can only come from the script, run again in every process.
+        self._needs_main = b"__main__" in pickle.dumps(function)
         self._pool = self._started()
 
     def each(self, items: Iterable[tuple[int, Item]]) -> Done:
@@ -93,7 +99,7 @@ class Processes:
                 restarts += 1
                 if restarts > RESTARTS:
                     raise DfsHwError(
-                        f"worker processes died {restarts} times: is there enough memory?"
+                        f"worker processes died {restarts} times: {self._likely_reason}"
                     ) from error
                 running = self._again(running)
 
@@ -107,11 +113,39 @@ class Processes:
         self._pool = self._started()
         return {self._pool.submit(_call, item): (number, item) for number, item in lost}
 
+    @property
+    def _likely_reason(self) -> str:
+        if not self._needs_main:
+            return "is there enough memory?"
+        return (
+            "they run the script again for what it defines, so what starts the exploration stands "
+            "under if __name__ == '__main__'; or is there not enough memory?"
+        )
+
     def _started(self) -> ProcessPoolExecutor:
         # Not forked: a fork of a process with threads, as BLAS has, may wait for ever.
+        context = get_context("spawn") if self._needs_main else _Apart()
         return ProcessPoolExecutor(
-            self.workers, get_context("spawn"), initializer=_begin, initargs=(self._function,)
+            self.workers, context, initializer=_begin, initargs=(self._function,)
         )
+
+
+class _ApartProcess(SpawnProcess):
+    """A process that does not run the script again that it is started from: scripts without a guard
+    would start processes of their own, and what came from standard input cannot be read again."""
+
+    def start(self) -> None:
+        main = sys.modules["__main__"]
+        hidden = {name: main.__dict__.pop(name, None) for name in ("__file__", "__spec__")}
+        main.__spec__ = None
+        try:
+            super().start()
+        finally:
+            main.__dict__.update({name: value for name, value in hidden.items() if value})
+
+
+class _Apart(SpawnContext):
+    Process = _ApartProcess
 
 
 class Dask:
@@ -207,6 +241,13 @@ async def _reached(distributed: Any, address: str) -> None:
     connecting = distributed.core.connect(address, timeout=TIMEOUT_S)
     connection = await asyncio.wait_for(connecting, TIMEOUT_S)
     await connection.close()
+
+
+def _leave_if_run_again() -> None:
+    """End a worker process that runs its parent's script and has come to the exploration in it, in
+    silence: the parent says what is wrong."""
+    if getattr(current_process(), "_inheriting", False):
+        os._exit(1)
 
 
 _function: Callable[[Any], Any] | None = None
