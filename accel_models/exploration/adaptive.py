@@ -25,14 +25,14 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, GridSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 
-from accel_models.errors import InputError
+from accel_models.errors import InputError, quoted
 from accel_models.exploration.evaluate import TrialOutcome
 from accel_models.exploration.executors import Executor
-from accel_models.exploration.space import Dimension, Space, Value
+from accel_models.exploration.outcomes import OUTCOME, kept_outcome, outcome_in
+from accel_models.exploration.space import Configuration, Dimension, Space, Value
 from accel_models.exploration.storage import StudyStorage, quiet
 from accel_models.metrics import METRICS
 
-OUTCOME = "outcome"
 RUNS = "runs"
 """The constraint that a machine can run the workloads at all."""
 CANNOT_RUN = 10.0
@@ -144,7 +144,7 @@ def _evaluate(
         configuration = _configuration(space, trial)
         key = _key(configuration)
         if key in known:
-            _note(trial, known[key])
+            _note(trial, configuration, known[key])
         else:
             waiting.setdefault(key, []).append(trial)
             configurations[key] = configuration
@@ -155,22 +155,27 @@ def _evaluate(
         known[key] = outcome
         with storage.together():
             for trial in waiting[key]:
-                _note(trial, outcome)
+                _note(trial, dict(key), outcome)
 
 
 def _tell(space: Space, study: optuna.Study) -> int:
     """Tell Optuna of all trials that have an outcome, in order."""
     running = _running(study)
     for trial in running:
-        outcome = TrialOutcome(*trial.user_attrs[OUTCOME])
+        outcome = _outcome(space, trial)
         for name, excess in constraints(space, outcome).items():
             trial.set_constraint(name, excess)
         study.tell(trial, values_of(space, outcome))
     return len(running)
 
 
-def _note(trial: Trial, outcome: TrialOutcome) -> None:
-    trial.set_user_attr(OUTCOME, list(outcome))
+def _note(trial: Trial, configuration: Configuration, outcome: TrialOutcome) -> None:
+    trial.set_user_attr(OUTCOME, kept_outcome(configuration, outcome))
+
+
+def _outcome(space: Space, trial: Trial | FrozenTrial) -> TrialOutcome:
+    """What a trial keeps of its outcome."""
+    return outcome_in(trial.user_attrs, _configuration(space, trial), f"trial {trial.number}")
 
 
 def _running(study: optuna.Study) -> list[Trial]:
@@ -201,9 +206,7 @@ def records(space: Space, study: optuna.Study) -> list[FinishedTrial]:
     """Finished trials, by number."""
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return [
-        FinishedTrial(
-            trial.number, _configuration(space, trial), TrialOutcome(*trial.user_attrs[OUTCOME])
-        )
+        FinishedTrial(trial.number, _configuration(space, trial), _outcome(space, trial))
         for trial in done
     ]
 
@@ -274,9 +277,18 @@ def _sampler_of(space: Space, sampler: str, seed: int, number: int) -> BaseSampl
 
 
 def _configuration(space: Space, trial: BaseTrial) -> dict[str, Value]:
-    """What a trial tries: what applies, at the points that Optuna's steps stand for."""
-    params = space.relevant(trial.params)
-    return {name: space.by_name[name].nearest(value) for name, value in params.items()}
+    """What a trial tries: what applies, at the points that Optuna's steps stand for.
+
+    Raises:
+        InputError: if it tries something else, as a trial that is damaged does.
+    """
+    try:
+        params = space.relevant(trial.params)
+        return {name: space.by_name[name].nearest(value) for name, value in params.items()}
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise InputError(
+            f"trial {trial.number} is damaged: it tries {quoted(trial.params)}"
+        ) from error
 
 
 def _key(configuration: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:

@@ -8,22 +8,20 @@ import os
 import socket
 import time
 import warnings
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from mmap import ACCESS_READ, mmap
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
-from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
-from optuna.storages.journal._storage import JournalOperation
 
+from accel_models.documents import CLOSED, read_json, typed
 from accel_models.errors import InputError
+from accel_models.exploration.journal import JOURNAL, Journal, Outline, damage_named, mend
 from accel_models.files import is_running, whole_file, writable_folder
 
-JOURNAL = "study.journal"
 LOCK = ".lock"
 IDENTITY = "identity.json"
 """File that says which study has the folder, digests by what they are of: another's chunks, journal
@@ -34,75 +32,14 @@ QUIET_S = 600.0
 """Seconds without a sign of life after which a run on another machine counts as dead."""
 
 
-class Journal(BaseJournalBackend):
-    """A journal file that can hold entries back, to write many at once: each write waits for the
-    disk."""
+@dataclass(frozen=True)
+class _Owner:
+    """The run that has a study, and when it last said so, in s since 1970."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = JournalFileBackend(str(path))
-        with path.open("rb") as lines:
-            self._written = sum(1 for _ in lines)
-        self._held: list[dict[str, Any]] = []
-        self._holding = False
-
-    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        if log_number_from < self._written:
-            yield from self._file.read_logs(log_number_from)
-        yield from self._held[max(0, log_number_from - self._written) :]
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        self._held += logs
-        if not self._holding:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what was held back."""
-        if self._held:
-            self._file.append_logs(self._held)
-            self._written += len(self._held)
-            self._held = []
-
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """Write what happens inside at its end, at once."""
-        self._holding = True
-        try:
-            yield
-        finally:
-            self._holding = False
-            self.flush()
-
-
-class Outline(BaseJournalBackend):
-    """A journal without the trials that it has, for whoever only adds some: Optuna holds in memory
-    all that it reads.
-
-    Args:
-        trials: how many the journal had, by the study's number.
-    """
-
-    def __init__(self, journal: Journal, logs: Iterable[dict[str, Any]] | None = None) -> None:
-        self.trials: Counter[int] = Counter()
-        self._journal = journal
-        self._logs = list(self._read() if logs is None else logs)
-
-    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        yield from self._logs[log_number_from:]
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        self._journal.append_logs(logs)
-        self._logs += logs
-
-    def copy(self) -> Outline:
-        """Copy of the outline on the same journal: what is added to it is not added here."""
-        return Outline(self._journal, self._logs)
-
-    def _read(self) -> Iterator[dict[str, Any]]:
-        for log in self._journal.read_logs(0):
-            if log["op_code"] == JournalOperation.CREATE_TRIAL:
-                self.trials[log["study_id"]] += 1
-            elif "trial_id" not in log:
-                yield log
+    __pydantic_config__ = CLOSED
+    host: str
+    pid: int
+    time: float
 
 
 class StudyStorage:
@@ -146,10 +83,10 @@ class StudyStorage:
 
     def _study(self, name: str, objectives: int, identity: dict[str, Any]) -> optuna.Study:
         own, mark = {"name": name, **identity}, self.folder / IDENTITY
-        if mark.is_file():
-            kept = json.loads(mark.read_text(encoding="utf-8"))
+        if os.path.lexists(mark):
+            kept = typed(dict[str, str], read_json(mark), str(mark))
             _check_same(kept, own, str(self.folder), "choose another folder")
-        with _database_errors(), quiet():
+        with damage_named(self._named), _database_errors(), quiet():
             study = optuna.create_study(
                 storage=self.backend,
                 study_name=name,
@@ -159,7 +96,8 @@ class StudyStorage:
             known = study.user_attrs.get("identity")
             if known is not None:
                 _check_same(known, identity, f"study '{name}'", "give the space another name")
-            _check_free(study.user_attrs.get(_OWNER), name)
+            owner = study.user_attrs.get(_OWNER)
+            _check_free(None if owner is None else typed(_Owner, owner, f"study '{name}'"), name)
             if known is None:
                 study.set_user_attr("identity", identity)
             self.sign(study)
@@ -167,12 +105,17 @@ class StudyStorage:
             partial.write_text(json.dumps(own, indent=2) + "\n", encoding="utf-8")
         return study
 
+    @property
+    def _named(self) -> Path | str:
+        """What errors call the place that holds the study."""
+        return self.folder / JOURNAL if self._journal is not None else "the storage"
+
     def sign(self, study: optuna.Study) -> None:
         """Say that this run has the study, and is alive."""
         if self._journal is None and not isinstance(self.backend, InMemoryStorage):
-            owner = {"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
+            owner = _Owner(socket.gethostname(), os.getpid(), time.time())
             with _database_errors():
-                study.set_user_attr(_OWNER, owner)
+                study.set_user_attr(_OWNER, asdict(owner))
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -204,7 +147,7 @@ class StudyStorage:
         """A study with all of its trials."""
         if self._outline is None:
             return study
-        with quiet():
+        with damage_named(self.folder / JOURNAL), quiet():
             backend = JournalStorage(Journal(self.folder / JOURNAL))
             return optuna.load_study(study_name=study.study_name, storage=backend)
 
@@ -227,10 +170,10 @@ class StudyStorage:
         if url:
             return _database(url)
         path = self.folder / JOURNAL
-        _mend(path)
-        self._journal = Journal(path)
-        self._outline = Outline(self._journal) if outline else None
-        with quiet():
+        with damage_named(path), quiet():
+            mend(path)
+            self._journal = Journal(path)
+            self._outline = Outline(self._journal) if outline else None
             return JournalStorage(self._outline or self._journal)
 
 
@@ -266,16 +209,6 @@ def _locked(folder: Path) -> int:
     os.truncate(handle, 0)
     os.write(handle, f"{os.getpid()}\n".encode())
     return handle
-
-
-def _mend(path: Path) -> None:
-    """Drop what a killed run left: half a line at the end, and Optuna's own lock."""
-    path.with_name(path.name + ".lock").unlink(missing_ok=True)
-    if path.is_file() and path.stat().st_size:
-        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-            size, whole = len(content), content.rfind(b"\n") + 1
-        if whole < size:
-            os.truncate(path, whole)
 
 
 def _database(url: str) -> BaseStorage:
@@ -317,12 +250,12 @@ def _check_same(known: dict[str, Any], wanted: dict[str, Any], what: str, remedy
         raise InputError(f"{what} was made with another {', '.join(different)}: {remedy}")
 
 
-def _check_free(owner: dict[str, Any] | None, name: str) -> None:
+def _check_free(owner: _Owner | None, name: str) -> None:
     if owner is None:
         return
-    here = owner["host"] == socket.gethostname()
-    alive = is_running(owner["pid"]) if here else time.time() - owner["time"] < QUIET_S
-    if alive and (not here or owner["pid"] != os.getpid()):
+    here = owner.host == socket.gethostname()
+    alive = is_running(owner.pid) if here else time.time() - owner.time < QUIET_S
+    if alive and (not here or owner.pid != os.getpid()):
         raise InputError(
-            f"study '{name}' is locked by another run (process {owner['pid']} on {owner['host']})"
+            f"study '{name}' is locked by another run (process {owner.pid} on {owner.host})"
         )

@@ -17,7 +17,6 @@ from optuna.trial import create_trial
 
 from accel_models.errors import InputError
 from accel_models.exploration.adaptive import (
-    OUTCOME,
     FinishedTrial,
     constraints,
     distribution,
@@ -25,6 +24,7 @@ from accel_models.exploration.adaptive import (
 )
 from accel_models.exploration.evaluate import TrialOutcome
 from accel_models.exploration.executors import Executor
+from accel_models.exploration.outcomes import OUTCOME, kept_outcome
 from accel_models.exploration.results import schema_of, tabled
 from accel_models.exploration.space import Space
 from accel_models.exploration.storage import StudyStorage
@@ -64,7 +64,26 @@ def sweep(
     """
     ranges = _ranges(space)
     missing = [one for one in enumerate(ranges) if not _part(folder, one[0]).is_file()]
-    for number, outcomes in executor.each(missing):
+    _work_out(space, folder, missing, executor, advance)
+    parts = [_kept(space, folder, number, one) for number, one in enumerate(ranges)]
+    damaged = [one for one in enumerate(ranges) if parts[one[0]] is None]
+    if damaged:
+        _work_out(space, folder, damaged, executor, lambda _: None)
+        for number, one in damaged:
+            parts[number] = _kept(space, folder, number, one)
+    return pa.concat_tables(parts)
+
+
+def _work_out(
+    space: Space,
+    folder: Path,
+    chunks: list[tuple[int, tuple[int, int]]],
+    executor: Executor,
+    advance: Callable[[int], None],
+) -> None:
+    """Write the outcomes of chunks, given by number and range, to a file each."""
+    ranges = dict(chunks)
+    for number, outcomes in executor.each(chunks):
         start, stop = ranges[number]
         rows = [
             FinishedTrial(start + place, configuration, outcome)
@@ -73,10 +92,20 @@ def sweep(
             )
         ]
         with whole_file(_part(folder, number)) as partial:
-            pq.write_table(tabled(space, rows), partial, compression="zstd")
+            table = tabled(space, rows)
+            pq.write_table(table, partial, compression="zstd", write_page_checksum=True)
         advance(stop - start)
-    parts = [pq.read_table(_part(folder, number)) for number in range(len(ranges))]
-    return pa.concat_tables(parts).cast(schema_of(space))
+
+
+def _kept(space: Space, folder: Path, number: int, of: tuple[int, int]) -> pa.Table | None:
+    """A chunk's outcomes as they were left; None if they cannot be read, as after a crash of the
+    machine, or are another chunk's."""
+    try:
+        table = pq.read_table(_part(folder, number), page_checksum_verification=True)
+        table = table.cast(schema_of(space))
+    except (pa.ArrowException, OSError, ValueError):
+        return None
+    return table if table["number"].to_pylist() == list(range(*of)) else None
 
 
 def swept(space: Space, folder: Path) -> int:
@@ -116,7 +145,7 @@ def _trials(space: Space, table: pa.Table, distributions: dict[str, Any]) -> Ite
             values=values_of(space, outcome),
             params=params,
             distributions={name: distributions[name] for name in params},
-            user_attrs={OUTCOME: list(outcome)},
+            user_attrs={OUTCOME: kept_outcome(space.relevant(params), outcome)},
             constraints=constraints(space, outcome),
         )
 

@@ -1,0 +1,133 @@
+"""Files of an exploration that were damaged: made again where they can be, refused in one sentence
+where not, and never taken for results."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accel_models import InputError
+from accel_models.exploration import Exploration, explore
+from accel_models.exploration.journal import JOURNAL
+from accel_models.exploration.storage import IDENTITY
+
+CHUNK = "chunks/chunk-000000.parquet"
+NET = "name,in_channels,out_channels,out_size\na,3,8,4\n"
+Damage = Callable[[bytes], bytes]
+
+
+def space(folder: Path) -> dict[str, Any]:
+    (folder / "net.csv").write_text(NET)
+    return {
+        "name": "damaged",
+        "base": "bitfusion",
+        "objectives": ["energy", "area"],
+        "fields": {"array": {"rows": [8, 16], "columns": [16, 32]}},
+        "workloads": [{"layers": str(folder / "net.csv"), "precision": 8}],
+    }
+
+
+def explored(folder: Path, sampler: str, out: str | Path) -> Exploration:
+    return explore(space(folder), out=out, sampler=sampler, trials=4, batch=2)
+
+
+@pytest.fixture(scope="module", params=["sweep", "nsga2"])
+def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("study")
+    return folder, request.param, explored(folder, request.param, folder / "out")
+
+
+def flipped(at: float) -> Damage:
+    def flip(content: bytes) -> bytes:
+        place = int(at * len(content))
+        return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+    return flip
+
+
+DAMAGES: dict[str, Damage] = {
+    "empty": lambda content: b"",
+    "half": lambda content: content[: len(content) // 2],
+    "garbage": lambda content: os.urandom(64) + b"\n",
+    "a number": lambda content: b"7\n",
+    "a list": lambda content: b"[[]]\n",
+    "deep": lambda content: b"[" * 100_000 + b"\n",
+    "a bit at a third": flipped(0.33),
+    "a bit at two thirds": flipped(0.67),
+}
+
+
+@pytest.mark.parametrize("name", [JOURNAL, IDENTITY, CHUNK])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_mended_or_named(study: Any, tmp_path: Path, name: str, damage: str) -> None:
+    folder, sampler, whole = study
+    if not (folder / "out" / name).exists():
+        pytest.skip("a search has no chunks")
+    shutil.copytree(folder / "out", tmp_path / "out")
+    file = tmp_path / "out" / name
+    file.write_bytes(DAMAGES[damage](file.read_bytes()))
+    try:
+        found = explored(folder, sampler, tmp_path / "out")
+    except InputError:
+        assert name != CHUNK
+        return
+    assert found.trials.table.equals(whole.trials.table)
+
+
+def test_an_outcome_is_that_of_its_configuration(study: Any, tmp_path: Path) -> None:
+    folder, sampler, _ = study
+    if sampler == "sweep":
+        pytest.skip("a sweep's outcomes are its chunks'")
+    shutil.copytree(folder / "out", tmp_path / "out")
+    journal = tmp_path / "out" / JOURNAL
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    noted = next(line["user_attr"]["outcome"] for line in lines if "outcome" in str(line))
+    noted[0]["energy_j"] *= 0.5
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(InputError, match="trial 0 is damaged"):
+        explored(folder, sampler, tmp_path / "out")
+
+
+FULL = """
+import resource, signal, sys
+from accel_models.errors import DfsHwError
+sys.path.insert(0, {here!r})
+from pathlib import Path
+from test_explore_damage import explored
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))
+try:
+    explored(Path({folder!r}), {sampler!r}, {out!r})
+except DfsHwError as error:
+    print("refused:", error)
+else:
+    print("done")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [100, 600, 5000])
+def test_a_full_disk_is_said_and_nothing_is_lost(study: Any, tmp_path: Path, limit: int) -> None:
+    """As a file that may not grow, which every system can be asked for."""
+    folder, sampler, whole = study
+    script = FULL.format(
+        here=str(Path(__file__).parent),
+        limit=limit,
+        folder=str(folder),
+        sampler=sampler,
+        out=str(tmp_path / "out"),
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.stdout.startswith(("refused: cannot ", "done"))
+    assert done.stdout.startswith("refused") or limit >= 2000
+    found = explored(folder, sampler, tmp_path / "out")
+    assert found.trials.table.equals(whole.trials.table)
