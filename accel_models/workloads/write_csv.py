@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 from dataclasses import Field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accel_models.errors import InputError
 from accel_models.workloads.own_table import COLUMNS, MARKS, NEEDED, NOTHING
 from accel_models.workloads.workload import PARTS, Layer, Operands, Workload
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ALWAYS = (*NEEDED, "in_size")
 """Columns that are written whatever they hold."""
@@ -43,12 +46,37 @@ def write_layers(workload: Workload, path: str | Path) -> None:
         table.writerows(rows)
 
 
-def _cells(layer: Layer, operands: Operands, last: str) -> dict[str, str]:
-    """A row by column, empty where the default holds; `last` is the layer of the row above."""
-    named = [
+def workload_frame(workload: Workload) -> pa.Table:
+    """Layers of a workload as rows of a pyarrow table: the columns of `write_layers`, each with its
+    value also where it is the default, then MACs, weights and outputs of one input. ``to_pandas``
+    makes a DataFrame of it."""
+    import pyarrow as pa
+
+    rows, own = [], {one.name for one in fields(Layer)}
+    for layer in workload.layers:
+        named = _named(workload.operands[layer.name])
+        rows.append(
+            {name: _plain(getattr(layer, name)) for name in COLUMNS if name in own}
+            | {"reads": " ".join(named), "precision": str(layer.widths or "")}
+            | {"macs": layer.macs, "weights": layer.weights, "outputs": layer.outputs}
+        )
+    return pa.Table.from_pylist(rows)
+
+
+def _plain(value: Any) -> Any:
+    return "x".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+def _named(operands: Operands) -> list[str]:
+    """Layers that a layer reads, each with the mark of its part."""
+    return [
         MARK[part] + name for part, names in zip(PARTS, operands, strict=True) for name in names
     ]
-    reads = " ".join(named) or NOTHING
+
+
+def _cells(layer: Layer, operands: Operands, last: str) -> dict[str, str]:
+    """A row by column, empty where the default holds; `last` is the layer of the row above."""
+    reads = " ".join(_named(operands)) or NOTHING
     found = dict.fromkeys(COLUMNS, "") | {
         "reads": "" if reads == last else reads,
         "precision": str(layer.widths or ""),

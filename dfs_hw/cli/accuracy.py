@@ -39,6 +39,13 @@ TrainedFor = Annotated[
     int, typer.Option("--epochs", help="Train each of them further for so many epochs.", min=0)
 ]
 Rate = Annotated[float, typer.Option("--rate", help="Learning rate of training further.")]
+OnnxOut = Annotated[
+    Path | None,
+    typer.Option("--onnx", help="Write the model at its widths; of several, those named last."),
+]
+OnnxForm = Annotated[
+    str, typer.Option("--form", help="Of that file: qdq, or qonnx for widths other than 4, 8, 16.")
+]
 BatchSize = Annotated[int, typer.Option(help="Images in a batch of --data by name.", min=1)]
 
 
@@ -52,6 +59,8 @@ def accuracy(
     epochs: TrainedFor = 0,
     rate: Rate = 1e-4,
     batch: BatchSize = 64,
+    onnx: OnnxOut = None,
+    form: OnnxForm = "qdq",
     accelerator: Accelerator = DEFAULTS.accelerator,
     machine_settings: MachineSettings = None,
     plugins: Plugins = None,
@@ -84,3 +93,9 @@ def accuracy(
         print_json(show.accuracy_facts(found))
     else:
         show.accuracies(found)
+    if onnx is not None:
+        from dfs_hw.fixed_widths.onnx_nodes import write_onnx
+
+        write_onnx(found[-1].network, onnx, form)
+        if not as_json:
+            show.written(onnx)

@@ -10,7 +10,7 @@ import typer
 from accel_models.errors import InputError
 from dfs_hw.cli.app import app, print_json
 from dfs_hw.cli.loading import load_workload
-from dfs_hw.cli.options import AsJson, OpenSizes
+from dfs_hw.cli.options import AsJson, OpenSizes, WidthsFile
 
 
 @app.command()
@@ -22,6 +22,7 @@ def networks(
         Path | None, typer.Option(help="Write its layers as a table that simulate reads.")
     ] = None,
     sizes: OpenSizes = None,
+    widths: WidthsFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Networks known by name; the layers of one, or of a model of your own, as a table.
@@ -34,8 +35,9 @@ def networks(
     from accel_models.workloads.write_csv import write_layers
     from dfs_hw.cli.show import networks as show
 
-    if csv is not None and not name:
-        raise InputError("--csv goes with a network: dfs-hw networks NAME --csv FILE")
+    if not name and (csv or widths or sizes):
+        option = "--csv" if csv else "--widths" if widths else "--size"
+        raise InputError(f"{option} goes with a network: dfs-hw networks NAME {option} ...")
     if not name:
         # Where both have a name, the layer list is what the name stands for.
         known = dict.fromkeys([*listed_networks(), *NAMES])
@@ -45,7 +47,7 @@ def networks(
         else:
             show.network_list(found)
         return
-    workload = load_workload(name, sizes=sizes)
+    workload = load_workload(name, widths=widths, sizes=sizes)
     if csv is not None:
         with whole_file(csv) as partial:
             write_layers(workload, partial)

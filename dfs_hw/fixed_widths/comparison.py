@@ -11,7 +11,7 @@ from torch import nn
 from accel_models import Accelerator, Simulation, simulate
 from accel_models.precision import FULL
 from dfs_hw.fixed_widths.evaluation import LEARNING_RATE, accuracy_of, train_further
-from dfs_hw.fixed_widths.network import CALIBRATION_BATCHES, at_widths
+from dfs_hw.fixed_widths.network import CALIBRATION_BATCHES, FixedWidths, at_widths
 
 AS_IS = "as it is"
 
@@ -27,6 +27,8 @@ class PricedAccuracy:
     """Accuracy after training further; None if it was not."""
     cost: Simulation
     """Price of one input."""
+    network: FixedWidths
+    """The model at these widths, as trained."""
 
 
 def compare_policies(
@@ -72,7 +74,7 @@ def compare_policies(
         if epochs and policy:
             train_further(network, training, epochs=epochs, learning_rate=learning_rate)
             after = accuracy_of(network, test)
-        found.append(PricedAccuracy(called, before, after, cost))
+        found.append(PricedAccuracy(called, before, after, cost, network))
     return found
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from accel_models.errors import InputError
-from accel_models.precision import FULL
+from accel_models.precision import FULL, Precision
+from accel_models.workloads.layer import Layer
 from accel_models.workloads.workload import Workload
 from dfs_hw.fixed_widths.products import Multiplication, ProductCall, Products, Work
 from dfs_hw.fixed_widths.rounding import (
@@ -23,6 +25,7 @@ from dfs_hw.fixed_widths.rounding import (
 from dfs_hw.fixed_widths.seen import SeenProduct, layers_of_products, seen_in_run
 from dfs_hw.networks.tracing.capture import arguments_of
 from dfs_hw.networks.tracing.model_workload import read_model
+from dfs_hw.quantize.layers import IMAGE_BITS
 from dfs_hw.quantize.quantizers import Family, family
 
 CALIBRATION_BATCHES = 8
@@ -42,6 +45,7 @@ class FixedWidths(nn.Module):
         calls: products that each module computes in a run, by its path.
         layers: names of the layers that each product computes.
         rounded: how the products of each rounded layer are, by name.
+        example: what the model was read with, one input.
     """
 
     def __init__(
@@ -51,9 +55,10 @@ class FixedWidths(nn.Module):
         calls: Mapping[str, int],
         layers: Mapping[ProductCall, tuple[str, ...]],
         rounded: Mapping[str, RoundedProduct],
+        example: Any,
     ) -> None:
         super().__init__()
-        self.model, self.workload = model, workload
+        self.model, self.workload, self.example = model, workload, example
         self.calls, self.layers = dict(calls), dict(layers)
         # Names of modules have no dots.
         self.rounded = nn.ModuleDict({_key(name): one for name, one in rounded.items()})
@@ -96,18 +101,24 @@ class FixedWidths(nn.Module):
             self.watching = False
             self.train(was_training)
 
+    def rounded_as(self, layer: str) -> RoundedProduct | None:
+        """How the product of a layer is rounded; None if it is not."""
+        if _key(layer) not in self.rounded:
+            return None
+        one = self.rounded[_key(layer)]
+        assert isinstance(one, RoundedProduct)
+        return one
+
     def _computed(self, call: ProductCall, product: Multiplication) -> Tensor | None:
         names = self.layers.get(call)
-        if names is None or not any(_key(name) in self.rounded for name in names):
+        if names is None or not any(map(self.rounded_as, names)):
             return None
         by_work = dict(zip(product.works, names, strict=True))
 
         def rounded(work: Work, left: Tensor, right: Tensor) -> Any:
-            key = _key(by_work[work])
-            if key not in self.rounded:
+            one = self.rounded_as(by_work[work])
+            if one is None:
                 return left, right, 1.0
-            one = self.rounded[key]
-            assert isinstance(one, RoundedProduct)
             return one.watch(left, right) if self.watching else one(left, right)
 
         return product.computed(rounded)
@@ -155,15 +166,31 @@ def at_widths(
         raise InputError("there is no batch to calibrate on: give at least one")
     model = copy.deepcopy(model).eval()
     args, kwargs = arguments_of(inputs_of(shown[0]))
-    read = read_model(model, _first_of(kwargs or args), name)
-    workload = read.workload.with_widths({"*": FULL}).with_widths(policy)
+    example = _first_of(kwargs or args)
+    read = read_model(model, example, name)
+    workload = _at_widths(read.workload, policy)
     seen = seen_in_run(model, args, kwargs)
     layers = layers_of_products(read, workload, seen)
     rounded = _rounded(model, workload, layers, seen, shown, quantizers)
     calls = {path: len(products) for path, products in seen.items()}
-    network = FixedWidths(model, workload, calls, layers, rounded)
+    network = FixedWidths(model, workload, calls, layers, rounded, example)
     network.calibrate(shown)
     return network
+
+
+def _at_widths(workload: Workload, policy: Mapping[str, Any]) -> Workload:
+    """The layers at their widths, all that read the image at those that pixels have."""
+    settled = workload.with_widths({"*": FULL}).with_widths(policy)
+    return replace(settled, layers=tuple(map(_with_pixels, settled.layers)))
+
+
+def _with_pixels(layer: Layer) -> Layer:
+    widths = layer.widths
+    if not layer.reads_image or widths is None or widths.activation_bits > FULL.activation_bits:
+        return layer
+    if widths.full:
+        return layer
+    return replace(layer, widths=Precision(widths.weight_bits, IMAGE_BITS))
 
 
 def _rounded(

@@ -46,7 +46,13 @@ class Multiplication:
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Multiplication:
     """A linear layer."""
-    return _two(x, weight, functional.linear, lambda out: out if bias is None else out + bias)
+    return _two(
+        x,
+        weight,
+        functional.linear,
+        lambda out: out if bias is None else out + bias,
+        lambda a, b: functional.linear(a, b, bias),
+    )
 
 
 def _convolution(function: Callable[..., Tensor]) -> Callable[..., Multiplication]:
@@ -56,7 +62,13 @@ def _convolution(function: Callable[..., Tensor]) -> Callable[..., Multiplicatio
         def added(out: Tensor) -> Tensor:
             return out if bias is None else out + bias.view(-1, *[1] * (weight.ndim - 2))
 
-        return _two(input, weight, lambda a, b: function(a, b, None, *rest, **named), added)
+        return _two(
+            input,
+            weight,
+            lambda a, b: function(a, b, None, *rest, **named),
+            added,
+            lambda a, b: function(a, b, bias, *rest, **named),
+        )
 
     return apart
 
@@ -123,9 +135,22 @@ def _two(
     right: Tensor,
     multiply: Callable[[Tensor, Tensor], Tensor],
     added: Callable[[Tensor], Tensor] = lambda out: out,
+    whole: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Multiplication:
+    """A product of two tensors.
+
+    Args:
+        left: the first.
+        right: the second.
+        multiply: computes their product.
+        added: gives the result of the call, of the product.
+        whole: computes both at once, for operands that need no scale.
+    """
+
     def computed(rounded: Round) -> Tensor:
         a, b, step = rounded("product", left, right)
+        if whole is not None and isinstance(step, float) and step == 1:
+            return whole(a, b)
         return added(multiply(a, b) * step)
 
     return Multiplication((left, right), computed)

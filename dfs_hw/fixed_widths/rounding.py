@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from accel_models.precision import Precision
 from accel_models.workloads.layer import Layer
 from accel_models.workloads.operators import MATMUL
-from dfs_hw.quantize.layers import IMAGE_BITS
 from dfs_hw.quantize.operands import ActivationQuantizer, WeightQuantizer
 from dfs_hw.quantize.quantizers import Family
-from dfs_hw.quantize.rounding import MAX_EXACT_BITS
+from dfs_hw.quantize.rounding import MAX_EXACT_BITS, Levels
 
 
 class Operand(NamedTuple):
@@ -41,6 +40,8 @@ class RoundedProduct(nn.Module):
 
     def __init__(self, operands: Iterable[Operand], quantizers: Family) -> None:
         super().__init__()
+        operands = tuple(operands)
+        self._bits = tuple(one.bits for one in operands)
         self.left, self.right = (_quantizer(one, quantizers) for one in operands)
 
     def forward(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor | float]:
@@ -68,6 +69,17 @@ class RoundedProduct(nn.Module):
             quantizer.absorb(quantizer.pending, seen.to(quantizer.pending))
             quantizer.pending.zero_()
 
+    def bits(self, place: int) -> int:
+        """Width of one operand, 0 or 1."""
+        return self._bits[place]
+
+    def levels(self, place: int) -> Levels:
+        """Whole numbers that one operand is rounded to."""
+        quantizer = (self.left, self.right)[place]
+        if isinstance(quantizer, ActivationQuantizer):
+            return quantizer.levels[0]
+        return Levels.signed(self._bits[place])
+
     def activations(self) -> Iterator[ActivationQuantizer]:
         """Quantisers of the operands that are activations."""
         for quantizer in (self.left, self.right):
@@ -89,13 +101,10 @@ def operand_bits(layer: Layer, from_input: tuple[bool, bool]) -> tuple[int, int]
         return as_is, as_is
     if layer.operator == MATMUL:
         return widths.activation_bits, widths.activation_bits
-    activation = IMAGE_BITS if layer.reads_image else widths.activation_bits
-    if widths.activation_bits > MAX_EXACT_BITS:
-        activation = as_is
     # A kernel that the network computes stands where weights would.
     if from_input == (False, True):
-        return widths.weight_bits, activation
-    return activation, widths.weight_bits
+        return widths.weight_bits, widths.activation_bits
+    return widths.activation_bits, widths.weight_bits
 
 
 def computes_as_is(widths: Precision | None) -> bool:

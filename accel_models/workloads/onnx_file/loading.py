@@ -57,12 +57,13 @@ def read_onnx(path: str | Path, sizes: Mapping[str, int] | None = None) -> Workl
         )
     opsets.setdefault("", LEAST_OPSET)
     from accel_models.workloads.onnx_file.reader import OnnxReader
+    from accel_models.workloads.onnx_file.widths import with_noted_widths
 
     try:
         settled = _settled(path, model, sizes or {})
         reader = OnnxReader(opsets, str(path.parent))
         reader.read_model(model, settled)
-        return assembled(path.stem, reader)
+        return with_noted_widths(assembled(path.stem, reader), model)
     except InputError as error:
         told = str(error)
         raise InputError(told if told.startswith(str(path)) else f"{path}: {told}") from error

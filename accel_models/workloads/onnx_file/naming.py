@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 
 from onnx import NodeProto
+
+SCOPES = "pkg.torch.onnx.name_scopes"
+"""Where PyTorch's exporter of today says which modules a node lies in, and its own name last."""
 
 
 def paths_of(nodes: Sequence[NodeProto]) -> list[str]:
     """A path for each node.
 
-    PyTorch's exporter calls a node ``/layer1/layer1.0/conv1/Conv``, which is an operator of the
-    module ``layer1.0.conv1``. Other names stand as they are; a node without one is called after its
-    first result.
+    PyTorch's older exporter calls a node ``/layer1/layer1.0/conv1/Conv``, which is an operator of
+    the module ``layer1.0.conv1``; that of today says so beside the node. Other names stand as they
+    are; a node without one is called after its first result.
     """
     return [_path(node) for node in nodes]
 
 
 def _path(node: NodeProto) -> str:
+    for one in node.metadata_props:
+        if one.key == SCOPES and (scopes := _scopes(one.value)):
+            return scopes[-2] if len(scopes) > 1 else ""
     name = node.name or next((one for one in node.output if one), node.op_type)
     if not name.startswith("/"):
         return name
@@ -27,6 +34,16 @@ def _path(node: NodeProto) -> str:
             found.pop()
         found.append(part)
     return ".".join(found)
+
+
+def _scopes(text: str) -> list[str]:
+    """Names in a list as Python writes it; none if it is no such list."""
+    try:
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return []
+    listed = isinstance(found, list) and all(isinstance(one, str) for one in found)
+    return found if listed else []
 
 
 __all__ = ["paths_of"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 
 from onnx import AttributeProto, GraphProto, NodeProto
 
@@ -74,4 +74,13 @@ def read_as_weights(graph: GraphProto, inputs: Iterable[str]) -> set[str]:
     return {name for name in inputs if places.get(name) == {True}}
 
 
-__all__ = ["in_order", "read_as_weights"]
+def read_by_quantisers(nodes: Sequence[NodeProto]) -> set[str]:
+    """Tensors that ``QuantizeLinear`` rounds and nothing else reads."""
+    readers: dict[str, set[str]] = {}
+    for node in nodes:
+        for name in node.input:
+            readers.setdefault(name, set()).add(node.op_type)
+    return {name for name, operators in readers.items() if operators == {"QuantizeLinear"}}
+
+
+__all__ = ["in_order", "read_as_weights", "read_by_quantisers"]

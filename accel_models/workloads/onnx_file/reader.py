@@ -28,7 +28,7 @@ from accel_models.workloads.onnx_file.elementwise import ELEMENT_RULES
 from accel_models.workloads.onnx_file.naming import paths_of
 from accel_models.workloads.onnx_file.node import OnnxNode, OnnxTensor
 from accel_models.workloads.onnx_file.norms import written_out_norm
-from accel_models.workloads.onnx_file.ordering import in_order, read_as_weights
+from accel_models.workloads.onnx_file.ordering import in_order, read_as_weights, read_by_quantisers
 from accel_models.workloads.onnx_file.vector_nodes import VECTOR_RULES
 from accel_models.workloads.onnx_file.views import VIEW_RULES
 from accel_models.workloads.onnx_file.widths import BITS_OF, bits_after, state_widths
@@ -63,6 +63,8 @@ class OnnxReader(Steps):
         self.tensors: dict[str, OnnxTensor] = {}
         self.makers: dict[str, OnnxNode] = {}
         """The node that made each tensor."""
+        self.clips_to_round: set[str] = set()
+        """Results that quantisers alone read: clipping them is part of rounding."""
         self.stated: dict[str, Made] = {}
         """What the file says of tensors, where it does."""
 
@@ -101,6 +103,7 @@ class OnnxReader(Steps):
             value = Value(tuple(sparse.dims), "constant", weight=sparse.values.name)
             self._keep(OnnxTensor(sparse.values.name, sparse.values.data_type, value))
         nodes = in_order(graph, self.tensors)
+        self.clips_to_round = read_by_quantisers(nodes)
         for proto, path in zip(nodes, paths_of(nodes), strict=True):
             self._take(proto, path)
 
@@ -216,6 +219,8 @@ class OnnxReader(Steps):
         return [*listed, *rest]
 
     def _composed(self, proto: NodeProto, node: OnnxNode) -> Any:
+        if node.name == "Clip" and node.outputs[0] in self.clips_to_round:
+            return node.value(0)
         formula = None
         if node.name in functions.BY_ELEMENT:
             formula = functions.formula_of(proto, node, self.opsets)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 
-from onnx import TensorProto
+from onnx import ModelProto, TensorProto
 
 from accel_models.errors import InputError
 from accel_models.precision import FULL_BITS, MAX_BITS, Precision
 from accel_models.workloads.graphs.steps import Steps
 from accel_models.workloads.onnx_file.node import OnnxNode, OnnxTensor
-from accel_models.workloads.workload import Layer
+from accel_models.workloads.workload import Layer, Workload
 
 PIXEL_BITS = 8
 BITS_OF: dict[int, int] = {
@@ -41,6 +43,8 @@ KEEP = (
     *("Clip", "DepthToSpace", "SpaceToDepth", "Upsample"),
 )
 """Operators whose results have no more different values than their operands."""
+WIDTHS_KEY = "dfs_hw.widths"
+"""Metadata of a file that notes widths by the names of layers."""
 WEIGHT_AT = {"QLinearConv": 3, "QLinearMatMul": 3}
 
 
@@ -103,8 +107,31 @@ def state_widths(read: Steps, node: OnnxNode, layer: Layer) -> Precision | None:
     return Precision(bits[0] or FULL_BITS, bits[1] or FULL_BITS)
 
 
+def with_noted_widths(workload: Workload, model: ModelProto) -> Workload:
+    """The workload at the widths that a file notes beside its graph, by the names of layers, where
+    no quantiser states one.
+
+    Raises:
+        InputError: if what is noted is no JSON of names and precisions.
+    """
+    noted = [one.value for one in model.metadata_props if one.key == WIDTHS_KEY]
+    if not noted:
+        return workload
+    try:
+        found = json.loads(noted[-1])
+        widths = {name: Precision.parse(found[name]) for name in found}
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"its metadata {WIDTHS_KEY} is no JSON of layers and widths") from error
+    if any(one.is_skip for one in widths.values()):
+        raise InputError(f"its metadata {WIDTHS_KEY} has a layer skip, which is no width")
+    layers = tuple(
+        replace(layer, widths=layer.widths or widths.get(layer.name)) for layer in workload.layers
+    )
+    return replace(workload, layers=layers)
+
+
 def _bits(tensor: OnnxTensor) -> int | None:
     return tensor.bits if tensor.bits is not None else BITS_OF.get(tensor.element)
 
 
-__all__ = ["BITS_OF", "KEEP", "QUANTISERS", "bits_after", "state_widths"]
+__all__ = ["BITS_OF", "KEEP", "QUANTISERS", "bits_after", "state_widths", "with_noted_widths"]

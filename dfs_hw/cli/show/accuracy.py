@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dfs_hw.cli.show.tables import line, new_table, si, terminal
@@ -33,6 +34,11 @@ def accuracies(found: Sequence[PricedAccuracy]) -> None:
     )
     for sentence in found[0].cost.workload.assumed:
         line(f"assumed: {sentence}")
+
+
+def written(path: Path) -> None:
+    """Where an ONNX file went, and what reads it."""
+    line(f"{path}: the model at its widths\nNext: dfs-hw simulate {path}")
 
 
 def accuracy_facts(found: Sequence[PricedAccuracy]) -> list[dict[str, Any]]:

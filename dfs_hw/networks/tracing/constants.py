@@ -37,7 +37,7 @@ def _collect(node: fx.Node, order: dict[fx.Node, None]) -> bool:
     if node in order:
         return True
     shape = getattr(node.meta.get("val"), "shape", ())
-    if node.op != "call_function" or len(order) > MOST_NODES:
+    if node.op != "call_function" or len(order) > MOST_NODES or _written(node):
         return False
     if any(not isinstance(size, int) for size in shape) or _product(shape) > MOST_ELEMENTS:
         return False
@@ -45,6 +45,18 @@ def _collect(node: fx.Node, order: dict[fx.Node, None]) -> bool:
         return False
     order[node] = None
     return True
+
+
+def _written(node: fx.Node) -> bool:
+    """Whether something writes to what a node made, or to a view of it."""
+    for user in node.users:
+        schema = getattr(user.target, "_schema", None)
+        if schema is None or not user.args or user.args[0] is not node:
+            continue
+        views = bool(schema.returns) and schema.returns[0].alias_info is not None
+        if schema.is_mutable or (views and _written(user)):
+            return True
+    return False
 
 
 def _product(shape: Any) -> int:

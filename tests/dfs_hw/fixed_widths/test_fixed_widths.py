@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from exported_models import Ready
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -123,25 +124,6 @@ def test_the_workload_has_the_widths_and_the_model_stays(model: Small) -> None:
     ]
     assert network.workload.macs == plainly.macs
     assert all(torch.equal(before[name], one) for name, one in model.state_dict().items())
-
-
-class Ready(nn.Module):
-    """Attention in PyTorch's own words, with a mask, shared keys and a cause."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
-        self.last = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, activation="gelu")
-
-    def forward(self, rows: Tensor) -> Tensor:
-        mask = torch.zeros(5, 5)
-        mask[0, 3:] = -torch.inf
-        rows = rows + self.attention(rows, rows, rows, attn_mask=mask, need_weights=False)[0]
-        heads = rows.unflatten(-1, (4, 2)).transpose(1, 2)
-        shared = functional.scaled_dot_product_attention(
-            heads, heads[:, :2], heads[:, 2:], is_causal=True, enable_gqa=True
-        )
-        return self.last(rows + shared.transpose(1, 2).flatten(2)).mean(1)
 
 
 @pytest.mark.parametrize("quantizer", ["normal", "lsq", "nested", "minmax"])

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
+from accel_models.workloads.layer_csv import read_layers
+from accel_models.workloads.write_csv import workload_frame
 from dfs_hw.fixed_widths import accuracy_of, train_further
 
 NETS = """
@@ -56,7 +58,9 @@ def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.slow
-def test_the_page_runs() -> None:
+def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxscript")
+    monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(NETS, names)
     model, _ = names["trained"]()  # type: ignore[operator]
@@ -64,9 +68,10 @@ def test_the_page_runs() -> None:
     train_further(model, train, epochs=20, learning_rate=1e-2)
     before = accuracy_of(model, test)
     page = (ROOT / "docs" / "fixed_widths.md").read_text()
-    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     shown = {"model": model, "train": train, "test": test}
-    exec(example, shown)
+    for example in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(example, shown)
+    assert (tmp_path / "net.qonnx.onnx").exists()
     assert before > 0.85
     assert accuracy_of(shown["network"], test) > before - 0.05  # type: ignore[arg-type]
 
@@ -83,6 +88,25 @@ def test_accuracy_stands_beside_price(nets: str, printed: Callable[..., str]) ->
     table = printed(*words)
     assert "as it is" in table
     assert "trained further" not in table
+
+
+def test_layers_with_widths_go_out_as_tables(nets: str, printed: Callable[..., str]) -> None:
+    printed("networks", f"{nets}:trained", "--widths", "w.toml", "--csv", "net.csv")
+    read = read_layers("net.csv")
+    assert [str(layer.widths) for layer in read.layers] == ["8", "4/8", "8"]
+    rows = workload_frame(read).to_pylist()
+    assert [row["precision"] for row in rows] == ["8", "4/8", "8"]
+    assert sum(row["macs"] for row in rows) == read.macs
+    assert (rows[1]["kernel"], rows[1]["reads"]) == ("3x3", "0")
+
+
+@pytest.mark.slow
+def test_the_model_at_its_widths_goes_out(nets: str, printed: Callable[..., str]) -> None:
+    pytest.importorskip("onnxscript")
+    words = ("accuracy", f"{nets}:trained", "--data", f"{nets}:photos", "--widths", "w.toml")
+    assert "dfs-hw simulate net.onnx" in printed(*words, "--onnx", "net.onnx")
+    facts = json.loads(printed("simulate", "net.onnx", "--json"))["8"]
+    assert {one["name"]: one["precision"] for one in facts["layers"]}["layer2"] == "4/8"
 
 
 def test_what_cannot_apply_is_refused(nets: str, refused: Callable[..., str]) -> None:

@@ -1,0 +1,200 @@
+"""A network at fixed widths exported as ONNX, with a mark where operands are rounded.
+
+PyTorch's exporter carries a node of a domain of its own through to the file. What stands for such a
+mark in the end, `onnx_nodes` says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from accel_models.errors import InputError
+from dfs_hw.fixed_widths.network import FixedWidths
+from dfs_hw.fixed_widths.products import Multiplication, ProductCall, Products, Work
+from dfs_hw.fixed_widths.rounding import RoundedProduct
+from dfs_hw.networks.tracing.capture import arguments_of
+from dfs_hw.quantize.operands import ActivationQuantizer, WeightQuantizer
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+MARK = "dfs_hw::Operand"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How an operand of a layer is rounded: to whole numbers from `low` to `high`, times `step`."""
+
+    layer: str
+    bits: int
+    low: int
+    high: int
+    step: float
+    values: np.ndarray | None = None
+    """The whole numbers themselves, of weights."""
+    has_zero: bool = True
+
+    @property
+    def signed(self) -> bool:
+        """Whether it has negative levels."""
+        return self.low < 0
+
+
+class _Marked(nn.Module):
+    """The network with a mark at both operands of each product.
+
+    Args:
+        network: whose products are marked.
+        grids: of what is rounded, by layer and place.
+    """
+
+    def __init__(self, network: FixedWidths, grids: Mapping[tuple[str, int], Grid]) -> None:
+        super().__init__()
+        self.model, self.layers = network.model, network.layers
+        self.grids = grids
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        out = Products(self.model, self._computed).run(*args, **kwargs)
+        return out if isinstance(out, Tensor) else out.logits
+
+    def _computed(self, call: ProductCall, product: Multiplication) -> Tensor | None:
+        names = self.layers.get(call)
+        if names is None or not any(names):
+            return None
+        by_work = dict(zip(product.works, names, strict=True))
+
+        def marked(work: Work, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor, float]:
+            name = by_work[work]
+            return self._mark(name, 0, left), self._mark(name, 1, right), 1.0
+
+        return product.computed(marked)
+
+    def _mark(self, layer: str, place: int, operand: Tensor) -> Tensor:
+        if place and (layer, place) not in self.grids:
+            return operand
+        about: dict[str, Any] = {"layer": layer, "place": place}
+        marked: Tensor = torch.onnx.ops.symbolic(
+            MARK, (operand,), about, dtype=operand.dtype, shape=operand.shape, version=1
+        )
+        return marked
+
+
+def grids_of(network: FixedWidths) -> dict[tuple[str, int], Grid]:
+    """How each operand that is rounded is, by the name of its layer and its place, 0 or 1.
+
+    Raises:
+        InputError: if levels have no zero among them, as those of "minmax".
+    """
+    found: dict[tuple[str, int], Grid] = {}
+
+    def look(call: ProductCall, product: Multiplication) -> Tensor | None:
+        names = network.layers.get(call, ())
+        by_work = dict(zip(product.works, names, strict=False))
+
+        def note(work: Work, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor, float]:
+            name = by_work.get(work, "")
+            one = network.rounded_as(name)
+            if one is not None:
+                found.update(_grids(name, one, (left, right)))
+            return left, right, 1.0
+
+        return product.computed(note) if names else None
+
+    args, kwargs = arguments_of(network.example)
+    with torch.no_grad():
+        Products(network.model, look).run(*args, **kwargs)
+    return found
+
+
+def _grids(
+    layer: str, rounded: RoundedProduct, operands: tuple[Tensor, Tensor]
+) -> dict[tuple[str, int], Grid]:
+    found = {}
+    for place, quantizer in enumerate((rounded.left, rounded.right)):
+        if quantizer is None:
+            continue
+        if not (quantizer.scaled and hasattr(quantizer, "levels")):
+            raise InputError(
+                "minmax and nested round to levels around which ONNX has no quantiser, as zero is "
+                f"none of them: give layer '{layer}' the quantiser normal or lsq"
+            )
+        low, high, has_zero = rounded.levels(place)
+        bits = rounded.bits(place)
+        if isinstance(quantizer, WeightQuantizer):
+            values, step = quantizer(operands[place], 0)
+            held = values.to(torch.int32).cpu().numpy()
+            found[layer, place] = Grid(layer, bits, low, high, float(step), held, has_zero)
+        elif isinstance(quantizer, ActivationQuantizer):
+            _, step = quantizer.grid(0)
+            found[layer, place] = Grid(layer, bits, low, high, float(step), None, has_zero)
+    return found
+
+
+def exported(
+    network: FixedWidths, grids: Mapping[tuple[str, int], Grid], path: Path, opset: int
+) -> ModelProto:
+    """The file that PyTorch makes of a network, of one input, with marks in it.
+
+    Raises:
+        InputError: if the exporter is missing, or cannot export the model: with its own reason.
+    """
+    try:
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"writing {path} needs the package onnxscript: pip install 'dfs-hw[export]'"
+        ) from error
+    args, kwargs = arguments_of(network.example)
+    with _quiet():
+        try:
+            program = torch.onnx.export(
+                _Marked(network, grids).eval(),
+                args,
+                kwargs=kwargs,
+                dynamo=True,
+                opset_version=opset,
+                verbose=False,
+            )
+        except Exception as error:  # of many kinds, and many pages
+            reason = _root(error)
+            raise InputError(
+                f"{path}: PyTorch does not export {network.workload.name} as ONNX: {reason}"
+            ) from error
+    assert program is not None
+    model: ModelProto = program.model_proto
+    return model
+
+
+def _root(error: BaseException) -> str:
+    """The first line of what an error came of."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to ourselves what the exporter says on its way."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(None):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+__all__ = ["MARK", "Grid", "exported", "grids_of"]
