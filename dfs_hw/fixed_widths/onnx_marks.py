@@ -32,7 +32,7 @@ MARK = "dfs_hw::Operand"
 
 
 @dataclass(frozen=True)
-class Grid:
+class OperandGrid:
     """How an operand of a layer is rounded: to whole numbers from `low` to `high`, times `step`."""
 
     layer: str
@@ -58,7 +58,7 @@ class _Marked(nn.Module):
         grids: of what is rounded, by layer and place.
     """
 
-    def __init__(self, network: FixedWidths, grids: Mapping[tuple[str, int], Grid]) -> None:
+    def __init__(self, network: FixedWidths, grids: Mapping[tuple[str, int], OperandGrid]) -> None:
         super().__init__()
         self.model, self.layers = network.model, network.layers
         self.grids = grids
@@ -89,13 +89,13 @@ class _Marked(nn.Module):
         return marked
 
 
-def grids_of(network: FixedWidths) -> dict[tuple[str, int], Grid]:
+def grids_of(network: FixedWidths) -> dict[tuple[str, int], OperandGrid]:
     """How each operand that is rounded is, by the name of its layer and its place, 0 or 1.
 
     Raises:
         InputError: if levels have no zero among them, as those of "minmax".
     """
-    found: dict[tuple[str, int], Grid] = {}
+    found: dict[tuple[str, int], OperandGrid] = {}
 
     def look(call: ProductCall, product: Multiplication) -> Tensor | None:
         names = network.layers.get(call, ())
@@ -118,7 +118,7 @@ def grids_of(network: FixedWidths) -> dict[tuple[str, int], Grid]:
 
 def _grids(
     layer: str, rounded: RoundedProduct, operands: tuple[Tensor, Tensor]
-) -> dict[tuple[str, int], Grid]:
+) -> dict[tuple[str, int], OperandGrid]:
     found = {}
     for place, quantizer in enumerate((rounded.left, rounded.right)):
         if quantizer is None:
@@ -133,15 +133,15 @@ def _grids(
         if isinstance(quantizer, WeightQuantizer):
             values, step = quantizer(operands[place], 0)
             held = values.to(torch.int32).cpu().numpy()
-            found[layer, place] = Grid(layer, bits, low, high, float(step), held, has_zero)
+            found[layer, place] = OperandGrid(layer, bits, low, high, float(step), held, has_zero)
         elif isinstance(quantizer, ActivationQuantizer):
             _, step = quantizer.grid(0)
-            found[layer, place] = Grid(layer, bits, low, high, float(step), None, has_zero)
+            found[layer, place] = OperandGrid(layer, bits, low, high, float(step), None, has_zero)
     return found
 
 
 def exported(
-    network: FixedWidths, grids: Mapping[tuple[str, int], Grid], path: Path, opset: int
+    network: FixedWidths, grids: Mapping[tuple[str, int], OperandGrid], path: Path, opset: int
 ) -> ModelProto:
     """The file that PyTorch makes of a network, of one input, with marks in it.
 
@@ -197,4 +197,4 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-__all__ = ["MARK", "Grid", "exported", "grids_of"]
+__all__ = ["MARK", "OperandGrid", "exported", "grids_of"]

@@ -15,7 +15,7 @@ from accel_models.files import whole_file
 from accel_models.workloads.onnx_file.naming import SCOPES
 from accel_models.workloads.onnx_file.widths import WIDTHS_KEY
 from dfs_hw.fixed_widths.network import FixedWidths
-from dfs_hw.fixed_widths.onnx_marks import MARK, Grid, exported, grids_of
+from dfs_hw.fixed_widths.onnx_marks import MARK, OperandGrid, exported, grids_of
 
 DOMAIN, OPERATOR = MARK.split("::")
 QONNX = "qonnx.custom_op.general"
@@ -75,7 +75,7 @@ def write_onnx(network: FixedWidths, path: str | Path, form: str = "qdq") -> Non
         save(model, str(partial))
 
 
-def _check_widths(grids: Iterable[Grid]) -> None:
+def _check_widths(grids: Iterable[OperandGrid]) -> None:
     for grid in grids:
         if (grid.bits, grid.signed) not in TYPES:
             raise InputError(
@@ -88,7 +88,7 @@ class _Writer:
     """Puts quantisers where marks are, in place."""
 
     def __init__(
-        self, graph: GraphProto, grids: Mapping[tuple[str, int], Grid], form: str, opset: int
+        self, graph: GraphProto, grids: Mapping[tuple[str, int], OperandGrid], form: str, opset: int
     ) -> None:
         self.graph, self.grids, self.form, self.opset = graph, grids, form, opset
         self.readers: dict[str, list[NodeProto]] = {}
@@ -143,7 +143,7 @@ class _Writer:
             return [helper.make_node("Identity", [given], [made], name=f"{made}/as_is")]
         return (self._qdq if self.form == "qdq" else self._qonnx)(grid, given, made)
 
-    def _qdq(self, grid: Grid, given: str, made: str) -> list[NodeProto]:
+    def _qdq(self, grid: OperandGrid, given: str, made: str) -> list[NodeProto]:
         kind = TYPES[grid.bits, grid.signed]
         grids = [self._constant(f"{made}/scale", np.float32(grid.step))]
         # ONNX Runtime puts pairs of its own beside reshapes, whose type is that of a zero point
@@ -164,7 +164,7 @@ class _Writer:
         parts.append(_node("QuantizeLinear", [given, *grids], whole, **named))
         return [*parts, _node("DequantizeLinear", [whole, *grids], made)]
 
-    def _qonnx(self, grid: Grid, given: str, made: str) -> list[NodeProto]:
+    def _qonnx(self, grid: OperandGrid, given: str, made: str) -> list[NodeProto]:
         step = np.float32(grid.step)
         scale = self._constant(f"{made}/scale", step)
         if grid.values is not None:
