@@ -10,15 +10,19 @@ two-path trick, Cai et al. 2019, run in full).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from accel_models.errors import InputError
 from accel_models.precision import Precision, highest
 from dfs_hw.networks.compiled_blocks import run_chosen, run_gated, serves, unit_of
+from dfs_hw.networks.flow import named_arguments
 from dfs_hw.networks.gate_gradient import GateGradient, all_others, drawn_others, rows
 from dfs_hw.quantize.layers import Dial
 
@@ -28,6 +32,37 @@ class Conductor:
 
     def __init__(self) -> None:
         self.run: Callable[[GatedUnit, Tensor], Tensor] | None = None
+        self.whole = False
+        """Whether blocks of several units run in one piece, at the highest precision."""
+
+
+@dataclass(frozen=True)
+class Passage:
+    """The way through a unit that needs none of its layers, and how its tensors lie.
+
+    Attributes:
+        skip_path: names of submodules that replace the block when it is skipped, run in order;
+            () passes the input on, None says that this unit cannot be skipped.
+        appended: channels of zeros that a skipped block puts behind those of its input.
+        channels_last: whether channels are the last dimension of what the block reads.
+        places: which part of the tuple that the block returns is the tensor; None if it returns the
+            tensor itself.
+    """
+
+    skip_path: tuple[str, ...] | None = ()
+    appended: int = 0
+    channels_last: bool = False
+    places: tuple[bool, ...] | None = None
+
+
+@dataclass(frozen=True)
+class _Arguments:
+    """What a block is called with beside its tensor."""
+
+    args: tuple[Any, ...] = (None,)
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    at: int | str = 0
+    """Where the tensor stands."""
 
 
 class GatedUnit(nn.Module):
@@ -35,12 +70,11 @@ class GatedUnit(nn.Module):
 
     Args:
         name: of the unit.
-        block: takes one tensor, returns one; its layers read `dial`.
+        block: takes one tensor, beside sizes and switches, and returns one; its layers read `dial`.
         choices: in the order of choice indices.
         dial: set by this unit, read by the layers of the block.
         conductor: shared by all units of the network.
-        skip_path: names of submodules that replace the block when it is skipped, run in order;
-            () passes the input on, None says that this unit cannot be skipped.
+        passage: what is left of the block when it is skipped.
     """
 
     def __init__(
@@ -50,45 +84,73 @@ class GatedUnit(nn.Module):
         choices: tuple[Precision, ...],
         dial: Dial,
         conductor: Conductor,
-        skip_path: tuple[str, ...] | None,
+        passage: Passage,
     ) -> None:
         super().__init__()
         self.name, self.block, self.dial, self.conductor = name, block, dial, conductor
-        self.skip_path = skip_path
-        run = executed(choices)
+        self.passage, self.skip_path = passage, passage.skip_path
+        run, skips = executed(choices), passage.skip_path is not None
         self.index_of = tuple(None if c.is_skip else run.index(c) for c in choices)
         self.highest = run.index(highest(run))
-        self.offered = tuple(not c.is_skip or skip_path is not None for c in choices)
+        self.offered = tuple(not c.is_skip or skips for c in choices)
         # What compiled kernels know of the block; None if it always runs layer by layer.
-        self.fused = unit_of(block, self.index_of, self.offered, self.highest, skip_path)
+        self.fused = unit_of(block, self.index_of, self.offered, self.highest, self.skip_path)
+        self._beside = _Arguments()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        at, x = tensor_among(args, kwargs)
+        self._beside = _Arguments(*with_tensor(args, kwargs, None, at), at)
         if self.conductor.run is None:
-            return self.run(x, self.index_of.index(self.highest))
-        return self.conductor.run(self, x)
+            made = self.run(x, self.index_of.index(self.highest))
+        else:
+            made = self.conductor.run(self, x)
+        if self.passage.places is None:
+            return made
+        return tuple(made if here else None for here in self.passage.places)
 
-    def run(self, x: Tensor, choice: int) -> Tensor:
+    def features(self, x: Tensor) -> Tensor:
+        """What the gate reads of the unit's input, as [N, C, H, W]; tokens are places."""
+        if x.ndim == 3:
+            return x.mT[..., None]
+        return x.movedim(-1, 1) if self.passage.channels_last else x
+
+    def run(self, x: Tensor, choice: int, beside: _Arguments | None = None) -> Tensor:
         """Output of the whole batch for choice number `choice`; skipping runs no convolution but
-        that of a shortcut, which has the highest precision then."""
+        that of a shortcut, which has the highest precision then.
+
+        Args:
+            x: [N, ...].
+            choice: index of the choice.
+            beside: what the block is called with beside `x`; by default, as it was the last time.
+        """
         index = self.index_of[choice]
         if self.fused is not None and self.offered[choice] and serves(self.fused, x):
             return run_chosen(self.fused, x, torch.full((len(x),), choice))
         self.dial.skips = index is None
         if index is not None:
             self.dial.index = index
-            return cast(Tensor, self.block(x))
+            return self._through_block(x, beside or self._beside)
         if self.skip_path is None:
             raise InputError(f"unit '{self.name}' cannot be skipped: its output has another shape")
         self.dial.index = self.highest
         for name in self.skip_path:
             x = self.block.get_submodule(name)(x)
+        if self.passage.appended:
+            x = functional.pad(x, (0, 0, 0, 0, 0, self.passage.appended))
         return x
+
+    def _through_block(self, x: Tensor, beside: _Arguments) -> Tensor:
+        args, kwargs = with_tensor(beside.args, beside.kwargs, x, beside.at)
+        made = self.block(*args, **kwargs)
+        places = self.passage.places
+        found: Tensor = made if places is None else made[places.index(True)]
+        return found
 
     def run_chosen(self, x: Tensor, choices: Tensor) -> Tensor:
         """Run each choice once, on the inputs of `x` that made it.
 
         Args:
-            x: [N, C, H, W].
+            x: [N, ...].
             choices: [N] indices of choices.
         """
         if self.fused is not None and serves(self.fused, x):
@@ -101,9 +163,10 @@ class GatedUnit(nn.Module):
     def run_all(self, x: Tensor, gate: Tensor) -> Tensor:
         """Every choice's output, weighted by `gate` [N, K] and summed; waits for no device."""
         mixed: Tensor | None = None
-        for choice, weight in enumerate(gate[:, :, None, None, None].unbind(1)):
+        for choice, weight in enumerate(gate.unbind(1)):
             if self.offered[choice]:
-                part = weight * self.run(x, choice)
+                made = self.run(x, choice)
+                part = weight.view(-1, *(1,) * (made.ndim - 1)) * made
                 mixed = part if mixed is None else mixed + part
         assert mixed is not None
         return mixed
@@ -115,7 +178,7 @@ class GatedUnit(nn.Module):
         batch: not while batch norm uses the statistics of the batch.
 
         Args:
-            x: [N, C, H, W].
+            x: [N, ...].
             gate: straight-through choices [N, K].
             tried: weight of each branch that was not chosen [N, K], as `Trials` draws them; then
                 those of weight 0 do not run, and the gate's gradient is right on average alone.
@@ -130,7 +193,8 @@ class GatedUnit(nn.Module):
             others = all_others(counts, self.offered)
         else:
             others = drawn_others(rows(tried, order).masked_fill(gate.detach() > 0.5, 0))
-        output = GateGradient.apply(output, gate, x.detach(), self.run, self.offered, others)
+        run = partial(self.run, beside=self._beside)
+        output = GateGradient.apply(output, gate, x.detach(), run, self.offered, others)
         return rows(output, order.argsort())
 
     def _grouped(self, choices: Tensor) -> tuple[Tensor, list[int]]:
@@ -142,6 +206,25 @@ class GatedUnit(nn.Module):
         """Run inputs that are in the order of their choices."""
         groups = enumerate(x.split(counts))
         return torch.cat([self.run(group, choice) for choice, group in groups if len(group)])
+
+
+def tensor_among(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[int | str, Tensor]:
+    """The only tensor among arguments, and where it stands."""
+    by_name = named_arguments(args, kwargs)
+    return next((at, x) for at, x in by_name.items() if isinstance(x, Tensor))
+
+
+def with_tensor(
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    x: Tensor | None,
+    at: int | str | None = None,
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments with another tensor in place of the only one."""
+    at = tensor_among(args, kwargs)[0] if at is None else at
+    if isinstance(at, int):
+        return (*args[:at], x, *args[at + 1 :]), dict(kwargs)
+    return args, {**kwargs, at: x}
 
 
 def executed(choices: tuple[Precision, ...]) -> tuple[Precision, ...]:

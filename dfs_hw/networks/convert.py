@@ -9,9 +9,10 @@ from torch import nn
 
 from accel_models.precision import Precision
 from dfs_hw.networks.design import Design
-from dfs_hw.networks.survey import Survey
+from dfs_hw.networks.observed import Survey
 from dfs_hw.quantize import QUANTIZER_FAULTS, family
 from dfs_hw.quantize.layers import Dial, PrecisionNorm, QuantizedConv2d, QuantizedLinear
+from dfs_hw.quantize.products import ProductQuantizers, quantize_products
 
 
 class Converter:
@@ -29,6 +30,7 @@ class Converter:
             for path, module in model.named_modules()
             if path in seen.modules
         }
+        self._products = {model.get_submodule(path): signs for path, signs in seen.products.items()}
         faults = frozenset(design.faults)
         self.quantizers = family(design.quantizer, faults & frozenset(QUANTIZER_FAULTS))
         self.shared_norm = "shared-norm" in faults
@@ -41,7 +43,7 @@ class Converter:
         dial: Dial | None = None,
         outside: Collection[nn.Module] = (),
     ) -> None:
-        """Replace the layers in a module, in place.
+        """Replace the layers in a module, in place, and have it multiply by quantisers.
 
         Args:
             module: whose children are replaced, and theirs.
@@ -49,6 +51,9 @@ class Converter:
             dial: that the layers read; by default each has its own.
             outside: modules in it to leave as they are.
         """
+        if signs := self._products.pop(module, None):
+            products = ProductQuantizers(signs, precisions, dial or Dial(), self.quantizers)
+            quantize_products(module, products)
         for name, child in list(module._modules.items()):
             if child is None or child in outside:
                 continue
@@ -90,6 +95,14 @@ def replace_everywhere(model: nn.Module, old: nn.Module, new: nn.Module) -> None
         for name, child in parent._modules.items():
             if child is old:
                 parent._modules[name] = new
+
+
+def computes_as(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a module is of a kind of layer, or of a class derived from it that computes no
+    otherwise."""
+    functions = ("forward", "_conv_forward", "__call__", "__getattr__")
+    alike = all(getattr(type(module), one, None) is getattr(kind, one, None) for one in functions)
+    return isinstance(module, kind) and alike and not hasattr(module, "parametrizations")
 
 
 def is_norm_and_activation(module: nn.Module) -> bool:

@@ -167,7 +167,7 @@ class DynamicNetwork(nn.Module):
         decisions = Decisions(self, price, noise, temperature, trials)
 
         def run(unit: GatedUnit, features: Tensor) -> Tensor:
-            gate = decisions.next(features)
+            gate = decisions.next(unit.features(features))
             if self.training and self.branches == "all":
                 return unit.run_all(features, gate)
             if self.training and torch.is_grad_enabled():
@@ -190,7 +190,7 @@ class DynamicNetwork(nn.Module):
 
         def run(unit: GatedUnit, features: Tensor) -> Tensor:
             with torch.enable_grad():
-                decisions.next(features)
+                decisions.next(unit.features(features))
             return forced(unit, features)
 
         with self._conducting(run), torch.no_grad():
@@ -218,12 +218,12 @@ class DynamicNetwork(nn.Module):
     def inherit(self) -> None:
         """Start all precisions from the highest, the only one trained so far: its batch norms, and
         for quantisers that keep something of the weights, its weights."""
-        for unit in self.blocks:
-            for module in unit.modules():
-                if isinstance(module, PrecisionNorm):
-                    module.inherit(unit.highest)
-                elif isinstance(module, QuantizedConv2d | QuantizedLinear):
-                    module.weights.initialize(module.weight.detach())
+        top = self.blocks[0].highest
+        for module in self._decided():
+            if isinstance(module, PrecisionNorm):
+                module.inherit(top)
+            elif isinstance(module, QuantizedConv2d | QuantizedLinear):
+                module.weights.initialize(module.weight.detach())
 
     @torch.no_grad()
     def calibrate(self, batches: Sequence[Tensor]) -> None:
@@ -245,6 +245,11 @@ class DynamicNetwork(nn.Module):
         self._started = True
         self.train(was_training)
 
+    def _decided(self) -> list[nn.Module]:
+        """The modules whose precision a unit sets."""
+        dials = {unit.dial for unit in self.blocks}
+        return [part for part in self.model.modules() if getattr(part, "dial", None) in dials]
+
     @torch.compiler.disable
     def _prepare(self, x: Tensor) -> None:
         """Show everything that gates may choose these inputs, unless it has seen any: what is not
@@ -256,8 +261,7 @@ class DynamicNetwork(nn.Module):
             )
         if self._started:
             return
-        parts = [part for unit in self.blocks for part in unit.modules()]
-        layers = [part for part in parts if isinstance(part, QuantizedConv2d | QuantizedLinear)]
+        layers = [part for part in self._decided() if isinstance(part, QuantizedConv2d | QuantizedLinear)]
         if not all(layer.has_started() for layer in layers):
             self.calibrate([x])
         self._started = True

@@ -3,41 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-import networkx as nx
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-IMAGE = ""
-"""Stands for the layer that made the network's input; no layer has this name."""
+IMAGE = 0
+"""Number of the call that stands for the network's input."""
 
-SUMS = frozenset({"add", "add_", "sub", "sub_", "rsub"})
+SUMS = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__"})
 _CONSTANT = ("_like", "new_")
 _READS_SHAPE_OF_SECOND = ("_as", "to")
 
 
-class Flow(TorchFunctionMode):
-    """Follows tensors from layer to layer while it is entered.
+class FunctionCall(NamedTuple):
+    """A function that was called with tensors that depend on the input."""
 
-    Every tensor carries the name of the layer that made it, and so does all that is computed from
-    it, until it enters the next layer. Where outputs of two layers are added, the sum counts as the
-    output of one of them, to which the other is added, as `Workload` has it: there a layer reads
-    what the last of its producers made, so the order of layers may have to be another one than the
-    model's own. `ordered` gives it.
+    path: str
+    """Module whose forward called it."""
+    function: str
+    reads: tuple[int, ...]
+    """Calls that made its operands, in their order."""
+    after_layer: bool
+    """Whether a layer that multiplies had a part in its result."""
+
+
+class Flow(TorchFunctionMode):
+    """Numbers the calls of functions while it is entered, and has tensors carry who made them.
 
     Args:
-        refuse: called with a sentence where tensors meet in a way that cannot be priced.
+        where: gives the path of the module that is running, and whether it is a layer that
+            multiplies.
+        called: told of a function and its arguments before it runs.
     """
 
-    def __init__(self, refuse: Callable[[str], None]) -> None:
+    def __init__(self, where: Callable[[], tuple[str, bool]], called: Callable[..., None]) -> None:
         super().__init__()
-        self.refuse = refuse
-        self.layers: list[str] = []
-        self.edges: list[tuple[str, str]] = []
-        """Producer and consumer; of the edges to a layer the first is the tensor it multiplies."""
-        self._reads: dict[str, str] = {}
-        self._before = nx.DiGraph()
+        self.where, self.called = where, called
+        self.calls = [FunctionCall("", "", (), False)]
+        self.operands = 0
+        """How many tensors that depend on the input the function at hand was given."""
 
     def __torch_function__(
         self,
@@ -46,83 +51,36 @@ class Flow(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        out = func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", "")
-        results = list(tensors(args[0] if name == "__setitem__" else out))
         operands = [x for x in tensors((args, kwargs)) if maker(x) is not None]
+        self.operands = len(operands)
+        self.called(func, args, kwargs or {})
+        out = func(*args, **(kwargs or {}))
         if name.endswith(_READS_SHAPE_OF_SECOND):
             operands = operands[:1]
-        if not results or not operands or any(part in name for part in _CONSTANT):
-            return out
-        made_by = self._meet(name, operands, results[0])
-        for x in results:
-            mark(x, made_by)
+        results = list(tensors(args[0] if name == "__setitem__" else out))
+        if results and operands and not any(part in name for part in _CONSTANT):
+            self._note(name, operands, results)
         return out
 
-    def layer(self, name: str, x: Tensor, output: Tensor) -> None:
-        """Note that a layer read `x` and made `output`."""
-        reads = maker(x)
-        self.add(name, IMAGE if reads is None else reads)
-        mark(output, name)
-
-    def add(self, name: str, *producers: str) -> None:
-        """Note a layer and what it reads: first what it multiplies."""
-        self.layers.append(name)
-        self._reads[name] = producers[0]
-        for producer in producers:
-            self._before.add_edge(producer, name)
-            if producer != IMAGE:
-                self.edges.append((producer, name))
-
-    def ordered(self) -> list[str]:
-        """The layers in an order in which each follows all that it reads, and what it multiplies
-        is the last of that; as near to the model's own as possible."""
-        position = {name: number for number, name in enumerate([IMAGE, *self.layers])}
-        order = nx.lexicographical_topological_sort(self._before, key=position.__getitem__)
-        return [name for name in order if name != IMAGE]
-
-    def _meet(self, function: str, operands: list[Tensor], result: Tensor) -> str:
-        makers = list(dict.fromkeys(str(maker(x)) for x in operands))
-        if len(makers) == 1:
-            return makers[0]
-        if function not in SUMS:
-            self.refuse(f"'{function}' joins what different layers made: only sums can be priced")
-        elif any(x.shape != result.shape for x in operands):
-            self.refuse("it adds tensors of different shapes, which cannot be priced")
-        else:
-            return self._sum(makers)
-        return makers[-1]
-
-    def _sum(self, makers: list[str]) -> str:
-        """Choose to whose output the others are added."""
-        place = self.layers.index
-        latest = sorted(
-            (name for name in makers if name != IMAGE),
-            key=lambda name: -1 if self._reads[name] == IMAGE else place(self._reads[name]),
-        )
-        for name in reversed(latest):
-            others, reads = [other for other in makers if other != name], self._reads[name]
-            if not any(nx.has_path(self._before, reads, other) for other in others):
-                for other in others:
-                    self.edges.append((other, name))
-                    self._before.add_edge(other, name)
-                    self._before.add_edge(other, reads)
-                return name
-        self.refuse(
-            "it adds a layer's output to the tensor that this layer reads, or to what another "
-            "layer makes of that tensor: a workload cannot say so"
-        )
-        return latest[-1]
+    def _note(self, name: str, operands: list[Tensor], results: list[Tensor]) -> None:
+        makers = [number for x in operands if (number := maker(x)) is not None]
+        path, multiplies = self.where()
+        after = multiplies or any(self.calls[number].after_layer for number in makers)
+        self.calls.append(FunctionCall(path, name, tuple(makers), after))
+        for x in results:
+            mark(x, len(self.calls) - 1)
 
 
-def maker(x: Tensor) -> str | None:
-    """Name of the layer that made a tensor, `IMAGE`, or None if nothing is known of it."""
+def maker(x: Tensor) -> int | None:
+    """Number of the call that made a tensor, `IMAGE`, or None if it does not depend on the
+    input."""
     return getattr(x, "_made_by", None)
 
 
-def mark(x: Tensor, name: str) -> None:
-    """Say which layer made a tensor."""
-    setattr(x, "_made_by", name)  # noqa: B010 (tensors take attributes, their type does not say so)
+def mark(x: Tensor, number: int) -> None:
+    """Say which call made a tensor."""
+    setattr(x, "_made_by", number)  # noqa: B010 (tensors take attributes, their type does not say so)
 
 
 def tensors(value: Any) -> Iterable[Tensor]:
@@ -137,4 +95,11 @@ def tensors(value: Any) -> Iterable[Tensor]:
             yield from tensors(part)
 
 
-__all__ = ["IMAGE", "SUMS", "Flow", "maker", "mark", "tensors"]
+def named_arguments(args: Iterable[Any], kwargs: Mapping[str, Any]) -> dict[int | str, Any]:
+    """Arguments of a call by position or name."""
+    found: dict[int | str, Any] = dict(enumerate(args))
+    found.update(kwargs)
+    return found
+
+
+__all__ = ["IMAGE", "SUMS", "Flow", "FunctionCall", "maker", "mark", "named_arguments", "tensors"]

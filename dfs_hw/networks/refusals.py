@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from dfs_hw.networks.convert import is_norm_and_activation
-from dfs_hw.networks.survey import MULTIPLIES, Survey
+from dfs_hw.networks.convert import computes_as, is_norm_and_activation
+from dfs_hw.networks.observed import MULTIPLIES, Survey
 
 KNOWN = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
-"""Layers that can be converted; their subclasses compute something else, and cannot."""
-NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+"""Layers that can be converted, and classes derived from them that compute the same."""
 
 
 def refusals(model: nn.Module, seen: Survey, blocks: Sequence[str]) -> list[str]:
@@ -26,12 +25,12 @@ def refusals(model: nn.Module, seen: Survey, blocks: Sequence[str]) -> list[str]
     found = dict(seen.problems)
     owner: dict[int, str] = {}
     for path, module in model.named_modules():
-        if why := _why_not(module):
+        if why := _why_not(module, path in seen.problems):
             found[path] = why
         elif isinstance(module, KNOWN):
-            if path not in seen.runs and isinstance(module, MULTIPLIES):
+            if path not in seen.counts and isinstance(module, MULTIPLIES):
                 found.setdefault(path, "it never ran")
-            if seen.runs.get(path, 0) > 1:
+            if seen.counts.get(path, 0) > 1:
                 found[path] = "it runs more than once for an image"
         for parameter in module._parameters.values():
             if parameter is not None and owner.setdefault(id(parameter), path) != path:
@@ -51,14 +50,22 @@ def refusals(model: nn.Module, seen: Survey, blocks: Sequence[str]) -> list[str]
     return [f"{', '.join(paths)}: {why}" for why, paths in alike.items()]
 
 
-def _why_not(module: nn.Module) -> str:
-    """Why a module cannot be converted, whatever it is used for; "" if it can."""
+def _why_not(module: nn.Module, multiplies: bool) -> str:
+    """Why a module cannot be converted nor left as it is, whatever it is used for; "" if it can.
+
+    Args:
+        module: any.
+        multiplies: whether it multiplies matrices itself.
+    """
     kind = type(module).__name__
     own = [name for name, _ in module.named_parameters(recurse=False)]
-    if type(module) not in KNOWN and not is_norm_and_activation(module):
-        if isinstance(module, NORMS):
-            return f"{kind} normalises otherwise than BatchNorm2d, the only norm that is known"
-        return f"{kind} has weights of its own ({', '.join(own)})" if own else ""
+    converted = is_norm_and_activation(module) or any(computes_as(module, one) for one in KNOWN)
+    if not converted:
+        if isinstance(module, _BatchNorm):
+            return f"{kind} normalises over the batch otherwise than BatchNorm2d does"
+        if own and (multiplies or isinstance(module, KNOWN)):
+            return f"{kind} has weights of its own ({', '.join(own)})"
+        return ""
     if isinstance(module, nn.BatchNorm2d) and (
         module.running_mean is None or module.momentum is None
     ):

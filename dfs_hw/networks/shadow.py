@@ -9,30 +9,36 @@ from torch import Tensor, nn
 
 from accel_models.precision import FULL
 from dfs_hw.quantize.layers import PrecisionNorm, QuantizedConv2d, QuantizedLinear
+from dfs_hw.quantize.products import ProductQuantizers
 
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def shadow_of(module: Module) -> Module:
-    """A copy without contents; the contents are not copied on the way."""
+def shadow_of(module: Module, *, norms: bool = False) -> Module:
+    """A copy without contents; the contents are not copied on the way.
+
+    Args:
+        module: to copy.
+        norms: whether batch norms of the copy normalise.
+    """
     places: dict[int, object] = {
         id(parameter): nn.Parameter(parameter.detach().to("meta"), parameter.requires_grad)
         for parameter in module.parameters()
     }
     places |= {id(buffer): buffer.to("meta") for buffer in module.buffers()}
     # What `deepcopy` is told it has copied before, it leaves alone.
-    return without_contents(copy.deepcopy(module, places))
+    return without_contents(copy.deepcopy(module, places), norms=norms)
 
 
-def without_contents(module: Module) -> Module:
+def without_contents(module: Module, *, norms: bool = False) -> Module:
     """The module itself on the device "meta".
 
-    Its layers do not quantise and its norms do not normalise: neither changes a shape, and together
-    they are most of what there is to run.
+    Its layers do not quantise and its batch norms, unless asked to, do not normalise: neither
+    changes a shape, and together they are most of what there is to run.
     """
     for part in module.modules():
-        if isinstance(part, QuantizedConv2d | QuantizedLinear):
+        if isinstance(part, QuantizedConv2d | QuantizedLinear | ProductQuantizers):
             part.precisions = (FULL,) * len(part.precisions)
-        elif type(part) in (nn.BatchNorm2d, PrecisionNorm):
+        elif not norms and type(part) in (nn.BatchNorm2d, PrecisionNorm):
             part.forward = Tensor.clone  # of another tensor, as a norm's output is
     return module.to("meta")

@@ -15,48 +15,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from accel_models.errors import InputError
-from dfs_hw.networks.flow import IMAGE, Flow, maker, mark
+from dfs_hw.networks.flow import IMAGE, Flow, maker, mark, named_arguments
+from dfs_hw.networks.observed import MULTIPLIES, Handed, ModuleRun, ObservedModule, Survey
 from dfs_hw.networks.shadow import without_contents
+from dfs_hw.quantize.products import signs_of
 
-MULTIPLIES = (nn.Conv2d, nn.Linear)
-NORMS = ("batch_norm", "layer_norm", "group_norm")
+PRODUCTS = ("dot_product", "rnn", "lstm", "gru", "trilinear")
+"""Parts of names of operators that multiply, beside those whose work PyTorch counts."""
 EXAMPLES = 4
 """Images of the batch; their contents only tell which tensors can be negative."""
-
-
-@dataclass(frozen=True)
-class ObservedModule:
-    """One module as it ran. Shapes are without the batch."""
-
-    in_shape: tuple[int, ...]
-    out_shape: tuple[int, ...]
-    signed: bool
-    """Whether the input was negative anywhere."""
-    puts_out_signed: bool
-    reads_image: bool
-    """Whether no layer came before."""
-    last_leaf: str | None = None
-    """Path inside a block of the parameterless module that made its output, if one did."""
-    beside: frozenset[str] = frozenset()
-    """Paths inside a block of the modules that read the block's own input."""
-
-
-@dataclass
-class Survey:
-    """All that a forward pass told of a model; paths in the order of execution."""
-
-    modules: dict[str, ObservedModule] = field(default_factory=dict)
-    """Modules that map one tensor to another."""
-    blocks: list[str] = field(default_factory=list)
-    """Modules with children that map [N, C, H, W] to such a shape."""
-    runs: dict[str, int] = field(default_factory=dict)
-    """How often a module ran."""
-    problems: dict[str, str] = field(default_factory=dict)
-    """What a module does that cannot be quantised and priced."""
-    no_block: dict[str, str] = field(default_factory=dict)
-    """Why a module that ran cannot be decided about as a whole."""
-    draws: set[str] = field(default_factory=set)
-    """Modules that draw random numbers in training."""
 
 
 def survey(model: nn.Module, image: tuple[int, int, int]) -> Survey:
@@ -73,7 +40,7 @@ def survey(model: nn.Module, image: tuple[int, int, int]) -> Survey:
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
-        shaken = _with_random_weights(model)
+        shaken = with_random_weights(model)
         first = next(shaken.parameters(), torch.empty(0))
         images = torch.randn(EXAMPLES, *image).to(first.device)
         watch = _Watch(shaken.eval())
@@ -83,11 +50,12 @@ def survey(model: nn.Module, image: tuple[int, int, int]) -> Survey:
             found.problems.setdefault("", "it lets images of a batch influence each other")
         found.draws = _draws(model, shaken, images)
     # Blocks end in another order than they begin: one inside another ends first.
-    found.blocks.sort(key=list(found.runs).index)
+    found.blocks.sort(key=list(found.counts).index)
     return found
 
 
-def _with_random_weights(model: nn.Module) -> nn.Module:
+def with_random_weights(model: nn.Module) -> nn.Module:
+    """A copy of a model with weights such that nothing that it computes is hidden by a zero."""
     # What `deepcopy` is told it has copied it leaves alone: these contents are not to be kept.
     places = {
         id(parameter): nn.Parameter(torch.empty_like(parameter), parameter.requires_grad)
@@ -118,7 +86,7 @@ def _draws(model: nn.Module, shaken: nn.Module, images: Tensor) -> set[str]:
         drawn.run(images.to("meta"))
     except InputError:
         torch.manual_seed(0)
-        drawn = _Draws(_with_random_weights(model).train())
+        drawn = _Draws(with_random_weights(model).train())
         drawn.run(images, " in training")
     return drawn.paths
 
@@ -197,10 +165,27 @@ class _Running:
 
     path: str
     module: nn.Module
-    input: Tensor | None
-    version: int
+    given: dict[int | str, Tensor] = field(default_factory=dict)
+    others: dict[int | str, Any] = field(default_factory=dict)
+    """Arguments that are no tensors."""
+    version: int = 0
+    """Version of the contents of the only tensor among them."""
     beside: set[str] = field(default_factory=set)
     last_leaf: tuple[str, Any] = ("", None)
+
+    @property
+    def input(self) -> Tensor | None:
+        """The only tensor among the arguments; None if there are several, or more than sizes and
+        switches besides."""
+        plain = len(self.given) == 1 and all(map(_is_plain, self.others.values()))
+        return next(iter(self.given.values())) if plain else None
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is a size, a switch, a name or nothing, or several of those."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | str)
 
 
 class _Watch(TorchDispatchMode):
@@ -209,14 +194,27 @@ class _Watch(TorchDispatchMode):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model, self.found = model, Survey()
-        self.running = [_Running("", model, None, 0)]
-        self.flow = Flow(self._refuse)
+        self.running = [_Running("", model)]
+        self.knows = False
+        """Whether the function at hand comes to products of activations that are known."""
+        self.flow = Flow(self._where, self._called)
+        self.found.calls = self.flow.calls
 
     def run(self, images: Tensor) -> Any:
         """What the model makes of images."""
         mark(images, IMAGE)
         with _hooked(self.model, self._begin, self._end), self.flow, self:
             return _run(self.model, images)
+
+    def _where(self) -> tuple[str, bool]:
+        return self.running[-1].path, isinstance(self.running[-1].module, MULTIPLIES)
+
+    def _called(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Note the products that a function of activations comes to."""
+        signs = signs_of(func, args, kwargs) if self.flow.operands > 1 else None
+        if signs is not None:
+            self.found.products.setdefault(self.running[-1].path, []).extend(signs)
+        self.knows = signs is not None
 
     def __torch_dispatch__(
         self,
@@ -227,11 +225,9 @@ class _Watch(TorchDispatchMode):
     ) -> Any:
         name = func._overloadpacket.__name__
         inside = self.running[-1].module
-        multiplies = func._overloadpacket in flop_registry or "dot_product" in name
-        if multiplies and not isinstance(inside, MULTIPLIES):
+        multiplies = func._overloadpacket in flop_registry or any(one in name for one in PRODUCTS)
+        if multiplies and not isinstance(inside, MULTIPLIES) and not self.knows:
             self._refuse(f"'{name}' multiplies outside a Conv2d or Linear layer")
-        if any(norm in name for norm in NORMS) and not isinstance(inside, nn.BatchNorm2d):
-            self._refuse(f"'{name}' normalises outside a BatchNorm2d layer")
         return func(*args, **(kwargs or {}))
 
     def _refuse(self, why: str) -> None:
@@ -239,62 +235,98 @@ class _Watch(TorchDispatchMode):
 
     def _begin(self, path: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            x = args[0] if len(args) == 1 and not kwargs else None
-            x = x if isinstance(x, Tensor) else None
+            by_name = named_arguments(args, kwargs)
+            given = {name: x for name, x in by_name.items() if isinstance(x, Tensor)}
+            others = {name: x for name, x in by_name.items() if name not in given}
+            if isinstance(module, MULTIPLIES) and (kwargs or len(args) != 1):
+                given = {}
+            now = _Running(path, module, given, others)
+            x = now.input
+            now.version = 0 if x is None else x._version
             for outer in self.running:
                 if x is not None and outer.input is x:
                     outer.beside.add(path.removeprefix(f"{outer.path}."))
-            self.found.runs[path] = self.found.runs.get(path, 0) + 1
-            self.running.append(_Running(path, module, x, 0 if x is None else x._version))
+            self.found.counts[path] = self.found.counts.get(path, 0) + 1
+            self.running.append(now)
 
         return hook
 
     def _end(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         now = self.running.pop()
-        if now.input is not None and isinstance(output, Tensor):
-            self.found.modules[now.path] = _seen(now, now.input, output)
+        made, places = _only_tensor(output)
+        self.found.runs[now.path] = _run_of(now, made, places)
+        if now.input is not None and made is not None:
+            self.found.modules[now.path] = self._seen(now, now.input, made)
         if any(True for _ in module.children()):
-            self._note_block(now, output)
+            self._note_block(now, made)
         elif isinstance(module, MULTIPLIES):
-            self._note_layer(now, output)
+            self._note_layer(now)
         elif not any(True for _ in module.parameters()) and _same_shape(now.input, output):
             for outer in self.running:
                 outer.last_leaf = (now.path, output)
 
-    def _note_layer(self, now: _Running, output: Tensor) -> None:
+    def _note_layer(self, now: _Running) -> None:
+        rows = 0 if now.input is None else len(now.input)
         if now.input is None:
             self.found.problems[now.path] = "it is not called with one tensor alone"
-            return
-        if len(now.input) != EXAMPLES:
+        elif rows % EXAMPLES or (isinstance(now.module, nn.Conv2d) and rows != EXAMPLES):
             self.found.problems[now.path] = (
-                f"it reads {len(now.input)} rows for {EXAMPLES} images, not one for each"
+                f"it reads {rows} rows for {EXAMPLES} images, not one for each"
             )
-        self.flow.layer(now.path, now.input, output)
 
-    def _note_block(self, now: _Running, output: Any) -> None:
+    def _note_block(self, now: _Running, output: Tensor | None) -> None:
         x = now.input
-        if x is None or not isinstance(output, Tensor):
+        if x is None or output is None:
             self.found.no_block[now.path] = "it does not map one tensor to another"
-        elif x.ndim != 4 or output.ndim != 4 or not len(x) == len(output) == EXAMPLES:
-            self.found.no_block[now.path] = "it does not map one [N, C, H, W] to another"
+        elif min(x.ndim, output.ndim) < 3 or not len(x) == len(output) == EXAMPLES:
+            self.found.no_block[now.path] = (
+                "it does not map one [N, C, H, W] or [N, tokens, C] to another"
+            )
         elif x._version != now.version:
             self.found.no_block[now.path] = "it changes its input in place"
         else:
             self.found.blocks.append(now.path)
 
+    def _seen(self, now: _Running, x: Tensor, output: Tensor) -> ObservedModule:
+        last, made = now.last_leaf
+        ends_in_leaf = made is output and last.startswith(f"{now.path}.")
+        number = maker(x)
+        return ObservedModule(
+            tuple(x.shape[1:]),
+            tuple(output.shape[1:]),
+            signed=_signed(x),
+            puts_out_signed=_signed(output),
+            reads_image=number is None or not self.flow.calls[number].after_layer,
+            last_leaf=last.removeprefix(f"{now.path}.") if ends_in_leaf else None,
+            beside=frozenset(now.beside),
+            keeps=_keeps(x, output),
+        )
 
-def _seen(now: _Running, x: Tensor, output: Tensor) -> ObservedModule:
-    last, made = now.last_leaf
-    ends_in_leaf = made is output and last.startswith(f"{now.path}.")
-    return ObservedModule(
-        tuple(x.shape[1:]),
-        tuple(output.shape[1:]),
-        signed=_signed(x),
-        puts_out_signed=_signed(output),
-        reads_image=maker(x) in (None, IMAGE),
-        last_leaf=last.removeprefix(f"{now.path}.") if ends_in_leaf else None,
-        beside=frozenset(now.beside),
-    )
+
+def _only_tensor(output: Any) -> tuple[Tensor | None, tuple[bool, ...] | None]:
+    """The only tensor that a module returned, and which part it is of a tuple that has nothing
+    else; None if there are several, or something beside it."""
+    if isinstance(output, Tensor):
+        return output, None
+    if isinstance(output, tuple):
+        places = tuple(part is not None for part in output)
+        if sum(places) == 1 and isinstance(output[places.index(True)], Tensor):
+            return output[places.index(True)], places
+    return None, None
+
+
+def _run_of(now: _Running, made: Tensor | None, places: tuple[bool, ...] | None) -> ModuleRun:
+    given = {name: Handed(maker(x), tuple(x.shape)) for name, x in now.given.items()}
+    handed = None if made is None else Handed(maker(made), tuple(made.shape))
+    return ModuleRun(given, now.others, handed, places)
+
+
+def _keeps(x: Tensor, output: Tensor) -> bool:
+    """Whether a module's input makes up the first channels of what it puts out, and others
+    follow."""
+    if x.ndim != 4 or output.ndim != 4 or x.shape[1] >= output.shape[1]:
+        return False
+    return x.shape[2:] == output.shape[2:] and torch.equal(output[:, : x.shape[1]], x)
 
 
 def _signed(x: Tensor) -> bool:

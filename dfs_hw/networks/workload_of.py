@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from accel_models.errors import InputError
+from accel_models.workloads.graphs.steps import Steps
 from accel_models.workloads.layer import Role
-from accel_models.workloads.windows import PaddingMode
 from accel_models.workloads.workload import Layer, Workload
 from dfs_hw.networks.branches import GatedUnit
+from dfs_hw.networks.cifar_resnet import CifarResNet
 from dfs_hw.networks.dynamic import DynamicNetwork
-from dfs_hw.networks.flow import IMAGE, Flow, maker, mark
+from dfs_hw.networks.halves import SplitBlock
 from dfs_hw.networks.shadow import shadow_of
-from dfs_hw.networks.tracing.model_workload import model_workload
-from dfs_hw.quantize.layers import QuantizedConv2d, QuantizedLinear
+from dfs_hw.networks.tracing.model_workload import model_workload, read_model
 
 
 def workload_of(model: nn.Module, example: Any = None, *, name: str = "") -> Workload:
@@ -27,8 +26,10 @@ def workload_of(model: nn.Module, example: Any = None, *, name: str = "") -> Wor
 
     Any PyTorch model is taken as it is: its operators become layers one by one, in evaluation mode,
     called by the paths of its modules, and what has no cost model is named in `Workload.assumed`.
-    Weights need not exist: a model and an example on the device "meta" will do. Of a
-    `DynamicNetwork` the workload has the gates and decision units, too.
+    Weights need not exist: a model and an example on the device "meta" will do. A `DynamicNetwork`
+    has the layers of the model that it was made of, under the same names, and gates and decision
+    units besides; a CIFAR ResNet has those layers that have weights. Each decision is a few small
+    layers, as the gate's family names them; what pools and functions a gate has are no layers.
 
     Args:
         model: a module, or a network that decides.
@@ -39,8 +40,7 @@ def workload_of(model: nn.Module, example: Any = None, *, name: str = "") -> Wor
             class.
 
     Raises:
-        InputError: if the model does not run on the example, or if tensors of a `DynamicNetwork`
-            meet in a way that cannot be priced.
+        InputError: if the model does not run on the example.
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"a model is a torch.nn.Module, not {type(model).__name__}")
@@ -48,170 +48,127 @@ def workload_of(model: nn.Module, example: Any = None, *, name: str = "") -> Wor
         return model_workload(model, example, name)
     if isinstance(example, Tensor):
         example = tuple(example.shape[-2:])
-    workload = _of_dynamic(model, example)
-    return replace(workload, name=name) if name else workload
+    return _of_dynamic(model, example, name or model.name)
 
 
-def _of_dynamic(network: DynamicNetwork, image_size: tuple[int, int] | None) -> Workload:
-    """Layers, decision units and tensors of a network for images of the given height and width.
-
-    Each decision is a few small layers, as the gate's family names them; pooling and activation
-    functions are no layers. The network runs once on tensors without contents, at the highest
-    precision everywhere; tensors are followed through all functions, so that the edges are those
-    of the model's own forward, whatever it is; see `Flow` for sums of tensors.
-
-    Args:
-        image_size: by default that of the images the network was made for.
-
-    Raises:
-        InputError: if tensors meet in a way that cannot be priced.
-    """
+def _of_dynamic(network: DynamicNetwork, image_size: tuple[int, int] | None, name: str) -> Workload:
     height, width = image_size or network.image[1:]
-    shadow = shadow_of(network).eval()
-    trace = _Trace(shadow)
-    for path, module in shadow.model.named_modules():
-        if isinstance(module, QuantizedConv2d | QuantizedLinear):
-            module.register_forward_hook(trace.after_layer(path))
-    shadow.conductor.run = trace.run_unit
+    shadow = shadow_of(network, norms=True).eval()
+    shadow.conductor.whole = True
     images = torch.empty((1, network.image[0], height, width), device="meta")
-    mark(images, IMAGE)
-    with torch.no_grad(), trace:
-        shadow.model(images)
-    layers = tuple(trace.geometry[name] for name in trace.ordered())
-    return Workload(network.name, layers, tuple(dict.fromkeys(trace.edges)))
+    units = _Units(shadow)
+    bare = read_model(shadow.model, images, name, units.settle).workload
+    if isinstance(shadow.model, CifarResNet):
+        bare = _as_listed(bare)
+    return _with_gates(network, bare)
 
 
-class _Trace(Flow):
-    """Notes the layers of a network while it runs."""
+def _as_listed(workload: Workload) -> Workload:
+    """Layers of a CIFAR ResNet as `accel_models.workloads.cifar_resnet` lists them, and the papers
+    that use it count: those with weights alone, so that machines without a vector unit, as most
+    published ones are, run it, too. What is left out is the mean of each map; rectifying is part of
+    rounding anyway."""
+    layers = tuple(replace(layer, activation="") for layer in workload.layers if layer.on_array)
+    makers = {layer.name: [layer.name] for layer in layers}
+    for layer in workload.layers:
+        if not layer.on_array:
+            before = workload.makers[layer.name]
+            makers[layer.name] = [name for maker in before for name in makers[maker]]
+    edges = [
+        (name, reader)
+        for maker, reader, *_ in workload.edges
+        for name in makers[maker]
+        if makers[reader] == [reader]
+    ]
+    return Workload(workload.name, layers, tuple(edges), workload.assumed)
+
+
+class _Units:
+    """Says of each step of a network's graph which unit it belongs to."""
 
     def __init__(self, network: DynamicNetwork) -> None:
-        super().__init__(self._refused)
-        self.network = network
-        self.geometry: dict[str, Layer] = {}
-        self.unit: GatedUnit | None = None
+        self.whole: dict[str, GatedUnit] = {}
+        """Units that are a block each, by its path."""
+        self.split: dict[str, SplitBlock] = {}
+        for path, module in network.model.named_modules():
+            if isinstance(module, SplitBlock):
+                self.split[path] = module
+        for path, unit in zip(network.unit_paths, network.blocks, strict=True):
+            if path.rpartition(".")[0] not in self.split:
+                self.whole[path] = unit
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        out = super().__torch_function__(func, types, args, kwargs)
-        if func is functional.pad:
-            _note_padding(out, *args, **(kwargs or {}))
-        return out
-
-    def after_layer(self, path: str) -> Callable[..., None]:
-        """A forward hook that notes the layer at `path`, and what feeds it."""
-
-        def hook(module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            layer = self._layer(path, module, inputs[0], output)
-            self.geometry[layer.name] = layer
-            self.layer(layer.name, inputs[0], output)
-
-        return hook
-
-    def run_unit(self, unit: GatedUnit, x: Tensor) -> Tensor:
-        """Note the gate's layers, then run the block."""
-        number, reads = self.network.units.index(unit.name), maker(x) or IMAGE
-        memory = self.network.gate.memory
-        for part, layer in self.network.gate.layers(number):
-            outputs, inputs = layer.weight.shape
-            name = f"{unit.name}.gate.{part}"
-            remembers = number and part == memory
-            before = [f"{self.network.units[number - 1]}.gate.{part}"] if remembers else []
-            self.geometry[name] = Layer(name, inputs, outputs, role="gate", unit=unit.name)
-            self.add(name, reads, *before)
-            reads = name
-        self.unit = unit
-        output = unit.run(x, unit.index_of.index(unit.highest))
-        self.unit = None
-        return output
-
-    def _refused(self, why: str) -> None:
-        raise InputError(f"the layers of {self.network.name} cannot be priced: {why}")
-
-    def _layer(
-        self, path: str, module: QuantizedConv2d | QuantizedLinear, x: Tensor, out: Tensor
-    ) -> Layer:
-        role: Role = "fixed"
-        unit, name = self.unit, path
-        if unit is not None:
-            inside = path.removeprefix(f"{unit.name}.block.")
-            name = f"{unit.name}.{inside}"
-            skip = unit.skip_path or ()
-            role = "shortcut" if any(f"{inside}.".startswith(f"{s}.") for s in skip) else "body"
-        about: dict[str, Any] = {"role": role, "unit": unit.name if unit else ""}
-        if isinstance(module, QuantizedLinear):
-            features, inputs = module.weight.shape
-            # One that reads several positions is a 1x1 convolution over them.
-            rows = out.shape[1] if out.ndim == 4 else 1
-            positions = out[0].numel() // features
-            return Layer(name, inputs, features, out_size=(rows, positions // rows), **about)
-        out_channels, per_group, *kernel = module.weight.shape
-        own = Padding(module.sides, module.padding_mode)
-        by_hand = _padding(x)
-        padding = _both(by_hand, own)
-        if padding is None:  # what was put around by hand is part of the tensor that is read
-            by_hand, padding = NONE, own
-        top, bottom, left, right = by_hand.sides
-        return Layer(
-            name,
-            per_group * module.groups,
-            out_channels,
-            kernel=(kernel[0], kernel[1]),
-            out_size=(out.shape[2], out.shape[3]),
-            stride=_pair(module.stride),
-            padding=padding.sides,
-            groups=module.groups,
-            reads_image=module.reads_image,
-            in_size=(x.shape[2] - top - bottom, x.shape[3] - left - right),
-            dilation=_pair(module.dilation),
-            padding_mode=padding.mode,
-            **about,
-        )
+    def settle(self, read: Steps) -> None:
+        """Give every step the path it has in the model itself, and every layer its unit."""
+        half_of: dict[tuple[str, int], int] = {}
+        for number, step in enumerate(read.steps):
+            for path in _prefixes(step.path):
+                inside = step.path.removeprefix(path).removeprefix(".block").removeprefix(".")
+                if path in self.whole or path in self.split:
+                    step.path = ".".join(part for part in (path, inside) if part)
+                if step.layer is None:
+                    continue
+                if path in self.whole:
+                    unit = self.whole[path]
+                    role = _role(inside, unit.skip_path or ())
+                    step.layer = replace(step.layer, unit=unit.name, role=role)
+                elif path in self.split:
+                    split = self.split[path]
+                    before = [half_of.get((path, one.maker), 0) for one in step.reads]
+                    half = half_of[path, number] = split.half_of(inside, before)
+                    unit_name = f"{path}.{split.unit_names[half]}"
+                    step.layer = replace(step.layer, unit=unit_name, role="body")
 
 
-class Padding(NamedTuple):
-    """What was put around a tensor: above, below, left and right, in elements."""
-
-    sides: tuple[int, int, int, int]
-    mode: PaddingMode = "zeros"
-
-
-NONE = Padding((0, 0, 0, 0))
+def _prefixes(path: str) -> Iterator[str]:
+    parts = path.split(".")
+    for length in range(1, len(parts) + 1):
+        yield ".".join(parts[:length])
 
 
-def _note_padding(
-    padded: Tensor, x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = 0
-) -> None:
-    """Remember what was put around a tensor by hand: zeros take no memory to fetch, and copies of
-    its own elements are read where these lie."""
-    left, right, top, bottom, *others = (*pad, 0, 0, 0, 0)
-    if min(pad) < 0 or any(others) or (mode == "constant" and value):
-        return
-    known = cast(PaddingMode, "zeros" if mode == "constant" else mode)
-    padding = _both(_padding(x), Padding((top, bottom, left, right), known))
-    if padding:
-        setattr(padded, "_padding", padding)  # noqa: B010 (tensors take attributes)
+def _role(inside: str, skip_path: Sequence[str]) -> Role:
+    """Whether a layer runs when its unit is skipped."""
+    return "shortcut" if any(f"{inside}.".startswith(f"{s}.") for s in skip_path) else "body"
 
 
-def _padding(x: Tensor) -> Padding:
-    """What was put around a tensor by hand just before."""
-    return getattr(x, "_padding", NONE)
+def _with_gates(network: DynamicNetwork, bare: Workload) -> Workload:
+    """The layers with each unit's gate before its first one. A gate reads what its unit reads."""
+    unit_of = {layer.name: layer.unit for layer in bare.layers}
+    reads: dict[str, dict[str, None]] = {unit: {} for unit in network.units}
+    for maker, reader, *_ in bare.edges:
+        if unit_of[reader] and unit_of[maker] != unit_of[reader]:
+            reads[unit_of[reader]][maker] = None
+    layers: list[Layer] = []
+    gate_edges: list[tuple[str, ...]] = []
+    decided: set[str] = set()
+    for layer in bare.layers:
+        if layer.unit and layer.unit not in decided:
+            decided.add(layer.unit)
+            number = network.units.index(layer.unit)
+            gates, read = _gates(network, number, list(reads[layer.unit]))
+            layers += gates
+            gate_edges += read
+        layers.append(layer)
+    place = {layer.name: number for number, layer in enumerate(layers)}
+    edges = sorted(dict.fromkeys((*bare.edges, *gate_edges)), key=lambda edge: place[edge[1]])
+    return Workload(bare.name, tuple(layers), tuple(edges), bare.assumed)
 
 
-def _both(inner: Padding, outer: Padding) -> Padding | None:
-    """Padding around padding as one; None if that is no padding of the tensor inside."""
-    if not any(inner.sides) or not any(outer.sides):
-        return outer if any(outer.sides) else inner
-    if (inner.mode, outer.mode) == ("zeros", "zeros"):
-        top, bottom, left, right = map(sum, zip(inner.sides, outer.sides, strict=True))
-        return Padding((top, bottom, left, right))
-    return None
+def _gates(
+    network: DynamicNetwork, number: int, before: list[str]
+) -> tuple[list[Layer], list[tuple[str, ...]]]:
+    """Layers of the decision about a unit, and what they read."""
+    unit, memory = network.units[number], network.gate.memory
+    layers, edges = [], []
+    for part, linear in network.gate.layers(number):
+        outputs, inputs = linear.weight.shape
+        name = f"{unit}.gate.{part}"
+        layers.append(Layer(name, inputs, outputs, role="gate", unit=unit))
+        side_by_side = ("input",) * (len(before) > 1)
+        edges += [(maker, name, *side_by_side) for maker in before]
+        if number and part == memory:
+            edges.append((f"{network.units[number - 1]}.gate.{part}", name))
+        before = [name]
+    return layers, edges
 
 
-def _pair(value: Any) -> tuple[int, int]:
-    first, second = value
-    return int(first), int(second)
+__all__ = ["workload_of"]

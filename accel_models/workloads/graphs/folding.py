@@ -2,7 +2,7 @@
 
 A scale and shift of channels is part of the weights, a function of the outputs and a residual are
 taken in by the vector unit on the way: none of them reads the tensor again. Each needs to be the
-only reader of all that the layer makes.
+only reader of all that the layer makes, and of the layer's decision unit.
 """
 
 from __future__ import annotations
@@ -113,6 +113,8 @@ def _home(folded: Folded, readers: _Readers, number: int, step: Step) -> int | N
     layer = before.layer
     if layer is None or step.layer is None or layer.outputs != step.layer.outputs:
         return None
+    if layer.unit != step.layer.unit:
+        return None
     if step.operator == "batch_norm":
         plain = layer.operator in ON_ARRAY and not layer.activation and into not in folded.added
         return into if plain or layer.operator in (*BY_ROW[:2], "batch_norm") else None
@@ -128,7 +130,7 @@ def _home_of_sum(folded: Folded, readers: _Readers, number: int, reads: list[Rea
     """The layer on the array that adds the other tensor of a sum to its outputs."""
     if len(reads) != 2 or not all(one.whole for one in reads):
         return None
-    makers = [one.maker for one in reads]
+    makers, own = [one.maker for one in reads], folded.steps[number].layer
     layers = [folded.steps[maker].layer for maker in makers]
     if makers[0] == makers[1] or any(layer is None for layer in layers):
         return None
@@ -137,6 +139,8 @@ def _home_of_sum(folded: Folded, readers: _Readers, number: int, reads: list[Rea
         other_layer = folded.steps[other].layer
         assert layer is not None and other_layer is not None
         if layer.operator not in ON_ARRAY or maker in folded.added:
+            continue
+        if own is None or layer.unit != own.unit:
             continue
         if readers.only(maker, number) and layer.outputs == other_layer.outputs:
             folded.added[maker] = other

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from accel_models.workloads.graphs.assembling import assembled, products_of
+from accel_models.workloads.graphs.steps import Steps
 from accel_models.workloads.graphs.values import Kind, Value, values_in
 from accel_models.workloads.workload import Workload
 
@@ -41,8 +43,19 @@ def model_workload(model: nn.Module, example: Any, name: str = "") -> Workload:
     return read_model(model, example, name).workload
 
 
-def read_model(model: nn.Module, example: Any, name: str = "") -> ReadModel:
+def read_model(
+    model: nn.Module,
+    example: Any,
+    name: str = "",
+    settle: Callable[[Steps], None] = lambda read: None,
+) -> ReadModel:
     """What `model_workload` gives, and which module computes each layer of the array.
+
+    Args:
+        model: as it is.
+        example: see `capture.arguments_of`.
+        name: what to call the workload; by default as the model's class.
+        settle: given the steps before layers take in what follows them, to change them in place.
 
     Raises:
         InputError: if the model does not run on the example, or has no layers.
@@ -56,6 +69,7 @@ def read_model(model: nn.Module, example: Any, name: str = "") -> ReadModel:
             break
         captured = apart
         reader = _read(captured)
+    settle(reader)
     return ReadModel(assembled(name, reader, tuple(captured.said)), products_of(reader))
 
 

@@ -145,8 +145,19 @@ def pad(read: Reader, call: OperatorCall) -> Value:
     if not any(sides):
         return value
     named = call.get("mode", "reflect" if call.name.startswith("reflection") else "constant")
-    border = Border(value.shape, sides, MODES[named]) if min(sides) >= 0 else None
+    border = None
+    if min(sides) >= 0 and (named != "constant" or not call.get("value")):
+        border = _around(value, Border(value.shape, sides, MODES[named]))
     return Value(call.shape, value.kind, value.makers, False, value.channels, border)
+
+
+def _around(value: Value, outer: Border) -> Border:
+    """A border around a tensor, as one with the zeros that are around it already."""
+    inner = value.border
+    if inner is None or (inner.mode, outer.mode) != ("zeros", "zeros"):
+        return outer
+    both = tuple(one + other for one, other in zip(inner.sides, outer.sides, strict=True))
+    return Border(inner.inner, both, "zeros")
 
 
 @prices("copy", "slice_scatter", "select_scatter")

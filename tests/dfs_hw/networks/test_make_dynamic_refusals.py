@@ -73,6 +73,25 @@ class Recurrent(nn.Module):
         return self.cell(x.flatten(2).permute(2, 0, 1))[0].permute(1, 2, 0).view_as(x)
 
 
+class OwnAttention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(6, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(2).mT
+        return self.attention(tokens, tokens, tokens)[0].mT.reshape(x.shape)
+
+
+class Bilinear(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.both = nn.Bilinear(12, 12, 12)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.both(x, x)
+
+
 class Attention(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -80,7 +99,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         query, key = self.both(x.flatten(2).mT).chunk(2, 2)
-        return ((query @ key.mT).softmax(-1) @ x.flatten(2).mT).mT.view_as(x)
+        return ((query @ key.mT).softmax(-1) @ x.flatten(2).mT).mT.reshape(x.shape)
 
 
 class Squeeze(nn.Module):
@@ -136,34 +155,30 @@ def hooked() -> nn.Module:
 
 
 ODD_PARTS: dict[str, tuple[Callable[[], nn.Module], str]] = {
-    "GroupNorm": (lambda: nn.GroupNorm(2, 6), r"block\.odd: GroupNorm normalises otherwise"),
-    "plain GroupNorm": (
-        lambda: nn.GroupNorm(2, 6, affine=False),
-        r"block\.odd: GroupNorm normalises otherwise",
-    ),
-    "InstanceNorm": (lambda: nn.InstanceNorm2d(6), r"block\.odd: InstanceNorm2d norm"),
-    "LayerNorm": (lambda: nn.LayerNorm(12), r"block\.odd: LayerNorm norm"),
-    "functional norm": (
-        lambda: Functional(lambda x: functional.layer_norm(x, [12])),
-        r"block\.odd: 'native_layer_norm' normalises",
-    ),
     "static batch norm": (
         lambda: nn.BatchNorm2d(6, track_running_stats=False),
         r"block\.odd: it is a batch norm without a moving average",
+    ),
+    "batch norm of rows": (
+        lambda: nn.Sequential(nn.Flatten(2), nn.BatchNorm1d(6), nn.Unflatten(2, (12, 12))),
+        r"block\.odd\.1: BatchNorm1d normalises over the batch otherwise than BatchNorm2d does",
     ),
     "cumulative batch norm": (
         lambda: nn.BatchNorm2d(6, momentum=None),
         r"block\.odd: it is a batch norm without a moving average",
     ),
-    "PReLU": (nn.PReLU, r"block\.odd: PReLU has weights of its own \(weight\)"),
     "transposed": (lambda: nn.ConvTranspose2d(6, 6, 1), r"block\.odd: ConvTranspose2d has"),
     "Conv1d": (
         lambda: nn.Sequential(nn.Flatten(2), nn.Conv1d(6, 6, 1), nn.Unflatten(2, (12, 12))),
         r"block\.odd\.1: Conv1d has",
     ),
     "recurrent": (Recurrent, r"block\.odd\.cell: LSTM has"),
-    "attention": (Attention, r"block\.odd: '(matmul|bmm)'"),
     "own weight": (OwnWeight, r"block\.odd: OwnWeight has .*\(kernel\)"),
+    "attention of its own weights": (
+        OwnAttention,
+        r"block\.odd\.attention: MultiheadAttention has weights of its own \(in_proj_weight",
+    ),
+    "bilinear": (Bilinear, r"block\.odd\.both: Bilinear has weights of its own"),
     "own kernel": (
         lambda: Functional(lambda x: functional.conv2d(x, torch.ones(6, 6, 1, 1))),
         r"block\.odd: 'convolution' multiplies outside",
@@ -173,11 +188,6 @@ ODD_PARTS: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: Functional(lambda x: x * torch.bernoulli(torch.full((len(x), 1, 1, 1), 0.9))),
         r"block\.odd: it draws random numbers",
     ),
-    "squeeze": (Squeeze, r"block\.odd: 'mul' joins what different layers made: only sums"),
-    "concatenation": (Concatenated, r"block\.odd: 'cat' joins"),
-    "writing": (Written, r"block\.odd: '__setitem__' joins"),
-    "broadcast": (Broadcast, r"block\.odd: it adds tensors of different shapes"),
-    "own input": (OwnInput, r"block\.odd: it adds a layer's output to the tensor that"),
     "twice": (Twice, r"block\.odd\.fc: it runs more than once"),
     "rows": (InRows, r"block\.odd\.fc: it reads 144 rows for 4 images"),
     "keyword": (ByKeyword, r"block\.odd\.fc: it is not called with one tensor"),
@@ -187,7 +197,7 @@ ODD_PARTS: dict[str, tuple[Callable[[], nn.Module], str]] = {
         r"block\.odd: ParametrizedConv2d has",
     ),
     "subclass": (
-        lambda: type("Scaled", (nn.Conv2d,), {})(6, 6, 1),
+        lambda: type("Scaled", (nn.Conv2d,), {"forward": lambda own, x: 2 * x})(6, 6, 1),
         r"block\.odd: Scaled has weights of its own",
     ),
 }
@@ -200,12 +210,35 @@ def test_what_cannot_be_converted_or_priced_is_named(kind: str) -> None:
         make_dynamic(Only(odd_block(part)), "skip,8", image=SMALL, blocks="block")
 
 
-@pytest.mark.parametrize(
-    "part", [nn.Identity, nn.Hardswish, lambda: nn.Dropout(0), lambda: nn.AvgPool2d(3, 1, 1)]
-)
-def test_functions_without_weights_are_left_alone(part: Callable[[], nn.Module]) -> None:
-    made = make_dynamic(Only(odd_block(part)), "skip,8", image=SMALL, blocks="block")
-    assert type(made.blocks[0].block.odd) is type(part())
+LEFT_ALONE: dict[str, Callable[[], nn.Module]] = {
+    "identity": nn.Identity,
+    "hard swish": nn.Hardswish,
+    "dropout of nothing": lambda: nn.Dropout(0),
+    "pool": lambda: nn.AvgPool2d(3, 1, 1),
+    "GroupNorm": lambda: nn.GroupNorm(2, 6),
+    "InstanceNorm": lambda: nn.InstanceNorm2d(6),
+    "LayerNorm": lambda: nn.LayerNorm(12),
+    "functional norm": lambda: Functional(lambda x: functional.layer_norm(x, [12])),
+    "PReLU": nn.PReLU,
+    "attention": Attention,
+    "squeeze": Squeeze,
+    "concatenation": Concatenated,
+    "writing": Written,
+    "broadcast": Broadcast,
+    "own input": OwnInput,
+}
+
+
+@pytest.mark.parametrize("kind", LEFT_ALONE)
+@torch.no_grad()
+def test_whatever_else_happens_in_a_block_is_left_alone(kind: str) -> None:
+    torch.manual_seed(1)
+    model = Only(odd_block(LEFT_ALONE[kind])).eval()
+    made = make_dynamic(model, "skip,8,full", image=SMALL, blocks="block")
+    assert type(made.blocks[0].block.odd) is type(model.block.odd)
+    x = torch.randn(3, *SMALL)
+    logits = made.eval()(x, made.uniform("full")).logits
+    assert torch.allclose(logits, model(x), rtol=1e-5, atol=1e-6)
 
 
 class Centred(Plain):
@@ -221,14 +254,15 @@ def test_images_of_a_batch_must_not_influence_each_other() -> None:
 
 
 def test_everything_is_named_at_once() -> None:
-    model = nn.Sequential(Only(odd_block(nn.PReLU)), nn.Dropout(), nn.LayerNorm(5))
+    transposed = lambda: nn.ConvTranspose2d(6, 6, 1)  # noqa: E731
+    model = nn.Sequential(Only(odd_block(transposed)), nn.Dropout(), nn.BatchNorm1d(5))
     model[0].block.extra = nn.Conv2d(1, 1, 1)
     with pytest.raises(InputError) as caught:
         make_dynamic(model, "skip,8", image=SMALL, blocks="0.block")
-    model[0].block.norm = nn.LayerNorm(5)
-    with pytest.raises(InputError, match=r"0\.block\.norm, 2: LayerNorm nor"):
+    model[0].block.norm = nn.BatchNorm1d(5)
+    with pytest.raises(InputError, match=r"0\.block\.norm, 2: BatchNorm1d nor"):
         make_dynamic(model, "skip,8", image=SMALL, blocks="0.block")
-    for named in ("0.block.odd: PReLU", "0.block.extra: it never ran", "2: LayerNorm"):
+    for named in ("0.block.odd: ConvTr", "0.block.extra: it never ran", "2: BatchNorm1d"):
         assert named in str(caught.value)
     assert "Dropout" not in str(caught.value)
 
@@ -241,7 +275,7 @@ def test_shared_weights_are_refused() -> None:
 
 
 class TwoInputs(PlainBlock):
-    def forward(self, x: Tensor, scale: float) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor, scale: float | Tensor) -> Tensor:  # type: ignore[override]
         return super().forward(x) * scale
 
 

@@ -129,12 +129,12 @@ FIRST, INNER, LAST = Ends(True, False), Ends(False, False), Ends(False, True, Tr
 SHORTCUT, PLAIN_LAST = Ends(True, True), Ends(False, True)
 
 
-def test_a_block_of_resnet_18_has_its_shortcut_first_and_adds_it() -> None:
+def test_a_block_of_resnet_18_adds_its_shortcut() -> None:
     stages = "resnet.encoder.stages"
     before = f"{stages}.1.layers.1.layer.1.convolution"
     assert short(workload("basic"), f"{stages}.2.layers.0") == [
-        ("shortcut.convolution", "shortcut", {before}, SHORTCUT),
         ("layer.0.convolution", "body", {before}, FIRST),
+        ("shortcut.convolution", "shortcut", {before}, SHORTCUT),
         (
             "layer.1.convolution",
             "body",
@@ -155,8 +155,8 @@ def test_a_block_of_resnet_50_has_its_shortcut_before_what_adds_it() -> None:
     found = {name: rest for name, *rest in short(workload("bottleneck"), f"{stages}.1.layers.0")}
     assert list(found) == [
         "layer.0.convolution",
-        "shortcut.convolution",
         "layer.1.convolution",
+        "shortcut.convolution",
         "layer.2.convolution",
     ]
     assert found["shortcut.convolution"] == ["shortcut", {before}, SHORTCUT]
@@ -251,7 +251,13 @@ def test_a_linear_layer_at_several_positions_is_a_convolution_over_them() -> Non
     made = make_dynamic(Images(), "2,8", image=(3, 8, 8), blocks="block")
     found = workload_of(made).without_gates()
     sizes = {layer.name: layer.out_size for layer in found.layers}
-    assert sizes == {"block.0": (8, 8), "mix": (8, 8), "columns": (1, 8), "head": (1, 1)}
+    assert sizes == {
+        "block.0": (8, 8),
+        "mix": (8, 8),
+        "columns": (8, 1),
+        "mean": (1, 1),
+        "head": (1, 1),
+    }
     assert found.macs == counted_macs(Images(), (3, 8, 8))
 
 
@@ -290,8 +296,12 @@ def test_tensors_are_followed_through_all_functions_to_where_they_are_added() ->
         "block.a1",
         "block.a2",
         "block.b1",
+        "block.sum",
         "block.b2",
+        "block.sum_2",
+        "block.max_pool",
         "block.last",
+        "mean",
         "head",
     ]
     producers = {name: set(found.graph.predecessors(name)) for name in found.graph}
@@ -300,11 +310,15 @@ def test_tensors_are_followed_through_all_functions_to_where_they_are_added() ->
         "block.a1": {"stem"},
         "block.a2": {"block.a1"},
         "block.b1": {"stem"},
-        "block.b2": {"block.b1", "block.a2", "stem"},  # reads b1; the others are added
-        "block.last": {"block.b2"},
-        "head": {"block.last"},
+        "block.sum": {"block.b1", "block.a2"},
+        "block.b2": {"block.sum", "block.a2"},  # reads the sum, and adds the other
+        "block.sum_2": {"block.b2", "stem"},
+        "block.max_pool": {"block.sum_2"},
+        "block.last": {"block.max_pool"},
+        "mean": {"block.last"},
+        "head": {"mean"},
     }
-    assert found.ends["block.b2"] == Ends(False, False, residuals=2)
+    assert found.operands["block.b2"].added == ("block.a2",)
 
 
 def macs_by_layer(model: nn.Module) -> dict[str, int]:
