@@ -261,7 +261,9 @@ class DynamicNetwork(nn.Module):
             )
         if self._started:
             return
-        layers = [part for part in self._decided() if isinstance(part, QuantizedConv2d | QuantizedLinear)]
+        layers = [
+            part for part in self._decided() if isinstance(part, QuantizedConv2d | QuantizedLinear)
+        ]
         if not all(layer.has_started() for layer in layers):
             self.calibrate([x])
         self._started = True
