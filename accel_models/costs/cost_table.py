@@ -14,6 +14,7 @@ from accel_models.costs import table_cache
 from accel_models.costs.early_loads import STALL, pairs_within_units, spare_within_units
 from accel_models.costs.pricing import ACTIONS, Pricing, Work
 from accel_models.costs.simulator import LayerSimulator, bitops, layer_simulator, simulate
+from accel_models.costs.static_costs import StaticCosts
 from accel_models.costs.table_cache import Figures, table_key
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.metrics import additive, named
@@ -110,6 +111,38 @@ class CostTable(Remade):
         self.require_feasible()
         values = self._layer_costs(metric)
         return float(values[self.unit_of_layer < 0, 0].sum()), self.per_unit(values)
+
+    def query(self, assignments: np.ndarray, metric: str = "energy") -> np.ndarray:
+        """Cost of one input at each of N static assignments, without gates: an oracle for searches.
+
+        Each is what `simulate` says of the network: given its units' choices or, where it has no
+        units, of `Workload.with_widths` with a choice for each layer of the array, the vector unit
+        at `always`. Every case of a layer and its neighbours is simulated when it is first asked
+        for; from then on an assignment takes microseconds.
+
+        Args:
+            assignments: int [N, decided], indices into `choices`, in the order of `decided`.
+            metric: name of one that adds up over layers: ``energy``, ``latency`` or ``bitops``.
+
+        Returns:
+            float64 [N], in J, s or BitOps.
+
+        Raises:
+            InputError: if assignments are of another shape or name no choice, or the metric is
+                unknown or no sum over layers.
+            InfeasibleError: if the machine cannot run a layer at a choice.
+        """
+        return self._static_costs.costs(assignments, metric)
+
+    @property
+    def decided(self) -> tuple[str, ...]:
+        """Names of what `query` assigns: the units or, where there are none, all layers of the
+        array."""
+        return self._static_costs.decided
+
+    @cached_property
+    def _static_costs(self) -> StaticCosts:
+        return StaticCosts(self.workload, self.accelerator, self.choices, self.always)
 
     def reference(self, metric: str) -> float:
         """Cost of one input at the highest precision everywhere, in a network without gates.
