@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from accel_models.documents import parse_json
 from accel_models.errors import InputError
 from accel_models.precision import Precision, parse_choices
 from accel_models.workloads.workload import Workload, key_of
@@ -118,8 +119,8 @@ def header_in(schema: pa.Schema, path: Path) -> TraceHeader:
     if text is None:
         raise InputError(f"{path} is a Parquet file, but no gate trace: its header is missing")
     try:
-        return TraceHeader.from_dict(json.loads(text))
-    except (ValueError, RecursionError) as error:  # numbers of any length, nesting of any depth
+        return TraceHeader.from_dict(parse_json(text, "its JSON"))
+    except InputError as error:
         raise InputError(f"{path} has a header that cannot be read: {error}") from error
 
 

@@ -15,7 +15,6 @@ from accel_models.costs.cost_table import CostTable
 from accel_models.costs.simulator import Simulation, simulate
 from accel_models.documents import CLOSED
 from accel_models.errors import InputError
-from accel_models.files import writable_folder
 from accel_models.metrics import METRICS
 from accel_models.precision import Precision, highest
 from accel_models.replay import Replay, replay
@@ -31,6 +30,7 @@ from dfs_hw.networks.workload_of import workload_of
 from dfs_hw.provenance import provenance, write_json
 from dfs_hw.recording import evaluate, modal_assignment, record, shuffled
 from dfs_hw.training.config import TrainConfig
+from dfs_hw.training.folder import training_folder
 from dfs_hw.training.loop.logs import Log
 from dfs_hw.training.setup import TrainingSetup
 from dfs_hw.training.stages.before_joint import train_fixed
@@ -95,19 +95,25 @@ def run_experiment(
     device: str = "cpu",
     progress: bool = True,
     log: Log | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Train, record, replay and compare; everything lands in `out_dir`.
 
     Writes ``network.safetensors``, the baselines' checkpoints, ``trace.parquet`` of the test
     inputs, and ``run.json`` with configuration, provenance, budget verdict and all variants.
-    Arguments and errors are those of `dfs_hw.train`.
+    Arguments and errors are those of `dfs_hw.train`; one run at a time has the folder.
 
     Returns:
         The path of ``run.json``.
     """
     started = time.monotonic()
     setup = TrainingSetup.of(config, network, device=device, progress=progress, log=log)
-    out_dir = writable_folder(out_dir)
+    with training_folder(setup, out_dir, overwrite) as folder:
+        return _carried_out(setup, folder, started)
+
+
+def _carried_out(setup: TrainingSetup, out_dir: Path, started: float) -> Path:
+    """Everything, on all processes; returns the path of ``run.json``."""
     trained = train_joint(setup, out_dir)
     executed = [choice for choice in trained.network.choices if not choice.is_skip]
     statics = {precision: train_fixed(setup, precision, out_dir) for precision in executed}

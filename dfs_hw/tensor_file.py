@@ -18,11 +18,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from accel_models.documents import parse_json
 from accel_models.errors import InputError
 from accel_models.files import whole_file
-
-_SEAL = "checksum"
-"""Metadata with the checksum of what the file says."""
 
 
 class TensorFile(NamedTuple):
@@ -51,7 +49,8 @@ def write_tensors(
     checksums = {name: _checksum(value) for name, value in own.items()}
     said = json.dumps({"facts": dict(facts), "checksums": checksums}, sort_keys=True)
     # Written from memory: safetensors' own files do not report a full disk as an OSError.
-    content = save(own, {_sealed(kind): said, _SEAL: _digest(said.encode())})
+    # One entry: several come in any order, and equal contents would be unequal files.
+    content = save(own, {_sealed(kind): f"{_digest(said.encode())} {said}"})
     with whole_file(path) as partial:
         partial.write_bytes(content)
 
@@ -76,7 +75,7 @@ def read_tensors(path: Path, kind: str, old: str) -> TensorFile:
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is damaged, or no .safetensors file: {error}") from error
     if _sealed(kind) in metadata:
-        return TensorFile(tensors, _verified(path, tensors, metadata, metadata[_sealed(kind)]))
+        return TensorFile(tensors, _verified(path, tensors, metadata[_sealed(kind)]))
     facts = _parsed(metadata.get(old, ""))
     if not isinstance(facts, dict):
         raise InputError(f"{path} is a .safetensors file, but no dfs-hw {kind}")
@@ -87,12 +86,11 @@ def read_tensors(path: Path, kind: str, old: str) -> TensorFile:
     return TensorFile(tensors, facts)
 
 
-def _verified(
-    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], said: str
-) -> dict[str, Any]:
+def _verified(path: Path, tensors: Mapping[str, Tensor], metadata: str) -> dict[str, Any]:
     """Facts of a file, if it is what was written."""
+    checksum, _, said = metadata.partition(" ")
     content = _parsed(said)
-    if metadata.get(_SEAL) != _digest(said.encode()) or not isinstance(content, dict):
+    if checksum != _digest(said.encode()) or not isinstance(content, dict):
         raise InputError(f"{path} is damaged: what it says of itself does not match its checksum")
     checksums: dict[str, str] = content["checksums"]
     for name in sorted(tensors.keys() | checksums.keys()):
@@ -110,10 +108,10 @@ def _sealed(kind: str) -> str:
 
 
 def _parsed(text: str) -> Any:
-    """JSON; None if it is none, also for its length or depth."""
+    """JSON; None if it is none."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_json(text, "metadata", finite=False)
+    except InputError:
         return None
 
 

@@ -262,12 +262,7 @@ def _identity(space: Space, demands: Sequence[Demand], settings: Settings) -> di
     """What makes two runs parts of one study, as digests by what they are of."""
     sampler = [settings.sampler, settings.seed, settings.batch]
     parts = {
-        "space": [
-            {name: base.key_fields for name, base in space.bases.items()},
-            [repr(dimension) for dimension in space.dimensions],
-            space.objectives,
-            [str(bound) for bound in space.bounds],
-        ],
+        "space": space.identity,
         "workloads": [
             [demand.name, demand.weight, [run.identity for run in demand.runs]]
             for demand in demands

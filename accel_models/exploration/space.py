@@ -142,6 +142,16 @@ class Space:
     objectives: tuple[str, ...]
     bounds: tuple[Bound, ...] = ()
 
+    @property
+    def identity(self) -> list[Any]:
+        """What tells it from others, whatever it is called, as JSON can hold it."""
+        return [
+            {name: base.key_fields for name, base in self.bases.items()},
+            [repr(dimension) for dimension in self.dimensions],
+            list(self.objectives),
+            [str(bound) for bound in self.bounds],
+        ]
+
     @cached_property
     def by_name(self) -> dict[str, Dimension]:
         return {dimension.name: dimension for dimension in self.dimensions}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
@@ -21,8 +20,8 @@ from accel_models.documents import CLOSED, read_json, typed
 from accel_models.errors import InputError
 from accel_models.exploration.journal import JOURNAL, Journal, Outline, damage_named, mend
 from accel_models.files import is_running, whole_file, writable_folder
+from accel_models.owned_folder import LOCK, lock_folder
 
-LOCK = ".lock"
 IDENTITY = "identity.json"
 """File that says which study has the folder, digests by what they are of: another's chunks, journal
 and outputs would be taken for its own."""
@@ -58,7 +57,7 @@ class StudyStorage:
         places = (folder / LOCK, folder, *folder.parents)
         self._made = [place for place in places if not os.path.exists(place)]
         self.folder = writable_folder(folder)
-        self._lock = _locked(folder)
+        self._lock = lock_folder(folder)
         self._journal: Journal | None = None
         self._outline: Outline | None = None
         try:
@@ -190,25 +189,6 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         optuna.logging.set_verbosity(before)
-
-
-def _locked(folder: Path) -> int:
-    """Take the folder's lock, which goes with the process that has it."""
-    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Its last holder may have removed it since it was opened: such a one keeps nobody out.
-        if not os.path.samestat(os.fstat(handle), os.stat(folder / LOCK)):
-            raise BlockingIOError
-    except OSError as error:
-        holder = os.read(handle, 20).decode(errors="replace").strip()
-        os.close(handle)
-        raise InputError(
-            f"{folder} is in use by another run (process {holder or 'unknown'})"
-        ) from error
-    os.truncate(handle, 0)
-    os.write(handle, f"{os.getpid()}\n".encode())
-    return handle
 
 
 def _database(url: str) -> BaseStorage:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from accel_models.files import writable_folder
+from accel_models.owned_folder import owned_folder
 from accel_models.replay import Policy
 from dfs_hw.baselines.contenders import Contender, LineUp, line_up
 from dfs_hw.baselines.findings import Findings, write
@@ -17,29 +17,47 @@ from dfs_hw.baselines.preparation import Ready, prepare
 from dfs_hw.baselines.setups import ContenderSetups, same_start
 from dfs_hw.baselines.study import Study
 from dfs_hw.provenance import provenance
+from dfs_hw.training.folder import RESULTS
+
+GROWING = ("seeds", "families", "points")
+"""Settings of a study to which a later call may add."""
 
 
 def compare(
-    study: Study, out: Path | str, *, device: str = "cpu", progress: bool = True
+    study: Study,
+    out: Path | str,
+    *,
+    device: str = "cpu",
+    progress: bool = True,
+    overwrite: bool = False,
 ) -> Findings:
     """Train all contenders for all seeds, then measure them once on the test split.
 
     Leaves ``compare.json``, ``compare.csv``, ``compare.md`` and ``compare.png`` in `out`, and what
     was trained in ``out/seed<k>/<contender>``. What an earlier call has finished is not repeated,
-    also after Ctrl-C. All choices, of epochs, shifts, prices, assignments and of the best static
-    network, are made by the validation split.
+    also after Ctrl-C; one call at a time has the folder. All choices, of epochs, shifts, prices,
+    assignments and of the best static network, are made by the validation split.
 
     Args:
         device: to train on.
         progress: show bars on stderr.
+        overwrite: take a folder that a call with other settings left; what it trained that fits is
+            not repeated.
 
     Raises:
-        InputError: if the study cannot be carried out, or a file of an earlier call is damaged.
+        InputError: if the study cannot be carried out, another call works in the folder, or one of
+            another study did, or left a file that is damaged.
         DfsHwError: if a loss stops being finite.
     """
-    out = writable_folder(out)
     field = line_up(study, progress)
-    setups = ContenderSetups(device, progress)
+    settings = study.to_dict() | {"cost allowed": field.budget}
+    with owned_folder(out, settings, RESULTS, growing=GROWING, overwrite=overwrite) as folder:
+        return _carried_out(study, field, ContenderSetups(device, progress), folder, progress)
+
+
+def _carried_out(
+    study: Study, field: LineUp, setups: ContenderSetups, out: Path, progress: bool
+) -> Findings:
     parts = [(one, seed) for seed in study.seeds for one in field.contenders]
     for one, seed in tqdm(parts, desc="trained", disable=not progress):
         ready(one, seed, field, setups, out)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from accel_models.errors import InputError
 from accel_models.metrics import additive, names
 from accel_models.seeds import checked_seed
-from dfs_hw.training.config import TrainConfig
+from dfs_hw.training.config import TrainConfig, plain
 
 CONTENDER_FAMILIES = {
     "static": "one width for all blocks and inputs, for every width of the choice set: ordinary "
@@ -49,6 +50,12 @@ class Study:
     """Prices of cost, 0 to 1, at which the network with a knob is looked at."""
     shuffles: int = 5
     """How often decisions are dealt to other inputs."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All that tells it from others, as plain data for JSON."""
+        config = {name: value for name, value in plain(self.config).items() if name != "seed"}
+        own = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "config"}
+        return config | own
 
     def __post_init__(self) -> None:
         _check(self.seeds and len(set(self.seeds)) == len(self.seeds), "seeds", self.seeds)

@@ -20,6 +20,7 @@ from dfs_hw.cli.options import (
     Metric,
     Network,
     Out,
+    Overwrite,
     Plugins,
     Prices,
     Quiet,
@@ -60,6 +61,7 @@ def compare(
     settings: Settings = None,
     device: Device = "cpu",
     out: Out = Path("out/compare"),
+    overwrite: Overwrite = False,
     plugins: Plugins = None,
     quiet: Quiet = False,
 ) -> None:
@@ -92,6 +94,6 @@ def compare(
         tuple(numbers("prices", prices, float)),
         shuffles,
     )
-    findings = run_comparison(wanted, out, device=device, progress=not quiet)
+    findings = run_comparison(wanted, out, device=device, progress=not quiet, overwrite=overwrite)
     comparison(findings)
     show.line(f"As Markdown, CSV, JSON and a picture: {out / 'compare.md'}")

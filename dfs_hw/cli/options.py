@@ -202,6 +202,12 @@ Dask = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 Out = Annotated[Path, typer.Option(help="Folder for everything the command writes.")]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite", help="Take OUT from a run with other settings; what fits is used again."
+    ),
+]
 
 # What other words say now
 

@@ -22,6 +22,7 @@ from dfs_hw.cli.options import (
     Metric,
     Network,
     Out,
+    Overwrite,
     Plugins,
     Quiet,
     Settings,
@@ -50,6 +51,7 @@ def demo(
     device: Device = "cpu",
     log: Logs = None,
     out: Out = Path("out/demo"),
+    overwrite: Overwrite = False,
     plugins: Plugins = None,
     quiet: Quiet = False,
 ) -> None:
@@ -74,7 +76,9 @@ def demo(
     from dfs_hw.report.facts import gather
 
     with _training(device, log) as (place, curves, first):
-        run_experiment(config, out, device=place, progress=not quiet, log=curves)
+        run_experiment(
+            config, out, device=place, progress=not quiet, log=curves, overwrite=overwrite
+        )
     if first:
         page = write_report(out)
         show.comparison(gather(out))
@@ -96,6 +100,7 @@ def train(
     device: Device = "cpu",
     log: Logs = None,
     out: Out = Path("out/train"),
+    overwrite: Overwrite = False,
     plugins: Plugins = None,
     quiet: Quiet = False,
 ) -> None:
@@ -118,7 +123,9 @@ def train(
     from dfs_hw.training.run import train as run_training
 
     with _training(device, log) as (place, curves, first):
-        trained = run_training(config, out, device=place, progress=not quiet, log=curves)
+        trained = run_training(
+            config, out, device=place, progress=not quiet, log=curves, overwrite=overwrite
+        )
     if not first:
         return
     outcome, budgeted = trained.outcome, trained.budget

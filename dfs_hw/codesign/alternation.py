@@ -8,6 +8,8 @@ Everything is decided on validation inputs; what is reported was recorded on tes
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,12 +25,14 @@ from accel_models.exploration.machine_toml import machine_toml
 from accel_models.exploration.results import keeps
 from accel_models.exploration.sweep import check_sweep
 from accel_models.exploration.workloads import demands_of_traces
-from accel_models.files import whole_file, writable_folder
+from accel_models.files import whole_file
 from accel_models.metrics import METRICS
+from accel_models.owned_folder import owned_folder
 from accel_models.trace import GateTrace
 from dfs_hw.codesign.knob_traces import Network, Recorder
 from dfs_hw.provenance import provenance, write_json
 
+RESULTS = ("codesign.json", "chosen.toml")
 PRICES = tuple(round(0.1 * step, 1) for step in range(11))
 ROUNDS = 8
 """Times that a machine is chosen and gates are retuned, at most; fewer if neither changes."""
@@ -255,11 +259,13 @@ def codesign(
     out: str | Path,
     prices: Sequence[float] = PRICES,
     progress: bool = False,
+    overwrite: bool = False,
     **settings: Any,
 ) -> Codesign:
     """Choose machine and knobs for each other, from either side, and keep the better outcome.
 
-    Interrupted and called again, it goes on from recorded traces and finished trials.
+    Interrupted and called again, it goes on from recorded traces and finished trials. One call at a
+    time has the folder.
 
     Args:
         space: machines to choose from, with one objective; workloads that it names are left out.
@@ -267,10 +273,13 @@ def codesign(
         floor: accuracy on validation inputs that every network keeps.
         out: folder for traces, studies and the outcome.
         prices: of cost, 0 to 1, to choose from; each network's own is tried as well.
+        overwrite: take a folder that a call with other settings left; traces recorded in it are
+            used where they fit.
         settings: as of `accel_models.exploration.explore`.
 
     Raises:
-        InputError: if anything cannot be used as given, before any work is done.
+        InputError: if anything cannot be used as given, another call works in the folder, or one
+            with other settings did; before any work is done.
         InfeasibleError: if no price keeps to the floor, or no machine to the constraints.
     """
     chosen = space if isinstance(space, Space) else read_space(space)[0]
@@ -288,13 +297,27 @@ def codesign(
     else:
         check_sampler(chosen, wanted.sampler)
     networks = [Network.load(Path(path), name) for path, name in _named(checkpoints)]
-    folder = writable_folder(out)
-    search = Search(chosen, networks, floor, folder, wanted, prices, progress)
-    outcome = _alternate(search)
-    with whole_file(folder / "chosen.toml") as partial:
-        partial.write_text(machine_toml(_final(search, outcome)), encoding="utf-8")
-    write_json(folder / "codesign.json", {**asdict(outcome), **provenance()})
+    search = Search(chosen, networks, floor, Path(out), wanted, prices, progress)
+    with owned_folder(out, _identity(search), RESULTS, overwrite=overwrite) as folder:
+        outcome = _alternate(search)
+        with whole_file(folder / "chosen.toml") as partial:
+            partial.write_text(machine_toml(_final(search, outcome)), encoding="utf-8")
+        write_json(folder / "codesign.json", {**asdict(outcome), **provenance()})
     return outcome
+
+
+def _identity(search: Search) -> dict[str, Any]:
+    """What makes two calls parts of one co-design, as plain data for JSON."""
+    settings, space = search.settings, json.dumps(search.space.identity, sort_keys=True)
+    drawn = {} if settings.sampler == SWEEP else {"seed": settings.seed, "batch": settings.batch}
+    return {
+        "space": hashlib.sha256(space.encode()).hexdigest()[:16],
+        "networks": {network.name: network.digest for network in search.networks},
+        "floor": search.floor,
+        "prices": list(search.prices),
+        "sampler": settings.sampler,
+        **drawn,
+    }
 
 
 def _alternate(search: Search) -> Codesign:

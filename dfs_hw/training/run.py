@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from accel_models.files import writable_folder
 from accel_models.precision import Precision
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.training.config import TrainConfig
+from dfs_hw.training.folder import training_folder
 from dfs_hw.training.loop.logs import Log
 from dfs_hw.training.setup import TrainingSetup
 from dfs_hw.training.stages.before_joint import train_fixed
@@ -33,11 +33,13 @@ def train(
     device: str = "cpu",
     progress: bool = True,
     log: Log | None = None,
+    overwrite: bool = False,
 ) -> Trained:
     """Train a gated network under its budget; it ends in ``out/network.safetensors``.
 
     A run that was stopped goes on where it was, and a stage that an earlier run with the same
-    settings has completed is not repeated. Under ``torchrun`` all processes call this alike.
+    settings has completed is not repeated. One run at a time has the folder. Under ``torchrun``
+    all processes call this alike.
 
     Args:
         network: to train instead of the one that ``network``, ``widths``, ``choices``, ``gate``,
@@ -46,13 +48,17 @@ def train(
         device: where to train; the network returned is there.
         progress: show bars on stderr.
         log: takes curves, such as a `TensorBoardLog`.
+        overwrite: take a folder that a run with other settings left; the stages before those that
+            differ are not repeated.
 
     Raises:
-        InputError: if the configuration or the network cannot be used.
+        InputError: if the configuration or the network cannot be used, another run works in the
+            folder, or one with other settings did.
         DfsHwError: if the loss stops being finite.
     """
     setup = TrainingSetup.of(config, network, device=device, progress=progress, log=log)
-    return train_joint(setup, writable_folder(out))
+    with training_folder(setup, out, overwrite) as folder:
+        return train_joint(setup, folder)
 
 
 def train_static(
@@ -64,6 +70,7 @@ def train_static(
     device: str = "cpu",
     progress: bool = True,
     log: Log | None = None,
+    overwrite: bool = False,
 ) -> Trained:
     """Train the baseline: the same backbone, at choices fixed for all inputs, as long as stage 3.
 
@@ -74,4 +81,5 @@ def train_static(
         choice: of every unit, or of each unit in order.
     """
     setup = TrainingSetup.of(config, network, device=device, progress=progress, log=log)
-    return train_fixed(setup, choice, writable_folder(out))
+    with training_folder(setup, out, overwrite) as folder:
+        return train_fixed(setup, choice, folder)

@@ -48,6 +48,7 @@ accel_models.workloads.graphs.*
 accel_models.workloads.*
 accel_models.precision
 accel_models.source
+accel_models.owned_folder
 accel_models.documents
 accel_models.seeds
 accel_models.compiled
@@ -71,6 +72,7 @@ dfs_hw.experiment
 dfs_hw.training
 dfs_hw.training.run
 dfs_hw.training.stages.*
+dfs_hw.training.folder
 dfs_hw.training.setup
 dfs_hw.training.start
 dfs_hw.training.loop.*

@@ -18,6 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from accel_models.errors import DfsHwError, InputError
+from accel_models.owned_folder import changed_settings
 from dfs_hw.data import TrainingStream, generator_for
 from dfs_hw.distributed import (
     average_gradients,
@@ -35,7 +36,6 @@ from dfs_hw.training.loop.snapshot import discard_snapshot, read_snapshot, write
 from dfs_hw.training.loop.stage import Batch, Epoch, Stage, StepResult, Validation, rate
 from dfs_hw.training.loop.state import (
     StageState,
-    changed_settings,
     from_snapshot,
     parameters_of,
     to_snapshot,

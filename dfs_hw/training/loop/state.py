@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -104,21 +103,6 @@ def _own(totals: Tensor) -> Tensor:
     processes now, each goes on from the mean."""
     rank, ranks = world()
     return totals[rank] if len(totals) == ranks else totals.mean(0)
-
-
-def changed_settings(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """Names and values of the settings that differ; "" if none does.
-
-    Args:
-        kept: as they came back from JSON.
-        wanted: anything JSON can hold.
-    """
-    plain = json.loads(json.dumps(dict(wanted)))
-    return ", ".join(
-        f"{name} was {kept.get(name)}, is {plain.get(name)}"
-        for name in sorted(kept.keys() | plain.keys())
-        if kept.get(name) != plain.get(name)
-    )
 
 
 def parameters_of(optimizer: Optimizer) -> list[nn.Parameter]:

@@ -180,7 +180,9 @@ def test_a_floor_that_only_a_higher_price_keeps_is_kept(checkpoint: Path, tmp_pa
     assert list(codesign(space, [path], floor=FLOOR, **wanted).start.prices.values()) == [0.0]
     low, high = (validation(tmp_path, price).accuracy for price in (0.0, 0.4))
     assert low < high
-    higher = codesign(space, [path], floor=high, **wanted)
+    with pytest.raises(InputError, match=r"other settings \(floor was"):
+        codesign(space, [path], floor=high, **wanted)
+    higher = codesign(space, [path], floor=high, overwrite=True, **wanted)
     assert list(higher.start.prices.values()) == [0.4]
 
 

@@ -30,6 +30,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Path]:
     return train(TINY, folder, progress=False), folder
 
 
+def checkpoints(folder: Path) -> list[Path]:
+    return list(folder.glob("*.safetensors"))
+
+
 def test_equal_seeds_give_identical_networks_also_from_saved_stages(tmp_path: Path) -> None:
     config = replace(QUICK, norm="running", feasibility=True)
     first = train(config, tmp_path / "first", progress=False)
@@ -77,9 +81,9 @@ def test_what_a_stage_depends_on(change: dict[str, Any], changed: set[str]) -> N
 def test_only_what_other_settings_change_is_trained_again(tmp_path: Path) -> None:
     times = []
     for budget in ("0.9", "0.8"):
-        train(replace(QUICK, budget=budget), tmp_path, progress=False)
+        train(replace(QUICK, budget=budget), tmp_path, progress=False, overwrite=True)
         train_static(replace(QUICK, budget=budget), 8, tmp_path, progress=False)
-        times.append({path.stem: path.stat().st_mtime_ns for path in tmp_path.iterdir()})
+        times.append({path.stem: path.stat().st_mtime_ns for path in checkpoints(tmp_path)})
     assert {name for name in times[0] if times[0][name] != times[1][name]} == {"network"}
 
 
@@ -126,7 +130,7 @@ def test_whether_the_budget_was_met_is_said_plainly(run: tuple[Trained, Path]) -
 def test_static_baseline_runs_at_one_width_or_one_for_each_unit(tmp_path: Path) -> None:
     uniform = train_static(QUICK, 2, tmp_path, progress=False)
     mixed = train_static(QUICK, ["skip", 8], tmp_path, progress=False)
-    assert {path.name for path in tmp_path.iterdir()} == {
+    assert {path.name for path in checkpoints(tmp_path)} == {
         *("backbone.safetensors", "static-2.safetensors", "static-skip-8.safetensors")
     }
     cost = setup_of().cost
@@ -210,7 +214,7 @@ def test_divergence_is_reported_and_the_last_good_network_kept(tmp_path: Path) -
     train_static(QUICK, 8, tmp_path, progress=False)
     kept = (tmp_path / "static-8.safetensors").read_bytes()
     with pytest.raises(DfsHwError, match=r"not finite|no longer finite"):
-        train_static(replace(QUICK, supernet_lr=1e30), 8, tmp_path, progress=False)
+        train_static(replace(QUICK, supernet_lr=1e30), 8, tmp_path, progress=False, overwrite=True)
     assert (tmp_path / "static-8.safetensors").read_bytes() == kept
 
 
@@ -240,22 +244,24 @@ def test_a_network_of_ones_own_is_trained_and_stays_as_it_was(tmp_path: Path) ->
     assert equal_states(network, before)
     assert not equal_states(trained.network, before)
     assert trained.network.units == ("first", "second")
-    times = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    times = {path.name: path.stat().st_mtime_ns for path in checkpoints(tmp_path)}
     again = train(QUICK, tmp_path, mine(), progress=False)
-    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == times
+    assert {path.name: path.stat().st_mtime_ns for path in checkpoints(tmp_path)} == times
     assert equal_states(trained.network, again.network)
     filled = load_checkpoint(tmp_path / "network.safetensors", mine()).network
     assert equal_states(trained.network, filled)
     with torch.no_grad():
         network.model.head.weight.add_(1)
-    train(QUICK, tmp_path, network, progress=False)
+    with pytest.raises(InputError, match="network and images was"):
+        train(QUICK, tmp_path, network, progress=False)
+    train(QUICK, tmp_path, network, progress=False, overwrite=True)
     assert (tmp_path / "backbone.safetensors").stat().st_mtime_ns != times["backbone.safetensors"]
 
 
 def test_a_trained_network_needs_no_backbone_stage(tmp_path: Path) -> None:
     config = replace(QUICK, backbone_steps=0, backbone_epochs=0, norm="running")
     trained = train_static(config, 8, tmp_path, mine(), progress=False)
-    assert {path.name for path in tmp_path.iterdir()} == {"static-8.safetensors"}
+    assert {path.name for path in checkpoints(tmp_path)} == {"static-8.safetensors"}
     assert len(trained.history) == 4  # of supernet and stage 3 together
 
 

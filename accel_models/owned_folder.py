@@ -1,0 +1,162 @@
+"""Folders that one run at a time has to itself, and that know which settings they are of."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from accel_models.documents import read_json
+from accel_models.errors import InputError, listed, reason_of
+from accel_models.files import whole_file, writable_folder
+
+LOCK = ".lock"
+SETTINGS = "settings.json"
+"""File that says what a folder is of: another run's results would be taken for its own."""
+CHECKPOINT = ".safetensors"
+REMEDY = "choose another folder, or overwrite this one (--overwrite)"
+
+
+@contextmanager
+def owned_folder(
+    path: str | Path,
+    settings: Mapping[str, Any],
+    results: Iterable[str],
+    *,
+    growing: Iterable[str] = (),
+    overwrite: bool = False,
+) -> Iterator[Path]:
+    """A folder for one run, or for going on with it, made if it is not there.
+
+    Args:
+        settings: all that tells the run from others, as JSON can hold it.
+        results: names of the files that it ends with.
+        growing: settings that are lists, to which a run may add.
+        overwrite: take a folder of other settings; results in it go, but for checkpoints, which
+            say themselves what they are of.
+
+    Raises:
+        InputError: if another run works in it, or it is one of other settings, which are named; a
+            folder that was made for it is gone again.
+    """
+    path = Path(path)
+    places = (path, *path.parents)
+    made = [place for place in places if not os.path.exists(place)]
+    folder = writable_folder(path)
+    lock = lock_folder(folder)
+    fresh = not os.path.exists(folder / SETTINGS)
+    try:
+        _settle(folder, settings, results, growing, overwrite)
+        yield folder
+    except BaseException:
+        if fresh and {file.name for file in folder.iterdir()} <= {LOCK, SETTINGS}:
+            _remove(folder, made)
+        raise
+    finally:
+        os.close(lock)
+
+
+def lock_folder(folder: Path) -> int:
+    """Take a folder for this process alone: the lock goes with the process, however that ends.
+
+    Returns:
+        A file descriptor that holds the lock until it is closed.
+
+    Raises:
+        InputError: if another process has it: names that one.
+    """
+    try:
+        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise InputError(f"cannot lock the folder {folder}: {reason_of(error)}") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Its last holder may have removed it since it was opened: such a one keeps nobody out.
+        if not os.path.samestat(os.fstat(handle), os.stat(folder / LOCK)):
+            raise BlockingIOError
+        os.truncate(handle, 0)
+        os.write(handle, f"{os.getpid()}\n".encode())
+    except (BlockingIOError, FileNotFoundError) as error:
+        holder = os.read(handle, 20).decode(errors="replace").strip()
+        os.close(handle)
+        raise InputError(
+            f"{folder} is in use by another run (process {holder or 'unknown'})"
+        ) from error
+    except OSError as error:
+        os.close(handle)
+        raise InputError(f"cannot lock the folder {folder}: {reason_of(error)}") from error
+    return handle
+
+
+def changed_settings(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Names and values of the settings that differ; "" if none does.
+
+    Args:
+        kept: as they came back from JSON.
+        wanted: anything JSON can hold.
+    """
+    plain = json.loads(json.dumps(dict(wanted)))
+    return ", ".join(
+        f"{name} was {kept.get(name)}, is {plain.get(name)}"
+        for name in sorted(kept.keys() | plain.keys())
+        if kept.get(name) != plain.get(name)
+    )
+
+
+def _settle(
+    folder: Path,
+    settings: Mapping[str, Any],
+    results: Iterable[str],
+    growing: Iterable[str],
+    overwrite: bool,
+) -> None:
+    """Write down what the folder is of, unless it is of something else."""
+    left = [name for name in results if os.path.lexists(folder / name)]
+    kept = _kept(folder / SETTINGS)
+    if kept is None:
+        fault = f"holds {listed(left)}, and not the settings they were made with" if left else ""
+    elif not isinstance(kept, dict):
+        fault = f"has a {SETTINGS} that is damaged"
+    else:
+        grown = {
+            name: list(settings[name]) for name in growing if _holds(settings[name], kept.get(name))
+        }
+        changed = changed_settings(kept | grown, settings)
+        fault = f"is of a run with other settings ({changed})" if changed else ""
+    if fault:
+        if not overwrite:
+            raise InputError(f"{folder} {fault}: {REMEDY}")
+        for name in left:  # beside what is new they would be taken for it
+            if not name.endswith(CHECKPOINT):
+                (folder / name).unlink()
+    with whole_file(folder / SETTINGS) as partial:
+        partial.write_text(json.dumps(dict(settings), indent=2) + "\n", encoding="utf-8")
+
+
+def _holds(entries: Iterable[Any], kept: Any) -> bool:
+    """Whether a list has all entries that it had."""
+    return isinstance(kept, list) and all(entry in entries for entry in kept)
+
+
+def _kept(path: Path) -> Any:
+    """Settings as they were written down; None if they were not, "" if they cannot be read."""
+    if not os.path.lexists(path):
+        return None
+    try:
+        return read_json(path) or ""
+    except InputError:
+        return ""
+
+
+def _remove(folder: Path, made: Iterable[Path]) -> None:
+    """Remove what tells of a run that left nothing, and the folders that were made for it."""
+    for file in (folder / LOCK, folder / SETTINGS):
+        with suppress(OSError):
+            file.unlink()
+    for place in made:
+        with suppress(OSError):
+            place.rmdir()
