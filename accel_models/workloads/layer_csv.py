@@ -50,8 +50,23 @@ def listed_networks() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in LISTS.glob("*.csv")))
 
 
+INPUTS = {
+    "bert_base": "128 tokens",
+    "gpt2": "a prompt of 128 tokens",
+    "gpt2_token": "one token, the keys and values of 127 before it kept",
+    "segformer_b0": "image of 512 x 512",
+    "unet": "image of 512 x 512",
+}
+"""What a listed network is given; any other, an image of 224 x 224."""
+
+
+def listed_input(name: str) -> str:
+    """What a listed network is given."""
+    return INPUTS.get(name, "image of 224 x 224")
+
+
 def listed_network(name: str) -> Workload:
-    """A network whose layer list comes with the package, for images of 224 x 224 pixels.
+    """A network whose layer list comes with the package, for one input as `listed_input` says.
 
     Raises:
         InputError: if there is no such list.

@@ -113,11 +113,12 @@ def named_workload(
         if side is not None:
             raise InputError(f"{network} gives an example of its input: --image cannot apply")
         return own_workload(network)
-    from accel_models.workloads.layer_csv import listed_network, listed_networks
+    from accel_models.workloads.layer_csv import listed_input, listed_network, listed_networks
 
     if network in listed_networks():
         if side is not None:
-            raise InputError(f"the layer list of {network} is for 224 pixels: --image cannot apply")
+            given = listed_input(network)
+            raise InputError(f"the layer list of {network} is for {given}: --image cannot apply")
         return listed_network(network)
     side = side or IMAGE_SIDE
     from accel_models.workloads.cifar_resnet import NAMES, cifar_resnet

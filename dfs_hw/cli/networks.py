@@ -10,7 +10,7 @@ import typer
 from accel_models.errors import InputError
 from dfs_hw.cli.app import app, print_json
 from dfs_hw.cli.loading import load_workload
-from dfs_hw.cli.options import AsJson, OpenSizes, WidthsFile
+from dfs_hw.cli.options import IMAGE_SIDE, AsJson, OpenSizes, WidthsFile
 
 
 @app.command()
@@ -31,7 +31,7 @@ def networks(
     """
     from accel_models.files import whole_file
     from accel_models.workloads.cifar_resnet import NAMES
-    from accel_models.workloads.layer_csv import listed_networks
+    from accel_models.workloads.layer_csv import listed_input, listed_networks
     from accel_models.workloads.write_csv import write_layers
     from dfs_hw.cli.show import networks as show
 
@@ -41,11 +41,13 @@ def networks(
     if not name:
         # Where both have a name, the layer list is what the name stands for.
         known = dict.fromkeys([*listed_networks(), *NAMES])
-        found = [load_workload(one) for one in known]
+        small = f"image of {IMAGE_SIDE} x {IMAGE_SIDE}"
+        inputs = {one: listed_input(one) if one in listed_networks() else small for one in known}
+        found = {one: load_workload(one) for one in known}
         if as_json:
-            print_json([show.network_facts(one) for one in found])
+            print_json([show.network_facts(found[one]) | {"input": inputs[one]} for one in known])
         else:
-            show.network_list(found)
+            show.network_list([(found[one], inputs[one]) for one in known])
         return
     workload = load_workload(name, widths=widths, sizes=sizes)
     if csv is not None:

@@ -43,8 +43,8 @@ class Net(NamedTuple):
     what positions hold, which tensors without contents do not have."""
 
 
-def plain(build: Callable[[], nn.Module]) -> Net:
-    return Net(lambda attention: build(), lambda: (images()["pixel_values"],))
+def plain(build: Callable[[], nn.Module], side: int = SIDE) -> Net:
+    return Net(lambda attention: build(), lambda: (images(side)["pixel_values"],))
 
 
 def theirs(
@@ -72,14 +72,20 @@ def resnet(kind: str, depths: list[int], sizes: list[int]) -> Net:
     return theirs("ResNetForImageClassification", "ResNetConfig", **settings)
 
 
+def regnet(kind: str, depths: list[int], sizes: list[int], group: int) -> Net:
+    settings = {"layer_type": kind, "depths": depths, "hidden_sizes": sizes, **THOUSAND}
+    return theirs("RegNetForImageClassification", "RegNetConfig", groups_width=group, **settings)
+
+
+THOUSAND = {"num_labels": 1000}
 WIDE, NARROW = [256, 512, 1024, 2048], [64, 128, 256, 512]
 TINY = {"hidden_size": 192, "num_attention_heads": 3, "intermediate_size": 768}
 NETS = {
     "resnet18": resnet("basic", [2, 2, 2, 2], NARROW),
     "resnet50": resnet("bottleneck", [3, 4, 6, 3], WIDE),
     "resnet152": resnet("bottleneck", [3, 8, 36, 3], WIDE),
-    "regnet_x": theirs("RegNetForImageClassification", "RegNetConfig", layer_type="x"),
-    "regnet_y": theirs("RegNetForImageClassification", "RegNetConfig", layer_type="y"),
+    "regnet_x_4gf": regnet("x", [2, 5, 14, 2], [80, 240, 560, 1360], 40),
+    "regnet_y_4gf": regnet("y", [2, 6, 12, 2], [128, 192, 512, 1088], 64),
     "mobilenet_v1": theirs(
         "MobileNetV1ForImageClassification", "MobileNetV1Config", num_labels=1001
     ),
@@ -92,13 +98,16 @@ NETS = {
         width_coefficient=1.0,
         depth_coefficient=1.0,
         hidden_dim=1280,
+        **THOUSAND,
     ),
-    "convnext_t": theirs("ConvNextForImageClassification", "ConvNextConfig"),
+    "convnext_t": theirs("ConvNextForImageClassification", "ConvNextConfig", **THOUSAND),
     "vit_tiny": theirs("ViTForImageClassification", "ViTConfig", num_labels=1000, **TINY),
     "vit_b_16": theirs("ViTForImageClassification", "ViTConfig", num_labels=1000),
-    "deit_tiny": theirs("DeiTForImageClassificationWithTeacher", "DeiTConfig", **TINY),
-    "swin_t": theirs("SwinForImageClassification", "SwinConfig"),
-    "segformer_b0": theirs("SegformerForSemanticSegmentation", "SegformerConfig"),
+    "deit_tiny": theirs("DeiTForImageClassificationWithTeacher", "DeiTConfig", **TINY, **THOUSAND),
+    "swin_t": theirs("SwinForImageClassification", "SwinConfig", **THOUSAND),
+    "segformer_b0": theirs(
+        "SegformerForSemanticSegmentation", "SegformerConfig", lambda: images(512), num_labels=150
+    ),
     "bert_base": theirs("BertForSequenceClassification", "BertConfig", tokens),
     "gpt2": theirs("GPT2LMHeadModel", "GPT2Config", tokens, masked=TOKENS, use_cache=False),
     "gpt2_token": theirs("GPT2LMHeadModel", "GPT2Config", cached_tokens),
@@ -107,7 +116,7 @@ NETS = {
     "alexnet": plain(plain_networks.alexnet),
     "densenet121": plain(plain_networks.densenet121),
     "mobilenet_v3": plain(plain_networks.mobilenet_v3),
-    "unet": plain(plain_networks.UNet),
+    "unet": plain(plain_networks.UNet, 512),
 }
 
 

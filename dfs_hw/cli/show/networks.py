@@ -11,15 +11,15 @@ from accel_models.workloads.workload import Layer, Workload
 from dfs_hw.cli.show.tables import line, new_table, si, terminal
 
 
-def network_list(found: Sequence[Workload]) -> None:
-    """All networks, a line each."""
+def network_list(found: Sequence[tuple[Workload, str]]) -> None:
+    """All networks, a line each, and what each is given."""
     table = new_table("network", "layers", "input", "MACs", "weights", text=("input",))
-    for workload in found:
+    for workload, given in found:
         facts = network_facts(workload)
         table.add_row(
             workload.name,
             str(facts["layer_count"]),
-            _map(workload.layers[0]),
+            given,
             si(facts["macs"], ""),
             si(facts["weights"], ""),
         )

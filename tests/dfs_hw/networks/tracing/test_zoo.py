@@ -11,7 +11,7 @@ import pytest
 from zoo import NETS, built, counted
 
 from accel_models import Layer, Workload, load_accelerator, simulate
-from accel_models.workloads.layer_csv import listed_network
+from accel_models.workloads.layer_csv import INPUTS, listed_network, listed_networks
 from accel_models.workloads.operators import ACTIVATIONS
 from dfs_hw import workload_of
 
@@ -63,6 +63,25 @@ def without_names(layers: tuple[Layer, ...]) -> Counter[Layer]:
 
 
 @pytest.mark.slow
+def test_every_network_is_listed_with_its_macs(read: Workload) -> None:
+    listed = listed_network(read.name)
+    assert listed.macs == read.macs
+    assert not listed.assumed
+    if read.name in ("resnet18", "mobilenet_v3", "densenet121", "swin_t", "gpt2_token"):
+        assert listed.layers == read.layers
+        assert listed.operands == read.operands
+
+
+def test_the_listed_networks_are_those_of_the_zoo() -> None:
+    assert set(listed_networks()) == NETS.keys()
+    assert set(INPUTS) <= NETS.keys()
+
+
+PARAMETERS = {"efficientnet_b0": 5_288_548, "swin_t": 28_288_354}
+"""As pytorch.org/vision/stable/models/generated/torchvision.models.NAME.html has them."""
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet50", "mobilenet_v1", "mobilenet_v2"])
 def test_lists_that_come_with_the_package_are_the_networks(name: str) -> None:
     workload, listed = workload_of(built(name), NETS[name].example()), listed_network(name)
@@ -86,6 +105,8 @@ def test_listed_transformers_differ_in_their_last_norm(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "parameters"), plain_networks.PARAMETERS.items())
+@pytest.mark.parametrize(
+    ("name", "parameters"), [*plain_networks.PARAMETERS.items(), *PARAMETERS.items()]
+)
 def test_definitions_have_the_parameters_published(name: str, parameters: int) -> None:
     assert sum(tensor.numel() for tensor in built(name).parameters()) == parameters
