@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from branch_gradients import assert_close, gradients
 from deciding import SIDE, dynamic_mobilenet, images, trained
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,6 @@ from torch.nn import functional
 
 from accel_models.errors import InputError
 from dfs_hw.networks import DynamicNetwork, build_network
-from dfs_hw.networks.dynamic import Branches
 from dfs_hw.networks.statistics import settle
 from dfs_hw.quantize import PrecisionNorm
 
@@ -44,29 +44,6 @@ def test_an_evaluation_builds_gradients_for_the_chosen_branches_only(batch: Tens
     network(batch).logits.sum().backward()
     assert network.model.stem.weight.grad is not None
     assert all(parameter.grad is None for parameter in network.gate.parameters())
-
-
-def gradients(network: DynamicNetwork, branches: Branches, x: Tensor) -> dict[str, Tensor]:
-    """Of a loss of logits and gates, for all parameters and the images; None counts as 0."""
-    network.zero_grad()
-    x = x.clone().requires_grad_()
-    network.branches = branches
-    logits, gates, _ = network(x)
-    prices = torch.linspace(-1, 1, gates[0].numel()).view_as(gates[0])
-    scores = torch.linspace(1, -1, logits.shape[1])
-    (logits.log_softmax(1) @ scores + (gates * prices).sum((1, 2))).sum().backward()
-    found = {"images": x.grad, "logits": logits.detach()}
-    for name, parameter in network.named_parameters():
-        found[name] = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-    return found
-
-
-def assert_close(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
-    """To float tolerance relative to each tensor's largest entry; sums run in another order."""
-    assert found.keys() == wanted.keys()
-    for name, value in wanted.items():
-        worst = (found[name] - value).abs().max()
-        assert worst <= 2e-5 * value.abs().max() + 1e-9, name
 
 
 @pytest.mark.slow
