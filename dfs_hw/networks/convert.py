@@ -11,8 +11,8 @@ from accel_models.precision import Precision
 from dfs_hw.networks.design import Design
 from dfs_hw.networks.observed import Survey
 from dfs_hw.quantize import QUANTIZER_FAULTS, family
+from dfs_hw.quantize.activation_products import ProductQuantizers, quantize_products
 from dfs_hw.quantize.layers import Dial, PrecisionNorm, QuantizedConv2d, QuantizedLinear
-from dfs_hw.quantize.products import ProductQuantizers, quantize_products
 
 
 class Converter:

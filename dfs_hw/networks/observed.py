@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from dfs_hw.networks.flow import FunctionCall
-from dfs_hw.quantize.products import Signs
+from dfs_hw.quantize.activation_products import Signs
 
 MULTIPLIES = (nn.Conv2d, nn.Linear)
 

@@ -8,8 +8,8 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 from accel_models.precision import FULL
+from dfs_hw.quantize.activation_products import ProductQuantizers
 from dfs_hw.quantize.layers import PrecisionNorm, QuantizedConv2d, QuantizedLinear
-from dfs_hw.quantize.products import ProductQuantizers
 
 Module = TypeVar("Module", bound=nn.Module)
 

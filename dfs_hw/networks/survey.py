@@ -18,9 +18,9 @@ from accel_models.errors import InputError
 from dfs_hw.networks.flow import IMAGE, Flow, maker, mark, named_arguments
 from dfs_hw.networks.observed import MULTIPLIES, Handed, ModuleRun, ObservedModule, Survey
 from dfs_hw.networks.shadow import without_contents
-from dfs_hw.quantize.products import signs_of
+from dfs_hw.quantize.activation_products import signs_of, taken_apart
 
-PRODUCTS = ("dot_product", "rnn", "lstm", "gru", "trilinear")
+MULTIPLYING = ("dot_product", "rnn", "lstm", "gru", "trilinear")
 """Parts of names of operators that multiply, beside those whose work PyTorch counts."""
 EXAMPLES = 4
 """Images of the batch; their contents only tell which tensors can be negative."""
@@ -211,10 +211,11 @@ class _Watch(TorchDispatchMode):
 
     def _called(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Note the products that a function of activations comes to."""
-        signs = signs_of(func, args, kwargs) if self.flow.operands > 1 else None
-        if signs is not None:
+        product = taken_apart(func, args, kwargs) if self.flow.operands > 1 else None
+        if product is not None:
+            signs = signs_of(product)
             self.found.products.setdefault(self.running[-1].path, []).extend(signs)
-        self.knows = signs is not None
+        self.knows = product is not None
 
     def __torch_dispatch__(
         self,
@@ -225,7 +226,9 @@ class _Watch(TorchDispatchMode):
     ) -> Any:
         name = func._overloadpacket.__name__
         inside = self.running[-1].module
-        multiplies = func._overloadpacket in flop_registry or any(one in name for one in PRODUCTS)
+        multiplies = func._overloadpacket in flop_registry or any(
+            one in name for one in MULTIPLYING
+        )
         if multiplies and not isinstance(inside, MULTIPLIES) and not self.knows:
             self._refuse(f"'{name}' multiplies outside a Conv2d or Linear layer")
         return func(*args, **(kwargs or {}))

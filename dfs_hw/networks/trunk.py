@@ -16,6 +16,7 @@ from torch import nn
 
 from dfs_hw.networks.flow import SUMS, FunctionCall
 from dfs_hw.networks.observed import MULTIPLIES, Survey
+from dfs_hw.quantize.activation_products import PRODUCTS
 
 HALVES = 2
 
@@ -45,9 +46,6 @@ class Cut:
     hushed: tuple[Hush, ...]
     own_products: int
     """Half in which the block itself multiplies activations."""
-
-
-PRODUCTS = ("matmul", "__matmul__", "bmm", "einsum", "scaled_dot_product_attention")
 
 
 def cut_of(path: str, block: nn.Module, seen: Survey) -> Cut | None:

@@ -261,14 +261,16 @@ def test_products_of_attention_are_those_of_integers() -> None:
     products = attention.quantized_products
     products.dial.index = 0
     generator = torch.Generator().manual_seed(0)
-    query, key = (torch.randn(2, 3, 17, 8, generator=generator) for _ in range(2))
-    scores = products.multiply(0, torch.matmul, query, key.mT)
-    (left, left_step), (right, right_step) = (
-        quantizer(x, 0) for quantizer, x in ((products.left[0], query), (products.right[0], key))
+    query, key = (
+        torch.randn(2, 3, 17, 8, generator=generator) * quantizer.magnitude[0]
+        for quantizer in (products.left[0], products.right[0])
     )
+    left, right, step = products.rounded(0, query, key)
     assert max(left.abs().max(), right.abs().max()) <= 7
-    whole = left.long() @ right.long().mT
-    assert torch.allclose(scores, whole * (left_step * right_step), rtol=1e-6)
+    assert torch.equal(left, left.round())
+    assert torch.allclose(left @ right.mT, (left.long() @ right.long().mT).float())
+    both = torch.stack([((left @ right.mT) * step).flatten(), (query @ key.mT).flatten()])
+    assert torch.corrcoef(both)[0, 1] > 0.98
     chances = products.left[1]
     assert chances.levels[0].low == 0  # a softmax puts out nothing below 0
 
