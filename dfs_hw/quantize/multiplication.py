@@ -1,7 +1,7 @@
 """Functions of PyTorch that multiply, taken apart so that rounded operands can stand in.
 
-A product is linear in both operands, so they can be integers whose scale comes in afterwards, before
-what is added, as a bias is.
+A product is linear in both operands, so they can be integers whose scale comes in afterwards,
+before what is added, as a bias is.
 """
 
 from __future__ import annotations
