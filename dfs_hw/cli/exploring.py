@@ -20,6 +20,7 @@ from dfs_hw.cli.options import (
     MoreTraces,
     NoTraceOption,
     Overwrite,
+    OwnNetwork,
     Plugins,
     Prices,
     ProposedAtATime,
@@ -30,6 +31,7 @@ from dfs_hw.cli.options import (
     Traces,
     Workers,
 )
+from dfs_hw.cli.own_model import register_own_model
 from dfs_hw.cli.show import tables as show
 
 
@@ -117,6 +119,7 @@ def codesign(
         list[Path], typer.Argument(help="Networks with a knob: train with --set knob=true.")
     ],
     floor: Annotated[float, typer.Option(help="Accuracy on validation inputs to be kept.")],
+    network: OwnNetwork = None,
     prices: Prices = PRICES,
     out: Annotated[Path, typer.Option(help="Folder for all of it.")] = Path("out/codesign"),
     overwrite: Overwrite = False,
@@ -139,6 +142,7 @@ def codesign(
     from dfs_hw.cli.show.exploration import codesigned
     from dfs_hw.codesign import codesign as run_codesign
 
+    register_own_model(network or "")
     outcome = run_codesign(
         space,
         checkpoints,

@@ -12,7 +12,7 @@ from accel_models.documents import parse_json
 from accel_models.errors import InputError
 from accel_models.workloads.csv_rows import MAX_DIGITS
 from dfs_hw.cli.options import DEFAULTS, IMAGE_SIDE
-from dfs_hw.cli.own_model import names_own_model, own_workload
+from dfs_hw.cli.own_model import names_own_model, own_workload, register_own_model
 from dfs_hw.training.config import TrainConfig
 from dfs_hw.training.recipes import read_setting, recipe
 
@@ -161,7 +161,9 @@ def training_config(
         for stage in stages:
             changes |= {f"{stage}_epochs": epochs, f"{stage}_steps": 0}
     changes |= dict(read_setting(text) for text in settings or [])
-    return recipe(data, style, **changes)
+    config = recipe(data, style, **changes)
+    register_own_model(config.network)
+    return config
 
 
 def words(text: str) -> list[str]:

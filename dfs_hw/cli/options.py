@@ -123,7 +123,19 @@ Style = Annotated[
 ]
 Network = Annotated[
     str | None,
-    typer.Option(help="resnet8, resnet14, resnet20, resnet38, ...; default suits the data."),
+    typer.Option(
+        help="resnet8, resnet14, resnet20, resnet38, ..., or MODULE:FUNCTION that gives your own; "
+        "default suits the data."
+    ),
+]
+OwnNetwork = Annotated[
+    str | None,
+    typer.Option(
+        "--network",
+        metavar="MODULE:FUNCTION",
+        help="What gave the network, if it is your own.",
+        show_default=False,
+    ),
 ]
 Choices = Annotated[
     str | None,

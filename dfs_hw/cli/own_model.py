@@ -12,7 +12,10 @@ from accel_models.errors import DfsHwError, InputError
 if TYPE_CHECKING:
     from accel_models import Workload
 
-MADE = "a model and an example of its input, such as (model, torch.empty(1, 3, 224, 224))"
+MADE = (
+    "a model and an example of its input, such as (model, torch.empty(1, 3, 224, 224)), and to be "
+    "trained what to gate, such as 'Block'"
+)
 BATCHES = "batches to learn from and batches to evaluate on, each of pairs of inputs and labels"
 
 
@@ -39,7 +42,7 @@ def own_workload(network: str) -> Workload:
         return made
     from dfs_hw.networks.workload_of import workload_of
 
-    model, example = _pair(network, made, MADE)
+    model, example, _ = _parts(network, made)
     return workload_of(model, example, name=network.partition(":")[2])
 
 
@@ -51,12 +54,27 @@ def own_model(network: str) -> tuple[Any, Any]:
     """
     if not names_own_model(network):
         raise InputError(f"'{network}' is no MODULE:FUNCTION, such as nets:trained for nets.py")
-    from torch import nn
-
-    model, example = _pair(network, _made(network, MADE), MADE)
-    if not isinstance(model, nn.Module):
-        raise InputError(f"{network} gives {type(model).__name__} first, and should give {MADE}")
+    model, example, _ = _gated_model(network)
     return model, example
+
+
+def register_own_model(network: str) -> None:
+    """Let training and checkpoints know a model of one's own by the name of its function.
+
+    A checkpoint that names a function never has it run: who loads it names it, too.
+
+    Args:
+        network: as `own_workload` has it; other names are left alone.
+
+    Raises:
+        InputError: as `own_model`.
+    """
+    if not names_own_model(network):
+        return
+    from dfs_hw.networks import register_network
+
+    *_, blocks = _gated_model(network)
+    register_network(network, lambda classes, channels, widths: _gated_model(network)[0], blocks)
 
 
 def own_batches(data: str, size: int) -> tuple[Any, Any]:
@@ -76,6 +94,22 @@ def own_batches(data: str, size: int) -> tuple[Any, Any]:
 
     splits = load_dataset(data)
     return list(splits.train.batches(size)), list(splits.test.batches(size))
+
+
+def _gated_model(network: str) -> tuple[Any, Any, Any]:
+    from torch import nn
+
+    model, example, blocks = _parts(network, _made(network, MADE))
+    if not isinstance(model, nn.Module):
+        raise InputError(f"{network} gives {type(model).__name__} first, and should give {MADE}")
+    return model, example, blocks
+
+
+def _parts(network: str, made: Any) -> tuple[Any, Any, Any]:
+    """Model, example, and what to gate, None if that is not said."""
+    if isinstance(made, tuple) and len(made) == 3:
+        return made
+    return (*_pair(network, made, MADE), None)
 
 
 def _pair(named: str, made: Any, wanted: str) -> tuple[Any, Any]:
@@ -109,4 +143,10 @@ def _made(network: str, wanted: str) -> Any:
         ) from error
 
 
-__all__ = ["names_own_model", "own_batches", "own_model", "own_workload"]
+__all__ = [
+    "names_own_model",
+    "own_batches",
+    "own_model",
+    "own_workload",
+    "register_own_model",
+]

@@ -23,6 +23,7 @@ from dfs_hw.cli.options import (
     Network,
     Out,
     Overwrite,
+    OwnNetwork,
     Plugins,
     Quiet,
     Settings,
@@ -30,6 +31,7 @@ from dfs_hw.cli.options import (
     TrainedFor,
     TrainingSeed,
 )
+from dfs_hw.cli.own_model import names_own_model, register_own_model
 from dfs_hw.cli.show import tables as show
 
 if TYPE_CHECKING:  # torch, which `--help` need not wait for
@@ -141,7 +143,9 @@ def train(
             f"Shifting the gates' logits to the budget would have lost {lost:.1%} accuracy, "
             "and was not done."
         )
-    show.line(f"Next: dfs-hw record {out / 'network.safetensors'} --out {out / 'trace.parquet'}")
+    own = f" --network {config.network}" if names_own_model(config.network) else ""
+    kept, trace = out / "network.safetensors", out / "trace.parquet"
+    show.line(f"Next: dfs-hw record {kept} --out {trace}{own}")
 
 
 @app.command()
@@ -149,8 +153,10 @@ def record(
     checkpoint: Annotated[Path, typer.Argument(help="A network.safetensors that training left.")],
     out: Annotated[Path, typer.Option(help="The trace to write.")] = Path("trace.parquet"),
     split: Annotated[str, typer.Option(help="Which inputs: train, validation or test.")] = "test",
+    network: OwnNetwork = None,
 ) -> None:
     """Record what a trained network chooses for every input, as a Parquet gate trace."""
+    register_own_model(network or "")
     from dfs_hw.experiment import record_checkpoint
 
     trace = record_checkpoint(checkpoint, out, split)

@@ -56,6 +56,11 @@ def build_network(
     """
     checked_widths(widths)
     checked_seed(seed)
+    if ":" in name and name not in NETWORKS:
+        raise InputError(
+            f"'{name}' is a function that gives a network of somebody's own: name it with "
+            f"--network {name}, or by register_network"
+        )
     if name not in NETWORKS:
         raise InputError(f"no network is called '{name}': choose from {', '.join(NETWORKS)}")
     if not isinstance(design, Design):

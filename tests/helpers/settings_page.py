@@ -1,6 +1,6 @@
 """The page of all settings of training, made from their own documentation.
 
-    python tests/helpers/settings_page.py
+python tests/helpers/settings_page.py
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 from dataclasses import fields
+from itertools import pairwise
 from typing import Any
 
 from places import ROOT
@@ -19,12 +20,13 @@ PAGE = ROOT / "docs" / "settings.md"
 
 HEAD = """# Settings of training
 
-All that shapes a training run, in Python by name (`dfs_hw.recipe("digits", joint_lr=0.02)`) and on the
-command line as `--set joint_lr=0.02`; several values of one setting stand between commas. The defaults
-are the recipe for the digits. `recipe(data)` changes for all other data, and `style="paper"` for all data,
-what the last two columns say. Of stages and recipes: [training](training.md).
+All that shapes a training run, in Python by name (`dfs_hw.recipe("digits", joint_lr=0.02)`) and on
+the command line as `--set joint_lr=0.02`; several values of one setting stand between commas. The
+defaults are the recipe for the digits. The last two columns say what `recipe(data)` changes for all
+other data, and `style="paper"` for all data. Of stages and recipes: [training](training.md).
 
-Written by `python tests/helpers/settings_page.py` from `TrainConfig`; a test holds the two together.
+Written by `python tests/helpers/settings_page.py` from `TrainConfig`; a test holds the two
+together.
 
 | setting | default | other data | `paper` |
 |---|---|---|---|
@@ -36,7 +38,7 @@ def documented() -> dict[str, str]:
     tree = ast.parse(inspect.getsource(TrainConfig))
     (body,) = (node.body for node in tree.body if isinstance(node, ast.ClassDef))
     said = {}
-    for field, text in zip(body, body[1:], strict=False):
+    for field, text in pairwise(body):
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
             assert isinstance(field.target, ast.Name)
             said[field.target.id] = " ".join(ast.literal_eval(text.value).split())
