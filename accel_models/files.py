@@ -79,6 +79,17 @@ def replaceable(path: str | Path) -> Path:
     return Path(path)
 
 
+def ending_in(path: str | Path, ending: str, what: str) -> Path:
+    """A path whose name says what is written there.
+
+    Raises:
+        InputError: if it ends in something else.
+    """
+    if Path(path).suffix.lower() != ending:
+        raise InputError(f"cannot write {path}: {what} are a file that ends in {ending}")
+    return Path(path)
+
+
 def same_file(path: str | Path, other: str | Path) -> bool:
     """Whether two paths lead to one file that is there."""
     return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from accel_models.errors import InputError
+from accel_models.files import readable
 from accel_models.remade import Remade
 from accel_models.row_groups import RowGroupWriter
 from accel_models.trace_header import ARRIVAL, METADATA_KEY, TraceHeader, header_in
@@ -163,6 +164,7 @@ class TraceFile:
 
     def __enter__(self) -> TraceFile:
         with ExitStack() as stack:
+            readable(self.path)
             try:
                 # No buffers ahead: a chunk of a large trace would be held twice.
                 self._file = stack.enter_context(

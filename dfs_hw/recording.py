@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from accel_models.errors import DfsHwError
+from accel_models.files import ending_in
 from accel_models.trace import TraceHeader, TraceWriter
 from dfs_hw.data import Dataset
 from dfs_hw.networks import DynamicNetwork, Outcome
@@ -72,7 +73,11 @@ def record(
     Args:
         header: says what network, machine and data the decisions belong to.
         price: of cost, 0 to 1, for a network with a knob.
+
+    Raises:
+        InputError: if the file cannot be written, or its name ends in something else.
     """
+    ending_in(path, ".parquet", "gate traces")
     labels, start = dataset.labels.cpu(), 0
     with TraceWriter(Path(path), header) as writer:
         for outcome in _outcomes(network, dataset, None, batch, price):

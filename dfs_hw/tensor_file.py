@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from accel_models.documents import parse_json
 from accel_models.errors import InputError
-from accel_models.files import whole_file
+from accel_models.files import readable, whole_file
 
 
 class TensorFile(NamedTuple):
@@ -66,13 +67,13 @@ def read_tensors(path: Path, kind: str, old: str) -> TensorFile:
     Raises:
         InputError: if it is absent, damaged or something else: names a tensor that was changed.
     """
-    if not path.is_file():
+    if not os.path.lexists(readable(path)):
         raise InputError(f"there is no {kind} {path}")
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, MemoryError) as error:
         raise InputError(f"{path} is damaged, or no .safetensors file: {error}") from error
     if _sealed(kind) in metadata:
         return TensorFile(tensors, _verified(path, tensors, metadata[_sealed(kind)]))

@@ -15,6 +15,8 @@ Objective = Literal["latency", "energy", "edp", "latency-then-energy"]
 MOST = 1e9
 """Largest factor, and largest figure in pJ: far more than sensible, far less than what
 overflows."""
+MOST_ON_CHIP = 2**40
+"""Largest on-chip memory in bytes, number of banks, and width of a bank in bits."""
 DEVICE_FIELDS = (
     "pj_per_bit",
     "interface_pj_per_bit",
@@ -31,19 +33,19 @@ class Buffers(Part):
     Banks are stated only where the array does not split its buffers itself.
     """
 
-    weight_bytes: Annotated[int, In("bytes")] = Field(gt=0)
+    weight_bytes: Annotated[int, In("bytes")] = Field(gt=0, le=MOST_ON_CHIP)
     """Size of the weight buffer."""
-    input_bytes: Annotated[int, In("bytes")] = Field(gt=0)
+    input_bytes: Annotated[int, In("bytes")] = Field(gt=0, le=MOST_ON_CHIP)
     """Size of the input buffer."""
-    output_bytes: Annotated[int, In("bytes")] = Field(gt=0)
+    output_bytes: Annotated[int, In("bytes")] = Field(gt=0, le=MOST_ON_CHIP)
     """Size of the output buffer, which holds partial sums too."""
-    weight_banks: Annotated[int | None, In("banks")] = Field(default=None, gt=0)
+    weight_banks: Annotated[int | None, In("banks")] = Field(default=None, gt=0, le=MOST_ON_CHIP)
     """Banks of the weight buffer."""
-    input_banks: Annotated[int | None, In("banks")] = Field(default=None, gt=0)
+    input_banks: Annotated[int | None, In("banks")] = Field(default=None, gt=0, le=MOST_ON_CHIP)
     """Banks of the input buffer."""
-    output_banks: Annotated[int | None, In("banks")] = Field(default=None, gt=0)
+    output_banks: Annotated[int | None, In("banks")] = Field(default=None, gt=0, le=MOST_ON_CHIP)
     """Banks of the output buffer."""
-    word_bits: Annotated[int | None, In("bits")] = Field(default=None, gt=0)
+    word_bits: Annotated[int | None, In("bits")] = Field(default=None, gt=0, le=MOST_ON_CHIP)
     """Width of one access to a bank."""
     inside_array_area: bool = False
     """Whether the array's stated area is that of a whole chip, buffers and all: they are then not

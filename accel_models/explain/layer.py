@@ -146,6 +146,15 @@ def pareto_set(simulation: Simulation, layer_name: str) -> tuple[Point, ...]:
     return tuple(points)
 
 
+def pieces_of(simulation: Simulation, layer_name: str) -> tuple[str, ...]:
+    """Names that `explain` takes a layer apart by: those of its pieces, where it ran in several, or
+    its own."""
+    for cost in simulation.layers:
+        if cost.layer.name == layer_name and len(cost.pieces) > 1:
+            return tuple(f"{layer_name}[{number}]" for number in range(len(cost.pieces)))
+    return (layer_name,)
+
+
 def _find(simulation: Simulation, layer_name: str) -> LayerCost:
     """A layer that ran, or one of its pieces by the layer's name and its number, as ``up[3]``."""
     known = {cost.layer.name: cost for cost in simulation.layers}

@@ -7,6 +7,7 @@ Bit Fusion simulator gave for it. Integers must be equal, energies agree to 1e-9
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.costs.pricing import Pricing
 from accel_models.errors import InfeasibleError, InputError
+from accel_models.files import read_bytes
 from accel_models.mapping.problem import ACTIONS, Problem
 from accel_models.mapping.problem_of import Tensors, problem_of
 from accel_models.mapping.search import search
@@ -65,6 +67,8 @@ ENERGY_PARTS = {
     "dram": "dram",
 }
 RELATIVE_TOLERANCE = 1e-9
+LARGEST_WHOLE = 2**53
+"""Whole number that a cell can have, at most: beyond it, not every one is a float."""
 
 PUBLISHED = Path(__file__).parent / "data" / "bitfusion_published.csv"
 """The 305 results released with the Bit Fusion simulator."""
@@ -266,20 +270,16 @@ def read_rows(path: str | Path) -> Iterator[tuple[str, dict[str, str]]]:
         InputError: if the file is missing or malformed.
     """
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            _check_columns(path, reader.fieldnames or [])
-            number = 0
-            for number, row in enumerate(reader, start=1):
-                if None in row or None in row.values():
-                    raise InputError(
-                        f"{path}: line {reader.line_num} has too many or too few cells"
-                    )
-                yield row.get("id") or f"row {number}", row
-            if number == 0:
-                raise InputError(f"{path} has no rows")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+        text = read_bytes(path).decode()
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        _check_columns(path, reader.fieldnames or [])
+        number = 0
+        for number, row in enumerate(reader, start=1):
+            if None in row or None in row.values():
+                raise InputError(f"{path}: line {reader.line_num} has too many or too few cells")
+            yield row.get("id") or f"row {number}", row
+        if number == 0:
+            raise InputError(f"{path} has no rows")
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} is not a CSV file: {error}") from error
 
@@ -293,8 +293,10 @@ def _check_columns(path: str | Path, present: Sequence[str]) -> None:
 
 def _integer(name: str, row: Mapping[str, str], column: str) -> int:
     value = _number(name, row, column)
-    if value != int(value):
-        raise InputError(f"{name}: {column} must be a whole number, got '{row[column]}'")
+    if value != int(value) or abs(value) > LARGEST_WHOLE:
+        raise InputError(
+            f"{name}: {column} must be a whole number of up to 2**53, got '{row[column]}'"
+        )
     return int(value)
 
 

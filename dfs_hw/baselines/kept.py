@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ def kept(
         InputError: if the file is damaged.
     """
     origin = json.loads(json.dumps(dict(made_from)))
-    if path.exists():
+    if os.path.lexists(path):
         try:
             content = typed(_KeptFile, read_json(path), str(path))
             if content.made_from == origin:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from accel_models.errors import InputError
+from accel_models.files import ending_in
 from dfs_hw.cli.app import app, print_json
 from dfs_hw.cli.loading import load_machine, load_workload
 from dfs_hw.cli.options import (
@@ -113,6 +114,8 @@ def simulate(
 
     if pareto and not explain:
         raise InputError("--pareto goes with --explain LAYER")
+    if csv is not None:
+        ending_in(csv, ".csv", "tables of layers")
     machine = load_machine(accelerator, machine_settings)
     if objective:
         machine = machine.configured(mapping__objective=objective)
@@ -137,7 +140,7 @@ def simulate(
             }
         )
     else:
-        show.simulations(runs)
+        show.simulations(runs, widths.name if widths else "")
     for path, what in ((csv, "every layer as a row"), (picture, "a picture")):
         if path is not None and not as_json:
             show.line(f"{path}: {what}")
@@ -283,20 +286,26 @@ def _fields(names: list[str] | None, as_json: bool) -> None:
 
 
 def _explain(runs: dict[str, Any], layer: str, pareto: bool, as_json: bool) -> None:
-    from accel_models.explain.layer import explain, pareto_set
+    from accel_models.explain.layer import explain, pareto_set, pieces_of
     from dfs_hw.cli.show import layer as show_layer
 
     found = {
-        bits: (explain(run, layer), pareto_set(run, layer) if pareto else ())
+        bits: [
+            (explain(run, name), pareto_set(run, name) if pareto else ())
+            for name in pieces_of(run, layer)
+        ]
         for bits, run in runs.items()
     }
     if as_json:
-        print_json({bits: show_layer.explanation_facts(*one) for bits, one in found.items()})
+        print_json({bits: show_layer.layer_explanation(*found[bits]) for bits in runs})
         return
-    for number, one in enumerate(found.values()):
+    for number, (bits, parts) in enumerate(found.items()):
         if number:
             show.line("")
-        show_layer.explanation(*one)
+        if len(parts) > 1:
+            show_layer.in_pieces(layer, runs[bits], len(parts))
+        for part in parts:
+            show_layer.explanation(*part, asked=bits)
 
 
 def _equal(machines: list[Any], by: str) -> list[Any]:

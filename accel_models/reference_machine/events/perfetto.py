@@ -46,7 +46,7 @@ def write_perfetto(
 def _process(
     process: int, name: str, timeline: Timeline, window_s: tuple[float, float] | None
 ) -> Iterator[dict[str, Any]]:
-    if len(timeline.events) == 0:
+    if timeline.spans and len(timeline.events) == 0:
         raise InputError(f"the timeline '{name}' was not drawn")
     code, hertz = slots(), timeline.table.accelerator.frequency_hz
     threads = ("layers", *code.RESOURCES)

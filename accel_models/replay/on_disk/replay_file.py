@@ -25,10 +25,10 @@ import pyarrow.parquet as pq
 
 from accel_models.costs.cost_table import CostTable
 from accel_models.errors import InputError
-from accel_models.files import replaceable, same_file, writable_folder
+from accel_models.files import ending_in, replaceable, same_file, writable_folder
 from accel_models.replay.matching import check_match
 from accel_models.replay.on_disk.joined_file import TOTALS, Joined
-from accel_models.replay.on_disk.rows import ROWS_IN_GROUP, rows_of
+from accel_models.replay.on_disk.rows import ENDING, ROWS_IN_GROUP, rows_of
 from accel_models.replay.plan import Plan, plan
 from accel_models.replay.policy import Policy
 from accel_models.replay.replay import count_choices, served
@@ -68,6 +68,8 @@ def replay_file(
         raise InputError(f"{out} is the trace itself: write somewhere else")
     if wanted.batching == "sorted":
         raise InputError("batches sorted by cost need the whole trace at once: use `replay`")
+    if out is not None:
+        ending_in(out, ENDING, "rows of inputs")
     with TraceFile(path) as file:
         check_match(file.header, table)
         if file.inputs == 0:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from accel_models.costs.pricing import COMPONENTS, Pricing
+from accel_models.files import ending_in
 from accel_models.metrics import additive
 from accel_models.replay.plan import Plan
 from accel_models.replay.queueing import Queued
@@ -17,6 +18,8 @@ from accel_models.row_groups import RowGroupWriter
 
 ROWS_IN_GROUP = 2**14
 """Rows of a row group: each is some twenty numbers wide."""
+ENDING = ".parquet"
+"""How names of files of rows end, whatever program opens them."""
 LEAKAGE, BACKGROUND = "leakage_j", "dram_background_j"
 
 
@@ -72,7 +75,12 @@ def with_idle_power(table: pa.Table, idle_s: np.ndarray, pricing: Pricing) -> pa
 
 
 def write_rows(outcome: Replay, path: str | Path) -> None:
-    """Write one row an input, in one piece."""
+    """Write one row an input, in one piece.
+
+    Raises:
+        InputError: if the file cannot be written, or its name ends in something else than `ENDING`.
+    """
+    ending_in(path, ENDING, "rows of inputs")
     table = rows_of(outcome)
     with RowGroupWriter(path, table.schema, ROWS_IN_GROUP) as writer:
         writer.add(table)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from accel_models.costs.pricing import Pricing
+from accel_models.costs.simulator import Simulation
 from accel_models.explain.layer import Explanation, Point
 from accel_models.explain.vector_layer import VectorExplanation
 from accel_models.mapping.parts import RESOURCES, Block, Traffic
 from accel_models.mapping.problem import LOOPS, Mapping
+from accel_models.precision import Precision
 from accel_models.workloads.operators import MATMUL
 from dfs_hw.cli.show.shapes import shape
 from dfs_hw.cli.show.tables import line, new_table, si, terminal
@@ -29,20 +32,54 @@ LANES = {
 """What fills the lanes of the array, by lane rule."""
 
 
-def explanation(found: Explanation | VectorExplanation, points: Sequence[Point]) -> None:
-    """Everything about one layer at one precision; `points` are its other mappings, if wanted."""
+def in_pieces(name: str, run: Simulation, pieces: int) -> None:
+    """A layer that ran in several pieces, as a whole; each of them is to be shown by itself."""
+    (cost,) = (cost for cost in run.layers if cost.layer.name == name)
+    energy_pj = Pricing(run.accelerator).energy_pj(cost.counts, cost.cycles).sum()
+    line(f"{name} at {cost.precision} bits on {run.accelerator.name}", bold=True)
+    line(
+        f"{cost.cycles:,} cycles, {si(float(energy_pj) * 1e-12, 'J')} in {pieces} pieces, one "
+        "after the other, the first weights of each loading during the one before:\n"
+    )
+
+
+def explanation(
+    found: Explanation | VectorExplanation, points: Sequence[Point], *, asked: str = ""
+) -> None:
+    """Everything about one layer at one precision; `points` are its other mappings, if wanted, and
+    `asked` the precision that was asked for."""
+    _print_what_ran(found, points)
+    wanted = Precision.parse(asked or found.cost.precision)
+    if found.cost.layer.operator == MATMUL and wanted.weight_bits != wanted.activation_bits:
+        line(
+            f"both operands are activations, so the {wanted.weight_bits} bits that are asked for "
+            "weights settle nothing here"
+        )
+
+
+def _print_what_ran(found: Explanation | VectorExplanation, points: Sequence[Point]) -> None:
     if isinstance(found, VectorExplanation):
         _print_pass(found)
         _print_cycles(found)
+        _print_energy(found)
         _print_verdict(found)
         return
     _print_title(found)
     _print_nest(found)
     _print_tensors(found)
     _print_cycles(found)
+    _print_energy(found)
     _print_verdict(found)
     if points:
         _print_points(found, points)
+
+
+def layer_explanation(
+    *parts: tuple[Explanation | VectorExplanation, Sequence[Point]],
+) -> dict[str, Any]:
+    """A layer as plain data for JSON: its one part, or a list of all under ``pieces``."""
+    facts = [explanation_facts(*part) for part in parts]
+    return facts[0] if len(facts) == 1 else {"pieces": facts}
 
 
 def explanation_facts(
@@ -217,10 +254,21 @@ def _print_cycles(found: Explanation | VectorExplanation) -> None:
     terminal().print(table)
 
 
+def _print_energy(found: Explanation | VectorExplanation) -> None:
+    total = sum(found.energy_pj.values())
+    table = new_table("where the energy goes", "energy", "share")
+    for component, pj in found.energy_pj.items():
+        if pj:
+            table.add_row(component, si(pj * 1e-12, "J"), f"{pj / total:.1%}")
+    table.add_row("all", si(total * 1e-12, "J"), "100.0%")
+    line("")
+    terminal().print(table)
+
+
 def _print_verdict(found: Explanation | VectorExplanation) -> None:
     schedule, roofline, cycles = found.schedule, found.roofline, found.cost.cycles
     savings = {name: 1 - schedule.without(name) / max(1, cycles) for name in RESOURCES}
-    each = ", ".join(f"{name} {saving:.1%}" for name, saving in savings.items() if saving > 5e-4)
+    each = ", ".join(f"{name} {saving:.1%}" for name, saving in savings.items())
     line(f"\nbottleneck: {schedule.bottleneck}")
     line(f"cycles saved if it took no time: {each}")
     line(

@@ -156,8 +156,9 @@ def _say_what_is_empty(layers: Sequence[Mapping[str, Any]]) -> None:
         line(f"the vector unit alone works on {named(elsewhere)}: {share(elsewhere)}")
 
 
-def simulations(runs: dict[str, Simulation]) -> None:
-    """Layer table of the first precision, totals of all, relative to the dearest."""
+def simulations(runs: dict[str, Simulation], widths: str = "") -> None:
+    """Layer table of the first precision, totals of all, relative to the dearest; `widths` is the
+    name of the file that gives layers widths of their own."""
     first = simulation_facts(next(iter(runs.values())))
     table = new_table("layer", "bits", "MACs", "cycles", "of them computing", "occupancy", "energy")
     for layer in first["layers"]:
@@ -176,9 +177,10 @@ def simulations(runs: dict[str, Simulation]) -> None:
     for column in ("BitOps", "energy", "latency"):
         totals.add_column(f"relative\n{column}", justify="right")
     dearest = max(runs.values(), key=lambda run: run.bitops)
+    named = {bits: _row_name(bits, run, widths) for bits, run in runs.items()}
     for bits, run in runs.items():
         totals.add_row(
-            f"{bits} bit",
+            named[bits],
             si(run.bitops, ""),
             si(run.energy_j, "J"),
             si(run.latency_s, "s"),
@@ -188,16 +190,24 @@ def simulations(runs: dict[str, Simulation]) -> None:
         )
     terminal().print(totals)
     for bits, run in runs.items():
-        done = _efficiency(run)
+        done, split = _efficiency(run), energy_split(run.energy_pj)
         line(
-            f"{bits} bit: {energy_split(run.energy_pj).text()}; {si(done.mean_power_w, 'W')} mean, "
+            f"{named[bits]}: {split.text()}; {si(done.mean_power_w, 'W')} mean, "
             f"{done.tops_per_w:.2f} TOPS/W, {done.inputs_per_j:,.0f} inputs per J"
         )
     for sentence in next(iter(runs.values())).workload.assumed:
         line(f"assumed: {sentence}")
     for bits, run in runs.items():
         if run.uncertainty is not None:
-            energy_range(f"{bits} bit", run.uncertainty)
+            energy_range(named[bits], run.uncertainty)
+
+
+def _row_name(bits: str, run: Simulation, widths: str) -> str:
+    """What a run is called: by what settles its layers' widths, a precision or a file."""
+    if not widths:
+        return f"{bits} bit"
+    settled = all(cost.layer.widths for cost in run.layers if cost.layer.role != "gate")
+    return widths if settled else f"{widths}, else {bits} bit"
 
 
 def energy_range(name: str, energy: Uncertainty) -> None:

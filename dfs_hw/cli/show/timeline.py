@@ -40,9 +40,9 @@ def busy(timeline: Timeline) -> dict[str, float]:
     """Share of the time that each resource works; waiting for DRAM to answer is not work."""
     code, events = slots(), timeline.events
     works = ~(events[:, code.KIND] == code.LATENCY)
-    lasting = events[:, code.END] - events[:, code.START]
+    lasting, cycles = events[:, code.END] - events[:, code.START], max(1, timeline.cycles)
     return {
-        name: float(lasting[works & (events[:, code.RESOURCE] == number)].sum() / timeline.cycles)
+        name: float(lasting[works & (events[:, code.RESOURCE] == number)].sum() / cycles)
         for number, name in enumerate(code.RESOURCES)
     }
 

@@ -292,6 +292,16 @@ def test_a_part_that_was_cut_off_is_made_anew(trace: Path, tmp_path: Path, name:
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("words", [(), ("--batching", "sorted")])
+def test_rows_are_what_their_name_says(
+    trace: Path, tmp_path: Path, refused: Callable[..., str], words: tuple[str, ...]
+) -> None:
+    out = tmp_path / "rows.csv"
+    said = f"cannot write {out}: rows of inputs are a file that ends in .parquet"
+    assert said in refused("replay", trace, "--out", out, *words)
+    assert not out.exists()
+
+
 def test_a_trace_is_not_written_over(trace: Path, refused: Callable[..., str]) -> None:
     content = trace.read_bytes()
     with pytest.raises(InputError, match="is the trace itself"):
