@@ -83,6 +83,9 @@ VECTOR_OPERATORS: dict[str, VectorOperator] = {
         per_row=RECIPROCAL,
         reads=3,
     ),
+    "exponential": VectorOperator("e to the power of each element", per_output=EXPONENTIAL),
+    "reciprocal": VectorOperator("one over each element", per_output=RECIPROCAL),
+    "square_root": VectorOperator("square root of each element", per_output=SQUARE_ROOT),
     **{
         name: VectorOperator(f"{name}, element by element", per_output=max(1, operations))
         for name, operations in ACTIVATIONS.items()

@@ -132,6 +132,48 @@ def combined(
     )
 
 
+MULTIPLIED = {1: 0, 2: 1, 3: 2, 4: 2}
+"""Products that a whole power takes."""
+
+
+def powered(read: Steps, call: Use, value: Value, exponent: float) -> Value | None:
+    """A power of each element, for exponents of quarters up to 4, as products, square roots and a
+    reciprocal; None for others."""
+    quarters = abs(exponent) * 4
+    if quarters != int(quarters) or not 0 < quarters <= 4 * max(MULTIPLIED):
+        return None
+    whole, rest = divmod(int(quarters), 4)
+    factors = []
+    if whole:
+        made = value
+        for _ in range(MULTIPLIED[whole]):
+            made = _times(read, call, made, made if whole == max(MULTIPLIED) else value)
+        factors.append(made)
+    if rest:
+        root = read.elementwise(call, "square_root", "square_root", value)
+        factors += [root] * (rest > 1)
+        if rest % 2:
+            factors.append(read.elementwise(call, "square_root", "square_root", root))
+    made = factors[0]
+    for factor in factors[1:]:
+        made = _times(read, call, made, factor)
+    return made if exponent > 0 else read.elementwise(call, "reciprocal", "reciprocal", made)
+
+
+def _times(read: Steps, call: Use, one: Value, other: Value) -> Value:
+    return read.elementwise(call, "product", "power", one, other=other, others=other.elements)
+
+
+def quotient(read: Steps, call: Use, one: Value, other: Value) -> Value:
+    """A tensor, or a constant, over an activation."""
+    inverse = read.elementwise(call, "reciprocal", "reciprocal", other)
+    if one.kind != "data" and one.elements == 1:
+        return inverse
+    if one.kind != "data" or inverse.shape == call.shape != one.shape:
+        one, inverse = inverse, one
+    return combined(read, call, "product", one, inverse)
+
+
 def by_channel(value: Value, constant: Value) -> bool:
     """Whether a constant has a number for each channel of a tensor."""
     shape = (1,) * (len(value.shape) - len(constant.shape)) + constant.shape
@@ -173,6 +215,8 @@ __all__ = [
     "by_channel",
     "by_row",
     "combined",
+    "powered",
+    "quotient",
     "reduced",
     "resized",
     "turned",

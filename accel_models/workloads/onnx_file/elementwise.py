@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from accel_models.workloads.graphs.passes import by_channel, combined
+from accel_models.workloads.graphs.passes import by_channel, combined, powered, quotient
 from accel_models.workloads.graphs.steps import Steps
 from accel_models.workloads.graphs.values import Value
 from accel_models.workloads.onnx_file.node import OnnxNode
@@ -45,9 +45,9 @@ def add(read: Steps, node: OnnxNode) -> Value | None:
 
 
 def multiply(read: Steps, node: OnnxNode) -> Value | None:
-    """A product of tensors, or a quotient by constants."""
+    """A product of tensors, or a quotient."""
     if node.name == "Div" and node.value(1).kind == "data":
-        return None
+        return quotient(read, node, node.value(0), node.value(1))
     return _several(read, node, "product")
 
 
@@ -71,16 +71,21 @@ def _two(read: Steps, node: OnnxNode, operator: str, one: Value, other: Value) -
 
 
 def power(read: Steps, node: OnnxNode) -> Value | None:
-    """A whole power of a tensor, as products."""
+    """A power of a tensor, of quarters, as products and square roots."""
     value, held = node.value(0), node.held(1)
-    exponent = float(held.ravel()[0]) if held is not None and held.size == 1 else 0.0
-    if exponent not in (1, 2, 3, 4) or value.shape != node.shape:
+    if held is None or held.size != 1 or value.shape != node.shape:
         return None
-    made = value
-    for _ in range({1: 0, 2: 1, 3: 2, 4: 2}[int(exponent)]):
-        other = made if exponent == 4 else value
-        made = combined(read, node, "product", made, other, "power")
-    return made
+    return powered(read, node, value, float(held.ravel()[0]))
+
+
+EXPONENTS = {"Sqrt": 0.5, "Reciprocal": -1.0}
+
+
+def function(read: Steps, node: OnnxNode) -> Value | None:
+    """A root, an inverse or an exponential."""
+    if node.name == "Exp":
+        return read.elementwise(node, "exponential", "exponential", node.value(0))
+    return powered(read, node, node.value(0), EXPONENTS[node.name])
 
 
 def select(read: Steps, node: OnnxNode) -> Value | None:
@@ -102,6 +107,7 @@ ELEMENT_RULES: dict[str, Rule] = {
     **dict.fromkeys(("Add", "Sub", "Sum"), add),
     **dict.fromkeys(("Mul", "Div"), multiply),
     "Pow": power,
+    **dict.fromkeys(("Exp", *EXPONENTS), function),
     **dict.fromkeys(("Where", "Max", "Min"), select),
 }
 

@@ -29,12 +29,19 @@ from accel_models.workloads.onnx_file.naming import paths_of
 from accel_models.workloads.onnx_file.node import OnnxNode, OnnxTensor
 from accel_models.workloads.onnx_file.norms import written_out_norm
 from accel_models.workloads.onnx_file.ordering import in_order, read_as_weights, read_by_quantisers
+from accel_models.workloads.onnx_file.recurrent import RECURRENT_RULES
 from accel_models.workloads.onnx_file.vector_nodes import VECTOR_RULES
 from accel_models.workloads.onnx_file.views import VIEW_RULES
 from accel_models.workloads.onnx_file.widths import BITS_OF, bits_after, state_widths
 
 Rule = Callable[[Steps, OnnxNode], Any]
-RULES: dict[str, Rule] = {**VIEW_RULES, **ELEMENT_RULES, **VECTOR_RULES, **ARRAY_RULES}
+RULES: dict[str, Rule] = {
+    **VIEW_RULES,
+    **ELEMENT_RULES,
+    **VECTOR_RULES,
+    **ARRAY_RULES,
+    **RECURRENT_RULES,
+}
 """What each operator comes to, by its name. A rule gives the value of its result, or a list of
 several; None if it knows no price."""
 INDEX_GOES_ON = {"Gather", *ARRAY_RULES}

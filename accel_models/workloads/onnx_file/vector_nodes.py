@@ -8,7 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from accel_models.workloads.graphs.passes import by_row, reduced, resized, windows
+from accel_models.workloads.graphs.passes import (
+    by_row,
+    combined,
+    powered,
+    reduced,
+    resized,
+    windows,
+)
 from accel_models.workloads.graphs.products import Taps
 from accel_models.workloads.graphs.steps import Steps, row_of
 from accel_models.workloads.graphs.values import Value
@@ -43,6 +50,22 @@ def instance_norm(read: Steps, node: OnnxNode) -> Value:
     """Normalisation of each channel over all positions."""
     value = node.value(0)
     return by_row(read, node, value, "layer_norm", row_of(value, range(2, len(value.shape))))
+
+
+def local_response_norm(read: Steps, node: OnnxNode) -> Value | None:
+    """Each element over a power of the mean square of its neighbours in other channels."""
+    value, size = node.value(0), int(node.attributes["size"])
+    if len(value.shape) != 4:
+        return None
+    square = powered(read, node, value, 2)
+    assert square is not None
+    before = (size - 1) // 2
+    ones, sides = (1, 1, 1), (before, size - 1 - before, 0, 0, 0, 0)
+    mean = windows(read, node, "avg_pool", square, (size, 1, 1), ones, sides, ones)
+    inverse = powered(
+        read, node, mean.shaped(node.shape, 1), -float(node.attributes.get("beta", 0.75))
+    )
+    return None if inverse is None else combined(read, node, "product", value, inverse)
 
 
 def softmax(read: Steps, node: OnnxNode) -> Value:
@@ -137,6 +160,7 @@ VECTOR_RULES: dict[str, Rule] = {
     ),
     "GroupNormalization": group_norm,
     "InstanceNormalization": instance_norm,
+    "LRN": local_response_norm,
     **dict.fromkeys(("Softmax", "LogSoftmax"), softmax),
     **dict.fromkeys(("MaxPool", "AveragePool"), pool),
     **dict.fromkeys(("GlobalMaxPool", "GlobalAveragePool"), global_pool),

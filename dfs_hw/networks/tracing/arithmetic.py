@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from accel_models.workloads.graphs.passes import by_channel, combined
+from accel_models.workloads.graphs.passes import by_channel, combined, powered, quotient
 from accel_models.workloads.graphs.values import Value, values_in
 from accel_models.workloads.operators import ACTIVATIONS
 from dfs_hw.networks.tracing.call import OperatorCall
@@ -66,10 +66,10 @@ def add(read: Reader, call: OperatorCall) -> Value | None:
 @prices("mul", "div", "__mul__", "__rmul__", "true_divide")
 def multiply(read: Reader, call: OperatorCall) -> Value | None:
     """A product of tensors; a number is part of what scales the result, one for each channel scales
-    channels. Division by activations is not known."""
+    channels. Division by activations takes reciprocals of them."""
     other = call.get("other")
     if call.name in ("div", "true_divide") and isinstance(other, Value) and other.kind == "data":
-        return None
+        return quotient(read, call, _value(call["self"]), other)
     if (at := normed_operand(call.node)) is not None:
         value = call["self"] if at == 0 else other
         channels, size, groups = read.map_of(value)
@@ -100,16 +100,27 @@ def _two(read: Reader, call: OperatorCall, operator: str) -> Value | None:
 
 @prices("pow", "square")
 def power(read: Reader, call: OperatorCall) -> Value | None:
-    """A whole power of a tensor, as products."""
+    """A power of a tensor, of quarters, as products and square roots."""
     value = call["self"]
     exponent = call.get("exponent", 2)
-    if exponent not in (1, 2, 3, 4) or not isinstance(value, Value):
+    if not isinstance(value, Value) or not isinstance(exponent, int | float):
         return None
-    made: Value = value
-    for _ in range({1: 0, 2: 1, 3: 2, 4: 2}[int(exponent)]):
-        other = made if exponent == 4 else value
-        made = combined(read, call, "product", made, other, "power")
-    return made
+    return powered(read, call, value, float(exponent))
+
+
+@prices("sqrt", "rsqrt", "reciprocal", "exp")
+def function(read: Reader, call: OperatorCall) -> Value | None:
+    """A root, an inverse or an exponential."""
+    value: Value = call["self"]
+    if call.name == "exp":
+        return read.elementwise(call, "exponential", "exponential", value)
+    exponents = {"sqrt": 0.5, "rsqrt": -0.5, "reciprocal": -1.0}
+    return powered(read, call, value, exponents[call.name])
+
+
+def _value(operand: Any) -> Value:
+    """An operand that may be a number."""
+    return operand if isinstance(operand, Value) else Value((), "constant")
 
 
 @prices("where", "masked_fill", "maximum", "minimum")

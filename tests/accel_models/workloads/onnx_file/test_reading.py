@@ -160,7 +160,7 @@ def test_quantisers_state_widths(tmp_path: Path) -> None:
 def test_what_nobody_knows_is_named(tmp_path: Path) -> None:
     nodes = [
         node("Conv", "x w", "c"),
-        node("LRN", "c", "l", size=3),
+        node("Softplus", "c", "l"),
         node("Odd", "l", "o", domain="mine"),
         node("Conv", "o v", "y"),
     ]
@@ -168,7 +168,7 @@ def test_what_nobody_knows_is_named(tmp_path: Path) -> None:
     workload = read_onnx(write_onnx(tmp_path / "n.onnx", nodes, IMAGE, ["y"], weights))
     assert workload.assumed == (
         "'o_' (Odd) is taken to keep its input's shape",
-        "LRN has no cost model and is not priced, in l_",
+        "Softplus has no cost model and is not priced, in l_",
         "mine.Odd has no cost model and is not priced, in o_",
     )
     assert workload.edges == (("c_", "y_"),)
