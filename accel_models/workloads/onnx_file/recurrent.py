@@ -17,7 +17,7 @@ MOST_STEPS = 4096
 """Longest sequence that is taken apart."""
 
 
-class State(NamedTuple):
+class RecurrentState(NamedTuple):
     """What a step leaves to the next; None where it is zero at the start."""
 
     hidden: Value | None
@@ -53,7 +53,7 @@ class _Cell:
         )
 
 
-def _lstm(cell: _Cell, given: Value, state: State) -> State:
+def _lstm(cell: _Cell, given: Value, state: RecurrentState) -> RecurrentState:
     summed = cell.part(given, 4)
     if state.hidden is not None:
         recurrent = cell.multiplied("recurrent", state.hidden, 4 * cell.hidden, (cell.batch, 1))
@@ -64,10 +64,10 @@ def _lstm(cell: _Cell, given: Value, state: State) -> State:
     if state.cell is not None:
         kept = cell.together("product", forgets, state.cell)
     now = cell.together("sum", new, kept)
-    return State(cell.together("product", leaves, cell.function("tanh", now)), now)
+    return RecurrentState(cell.together("product", leaves, cell.function("tanh", now)), now)
 
 
-def _gru(cell: _Cell, given: Value, state: State) -> State:
+def _gru(cell: _Cell, given: Value, state: RecurrentState) -> RecurrentState:
     after = bool(cell.node.attributes.get("linear_before_reset"))
     hidden, rows = state.hidden, (cell.batch, 1)
     summed, candidate = cell.part(given, 2), cell.part(given)
@@ -85,20 +85,24 @@ def _gru(cell: _Cell, given: Value, state: State) -> State:
         candidate = cell.together("sum", seen, candidate)
     new = cell.function("tanh", candidate)
     if hidden is None:
-        return State(cell.together("product", update, new))
+        return RecurrentState(cell.together("product", update, new))
     apart = cell.together("sum", hidden, new)
-    return State(cell.together("sum", cell.together("product", apart, update), new))
+    return RecurrentState(cell.together("sum", cell.together("product", apart, update), new))
 
 
-def _rnn(cell: _Cell, given: Value, state: State) -> State:
+def _rnn(cell: _Cell, given: Value, state: RecurrentState) -> RecurrentState:
     summed = cell.part(given)
     if state.hidden is not None:
         recurrent = cell.multiplied("recurrent", state.hidden, cell.hidden, (cell.batch, 1))
         summed = cell.together("sum", cell.part(recurrent), summed)
-    return State(cell.function("tanh", summed))
+    return RecurrentState(cell.function("tanh", summed))
 
 
-STEP: dict[str, Callable[[_Cell, Value, State], State]] = {"LSTM": _lstm, "GRU": _gru, "RNN": _rnn}
+STEP: dict[str, Callable[[_Cell, Value, RecurrentState], RecurrentState]] = {
+    "LSTM": _lstm,
+    "GRU": _gru,
+    "RNN": _rnn,
+}
 
 
 def recurrent(read: Steps, node: OnnxNode) -> Any:
@@ -119,11 +123,11 @@ def recurrent(read: Steps, node: OnnxNode) -> Any:
         return None
     directions, hidden = weight.shape[0], weight.shape[2]
     cell = _Cell(read, node, batch, hidden)
-    states: list[State] = []
+    states: list[RecurrentState] = []
     outputs: list[Value] = []
     for _ in range(directions):
         given = cell.multiplied("input", value, GATES[node.name] * hidden, (length, batch))
-        state = State(_start(cell, node, 5), _start(cell, node, 6))
+        state = RecurrentState(_start(cell, node, 5), _start(cell, node, 6))
         for _ in range(length):
             state = STEP[node.name](cell, given, state)
             assert state.hidden is not None
