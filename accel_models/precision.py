@@ -1,4 +1,5 @@
-"""The choices of a decision unit: skip it, or run it at some width of weights and activations."""
+"""The choices of a decision unit: skip it, leave the network before it, or run it at some width of
+weights and activations."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ MOST_DIGITS = 9
 
 @dataclass(frozen=True, order=True)
 class Precision:
-    """Operand widths in bits. ``Precision(0, 0)`` is `SKIP`: the unit does not run.
+    """Operand widths in bits. ``Precision(0, 0)`` is `SKIP`: the unit does not run. Nor does it at
+    `EXIT`, nor anything after it: the input leaves with what the unit's exit predicts.
 
     `FULL` trains unquantised, in floating point, and is charged as 16-bit fixed point.
 
@@ -28,21 +30,25 @@ class Precision:
     weight_bits: int
     activation_bits: int
     full: bool = field(default=False, repr=False)
+    exits: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
-        skips = self.weight_bits == self.activation_bits == 0
+        idle = self.weight_bits == self.activation_bits == 0
         widths = (self.weight_bits, self.activation_bits)
-        if not skips and not all(1 <= bits <= MAX_BITS for bits in widths):
+        if not idle and not all(1 <= bits <= MAX_BITS for bits in widths):
             raise InputError(
                 f"a precision is 1 to {MAX_BITS} bits for weights and activations, "
                 f"got {self.weight_bits}/{self.activation_bits}"
             )
         if self.full and widths != (FULL_BITS, FULL_BITS):
             raise InputError(f"full precision is charged as {FULL_BITS} bits, got {widths}")
+        if self.exits and not idle:
+            raise InputError(f"an input that leaves runs nothing at any width, got {widths}")
 
     @classmethod
     def parse(cls, text: str | int | Precision) -> Precision:
-        """Read ``"skip"``, ``"full"``, ``"8"`` (both operands) or ``"4/8"`` (weight/activation).
+        """Read ``"skip"``, ``"exit"``, ``"full"``, ``"8"`` (both operands) or ``"4/8"`` (weights
+        and activations).
 
         Raises:
             InputError: if it is none of these.
@@ -55,14 +61,19 @@ class Precision:
         parts = words.split("/")
         if len(parts) > 2 or not all(_is_width(part) for part in parts):
             raise InputError(
-                f"'{text}' is not a precision: write skip, full, a bitwidth such as 8, "
+                f"'{text}' is not a precision: write skip, exit, full, a bitwidth such as 8, "
                 "or weight/activation bits such as 4/8"
             )
         return cls(int(parts[0]), int(parts[-1]))
 
     @property
     def is_skip(self) -> bool:
-        return self.weight_bits == 0
+        return not self.runs and not self.exits
+
+    @property
+    def runs(self) -> bool:
+        """Whether the unit runs; otherwise it is skipped, or the input has left."""
+        return self.weight_bits > 0
 
     @property
     def bitops_per_mac(self) -> int:
@@ -70,8 +81,8 @@ class Precision:
         return self.weight_bits * self.activation_bits
 
     def __str__(self) -> str:
-        if self.is_skip or self.full:
-            return "skip" if self.is_skip else "full"
+        if not self.runs or self.full:
+            return "exit" if self.exits else "skip" if self.is_skip else "full"
         if self.weight_bits == self.activation_bits:
             return str(self.weight_bits)
         return f"{self.weight_bits}/{self.activation_bits}"
@@ -82,8 +93,9 @@ def _is_width(text: str) -> bool:
 
 
 SKIP = Precision(0, 0)
+EXIT = Precision(0, 0, exits=True)
 FULL = Precision(FULL_BITS, FULL_BITS, full=True)
-NAMED = {"skip": SKIP, "full": FULL}
+NAMED = {"skip": SKIP, "exit": EXIT, "full": FULL}
 
 
 def parse_choices(text: str | Iterable[str | int | Precision]) -> tuple[Precision, ...]:
@@ -96,7 +108,7 @@ def parse_choices(text: str | Iterable[str | int | Precision]) -> tuple[Precisio
     choices = tuple(Precision.parse(word) for word in words)
     if len(set(choices)) != len(choices):
         raise InputError(f"the choice set '{text}' names a choice twice")
-    if all(choice.is_skip for choice in choices):
+    if not any(choice.runs for choice in choices):
         raise InputError(f"the choice set '{text}' leaves nothing to run: add a bitwidth")
     return choices
 

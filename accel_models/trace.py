@@ -68,9 +68,7 @@ class GateTrace(Remade):
                 f"choices must be uint8 {list(shape)}, one of each unit for every input, "
                 f"got {self.choices.dtype} {list(self.choices.shape)}"
             )
-        worst = int(self.choices.max(initial=0))
-        if worst >= len(self.header.choices):
-            raise InputError(f"choice {worst} is outside the set of {len(self.header.choices)}")
+        self.header.check(self.choices)
         for column in self.columns:
             column.setflags(write=False)  # a trace says what was chosen, and goes on saying it
 
@@ -212,7 +210,11 @@ class TraceFile:
             fault = _fault(batch, self.header, at)
             if fault:
                 raise DamagedRows(self.path, group, rows, fault)
-            yield _of_batch(batch, self.header, timed=self.timed)
+            try:
+                part = _of_batch(batch, self.header, timed=self.timed)
+            except InputError as error:
+                raise DamagedRows(self.path, group, rows, str(error)) from error
+            yield part
             at += len(batch)
         if at != rows.stop:
             raise DamagedRows(self.path, group, rows, f"it ends after row {at - 1}")
@@ -296,10 +298,7 @@ class TraceWriter:
                 f"choices must be [{len(input_ids)} inputs, {len(units)} units], "
                 f"got {list(choices.shape)}"
             )
-        if choices.size and int(choices.max()) >= len(self.header.choices):
-            raise InputError(
-                f"choice {int(choices.max())} is outside the set of {len(self.header.choices)}"
-            )
+        self.header.check(choices)
         times = [] if arrival_s is None else [arrival_s]
         columns = [input_ids, labels, predictions, *times, *np.ascontiguousarray(choices.T)]
         schema = self._file.schema

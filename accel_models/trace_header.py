@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from accel_models.documents import parse_json
 from accel_models.errors import InputError
+from accel_models.leaving import exit_index, fault_of_leaving
 from accel_models.precision import Precision, parse_choices
 from accel_models.workloads.workload import Workload, key_of
 
@@ -63,6 +65,15 @@ class TraceHeader:
                 raise InputError(f"no unit can be called {taken}: a column of traces is")
         columns += [(unit, pa.uint8()) for unit in self.workload.units]
         return pa.schema(columns, metadata={METADATA_KEY: json.dumps(self.to_dict())})
+
+    def check(self, choices: np.ndarray) -> None:
+        """Raise `InputError` if choices [input, unit] are none of the set, or leave where no input
+        can."""
+        worst = int(choices.max(initial=0))
+        if worst >= len(self.choices):
+            raise InputError(f"choice {worst} is outside the set of {len(self.choices)}")
+        if fault := fault_of_leaving(choices, exit_index(self.choices), self.workload):
+            raise InputError(fault)
 
     def to_dict(self) -> dict[str, Any]:
         """Header as plain data, as a trace's file keeps it."""
@@ -159,8 +170,8 @@ def _parsed_always(given: str) -> Precision:
         always = Precision.parse(given)
     except InputError as error:
         raise InputError(f"always: {error}") from error
-    if always.is_skip:
-        raise InputError("always: what always runs cannot be skipped")
+    if not always.runs:
+        raise InputError(f"always: what always runs cannot be at {always}")
     return always
 
 

@@ -80,7 +80,7 @@ class Accelerator(Part):
     def offered(self, precision: Precision) -> Precision:
         """The widths that operands run at: their own, or the next wider that the machine offers. An
         operand wider than all it offers keeps its width."""
-        if not self.widths or precision.is_skip:
+        if not self.widths or not precision.runs:
             return precision
         weights, inputs = (
             min((width for width in self.widths if width >= bits), default=bits)

@@ -70,7 +70,8 @@ def best_assignment(
         metric: what the budget counts: cost of the network without gates, with leakage, and with
             weights that load while the unit before still computes.
         offered: bool [unit, choice], what each unit may choose; by default everything. What the
-            machine cannot run is never chosen.
+            machine cannot run is never chosen, nor is to leave: a network that always leaves at one
+            place is another one, with fewer units.
 
     Raises:
         InputError: if losses or choices do not fit the table, or nothing is within the budget.
@@ -169,9 +170,10 @@ def _graphs(
 def _offered(table: CostTable, offered: np.ndarray | None) -> np.ndarray:
     shape = (len(table.units), len(table.choices))
     if offered is None:
-        return np.ones(shape, dtype=bool)
-    offered = np.asarray(offered, dtype=bool)
+        offered = np.ones(shape, dtype=bool)
+    offered = np.array(offered, dtype=bool)
     _check_shape("what is offered", offered, shape)
+    offered[:, [choice.exits for choice in table.choices]] = False
     for unit in np.flatnonzero(~offered.any(axis=1)):
         raise InputError(f"unit '{table.units[unit]}' is offered no choice")
     return offered

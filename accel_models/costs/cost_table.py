@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from accel_models.costs.simulator import LayerSimulator, bitops, layer_simulator
 from accel_models.costs.static_costs import StaticCosts
 from accel_models.costs.table_cache import Figures, table_key
 from accel_models.errors import InfeasibleError, InputError
+from accel_models.leaving import NEVER, exit_index
 from accel_models.metrics import additive, named
 from accel_models.precision import Precision, highest, parse_choices
 from accel_models.remade import Remade
@@ -24,6 +25,31 @@ from accel_models.workloads.workload import Layer, Workload
 
 LARGEST_GROUP = 1024
 """Inputs: a table takes time that grows with the square of its groups."""
+
+
+class Stages(NamedTuple):
+    """What an input takes stage by stage. It begins stage s if it leaves at none of the first s
+    units.
+
+    Args:
+        settled: [stage, ...], what runs whatever is chosen, of S = U + 1 stages. What decides about
+            a unit comes before the unit, and so in the stage of its number, if not earlier.
+        units: [unit, choice, ...], layers of each unit but those that decide; 0 where it leaves.
+    """
+
+    settled: np.ndarray
+    units: np.ndarray
+
+    def mean(self, shares: np.ndarray, leaving: int) -> np.ndarray:
+        """Mean over inputs of which a share [unit, choice] reached a unit and took each choice.
+
+        Args:
+            leaving: index of the choice to leave, or `leaving.NEVER`.
+        """
+        left = shares[:, leaving] if leaving != NEVER else np.zeros(len(shares))
+        begun = 1 - np.concatenate([[0.0], np.cumsum(left)])
+        settled: np.ndarray = np.tensordot(begun, self.settled, 1)
+        return settled + np.tensordot(shares, self.units, 2)
 
 
 @dataclass(frozen=True)
@@ -95,6 +121,43 @@ class CostTable(Remade):
         precision = layer.precision(choice, self.always)
         return precision and self.accelerator.offered(precision)
 
+    @cached_property
+    def leaving(self) -> int:
+        """Index of the choice to leave, `leaving.NEVER` if it is not offered."""
+        return exit_index(self.choices)
+
+    @cached_property
+    def left_at(self) -> np.ndarray:
+        """For each layer the last of the units at which an input may have left by then, -1 for
+        layers that every input reaches; int64 [layer]."""
+        return np.array(self.workload.left_at)
+
+    def staged(self, values: np.ndarray) -> Stages:
+        """Sums of values [layer, choice, ...] by how far an input has to come for them."""
+        units, rest = len(self.units), values.shape[2:]
+        found = Stages(
+            np.zeros((units + 1, *rest), dtype=values.dtype),
+            np.zeros((units, values.shape[1], *rest), dtype=values.dtype),
+        )
+        for layer, unit, last, its in zip(
+            self.workload.layers, self.unit_of_layer, self.left_at, values, strict=True
+        ):
+            if unit < 0 or layer.decides:
+                found.settled[last + 1] += its[0]
+            else:
+                found.units[unit] += its
+        return found
+
+    def stages(self, metric: str) -> Stages:
+        """Cost of one input running alone, in stages: in the metric's unit.
+
+        Raises:
+            InputError: if the metric is unknown, or is no sum over layers.
+            InfeasibleError: if a choice cannot run on the machine.
+        """
+        self.require_feasible()
+        return self.staged(self._layer_costs(metric))
+
     def costs(self, metric: str) -> tuple[float, np.ndarray]:
         """Cost of one input running alone: of what always runs, and of each unit at each choice.
 
@@ -102,7 +165,8 @@ class CostTable(Remade):
             metric: name of one that adds up over layers, such as ``energy``.
 
         Returns:
-            The part no choice changes, and float64 [unit, choice], in the metric's unit.
+            The part no choice changes, and float64 [unit, choice], in the metric's unit. Of an
+            input that leaves, neither is spent behind its exit: `stages` tells that apart.
 
         Raises:
             InputError: if the metric is unknown, or is no sum over layers.
@@ -224,6 +288,10 @@ def cost_table(
     """
     options = parse_choices(choices)
     rest = highest(options) if always is None else Precision.parse(always)
+    if exit_index(options) != NEVER and not workload.exits:
+        raise InputError(
+            f"the choice set offers exit, but no unit of '{workload.name}' has one to leave at"
+        )
     if not 1 <= max_group <= LARGEST_GROUP:
         raise InputError(
             f"groups, and so batches, have 1 to {LARGEST_GROUP} inputs, got {max_group}"
@@ -295,7 +363,7 @@ def _simulated(
                     known[same] = _groups(workload, layer, precision, simulators)
                 cycles[at], counts[at], head[at], tail[at], first[at] = known[same]
             except InfeasibleError as error:
-                if layer.role in ("fixed", "gate"):
+                if layer.role == "fixed" or layer.decides:
                     raise
                 infeasible[at] = str(error)
     return Figures(cycles, counts, head, tail, first, np.zeros_like(first), infeasible)

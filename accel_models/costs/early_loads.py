@@ -44,31 +44,41 @@ def prefetched(workload: Workload, costs: Sequence[Timed]) -> list[int]:
     """Cycles that each of the layers that run, in order, is spared.
 
     A gate that runs on the vector unit loads nothing, and leaves to the layer after it what the
-    layer before has left of DRAM's time.
+    layer before has left of DRAM's time. Behind a unit that is skipped nothing loads before it is
+    known that the input does not leave there.
     """
     spared, free = [0], 0
     for before, after in pairwise(costs):
-        decides = before.mapping is None and before.layer.role == "gate"
+        decides = before.mapping is None and before.layer.decides
         free = free * decides + before.tail_cycles
+        if may_leave_after(workload, before.layer, after.layer):
+            free = 0
         known = is_known(workload, before.layer, after.layer)
         spared.append(min(free, after.head_cycles) if known else 0)
     return spared[: len(costs)]
 
 
+def may_leave_after(workload: Workload, before: Layer, after: Layer) -> bool:
+    """Whether an input may leave between a layer and the one that runs next, of a later unit."""
+    return before.decides and before.unit in workload.exits and after.unit != before.unit
+
+
 def is_known_early(workload: Workload, layer: Layer) -> bool:
-    """Whether the width of a layer is settled before its unit begins."""
-    return layer.role == "gate" or layer.unit not in workload.deciding_units
+    """Whether the width of a layer is settled before the stretch of its unit begins."""
+    settled = layer.unit not in workload.deciding_units or layer.name in workload.continued
+    return layer.decides or settled
 
 
 def is_known(workload: Workload, before: Layer, after: Layer) -> bool:
     """Whether the width of a layer is settled while one that runs before it computes."""
     if is_known_early(workload, after):
         return True
-    return before.unit == after.unit and before.role != "gate"
+    return before.unit == after.unit and not before.decides
 
 
 def pairs_within_units(workload: Workload, runs: np.ndarray) -> np.ndarray:
     """Layers that run after each other within a unit, where the second's first weights load early.
+    What decides is apart from the others: it runs whatever its unit chooses.
 
     Args:
         runs: bool [layer, choice], whether a layer runs when its unit takes a choice.
@@ -84,7 +94,8 @@ def pairs_within_units(workload: Workload, runs: np.ndarray) -> np.ndarray:
                 before = None
             if not runs[after, choice]:
                 continue
-            if before is not None and is_known(workload, layers[before], layer):
+            alike = before is not None and layers[before].decides == layer.decides
+            if before is not None and alike and is_known(workload, layers[before], layer):
                 pairs.append((before, after, choice))
             before = after
     return np.array(pairs, dtype=np.int64).reshape(-1, 3).T

@@ -101,8 +101,8 @@ def _readers(workload: Workload, makers: Iterable[str]) -> set[str]:
 
 
 def elements_of_input(layer: Layer) -> int:
-    """Elements of a layer's input map; a gate looks at averages alone."""
-    if layer.role == "gate" or layer.operator == "embedding":
+    """Elements of a layer's input map; what decides looks at averages and maxima alone."""
+    if layer.decides or layer.operator == "embedding":
         return 0
     return math.prod(layer.in_size) * layer.in_channels
 

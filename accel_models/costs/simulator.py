@@ -165,8 +165,8 @@ class LayerSimulator:
         return replace(self._known[key], layer=layer)
 
     def decides_on_vector_unit(self, layer: Layer) -> bool:
-        """Whether a layer is part of a gate that keeps the array out of it."""
-        return layer.role == "gate" and self.machine.fidelity.gates == "vector-unit"
+        """Whether a layer is part of a gate or an exit that keeps the array out of it."""
+        return layer.decides and self.machine.fidelity.gates == "vector-unit"
 
     def refusal(self, layer: Layer, precision: Precision, reason: Exception) -> InfeasibleError:
         """The error for a layer that cannot run, naming it, the machine and what does not fit."""
@@ -252,7 +252,7 @@ def simulate(
         precision: of every layer; or by name of decision unit or layer, or pattern of `fnmatch` for
             layers (`Workload.with_widths`): of several matches, the last one wins. Names of units
             are choices, and leave widths that a layer has of its own; others settle widths. Units
-            alone are skipped.
+            alone are skipped; at one that chooses ``exit`` the network ends.
         always: precision of the layers outside decision units to which no name or pattern gives
             one, and of gates; by default the highest one used.
         batch: inputs processed together.
@@ -274,12 +274,13 @@ def simulate(
     settled, units, rest = _asked(workload, precision, given)
     if settled is not workload.layers:
         workload = replace(workload, layers=settled)
-    if rest.is_skip:
-        raise InputError("layers outside decision units always run: they cannot be skipped")
+    if not rest.runs:
+        raise InputError(f"layers outside decision units always run: they cannot be at {rest}")
+    reached = workload.reached_by(units)
     chosen = [
         (layer, runs_at)
-        for layer in workload.layers
-        if (runs_at := layer.precision(units.get(layer.unit, rest), rest)) is not None
+        for layer, here in zip(workload.layers, reached, strict=True)
+        if here and (runs_at := layer.precision(units.get(layer.unit, rest), rest)) is not None
     ]
     widths = [rest, *units.values()]
     layers = layer_simulator(workload, accelerator, widths, batch)

@@ -1,8 +1,8 @@
 """A run as a matrix, so that what all its inputs cost on all machines is one product.
 
-One column for what always runs, one for each choice of each unit, one for changes of operand
-widths, and one for each pair of layers between which weights may load early: what is spared there
-depends on what ran last before it.
+One column for what runs whatever is chosen, in each stage up to which inputs may leave; one for
+each choice of each unit, one for changes of operand widths, and one for each pair of layers between
+which weights may load early: what is spared there depends on what ran last before it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from accel_models.costs.pricing import Pricing, Work
 from accel_models.costs.simulator import bitops
 from accel_models.exploration.batched_tables import BatchedTables
 from accel_models.exploration.workloads import NetworkRun
+from accel_models.leaving import exit_index, units_run
 from accel_models.mapping.problem_of import operands
 from accel_models.metrics import METRICS, Metric, Percentile, Product, replayed
 
@@ -43,7 +44,9 @@ class Tally:
         matrix: float64 [distinct decision, column]: how often an input pays a column, -1 where it
             is spared one. Products with integers are exact.
         bitops: int64 [column].
-        unit_of_layer: int64 [layer], -1 for layers outside units.
+        column: int64 [layer], of its stage if a layer runs whatever is chosen, else of its unit at
+            the first choice, whose choices take columns one after the other.
+        stages: how many stages have columns, the first ones.
         pairs: what the last columns are.
         switches: whether changes of operand widths take time.
     """
@@ -51,7 +54,8 @@ class Tally:
     run: NetworkRun
     matrix: np.ndarray
     bitops: np.ndarray
-    unit_of_layer: np.ndarray
+    column: np.ndarray
+    stages: int
     pairs: tuple[Pair, ...]
     switches: bool
 
@@ -78,14 +82,15 @@ class Tally:
         Returns:
             Cycles int64 [machine, column] and counts int64 [machine, column, action].
         """
-        inside, unit = self.unit_of_layer >= 0, self.unit_of_layer
+        inside, column = self.column >= self.stages, self.column
         machines, _, used, actions = tables.counts.shape
-        units = len(self.run.workload.units)
+        width = self.stages + len(self.run.workload.units) * used
         everything = np.concatenate([tables.cycles[..., None], tables.counts], axis=-1)
-        by_unit = np.zeros((units, machines, used, 1 + actions), dtype=np.int64)
-        np.add.at(by_unit, unit[inside], everything[:, inside].swapaxes(0, 1))
-        by_unit = by_unit.swapaxes(0, 1).reshape(machines, units * used, 1 + actions)
-        always = everything[:, ~inside, 0].sum(axis=1, keepdims=True)
+        everything = everything.transpose(1, 2, 0, 3)
+        work = np.zeros((width, machines, 1 + actions), dtype=np.int64)
+        np.add.at(work, column[~inside], everything[~inside, 0])
+        for place in range(used):
+            np.add.at(work, column[inside] + place, everything[inside, place])
         waits = np.zeros((machines, 1 + len(self.pairs), 1 + actions), dtype=np.int64)
         waits[:, 0, 0] = waits[:, 0, 1 + STALL] = switching
         for number, pair in enumerate(self.pairs, start=1):
@@ -94,7 +99,7 @@ class Tally:
                 free = free + tables.tail[:, pair.last, pair.last_choice]
             cycles = np.minimum(free, tables.head[:, pair.layer, pair.choice])
             waits[:, number, 0] = waits[:, number, 1 + STALL] = cycles
-        columns = np.concatenate([always, by_unit, waits], axis=1)
+        columns = np.concatenate([work.swapaxes(0, 1), waits], axis=1)
         return columns[..., 0], columns[..., 1:]
 
     def costs(
@@ -165,47 +170,94 @@ def tally_key(run: NetworkRun, machine: Accelerator, switches: bool) -> Hashable
 def tally(run: NetworkRun, machine: Accelerator, switches: bool) -> Tally:
     """The columns of a run on all machines of one `tally_key`."""
     on_vector_unit = machine.fidelity.gates == "vector-unit"
-    index = {unit: number for number, unit in enumerate(run.workload.units)}
-    unit_of_layer = np.array([index.get(layer.unit, -1) for layer in run.workload.layers])
-    position = np.zeros(256, dtype=np.int64)
-    position[list(run.used)] = np.arange(len(run.used))
-    columns = position[run.rows]
-    rows = len(run.rows)
-    one_hot = np.zeros((rows, len(index), len(run.used)))
-    np.put_along_axis(one_hot, columns[..., None], 1.0, axis=2)
-    turns = _turns(run, columns, unit_of_layer, machine)
-    parts = [np.ones((rows, 1)), one_hot.reshape(rows, -1), turns[:, None].astype(np.float64)]
+    decided = _Decided.by(run)
+    rows, used = len(run.rows), len(run.used)
+    one_hot = np.zeros((rows, len(run.workload.units), used))
+    np.put_along_axis(one_hot, decided.places[..., None], 1.0, axis=2)
+    stages = [stage for _, stage in decided.settled if stage >= 0]
+    begun = decided.begun[:, : max(stages, default=0) + 1].astype(np.float64)
+    turns = _turns(decided, machine)
+    parts = [begun, one_hot.reshape(rows, -1), turns[:, None].astype(np.float64)]
     pairs: dict[Pair, np.ndarray] = {}
     if machine.fidelity.prefetch:
-        pairs = _pairs(run, columns, unit_of_layer, on_vector_unit)
+        pairs = _pairs(decided, on_vector_unit)
         parts += [-taken[:, None].astype(np.float64) for taken in pairs.values()]
     matrix = np.concatenate(parts, axis=1)
-    work = _bitops(run, machine, unit_of_layer, matrix.shape[1])
-    return Tally(run, matrix, work, unit_of_layer, tuple(pairs), switches)
+    width = begun.shape[1]
+    column = np.array(
+        [stage if stage >= 0 else width + unit * used for unit, stage in decided.settled]
+    )
+    work = _bitops(run, machine, column, width, matrix.shape[1])
+    return Tally(run, matrix, work, column, width, tuple(pairs), switches)
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """The R distinct decisions of a run, and which layers they reach.
+
+    Args:
+        places: int64 [decision, unit], the choice by its place among those used.
+        begun: bool [decision, stage], whether an input comes to what runs there.
+        settled: for each layer the index of its unit, -1 if it is in none, and its stage if it runs
+            whatever is chosen, else -1.
+    """
+
+    run: NetworkRun
+    places: np.ndarray
+    begun: np.ndarray
+    settled: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def by(cls, run: NetworkRun) -> _Decided:
+        workload = run.workload
+        position = np.zeros(256, dtype=np.int64)
+        position[list(run.used)] = np.arange(len(run.used))
+        index = {unit: number for number, unit in enumerate(workload.units)}
+        ran = units_run(run.rows, exit_index(run.choices))
+        begun = ran[:, None] >= np.arange(len(index) + 1)
+        settled = tuple(
+            (index.get(layer.unit, -1), last + 1 if not layer.unit or layer.decides else -1)
+            for layer, last in zip(workload.layers, workload.left_at, strict=True)
+        )
+        return cls(run, position[run.rows], begun, settled)
+
+    def chosen(self, row: int) -> np.ndarray:
+        """Place of the choice that a layer runs at, int64 [decision]; 0 where it is always one."""
+        unit, stage = self.settled[row]
+        found: np.ndarray = self.places[:, unit] if stage < 0 else np.zeros_like(self.begun[:, 0])
+        return found.astype(np.int64)
+
+    def runs(self, row: int) -> np.ndarray:
+        """Whether a layer runs, bool [decision]."""
+        layer, (_, stage) = self.run.workload.layers[row], self.settled[row]
+        if stage >= 0:
+            reached: np.ndarray = self.begun[:, stage]
+            return reached
+        options = [self.run.choices[choice] for choice in self.run.used]
+        would = [layer.precision(option, self.run.always) is not None for option in options]
+        return np.array(would)[self.chosen(row)]
 
 
 def _bitops(
-    run: NetworkRun, machine: Accelerator, unit_of_layer: np.ndarray, columns: int
+    run: NetworkRun, machine: Accelerator, column: np.ndarray, stages: int, columns: int
 ) -> np.ndarray:
     """BitOps of each column, int64 [column]; none of what only waits."""
     found = np.zeros(columns, dtype=np.int64)
-    for layer, unit in zip(run.workload.layers, unit_of_layer.tolist(), strict=True):
-        for place, choice in enumerate(run.used if unit >= 0 else run.used[:1]):
+    for layer, first in zip(run.workload.layers, column.tolist(), strict=True):
+        for place, choice in enumerate(run.used if first >= stages else run.used[:1]):
             precision = layer.precision(run.choices[choice], run.always)
-            column = 1 + unit * len(run.used) + place if unit >= 0 else 0
-            found[column] += bitops(layer, precision and machine.offered(precision))
+            found[first + place] += bitops(layer, precision and machine.offered(precision))
     return found
 
 
-def _turns(
-    run: NetworkRun, columns: np.ndarray, unit_of_layer: np.ndarray, machine: Accelerator
-) -> np.ndarray:
+def _turns(decided: _Decided, machine: Accelerator) -> np.ndarray:
     """How often the array changes operand widths from one layer that runs to the next, int64
     [decision]. What runs on the vector unit leaves it alone."""
+    run = decided.run
     numbers: dict[tuple[int, int], int] = {}
-    turns, last = (np.full(len(columns), start, dtype=np.int64) for start in (0, -1))
-    for layer, unit in zip(run.workload.layers, unit_of_layer.tolist(), strict=True):
-        decides = layer.role == "gate" and machine.fidelity.gates == "vector-unit"
+    turns, last = (np.full(len(run.rows), start, dtype=np.int64) for start in (0, -1))
+    for row, layer in enumerate(run.workload.layers):
+        decides = layer.decides and machine.fidelity.gates == "vector-unit"
         if decides or not layer.on_array:
             continue
         widths = []
@@ -217,43 +269,51 @@ def _turns(
             at = machine.offered(operands(layer, precision))
             pair = (at.weight_bits, at.activation_bits)
             widths.append(numbers.setdefault(pair, len(numbers)))
-        here = np.array(widths)[columns[:, unit] if unit >= 0 else np.zeros_like(last)]
+        here = np.where(decided.runs(row), np.array(widths)[decided.chosen(row)], -1)
         turns += (here >= 0) & (last >= 0) & (here != last)
         last = np.where(here >= 0, here, last)
     return turns
 
 
-def _pairs(
-    run: NetworkRun, columns: np.ndarray, unit_of_layer: np.ndarray, gates_on_vector_unit: bool
-) -> dict[Pair, np.ndarray]:
+def _pairs(decided: _Decided, gates_on_vector_unit: bool) -> dict[Pair, np.ndarray]:
     """Which decisions lead to which pairs, bool [decision] by pair; as `accel_models.replay` has
     it."""
-    workload, found = run.workload, {}
+    workload, found = decided.run.workload, dict[Pair, np.ndarray]()
     layers = workload.layers
-    none = np.full(len(columns), -1, dtype=np.int64)
+    none = np.full(len(decided.places), -1, dtype=np.int64)
     last, last_choice, stretch, here = none.copy(), none.copy(), none.copy(), 0
-    gates = [
-        row for row, layer in enumerate(layers) if gates_on_vector_unit and layer.role == "gate"
-    ]
-    for row, (layer, unit) in enumerate(zip(layers, unit_of_layer.tolist(), strict=True)):
-        here += row > 0 and unit != unit_of_layer[row - 1]
+    # Nothing that runs up to here can have left DRAM free for what follows.
+    cut = none.copy()
+    own_ran = none >= 0
+    gates = [row for row, layer in enumerate(layers) if gates_on_vector_unit and layer.decides]
+    for row, layer in enumerate(layers):
+        beside = layers[max(row - 1, 0)]
+        if (layer.unit, layer.decides) != (beside.unit, beside.decides):
+            here, own_ran = here + 1, none >= 0
         if row in gates:
             continue
-        chosen = columns[:, unit] if unit >= 0 else np.zeros_like(last)
-        runs = np.array(
-            [layer.precision(run.choices[choice], run.always) is not None for choice in run.used]
-        )[chosen]
-        if is_known_early(workload, layer):  # what else is fresh waits for its gate
+        chosen, runs = decided.chosen(row), decided.runs(row)
+        # What else is fresh waits for its gate.
+        if is_known_early(workload, layer):
             fresh = runs & (stretch != here)
-            state = np.stack([chosen, last, last_choice], axis=1)
-            for choice, before, choice_before in np.unique(state[fresh], axis=0).tolist():
-                between = tuple(gate for gate in gates if before < gate < row)
+            state = np.stack([chosen, last, last_choice, cut], axis=1)
+            for choice, before, choice_before, since in np.unique(state[fresh], axis=0).tolist():
+                between = tuple(gate for gate in gates if max(before, since) < gate < row)
                 if before >= 0 or between:
-                    taken = fresh & (state == (choice, before, choice_before)).all(axis=1)
-                    found[Pair(row, choice, before, choice_before, between)] = taken
+                    taken = fresh & (state == (choice, before, choice_before, since)).all(axis=1)
+                    pair = Pair(row, choice, before, choice_before, between)
+                    found[pair] = found.get(pair, False) | taken
         last = np.where(runs, row, last)
         last_choice = np.where(runs, chosen, last_choice)
         stretch = np.where(runs, here, stretch)
+        if not layer.unit or layer.decides:
+            continue
+        own_ran = own_ran | runs
+        # Where inputs may leave, nothing loads for what follows a skipped unit before they stay.
+        ends = row + 1 == len(layers) or layers[row + 1].unit != layer.unit
+        if ends and layer.unit in workload.exits and layer.name not in workload.continued:
+            last, last_choice = np.where(own_ran, last, -1), np.where(own_ran, last_choice, -1)
+            cut = np.where(own_ran, cut, row)
     return found
 
 

@@ -101,11 +101,11 @@ class NetworkRun:
         """One input of a network whose precision is the same everywhere; its gates are left out.
 
         Raises:
-            InputError: if that precision is to skip.
+            InputError: if nothing runs at that precision.
         """
         one = Precision.parse(precision)
-        if one.is_skip:
-            raise InputError(f"'{workload.name}' cannot run at a fixed precision of skip")
+        if not one.runs:
+            raise InputError(f"'{workload.name}' cannot run at a fixed precision of {one}")
         bare = workload.without_gates()
         rows = np.zeros((1, len(bare.units)), dtype=np.uint8)
         error = None if accuracy is None else 1 - accuracy

@@ -1,8 +1,8 @@
 """The network as a replay walks it: links of a chain, and what each takes at every choice.
 
-A link is the gate that decides about a unit and the layers that follow it, or layers that always
-run. Within a link everything is known before it begins to run, so its costs are the table's; what
-it takes besides depends on what ran before it.
+A link is what decides about a unit, its gate and its exit, and the layers that follow it, or layers
+that always run. Within a link everything is known before it begins to run, so its costs are the
+table's; what it takes besides depends on what ran before it.
 """
 
 from __future__ import annotations
@@ -30,41 +30,43 @@ class Link:
         gates: rows of the table that run first, on the vector unit, for all inputs of a batch.
         layers: the rows that follow, at the unit's choice.
         known: whether the widths of `layers` are settled before the gates.
+        exits: whether an input may leave between the gates and `layers`.
     """
 
     unit: int
     gates: tuple[int, ...]
     layers: tuple[int, ...]
     known: bool
+    exits: bool = False
 
 
 def links(table: CostTable) -> tuple[Link, ...]:
     """The links of a table's network, in execution order."""
     workload, vector = table.workload, table.accelerator.fidelity.gates == "vector-unit"
-    found = []
+    found: list[Link] = []
     for unit, stretch in groupby(range(len(workload.layers)), key=table.unit_of_layer.__getitem__):
-        for gates, layers in _pieces(list(stretch), workload.layers, vector):
+        for gates, layers in _pieces(list(stretch), workload.layers):
             if gates and not vector:  # on the array, and known like all that always runs
                 found.append(Link(-1, (), gates, True))
                 gates = ()
-            known = True
-            if layers and layers[0] > 0:
-                before, after = workload.layers[layers[0] - 1], workload.layers[layers[0]]
-                known = is_known(workload, before, after)
+            known, exits = True, False
+            if layers:
+                before, first = (workload.layers[row] for row in (max(layers[0] - 1, 0), layers[0]))
+                known = layers[0] == 0 or is_known(workload, before, first)
+                exits = first.unit in workload.exits and first.name not in workload.continued
             if gates or layers:
-                found.append(Link(int(unit), gates, layers, known))
+                found.append(Link(int(unit), gates, layers, known, exits))
     return tuple(found)
 
 
 def _pieces(
-    stretch: list[int], layers: Sequence[Layer], vector: bool
+    stretch: list[int], layers: Sequence[Layer]
 ) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Rows of gates, and of the layers after them. Gates on the array begin no new piece, as the
-    table has them load early where other layers of their unit come before."""
+    """Rows of what decides, and of the layers after them."""
     gates: list[int] = []
     others: list[int] = []
     for row in stretch:
-        gate = layers[row].role == "gate" and (vector or not others)
+        gate = layers[row].decides
         if gate and others:
             yield tuple(gates), tuple(others)
             gates, others = [], []
@@ -111,6 +113,7 @@ def chain_of(table: CostTable) -> Chain:
         first=ends[0],
         last=ends[1],
         turns=np.array([turns[here].sum(axis=0) for here in rows]),
+        exits=np.array([link.exits for link in parts]),
     )
 
 

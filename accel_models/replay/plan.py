@@ -142,7 +142,10 @@ class Plan:
         if self.policy.batching != "max" or len(choices) == 0:
             return choices
         options = self.table.choices
-        by_rank = sorted(range(len(options)), key=lambda k: (options[k].bitops_per_mac, options[k]))
+        by_rank = sorted(
+            range(len(options)),
+            key=lambda k: (not options[k].exits, options[k].bitops_per_mac, options[k]),
+        )
         rank = np.argsort(by_rank).astype(np.uint8)
         starts = np.arange(0, len(choices), self.policy.batch)
         top = np.maximum.reduceat(rank[choices], starts, axis=0)
@@ -177,6 +180,7 @@ def rules_of(table: CostTable, policy: Policy) -> Rules:
         prefetch=PREFETCHES.index(policy.prefetch),
         widest=table.choices.index(highest(table.choices)),
         skip=skips[0] if skips else -1,
+        leaving=table.leaving,
         reconfiguration=machine.array.reconfiguration_cycles if policy.switches else 0,
         bits_per_cycle=float(machine.dram_bits_per_cycle),
         burst_bits=8 * machine.dram.burst_bytes,

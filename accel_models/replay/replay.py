@@ -15,6 +15,7 @@ import numpy as np
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.cost_table import CostTable, cost_table
 from accel_models.errors import InputError
+from accel_models.leaving import units_run
 from accel_models.replay.fusion import handed_over, kernel
 from accel_models.replay.matching import check_match
 from accel_models.replay.plan import Plan, plan
@@ -138,9 +139,10 @@ class Replay:
     @cached_property
     def bitops(self) -> np.ndarray:
         """BitOps of each input, int64 [input]."""
-        table = self.table
-        total = np.full(len(self.trace), table.bitops[table.unit_of_layer < 0, 0].sum())
-        for costs, chosen in zip(table.per_unit(table.bitops), self.choices.T, strict=True):
+        table, stages = self.table, self.table.staged(self.table.bitops)
+        begun = np.cumsum(stages.settled)
+        total: np.ndarray = begun[units_run(self.choices, table.leaving)]
+        for costs, chosen in zip(stages.units, self.choices.T, strict=True):
             total += costs[chosen]
         return total
 
@@ -151,8 +153,8 @@ class Replay:
 
     @property
     def choice_counts(self) -> np.ndarray:
-        """How many inputs ran at each choice, int64 [unit, choice]."""
-        return count_choices(self.choices, len(self.table.choices))
+        """How many of the inputs that came to a unit took each choice, int64 [unit, choice]."""
+        return count_choices(self.choices, self.table)
 
     @property
     def layer_energy_pj(self) -> np.ndarray:
@@ -221,7 +223,7 @@ def replay(
         )
     counts = None
     if table.infeasible or policy.prefetch == "modal":
-        counts = count_choices(trace.choices, len(table.choices))
+        counts = count_choices(trace.choices, table)
     wanted = plan(table, policy, counts)
     wanted.require_feasible([] if counts is None else np.flatnonzero(counts.any(axis=0)).tolist())
     outcome = served(trace, wanted)
@@ -262,10 +264,11 @@ def with_arrivals(outcome: Replay) -> Replay:
     return Replay(trace, outcome.plan, outcome.cycles, outcome.busy_j, outcome.order, queued)
 
 
-def count_choices(choices: np.ndarray, number: int) -> np.ndarray:
-    """How many inputs took each of `number` choices, int64 [unit, choice], of uint8 [N, unit]."""
-    counts = np.zeros((choices.shape[1], number), dtype=np.int64)
-    kernel().count(handed_over(choices), counts)
+def count_choices(choices: np.ndarray, table: CostTable) -> np.ndarray:
+    """How many of N inputs came to each unit and took each of a table's choices there, int64
+    [unit, choice], of uint8 [N, unit]."""
+    counts = np.zeros((choices.shape[1], len(table.choices)), dtype=np.int64)
+    kernel().count(handed_over(choices), table.leaving, counts)
     return counts
 
 

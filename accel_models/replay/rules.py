@@ -24,6 +24,8 @@ then bits fetched in vain."""
 
 NOTHING_RAN = -1
 """Operand widths of the array before the first layer, and of links that leave it alone."""
+GONE = -1
+"""Free cycles of DRAM that an input passes on which has left."""
 
 
 class Chain(NamedTuple):
@@ -62,6 +64,8 @@ class Chain(NamedTuple):
     """Number of the operand widths that the last layer runs at, int64 [P, K]."""
     turns: np.ndarray
     """Changes of width between `layers`, int64 [P, K]."""
+    exits: np.ndarray
+    """Whether an input that chooses to leave does so here, bool [P]."""
 
 
 class Rules(NamedTuple):
@@ -73,6 +77,8 @@ class Rules(NamedTuple):
     """The choice whose planes are fetched."""
     skip: int
     """The choice that skips, or -1."""
+    leaving: int
+    """The choice to leave, or -1."""
     reconfiguration: int
     """Cycles for which the array waits when widths change."""
     bits_per_cycle: float

@@ -33,8 +33,8 @@ machine's counts would not, its mapping problem is refused."""
 UNKNOWN = cast("tuple[int, ...]", ())
 """Size of a map that follows from that of the other one."""
 
-Role = Literal["fixed", "body", "shortcut", "gate"]
-ROLES: tuple[Role, ...] = ("fixed", "body", "shortcut", "gate")
+Role = Literal["fixed", "body", "shortcut", "gate", "exit"]
+ROLES: tuple[Role, ...] = ("fixed", "body", "shortcut", "gate", "exit")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ class Layer:
 
     `role` says when the layer runs: ``fixed`` always; ``body`` when its unit is executed;
     ``shortcut`` always, at the unit's precision or, when the unit is skipped, at the highest;
-    ``gate`` always, as part of a gated unit's overhead.
+    ``gate`` always, as part of a gated unit's overhead; ``exit`` always, as part of a head that
+    predicts from the unit's input, so that an input may leave there. Of an input that has left,
+    nothing runs any more.
 
     Raises:
         InputError: if a size is no whole number or below 1, the two ends do not agree, groups do
@@ -224,8 +226,8 @@ class Layer:
             "an image is no operand of a product of activations": (
                 self.reads_image and self.operator == MATMUL
             ),
-            "gates are convolutions or linear layers": (
-                self.role == "gate" and self.operator != CONVOLUTION
+            "gates and exits are convolutions or linear layers": (
+                self.decides and self.operator != CONVOLUTION
             ),
         }
         for why, found in faults.items():
@@ -341,16 +343,21 @@ class Layer:
         each = work.per_output + work.per_element * math.prod(self.kernel)
         return self.outputs * (each + work.per_operand * operands) + rows * work.per_row
 
+    @property
+    def decides(self) -> bool:
+        """Whether it belongs to what decides about its unit: its gate, or its exit."""
+        return self.role in ("gate", "exit")
+
     def precision(self, choice: Precision, always: Precision) -> Precision | None:
         """The precision asked of the layer when its unit takes `choice`; None if it does not run.
 
         `always` is the precision of everything that runs whatever is chosen.
         """
-        if self.role == "body":
-            return None if choice.is_skip else choice
-        if self.role == "shortcut":
-            return always if choice.is_skip else choice
-        return always
+        if self.role not in ("body", "shortcut"):
+            return always
+        if self.role == "shortcut" and choice.is_skip:
+            return always
+        return choice if choice.runs else None
 
     @property
     def geometry(self) -> tuple[Any, ...]:

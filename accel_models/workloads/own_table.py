@@ -172,8 +172,8 @@ def _widths(cells: Mapping[str, str]) -> Precision | None:
     """Widths that the row states, or None."""
     if "precision" in cells:
         widths = Precision.parse(cells["precision"])
-        if widths.is_skip:
-            raise InputError("precision is that of a layer that runs: it cannot be skip")
+        if not widths.runs:
+            raise InputError(f"precision is that of a layer that runs: it cannot be {widths}")
         return widths
     stated = [name for name in WIDTHS[1:] if name in cells]
     if not stated:

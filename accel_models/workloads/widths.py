@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from accel_models.errors import InputError
-from accel_models.precision import SKIP, Precision, highest
+from accel_models.precision import Precision, highest
 from accel_models.workloads.layer import Layer
 from accel_models.workloads.operators import MATMUL
 
@@ -46,7 +46,7 @@ def given_to(layers: Sequence[Layer], network: str, policy: Mapping[str, Any]) -
             names the nearest one.
     """
     in_unit = _by_unit(layers)
-    names = [layer.name for layer in layers if layer.role != "gate"]
+    names = [layer.name for layer in layers if not layer.decides]
     found: dict[str, Given] = {}
     for key, value in policy.items():
         precision = Precision.parse(value)
@@ -72,10 +72,11 @@ def with_widths(
     """
     found = given_to(layers, network, policy)
     for name, given in found.items():
-        if given.precision.is_skip:
+        if not given.precision.runs:
             raise InputError(
-                f"'{given.by}' = skip is no width that layer '{name}' of '{network}' could "
-                "have: units are skipped where precisions are asked for, as `simulate` takes them"
+                f"'{given.by}' = {given.precision} is no width that layer '{name}' of '{network}' "
+                "could have: units are skipped, or left at, where precisions are asked for, as "
+                "`simulate` takes them"
             )
     return _settled(layers, {name: given.precision for name, given in found.items()})
 
@@ -102,12 +103,13 @@ def asked_of(
     left: list[str] = []
     open_ends = always is not None or (bool(policy) and all(key in by_unit for key in policy))
     for layer in layers:
-        if layer.name not in found and layer.role != "gate" and (layer.unit or not open_ends):
+        if layer.name not in found and not layer.decides and (layer.unit or not open_ends):
             left.append(layer.name)
-        elif layer.name in found and found[layer.name].precision.is_skip and not layer.unit:
+        elif layer.name in found and not found[layer.name].precision.runs and not layer.unit:
+            by, precision = found[layer.name]
             raise InputError(
-                f"'{found[layer.name].by}' = skip: layer '{layer.name}' of '{network}' is in "
-                "no decision unit, so it always runs"
+                f"'{by}' = {precision}: layer '{layer.name}' of '{network}' is in no decision "
+                "unit, so it always runs"
             )
     if left:
         raise InputError(
@@ -120,7 +122,7 @@ def asked_of(
         for layer in layers
         if layer.name in found
         and found[layer.name].by != layer.unit
-        and not found[layer.name].precision.is_skip
+        and found[layer.name].precision.runs
     }
     rest = always or highest(given.precision for given in found.values())
     return Asked(_settled(layers, patterns), units, rest)
@@ -130,7 +132,7 @@ def _choice(
     network: str, unit: str, layers: Sequence[Layer], found: Mapping[str, Given]
 ) -> Precision:
     """What a unit chooses where its layers get what was found for them."""
-    decided = [layer.name for layer in layers if layer.role != "gate"]
+    decided = [layer.name for layer in layers if not layer.decides]
     # A unit of a gate alone has nothing that patterns could match.
     given = [found[name] for name in decided or [layer.name for layer in layers] if name in found]
     if not given:
@@ -138,9 +140,9 @@ def _choice(
     several = {one.precision for one in given}
     if len(several) > 1:
         listed = ", ".join(f"{name} = {found[name].precision}" for name in decided)
-        if SKIP in several:
+        if not all(precision.runs for precision in several):
             raise InputError(
-                f"unit '{unit}' of '{network}' is skipped as a whole or not at all, not {listed}"
+                f"unit '{unit}' of '{network}' runs as a whole or not at all, not {listed}"
             )
         if len(decided) < len(layers):
             raise InputError(
@@ -151,12 +153,12 @@ def _choice(
 
 
 def _settled(layers: tuple[Layer, ...], precisions: Mapping[str, Precision]) -> tuple[Layer, ...]:
-    """The layers at these precisions. Gates are left out: they run as what always runs."""
+    """The layers at these precisions. What decides is left out: it runs as what always runs."""
     if not precisions:
         return layers
     return tuple(
         replace(layer, widths=_widths(layer, precisions[layer.name]))
-        if layer.name in precisions and layer.role != "gate"
+        if layer.name in precisions and not layer.decides
         else layer
         for layer in layers
     )
@@ -183,8 +185,8 @@ def _by_unit(layers: Iterable[Layer]) -> dict[str, list[Layer]]:
 
 
 def _unmatched(key: str, layers: Sequence[Layer], network: str) -> str:
-    gates = [layer.name for layer in layers if layer.role == "gate"]
-    names = [layer.name for layer in layers if layer.role != "gate"]
+    gates = [layer.name for layer in layers if layer.decides]
+    names = [layer.name for layer in layers if not layer.decides]
     if any(key == name or fnmatchcase(name, key) for name in gates):
         return (
             f"'{key}' matches nothing but gates of '{network}': their precision is that of "

@@ -11,6 +11,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from accel_models.errors import InputError
+from accel_models.precision import Precision
+from accel_models.workloads.exits import fault_of_exits, first_left, left_at
 from accel_models.workloads.layer import Layer
 from accel_models.workloads.layer_data import (
     layer_from_dict,
@@ -110,6 +112,8 @@ class Workload:
         for layer in self.layers:
             if fault := _misread(layer, self.operands[layer.name], by_name):
                 raise InputError(f"workload '{self.name}': '{layer.name}' {fault}")
+        if fault := fault_of_exits(self.layers, self.units, self.exits):
+            raise InputError(f"workload '{self.name}': {fault}")
 
     @classmethod
     def chain(cls, name: str, layers: Iterable[Layer], *, assumed: Iterable[str] = ()) -> Workload:
@@ -178,16 +182,53 @@ class Workload:
     @cached_property
     def is_gated(self) -> bool:
         """Whether some unit decides at run time."""
-        return any(layer.role == "gate" for layer in self.layers)
+        return any(layer.decides for layer in self.layers)
 
     @cached_property
     def deciding_units(self) -> frozenset[str]:
-        """Units right before which a gate runs; what others do is known when they begin."""
-        return frozenset(layer.unit for layer in self.layers if layer.role == "gate")
+        """Units right before which a gate or an exit runs; what others do is known when they
+        begin."""
+        return frozenset(layer.unit for layer in self.layers if layer.decides)
+
+    @cached_property
+    def continued(self) -> frozenset[str]:
+        """Layers, by name, of units that others cut in two, behind the cut and with nothing of the
+        unit that decides there: it was decided long before."""
+        found, begun, decided = set(), set[str](), set[str]()
+        for before, layer in pairwise((*self.layers[:1], *self.layers)):
+            if before.unit != layer.unit:
+                decided = begun.copy()
+            if layer.decides:
+                decided.discard(layer.unit)
+            elif layer.unit:
+                begun.add(layer.unit)
+                if layer.unit in decided:
+                    found.add(layer.name)
+        return frozenset(found)
+
+    @cached_property
+    def exits(self) -> frozenset[str]:
+        """Units before which an input may leave."""
+        return frozenset(layer.unit for layer in self.layers if layer.role == "exit")
+
+    @cached_property
+    def left_at(self) -> tuple[int, ...]:
+        """For each layer the last of the units at which an input may have left by then, as its
+        index in `units`; -1 for layers that every input reaches."""
+        return left_at(self.layers, self.units, self.exits)
+
+    def reached_by(self, choices: Mapping[str, Precision]) -> tuple[bool, ...]:
+        """Whether each layer is reached by an input whose units take these choices, by name.
+
+        Raises:
+            InputError: if it leaves at a unit that has no exit: names those that have.
+        """
+        left = first_left(self.name, self.units, self.exits, choices)
+        return tuple(left is None or last < left for last in self.left_at)
 
     def without_gates(self) -> Workload:
-        """The static network: the same layers, with nothing that decides."""
-        keep = tuple(layer for layer in self.layers if layer.role != "gate")
+        """The static network: the same layers, with nothing that decides, no gate and no exit."""
+        keep = tuple(layer for layer in self.layers if not layer.decides)
         names = {layer.name for layer in keep}
         edges = tuple(edge for edge in self.edges if names.issuperset(edge[:2]))
         return Workload(self.name, keep, edges, self.assumed)
@@ -221,7 +262,7 @@ class Workload:
             found[layer.name] = Ends(
                 input_crosses=_crosses(layer, operands.inputs, by_name),
                 output_crosses=leaves or any(reader.unit != layer.unit for reader in readers),
-                residuals=0 if layer.role == "gate" else len(operands.added),
+                residuals=0 if layer.decides else len(operands.added),
                 other_crosses=_crosses(layer, operands.others, by_name),
             )
         return found

@@ -26,7 +26,8 @@ STALL, READ, ENTER = (
     ACTIONS.index(name)
     for name in ("array_stall_cycles", "dram_read_bits", "weight_buffer_write_bits")
 )
-CHOICE_SETS = ("skip,2,4,8", "2,8", "8,skip,4/8,2", "skip,4")
+CHOICE_SETS = ("skip,2,4,8", "2,8", "8,skip,4/8,2", "skip,4", "exit,skip,2,8", "4,exit")
+"""Networks without exits are offered the same without ``exit``."""
 MACHINES = {
     "bitfusion": load_accelerator("bitfusion"),
     "resident": load_accelerator("bitfusion").configured(storage__resident=True),
@@ -52,7 +53,8 @@ OPERATORS: tuple[dict[str, Any], ...] = (
 
 @st.composite
 def networks(draw: st.DrawFn, gates: str = "any", operators: bool = False) -> Workload:
-    """A stem, two to four units with or without shortcut, perhaps a layer between them, a head.
+    """A stem, two to four units with or without shortcut or exit, perhaps a layer between them, a
+    classifier.
 
     `gates`: ``own`` for each unit, all ``upfront`` in the first one, ``none``, or ``any`` of these.
     `operators`: put some of `OPERATORS` into units and between them.
@@ -62,13 +64,16 @@ def networks(draw: st.DrawFn, gates: str = "any", operators: bool = False) -> Wo
     conv = {"kernel": (3, 3), "padding": (1, 1)}
     roles = ("body", "body", "shortcut", "fixed")
     layers = [Layer("stem", 3, width, out_size=(side, side), reads_image=True, **conv)]
-    number = draw(st.integers(2, 4))
+    number, exits = draw(st.integers(2, 4)), draw(st.booleans())
     for unit in "abcd"[:number]:
         here = {"unit": unit}
         if kind == "own" or (kind == "upfront" and unit == "a"):
             outputs = 4 if kind == "own" else 4 * number
             layers.append(Layer(f"{unit}.embed", width, 8, role="gate", **here))
             layers.append(Layer(f"{unit}.head", 8, outputs, role="gate", **here))
+        if exits and draw(st.booleans()):
+            layers.append(Layer(f"{unit}.exit0", 2 * width, 8, role="exit", **here))
+            layers.append(Layer(f"{unit}.exit1", 8, 10, role="exit", **here))
         if draw(st.booleans()):
             layers.append(
                 Layer(f"{unit}.side", width, width, out_size=(side, side), role="shortcut", **here)
@@ -87,7 +92,6 @@ def networks(draw: st.DrawFn, gates: str = "any", operators: bool = False) -> Wo
             )
         if operators:
             drawn = draw(st.lists(st.sampled_from(roles), max_size=2))
-            drawn.sort(key=lambda role: role == "fixed")  # a unit's layers follow each other
             for place, role in enumerate(drawn):
                 shape, name = draw(st.sampled_from(OPERATORS)), f"{unit}.other{place}"
                 where = {} if role == "fixed" else {"role": role, **here}
@@ -108,9 +112,8 @@ def three_units() -> Workload:
 
 
 def table_of(workload: Workload, machine: str, choices: str, groups: int = 1) -> CostTable:
-    return cost_table(
-        workload, MACHINES[machine], parse_choices(choices), max_group=groups, cache=False
-    )
+    offered = [one for one in parse_choices(choices) if workload.exits or not one.exits]
+    return cost_table(workload, MACHINES[machine], offered, max_group=groups, cache=False)
 
 
 def trace_of(
@@ -132,8 +135,16 @@ def trace_of(
 
 
 def random_choices(table: CostTable, inputs: int, seed: int) -> np.ndarray:
-    shape = (inputs, len(table.units))
-    return np.random.default_rng(seed).integers(0, len(table.choices), shape).astype(np.uint8)
+    """Choices of inputs that leave at exits alone, and for good."""
+    shape, options = (inputs, len(table.units)), table.choices
+    taken = np.random.default_rng(seed).integers(0, len(options), shape).astype(np.uint8)
+    for row in taken:
+        for number, unit in enumerate(table.units):
+            if number and options[row[number - 1]].exits:
+                row[number] = row[number - 1]
+            elif options[row[number]].exits and unit not in table.workload.exits:
+                row[number] = (row[number] + 1) % len(options)
+    return taken
 
 
 class Batch:
@@ -153,20 +164,26 @@ class Batch:
         self.on_vector_unit = machine.fidelity.gates == "vector-unit"
         self.pause = machine.array.reconfiguration_cycles if policy.switches else 0
         everyone = list(range(len(rows)))
+        self.present = everyone
         layers = list(enumerate(table.workload.layers))
         for unit, stretch in groupby(layers, key=lambda pair: pair[1].unit):
             members = list(stretch)
-            gates = [row for row, layer in members if layer.role == "gate"]
-            others = [row for row, layer in members if layer.role != "gate"]
+            gates = [row for row, layer in members if layer.role in ("gate", "exit")]
+            others = [row for row, layer in members if layer.role not in ("gate", "exit")]
             decides = bool(gates)
             if gates and not self.on_vector_unit:
-                self.run(gates, 0, everyone, known=True)
+                self.run(gates, 0, self.present, known=True)
             elif gates:
-                self.decide(gates, everyone)
+                self.decide(gates, self.present)
             if unit:
-                self.unit(others, table.units.index(unit), known=not decides)
+                number = table.units.index(unit)
+                self.unit(others, number, known=not decides)
+                if decides and any(layer.role == "exit" for _, layer in members):
+                    self.leave(number)
             elif others:
-                self.run(others, 0, everyone, known=True)
+                self.run(others, 0, self.present, known=True)
+            if not self.present:
+                break
 
     def charge(self, inputs: Sequence[int], action: int, amount: int) -> None:
         for number in inputs:
@@ -187,11 +204,22 @@ class Batch:
             self.take(row, 0, everyone)
             self.free += int(self.table.cycles[row, 0, len(everyone) - 1])
 
+    def leave(self, unit: int) -> None:
+        """Inputs that chose so leave. Nothing that follows could load before that was known."""
+        staying = [n for n in self.present if not self.table.choices[self.rows[n][unit]].exits]
+        choices = {self.rows[n][unit] for n in staying}
+        members = [row for row, at in enumerate(self.table.unit_of_layer) if at == unit]
+        own = [row for row in members if not self.table.workload.layers[row].decides]
+        ran = any(self.table.runs[row, choice] for row in own for choice in choices)
+        if not ran and self.policy.prefetch != "oracle":
+            self.free = 0
+        self.present = staying
+
     def unit(self, layers: list[int], unit: int, *, known: bool) -> None:
-        chosen = Counter(row[unit] for row in self.rows)
+        chosen = Counter(self.rows[n][unit] for n in self.present)
         first = True
         for choice in sorted(chosen):
-            inputs = [n for n, row in enumerate(self.rows) if row[unit] == choice]
+            inputs = [n for n in self.present if self.rows[n][unit] == choice]
             running = [row for row in layers if self.table.runs[row, choice]]
             if running:
                 self.run(running, choice, inputs, known=known or not first, unit=unit)
@@ -232,7 +260,7 @@ class Batch:
                 return right
             self.waste(self.guessed(layers, unit))
             return 0
-        fetched = self.fetched(layers, self.widest, len(self.rows))
+        fetched = self.fetched(layers, self.widest, len(self.present))
         if self.table.choices[choice].is_skip:
             self.waste(fetched)
             return 0
@@ -247,19 +275,19 @@ class Batch:
         if self.policy.prefetch == "modal":
             wasted = self.guessed(layers, unit)
         elif self.policy.prefetch == "planes":
-            wasted = self.fetched(layers, self.widest, len(self.rows))
+            wasted = self.fetched(layers, self.widest, len(self.present))
         if wasted:
             self.waste(wasted)
             self.free = 0
 
     def guessed(self, layers: list[int], unit: int) -> int:
-        return self.fetched(layers, self.guess[unit], len(self.rows))
+        return self.fetched(layers, self.guess[unit], len(self.present))
 
     def fetched(self, layers: list[int], choice: int, size: int) -> int:
         running = [
             row
             for row in layers
-            if self.table.runs[row, choice] and self.table.workload.layers[row].role != "gate"
+            if self.table.runs[row, choice] and not self.table.workload.layers[row].decides
         ]
         if not running:
             return 0
@@ -271,10 +299,9 @@ class Batch:
         return min(bits, int(self.table.first_weight_bits[running[0], choice, size - 1]))
 
     def waste(self, bits: int) -> None:
-        everyone = range(len(self.rows))
         self.wasted += bits
-        self.charge(everyone, READ, bits)
-        self.charge(everyone, ENTER, bits)
+        self.charge(self.present, READ, bits)
+        self.charge(self.present, ENTER, bits)
 
     @property
     def widest(self) -> int:

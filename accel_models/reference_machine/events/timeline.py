@@ -19,6 +19,7 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.cost_table import CostTable, cost_table
 from accel_models.costs.pricing import Pricing
 from accel_models.errors import InputError
+from accel_models.leaving import fault_of_leaving
 from accel_models.mapping.problem import ACTIONS
 from accel_models.precision import Precision, highest
 from accel_models.reference_machine.events.layer_runs import READ, STALL, LayerRun, LayerRuns, slots
@@ -166,7 +167,11 @@ class _Clock:
         self._fill_gaps(cycles, slots().IN_VAIN, wasted)
         self.gaps = kept
         if not executed and fetched:
-            self.free, self.gaps = 0, []
+            self.hold_back()
+
+    def hold_back(self) -> None:
+        """Nothing could load so far: it was not known whether any input would stay."""
+        self.free, self.gaps = 0, []
 
     def timeline(self, choices: np.ndarray) -> Timeline:
         columns = slots().EVENT_COLUMNS + 1
@@ -270,8 +275,8 @@ def static_timeline(
         InfeasibleError: if the machine cannot run a layer at its precision.
     """
     bits = Precision.parse(precision)
-    if bits.is_skip:
-        raise InputError("a network of one precision runs: it cannot be skipped")
+    if not bits.runs:
+        raise InputError(f"a network of one precision runs: it cannot be at {bits}")
     table = cost_table(workload, machine, [bits])
     return timeline(table, np.zeros(len(table.units), dtype=np.uint8), Policy.off(), draw=draw)
 
@@ -308,11 +313,18 @@ class Player:
         if not whole or given.min(initial=0) < 0 or given.max(initial=0) >= options:
             raise InputError(f"choices are whole numbers from 0 to {options - 1}")
         together = given.astype(np.uint8)
+        fault = fault_of_leaving(together, self.table.leaving, self.table.workload)
+        if fault:
+            raise InputError(fault)
         self.plan.require_feasible(np.unique(together).tolist())
         taken = self.plan.executed(together)
         clock = _Clock(self.table, self.policy, draw)
         for link in self.links:
             self._link(link, taken, clock)
+            if link.exits:
+                taken = taken[taken[:, link.unit] != self.table.leaving]
+            if len(taken) == 0:
+                break
         return clock.timeline(together)
 
     def _link(self, link: Link, choices: np.ndarray, clock: _Clock) -> None:
@@ -324,6 +336,8 @@ class Player:
         if not link.known:
             choice, size = running[0] if running else (None, 0)
             self._speculate(link, choice, size, len(choices), clock)
+        if link.exits and not running and self.policy.prefetch != "oracle":
+            clock.hold_back()
         for choice, size in running:
             for row in link.layers:
                 for part in self._parts(row, choice, size):
@@ -378,6 +392,6 @@ class Player:
         useful = 0
         if self.policy.prefetch == "planes" and choice is not None:
             first = self._first(link, choice, size)
-            if first is not None and not self.table.choices[choice].is_skip:
+            if first is not None and self.table.choices[choice].runs:
                 useful = min(fetched, first.first_weight_bits)
         clock.decide(useful, fetched, executed=choice is not None)

@@ -11,6 +11,7 @@ from accel_models.replay.rules import (
     ACTION_COUNT,
     DRAM_READ,
     EXPOSED,
+    GONE,
     MODAL,
     NONE,
     NOTHING_RAN,
@@ -94,8 +95,9 @@ def transitions(
 ) -> None:
     """Fill in what a link takes one input that arrives in each state: [state, choice].
 
-    A state is what is passed on between links: the cycles for which DRAM has been free, and the
-    last operand widths. More than `most` free cycles are of no use to anything that follows.
+    A state is what is passed on between links: the cycles for which DRAM has been free, `GONE` if
+    the input has left, and the last operand widths. More than `most` free cycles are of no use to
+    anything that follows.
     """
     # Inputs alone, batches of one: a state holds all that a link passes on, so a link's costs can
     # be tabled and links fused.
@@ -103,6 +105,11 @@ def transitions(
     runs, head, bits = chain.runs[link], chain.head[link], chain.bits[link]
     for state in range(len(free)):
         for choice in range(cycles.shape[1]):
+            # Nothing runs of an input that has left, and nothing is passed on.
+            free_after[state, choice], widths_after[state, choice] = GONE, NOTHING_RAN
+            cycles[state, choice] = pj[state, choice] = 0
+            if free[state] == GONE:
+                continue
             idle = int(free[state] + chain.gate_cycles[link, 0])
             # Choices that need no decision load as early as the cycles before allow. Others wait
             # for their gate, unless something is fetched on suspicion.
@@ -117,8 +124,10 @@ def transitions(
             elif runs[choice]:
                 waits -= min(idle, int(head[choice, 0]))
             # Only a link that runs changes what the next one meets; a skipped one passes it on, but
-            # for DRAM that was busy with weights nobody wanted.
-            widths_after[state, choice] = widths[state]
+            # for DRAM that was busy with weights nobody wanted, or had to wait whether the input
+            # would leave.
+            stays = choice != rules.leaving or not chain.exits[link]
+            widths_after[state, choice] = widths[state] if stays else NOTHING_RAN
             if runs[choice]:
                 turns = chain.turns[link, choice] + enters_anew(
                     widths[state], chain.first[link, choice]
@@ -126,16 +135,29 @@ def transitions(
                 waits += turns * rules.reconfiguration
                 idle = int(chain.tail[link, choice, 0])
                 widths_after[state, choice] = left_at(widths[state], chain.last[link, choice])
-            elif fetched:
+            elif fetched or holds_back(chain.exits[link], rules):
                 idle = 0
             # Capped, so that there are few states: more free cycles than any later head make no
             # difference.
-            free_after[state, choice] = min(idle, most)
+            free_after[state, choice] = min(idle, most) if stays else GONE
             cycles[state, choice] = (
                 chain.gate_cycles[link, 0] + chain.cycles[link, choice, 0] + waits
             )
             pj[state, choice] = chain.gate_pj[link, 0] + chain.pj[link, choice, 0]
             pj[state, choice] += waits * rules.stall_pj + wasted * rules.waste_pj
+
+
+@njit(cache=True, forceinline=True)
+def holds_back(exits: bool, rules: Rules) -> bool:
+    """Whether nothing that follows a unit that is skipped could load before it was known that the
+    input stays."""
+    return exits and rules.prefetch != ORACLE
+
+
+@njit(cache=True, forceinline=True)
+def has_left(choices: np.ndarray, i: int, unit: int, rules: Rules) -> bool:
+    """Whether an input left at a unit or before it; at none if `unit` is -1."""
+    return unit >= 0 and np.int64(choices[i, unit]) == rules.leaving
 
 
 @njit(cache=True, forceinline=True)
@@ -255,7 +277,8 @@ def walk(
     """Walk batches of inputs, the groups of each unit one after another.
 
     Fills in what each input takes: `cycles` of its batch, its share of the energy, and of `detail`
-    [input, part], if it has rows, its share of all actions. Adds to `sums` what ran how often.
+    [input, part], if it has rows, its share of all actions. Adds to `sums` what ran how often. A
+    batch becomes smaller as inputs leave, and ends early if all have left.
     """
     # One function: a batch's state lives in a dozen numbers that every phase reads and changes, and
     # the arrays below would have to be handed to each.
@@ -266,7 +289,7 @@ def walk(
     takes, run_pj, counts = chain.cycles, chain.pj, chain.counts
     heads, bits, tails = chain.head, chain.bits, chain.tail
     batches, ran, spared_by, switched = sums.batches, sums.runs, sums.spared, sums.switching
-    wasted_by, exposed_by = sums.wasted, sums.exposed
+    wasted_by, exposed_by, exits = sums.wasted, sums.exposed, chain.exits
     size = np.zeros(runs.shape[1], dtype=np.int64)
     share = np.zeros(runs.shape[1])
     detailed, speculates = len(detail) > 0, rules.prefetch != NONE
@@ -278,19 +301,21 @@ def walk(
         free, widths = 0, NOTHING_RAN
         total = exposed = spared = switching = 0
         every_pj = 0.0
+        # Inputs that have not left, and the unit whose choices say which have.
+        present, left_by = together, -1
         for link in range(len(units)):
             unit = units[link]
             # The gate decides for all inputs of the batch together, while DRAM is free.
-            late = gate_cycles[link, together - 1]
+            late = gate_cycles[link, present - 1]
             total += late
             free += late
-            every_pj += gate_pj[link, together - 1] / together
-            batches[link, together - 1] += 1
+            every_pj += gate_pj[link, present - 1] / present
+            batches[link, present - 1] += 1
             # How many chose what: inputs that agree run as one group. A link without a unit is one
             # group of all; a single input needs no counting.
             lowest, end = 0, options[link]
             if unit < 0:
-                size[0] = together
+                size[0] = present
             elif together == 1:
                 lowest = int(np.int64(choices[start, unit]))
                 end = lowest + 1
@@ -317,7 +342,7 @@ def walk(
                     gained = 0
                     if speculates:
                         here = (guesses[link], runs[link], heads[link], bits[link])
-                        gained, wasted, _ = speculate(rules, *here, choice, group, together, free)
+                        gained, wasted, _ = speculate(rules, *here, choice, group, present, free)
                     late += head - gained
                 begins = False
                 # Array and energy: waits are stalls and are paid for as such, cycles gained are
@@ -336,22 +361,25 @@ def walk(
                 widths = left_at(widths, last[link, choice])
                 if detailed:
                     for i in range(start, stop):
-                        if unit < 0 or choices[i, unit] == choice:
+                        taking = unit < 0 and not has_left(choices, i, left_by, rules)
+                        if taking or (unit >= 0 and choices[i, unit] == choice):
                             add_share(detail, i, counts[link, choice, group - 1], group)
                             detail[i, STALL] += waits / group
             # No group ran, so nothing above has asked what the guess has cost: all that came is
             # wasted.
             if speculates and begins and not known[link]:
                 here = (guesses[link], runs[link], heads[link], bits[link])
-                _, wasted, fetched = speculate(rules, *here, -1, 1, together, free)
+                _, wasted, fetched = speculate(rules, *here, -1, 1, present, free)
                 if fetched:
                     free = 0
+            if begins and holds_back(exits[link], rules):
+                free = 0
             # What the gate did, and what was fetched in vain, was done for the whole batch: all
             # inputs share.
             exposed += late
             exposed_by[link] += late
             wasted_by[link] += wasted
-            every_pj += wasted * rules.waste_pj / together
+            every_pj += wasted * rules.waste_pj / present
             if unit < 0:
                 every_pj += share[0]
             else:
@@ -359,15 +387,29 @@ def walk(
                     joules[i] += share[choices[i, unit]]
             if detailed:
                 for i in range(start, stop):
-                    add_share(detail, i, gate_counts[link, together - 1], together)
-                    detail[i, DRAM_READ] += wasted / together
-                    detail[i, WEIGHT_WRITE] += wasted / together
-                    detail[i, WASTED] += wasted / together
+                    if has_left(choices, i, left_by, rules):
+                        continue
+                    add_share(detail, i, gate_counts[link, present - 1], present)
+                    detail[i, DRAM_READ] += wasted / present
+                    detail[i, WEIGHT_WRITE] += wasted / present
+                    detail[i, WASTED] += wasted / present
+            # Those that leave here have paid their share of everything so far.
+            if exits[link]:
+                for i in range(start, stop):
+                    leaves = has_left(choices, i, unit, rules)
+                    if leaves and not has_left(choices, i, left_by, rules):
+                        joules[i] += every_pj
+                        present -= 1
+                left_by = unit
+            if present == 0:
+                break
         # All inputs of a batch are answered at its end; they share what leaked until then.
-        every_j = every_pj * rules.joules_per_pj + total * rules.leakage_j / together
+        leaked_j = total * rules.leakage_j / together
+        every_j = every_pj * rules.joules_per_pj + leaked_j
         for i in range(start, stop):
             cycles[i] = total
-            joules[i] = joules[i] * rules.joules_per_pj + every_j
+            rest_j = leaked_j if has_left(choices, i, left_by, rules) else every_j
+            joules[i] = joules[i] * rules.joules_per_pj + rest_j
             if detailed:
                 detail[i, SPARED], detail[i, EXPOSED] = spared, exposed
                 detail[i, SWITCHING] = switching
@@ -383,8 +425,11 @@ def add_share(detail: np.ndarray, i: int, counts: np.ndarray, inputs: int) -> No
 
 
 @njit(cache=True)
-def count(choices: np.ndarray, counts: np.ndarray) -> None:
-    """Add to `counts` [unit, choice] how many of N inputs took each."""
+def count(choices: np.ndarray, leaving: int, counts: np.ndarray) -> None:
+    """Add to `counts` [unit, choice] how many of N inputs took each, of those that had not left
+    before."""
     for i in range(len(choices)):
         for unit in range(choices.shape[1]):
             counts[unit, choices[i, unit]] += 1
+            if np.int64(choices[i, unit]) == leaving:
+                break

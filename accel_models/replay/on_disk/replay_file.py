@@ -78,7 +78,7 @@ def replay_file(
             raise InputError(f"{path} has no column {ARRIVAL} with times of arrival")
         counts = None
         if table.infeasible or wanted.prefetch == "modal":
-            counts = _count(file, len(table.choices), skip_damaged)
+            counts = _count(file, table, skip_damaged)
         ready = plan(table, wanted, counts)
         used = [] if counts is None else np.flatnonzero(counts.any(axis=0)).tolist()
         ready.require_feasible(used)
@@ -95,14 +95,14 @@ def replay_file(
     return found
 
 
-def _count(file: TraceFile, number: int, skip_damaged: bool) -> np.ndarray:
+def _count(file: TraceFile, table: CostTable, skip_damaged: bool) -> np.ndarray:
     """How many inputs took each choice, int64 [unit, choice]."""
-    total = np.zeros((len(file.header.workload.units), number), dtype=np.int64)
+    total = np.zeros((len(table.units), len(table.choices)), dtype=np.int64)
     for group in range(len(file.groups)):
         here = np.zeros_like(total)
         try:
             for part in file.parts(group):
-                here += count_choices(part.choices, number)
+                here += count_choices(part.choices, table)
         except DamagedRows:
             if not skip_damaged:
                 raise

@@ -9,6 +9,7 @@ import numpy as np
 from accel_models.costs.cost_table import CostTable
 from accel_models.costs.simulator import simulate
 from accel_models.errors import InfeasibleError
+from accel_models.leaving import left_for_good
 from accel_models.metrics import Done, additive
 from accel_models.precision import highest
 from accel_models.replay.plan import Plan
@@ -55,11 +56,10 @@ def compare_replay(found: Summary, header: TraceHeader) -> ReplayComparison:
 
 
 def _expected(table: CostTable, shares: np.ndarray) -> Cost | None:
-    """Cost of inputs of which a share [unit, choice] took each choice."""
+    """Cost of inputs of which a share [unit, choice] came to each unit and took each choice."""
 
     def mean(metric: str) -> float:
-        always, units = table.costs(metric)
-        return always + float((units * shares).sum())
+        return float(table.stages(metric).mean(shares, table.leaving))
 
     try:
         return {one.column: mean(one.name) for one in additive()}
@@ -70,7 +70,7 @@ def _expected(table: CostTable, shares: np.ndarray) -> Cost | None:
 def _uniform(table: CostTable) -> dict[str, Cost]:
     bare, found = table.workload.without_gates(), {}
     for choice in table.choices:
-        if choice.is_skip:
+        if not choice.runs:
             continue
         try:
             run = simulate(bare, table.accelerator, choice, always=table.always)
@@ -82,11 +82,13 @@ def _uniform(table: CostTable) -> dict[str, Cost]:
 
 def _frozen(found: Summary, header: TraceHeader) -> Cost:
     """One input at a time, switches charged as in the replay."""
+    table = found.plan.table
     modal = found.totals.choice_counts.argmax(axis=1).astype(np.uint8)
     one = np.zeros(1, dtype=np.int32)
-    trace = GateTrace(header, one.astype(np.int64), one, one, modal[None])
+    settled = left_for_good(modal[None], table.leaving)
+    trace = GateTrace(header, one.astype(np.int64), one, one, settled)
     policy = Policy(switches=found.plan.policy.switches)
-    return _cost(served(trace, Plan(found.plan.table, policy)))
+    return _cost(served(trace, Plan(table, policy)))
 
 
 def _cost(done: Done) -> Cost:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+import replay_reference as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +16,7 @@ from accel_models.costs.pricing import Pricing
 from accel_models.exploration.batched_tables import TableMaker
 from accel_models.exploration.tally import tally
 from accel_models.exploration.workloads import NetworkRun
+from accel_models.metrics import replayed
 from accel_models.precision import highest, parse_choices
 from accel_models.replay import replay
 from accel_models.trace import GateTrace, TraceHeader
@@ -99,6 +102,7 @@ def test_pairs_are_neighbours_of_one_unit_whose_width_is_known(
                     and len({layers[row].unit for row in range(before, after + 1)}) == 1
                 )
                 known = is_known(network, layers[before], layers[after])
+                known &= layers[before].decides == layers[after].decides
                 assert ((before, after, choice) in found) == (neighbours and known)
 
 
@@ -115,3 +119,26 @@ def test_what_is_spared_is_waiting() -> None:
     less = late.cycles - early.cycles
     assert less[1, 1:].min() > 0
     np.testing.assert_array_equal(late.counts[..., STALL] - early.counts[..., STALL], less)
+
+
+@settings(max_examples=25)
+@given(
+    network=reference.networks(operators=True),
+    machine=st.sampled_from([name for name in reference.MACHINES if name != "published"]),
+    choices=st.sampled_from([c for c in reference.CHOICE_SETS if "exit" in c]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_inputs_that_leave_cost_the_same_whoever_adds_up(
+    network: Workload, machine: str, choices: str, seed: int
+) -> None:
+    table = reference.table_of(network, machine, choices)
+    trace = reference.trace_of(table, reference.random_choices(table, 12, seed))
+    run, pricing = NetworkRun.of_trace(trace), Pricing(table.accelerator)
+    maker = TableMaker(run)
+    batched = maker.tables([table.accelerator], [maker.figures(table.accelerator, pricing)])
+    found = tally(run, table.accelerator, switches=True).costs(
+        [table.accelerator], [pricing], batched
+    )
+    work = replay(trace, table)
+    for metric, cost in zip(replayed(), found[0], strict=True):
+        assert cost == pytest.approx(metric.over(work), rel=1e-12), metric.name
