@@ -67,8 +67,11 @@ class TraceHeader:
         return pa.schema(columns, metadata={METADATA_KEY: json.dumps(self.to_dict())})
 
     def check(self, choices: np.ndarray) -> None:
-        """Raise `InputError` if choices [input, unit] are none of the set, or leave where no input
-        can."""
+        """Refuse choices [input, unit] that do not fit.
+
+        Raises:
+            InputError: if one is none of the set, or an input leaves where none can.
+        """
         worst = int(choices.max(initial=0))
         if worst >= len(self.choices):
             raise InputError(f"choice {worst} is outside the set of {len(self.choices)}")

@@ -128,8 +128,8 @@ class CostTable(Remade):
 
     @cached_property
     def left_at(self) -> np.ndarray:
-        """For each layer the last of the units at which an input may have left by then, -1 for
-        layers that every input reaches; int64 [layer]."""
+        """Last unit at which an input may have left before each layer, -1 where every input comes;
+        int64 [layer]."""
         return np.array(self.workload.left_at)
 
     def staged(self, values: np.ndarray) -> Stages:

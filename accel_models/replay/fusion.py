@@ -29,6 +29,12 @@ def kernel() -> Any:
     return compiled("accel_models.replay.kernel.walk")
 
 
+@cache
+def look_ups() -> Any:
+    """The compiled look-ups."""
+    return compiled("accel_models.replay.kernel.look_up")
+
+
 def handed_over(choices: np.ndarray) -> np.ndarray:
     """Choices as compiled code takes them: in one layout, and never to be written to, whoever made
     them, so that it is compiled for one kind of array alone."""
@@ -60,7 +66,7 @@ class FusedLink(NamedTuple):
 
 
 class Fused(NamedTuple):
-    """Tables that `walk.tally` reads, and the units whose choices it wants, in that order."""
+    """Tables that `look_up.tally` reads, and the units whose choices it wants, in that order."""
 
     units: np.ndarray
     weights: tuple[int, ...]

@@ -13,7 +13,7 @@ from accel_models.costs.pricing import Pricing
 from accel_models.errors import InputError
 from accel_models.precision import highest
 from accel_models.replay.chain import Link, chain_of, layer_widths, links, turns_within
-from accel_models.replay.fusion import Fused, fuse, handed_over, kernel
+from accel_models.replay.fusion import Fused, fuse, handed_over, kernel, look_ups
 from accel_models.replay.policy import Policy
 from accel_models.replay.rules import (
     DRAM_READ,
@@ -111,7 +111,7 @@ class Plan:
             choices = choices[:, fused.units]
         cycles, joules = np.empty(len(choices), dtype=np.int64), np.empty(len(choices))
         tables = (fused.weights, fused.fused, fused.single, fused.costs, fused.following)
-        kernel().tally(handed_over(choices), *tables, cycles, joules)
+        look_ups().tally(handed_over(choices), *tables, cycles, joules)
         return cycles, joules
 
     def walked(

@@ -16,7 +16,7 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.cost_table import CostTable, cost_table
 from accel_models.errors import InputError
 from accel_models.leaving import units_run
-from accel_models.replay.fusion import handed_over, kernel
+from accel_models.replay.fusion import handed_over, look_ups
 from accel_models.replay.matching import check_match
 from accel_models.replay.plan import Plan, plan
 from accel_models.replay.policy import Policy
@@ -268,7 +268,7 @@ def count_choices(choices: np.ndarray, table: CostTable) -> np.ndarray:
     """How many of N inputs came to each unit and took each of a table's choices there, int64
     [unit, choice], of uint8 [N, unit]."""
     counts = np.zeros((choices.shape[1], len(table.choices)), dtype=np.int64)
-    kernel().count(handed_over(choices), table.leaving, counts)
+    look_ups().count(handed_over(choices), table.leaving, counts)
     return counts
 
 

@@ -10,8 +10,8 @@ from accel_models.workloads.layer import Layer
 
 
 def left_at(layers: Sequence[Layer], units: Sequence[str], exits: Set[str]) -> tuple[int, ...]:
-    """For each layer the last of the units at which an input may have left by then, as its index
-    in `units`; -1 for layers that every input reaches.
+    """Last unit at which an input may have left before each layer, as its index in `units`; -1 for
+    layers that every input reaches.
 
     An input leaves where the own layers of a unit of `exits` would begin: the unit's gate and its
     exit have run by then.

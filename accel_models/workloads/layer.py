@@ -50,8 +50,7 @@ class Layer:
     `role` says when the layer runs: ``fixed`` always; ``body`` when its unit is executed;
     ``shortcut`` always, at the unit's precision or, when the unit is skipped, at the highest;
     ``gate`` always, as part of a gated unit's overhead; ``exit`` always, as part of a head that
-    predicts from the unit's input, so that an input may leave there. Of an input that has left,
-    nothing runs any more.
+    predicts from the unit's input, where inputs may leave. Nothing more runs of those that did.
 
     Raises:
         InputError: if a size is no whole number or below 1, the two ends do not agree, groups do
@@ -101,9 +100,9 @@ class Layer:
         for settle in steps:
             for name, value in settle().items():
                 object.__setattr__(self, name, value)
-        work = self.macs if self.operator in ON_ARRAY else self.vector_operations
+        work = self.macs if self.on_array else self.vector_operations
         if work > MAX_MACS:
-            what = "MACs" if self.operator in ON_ARRAY else "operations"
+            what = "MACs" if self.on_array else "operations"
             raise InputError(f"layer '{self.name}' has {work:.3g} {what}, over {MAX_MACS:.0e}")
 
     def _axes_settled(self) -> dict[str, Any]:
@@ -226,9 +225,7 @@ class Layer:
             "an image is no operand of a product of activations": (
                 self.reads_image and self.operator == MATMUL
             ),
-            "gates and exits are convolutions or linear layers": (
-                self.decides and self.operator != CONVOLUTION
-            ),
+            "gates are convolutions or linear": self.decides and self.operator != CONVOLUTION,
         }
         for why, found in faults.items():
             if found:
@@ -345,14 +342,12 @@ class Layer:
 
     @property
     def decides(self) -> bool:
-        """Whether it belongs to what decides about its unit: its gate, or its exit."""
+        """Whether it is part of its unit's gate or exit."""
         return self.role in ("gate", "exit")
 
     def precision(self, choice: Precision, always: Precision) -> Precision | None:
-        """The precision asked of the layer when its unit takes `choice`; None if it does not run.
-
-        `always` is the precision of everything that runs whatever is chosen.
-        """
+        """The precision asked of the layer when its unit takes `choice`, or `always` where it runs
+        whatever is chosen; None if it does not run."""
         if self.role not in ("body", "shortcut"):
             return always
         if self.role == "shortcut" and choice.is_skip:

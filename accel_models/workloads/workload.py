@@ -213,8 +213,8 @@ class Workload:
 
     @cached_property
     def left_at(self) -> tuple[int, ...]:
-        """For each layer the last of the units at which an input may have left by then, as its
-        index in `units`; -1 for layers that every input reaches."""
+        """Last unit at which an input may have left before each layer, as its index in `units`; -1
+        for layers that every input reaches."""
         return left_at(self.layers, self.units, self.exits)
 
     def reached_by(self, choices: Mapping[str, Precision]) -> tuple[bool, ...]:

@@ -43,6 +43,7 @@ accel_models.accelerators.arrays.*
 accel_models.energy.*
 accel_models.trace
 accel_models.trace_header
+accel_models.leaving
 accel_models.workloads.onnx_file.*
 accel_models.workloads.graphs.*
 accel_models.workloads.*
