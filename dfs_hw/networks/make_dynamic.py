@@ -65,6 +65,8 @@ def make_dynamic(
             are named.
     """
     options, design = parse_choices(choices), design or Design()
+    if any(choice.exits for choice in options):
+        raise InputError("choices: networks have no exits to train yet, leave out 'exit'")
     model = copy.deepcopy(model).float()
     size = (image[0], image[1], image[2])
     seen = survey(model, size)

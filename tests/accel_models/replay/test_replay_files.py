@@ -317,7 +317,7 @@ def test_a_trace_is_not_written_over(trace: Path, refused: Callable[..., str]) -
         (lambda header: [header], "it is no table of fields"),
         (lambda header: header | {"choices": 5}, "choices is not a list of precisions: 5"),
         (lambda header: header | {"accelerator": 7}, "accelerator is not text: 7"),
-        (lambda header: header | {"always": "skip"}, "always: what always runs cannot be skipped"),
+        (lambda header: header | {"always": "skip"}, "always: what always runs cannot be at skip"),
         (lambda header: header | {"workload": {"layers": [1]}}, "not a workload: missing edges"),
         (lambda header: {"format": 1}, "it has no accelerator"),
     ],

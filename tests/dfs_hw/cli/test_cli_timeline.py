@@ -51,7 +51,7 @@ def test_a_static_network_is_played(printed: Callable[..., str], tmp_path: Path)
         ((TRACE, "--network", "resnet8"), "say what to run: a TRACE, or --network NAME"),
         ((TRACE, "--precision", "8"), "--precision and --image go with --network"),
         (("--network", "resnet8", "--inputs", "3"), "--inputs and --prefetch go with a trace"),
-        (("--network", "resnet8", "--precision", "skip"), "it cannot be skipped"),
+        (("--network", "resnet8", "--precision", "skip"), "it cannot be at skip"),
     ],
 )
 def test_either_a_trace_or_a_network(
