@@ -30,8 +30,8 @@ def units_run(choices: np.ndarray, leaving: int) -> np.ndarray:
         choices: uint8 [input, unit].
         leaving: `exit_index` of the choice set.
     """
-    gone = choices == leaving
-    return np.where(gone.any(axis=1), gone.argmax(axis=1), choices.shape[1])
+    gone = np.column_stack([choices == leaving, np.ones(len(choices), dtype=bool)])
+    return gone.argmax(axis=1)
 
 
 def left_for_good(choices: np.ndarray, leaving: int) -> np.ndarray:
