@@ -15,7 +15,7 @@ Objective = Literal["latency", "energy", "edp", "latency-then-energy"]
 MOST = 1e9
 """Largest factor, and largest figure in pJ: far more than sensible, far less than what
 overflows."""
-MOST_ON_CHIP = 2**40
+MOST_ON_CHIP = 10**12
 """Largest on-chip memory in bytes, number of banks, and width of a bank in bits."""
 DEVICE_FIELDS = (
     "pj_per_bit",
