@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from accel_models.costs.cost_table import CostTable
 from accel_models.errors import InputError
+from accel_models.leaving import NEVER
 from accel_models.metrics import budgeted, named
 from accel_models.precision import Precision
 from dfs_hw.budgets.paper import PAPER
@@ -135,6 +136,8 @@ class HardwareCost(RelativeCost):
     def __init__(
         self, table: CostTable, metric: str = "energy", offered: ArrayLike | None = None
     ) -> None:
+        if table.leaving != NEVER:
+            raise InputError(f"the cost of '{table.workload.name}' knows no inputs that leave yet")
         summands = named(metric, budgeted()).summands
         table = _without_what_nobody_runs(table, _offered(offered, table.units, table.choices))
         parts = [table.costs(summand) for summand in summands]

@@ -11,7 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 
 from accel_models.costs.pricing import COMPONENTS
-from accel_models.precision import Precision
+from accel_models.precision import EXIT, SKIP, Precision
 from accel_models.reference_machine.events.picture import draw_timelines
 from accel_models.reference_machine.events.timeline import Player
 from accel_models.replay import spread
@@ -30,7 +30,7 @@ COMPONENT_COLORS = {
     "other": "#9aa5b1",
     "leakage": "#8e7cc3",
 }
-SKIPPED, NARROW, WIDE = "#e9edf0", "#bfdee6", "#0a3b5c"
+SKIPPED, LEFT, NARROW, WIDE = "#e9edf0", "#f0dfb2", "#bfdee6", "#0a3b5c"
 WIDTH = 9.0
 
 
@@ -97,11 +97,11 @@ def choices(facts: Facts) -> Figure:
     for column, (choice, color) in enumerate(
         zip(facts.table.choices, _choice_colors(facts.table.choices), strict=True)
     ):
-        label = "skip" if choice.is_skip else f"{choice} bit"
+        label = f"{choice} bit" if choice.runs else str(choice)
         axes.barh(units, shares[:, column], left=left, color=color, label=label, height=0.72)
         for row, share in enumerate(shares[:, column]):
             if share >= 0.08:
-                dark = not choice.is_skip and column >= len(facts.table.choices) / 2
+                dark = choice.runs and column >= len(facts.table.choices) / 2
                 axes.text(
                     left[row] + share / 2,
                     row,
@@ -228,11 +228,12 @@ def _figure(height: float) -> tuple[Figure, Axes]:
 
 
 def _choice_colors(choice_set: tuple[Precision, ...]) -> list[str]:
-    """Grey for skipping, then from pale to deep by BitOps."""
+    """Grey for skipping, amber for leaving, then from pale to deep by BitOps."""
     shades = LinearSegmentedColormap.from_list("widths", [NARROW, WIDE])
-    costs = sorted({c.bitops_per_mac for c in choice_set if not c.is_skip})
+    costs = sorted({c.bitops_per_mac for c in choice_set if c.runs})
     depth = dict(zip(costs, np.linspace(0 if len(costs) > 1 else 1, 1, len(costs)), strict=True))
-    return [SKIPPED if c.is_skip else to_hex(shades(depth[c.bitops_per_mac])) for c in choice_set]
+    idle = {SKIP: SKIPPED, EXIT: LEFT}
+    return [idle.get(c) or to_hex(shades(depth[c.bitops_per_mac])) for c in choice_set]
 
 
 def _mark_static(axes: Axes, facts: Facts) -> None:

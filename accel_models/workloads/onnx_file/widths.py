@@ -122,8 +122,8 @@ def with_noted_widths(workload: Workload, model: ModelProto) -> Workload:
         widths = {name: Precision.parse(found[name]) for name in found}
     except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f"its metadata {WIDTHS_KEY} is no JSON of layers and widths") from error
-    if any(one.is_skip for one in widths.values()):
-        raise InputError(f"its metadata {WIDTHS_KEY} has a layer skip, which is no width")
+    if not all(one.runs for one in widths.values()):
+        raise InputError(f"its metadata {WIDTHS_KEY} has a layer that runs at no width")
     layers = tuple(
         replace(layer, widths=layer.widths or widths.get(layer.name)) for layer in workload.layers
     )

@@ -132,6 +132,8 @@ def test_to_leave_is_no_static_choice() -> None:
     losses = np.array([[3.0, 2, 1, 0]] * 3)
     found = best_assignment(TABLE, losses, 1.0)
     assert found.choices == (2, 2, 2)
+    with pytest.raises(InputError, match="to leave is no static choice"):
+        TABLE.query(np.array([[2, LEAVE, LEAVE]]))
 
 
 def test_traces_say_where_inputs_left(tmp_path: Path) -> None:
