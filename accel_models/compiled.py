@@ -11,13 +11,16 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import warnings
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from accel_models.files import user_cache
+from accel_models.errors import reason_of
+from accel_models.private_folder import private_cache, private_folder
 
 ROOT = __name__.partition(".")[0]
 
@@ -25,22 +28,18 @@ ROOT = __name__.partition(".")[0]
 def compiled(module: str) -> Any:
     """Import a compiled module by its full name; numba itself is first imported here.
 
-    Machine code is kept in the kernel's folder or, where that is read-only, in the user's cache.
+    Machine code is kept in the kernel's folder or, where that cannot be, in the user's cache: only
+    in folders that nobody else can write to. Without any, a warning says that it is not kept.
     """
     home = _home(module.rpartition(".")[0])
-    config: Any = import_module("numba.core.config")
-
-    before = config.CACHE_DIR
-    config.CACHE_DIR = str(home)
-    try:
+    with import_module("accel_models.machine_code").kept_in(home):
         return import_module(module)
-    finally:
-        config.CACHE_DIR = before
 
 
 @cache
-def _home(kernel: str) -> Path:
-    """Where the machine code of a kernel is kept, as its files were when it was first asked for.
+def _home(kernel: str) -> Path | None:
+    """Where the machine code of a kernel is kept, as its files were when it was first asked for;
+    None for nowhere.
 
     Other kernels whose functions it calls are imported here, so that each is kept by itself.
     """
@@ -48,8 +47,19 @@ def _home(kernel: str) -> Path:
     for name, path in files.items():
         if path.parent != folder and "numba" in imports(path):
             compiled(name)
-    home = folder / "__pycache__" if os.access(folder, os.W_OK) else user_cache()
-    return home / f"compiled-{digest_of(files)}"
+    name = f"compiled-{digest_of(files)}"
+    if os.access(folder, os.W_OK):
+        with suppress(OSError):
+            return private_folder(folder / "__pycache__" / name)
+    try:
+        return private_folder(private_cache() / name)
+    except OSError as error:
+        warnings.warn(
+            "compiled code cannot be kept for the next time, when it will take as long again: "
+            f"{reason_of(error)}",
+            stacklevel=1,
+        )
+        return None
 
 
 def compiled_in(kernel: str) -> dict[str, Path]:

@@ -13,6 +13,8 @@ from accel_models.errors import InputError, reason_of
 MOST_BYTES = 2**24
 """Size up to which files are read that are written by hand, or hold what a run found: what comes
 of them takes some 30 times as much memory."""
+CACHE = "DFS_HW_CACHE"
+"""Environment variable that names the folder for what can be computed again."""
 _MADE: list[Path] = []
 """Folders that this process made, the outer ones first."""
 
@@ -158,9 +160,12 @@ def user_cache() -> Path:
     Raises:
         RuntimeError: if neither is set and the user has no home.
     """
-    own = os.environ.get("DFS_HW_CACHE")
-    if own:
-        return Path(own)
+    named = os.environ.get(CACHE)
+    return Path(named) if named else home_cache()
+
+
+def home_cache() -> Path:
+    """The folder in the user's cache; errors are those of `user_cache`."""
     shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not shared.is_absolute():  # the XDG specification has such ones ignored
         shared = Path.home() / ".cache"

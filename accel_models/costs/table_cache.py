@@ -23,9 +23,9 @@ import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.accelerators.plugins import source_now, source_of
-from accel_models.files import user_cache
 from accel_models.mapping.problem import ACTIONS
 from accel_models.precision import Precision
+from accel_models.private_folder import is_own, open_to_others, private_cache, private_folder
 from accel_models.workloads.workload import Workload
 
 PACKAGE = Path(__file__).parent.parent
@@ -97,9 +97,9 @@ def table_path(key: str) -> Path:
     """File that the table of that key is kept in.
 
     Raises:
-        RuntimeError: if there is no cache folder.
+        OSError: if there is no cache folder that this user alone can write to.
     """
-    return user_cache() / "tables" / f"{key}.npz"
+    return private_cache() / "tables" / f"{key}.npz"
 
 
 def load(key: str, shape: tuple[int, int, int]) -> Figures | None:
@@ -111,8 +111,10 @@ def load(key: str, shape: tuple[int, int, int]) -> Figures | None:
     """
     try:
         path = table_path(key)
+        if open_to_others(path.parent) or not is_own(path.stat()):
+            return None
         content = path.read_bytes()
-    except (OSError, RuntimeError):
+    except OSError:
         return None
     try:
         return _unpacked(content, key, shape)
@@ -132,14 +134,14 @@ def save(key: str, figures: Figures) -> None:
         return
     try:
         path = table_path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
         partial = path.with_name(f".{key}.{uuid4().hex}.partial")
         try:
             partial.write_bytes(_packed(key, figures))
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         warnings.warn(f"cost tables cannot be kept for the next time: {error}", stacklevel=3)
 
 

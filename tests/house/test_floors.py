@@ -53,9 +53,11 @@ accel_models.owned_folder
 accel_models.documents
 accel_models.seeds
 accel_models.compiled
+accel_models.machine_code
 accel_models.metrics
 accel_models.remade
 accel_models.row_groups
+accel_models.private_folder
 accel_models.files
 accel_models.si
 accel_models.errors

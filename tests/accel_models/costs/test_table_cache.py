@@ -137,6 +137,24 @@ def test_a_cache_that_cannot_be_written_costs_one_warning(
     assert "cannot be kept" in str(warned[0].message)
 
 
+def test_a_table_that_others_may_have_planted_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("DFS_HW_CACHE", str(tmp_path / "open"))
+    table()
+    (planted,) = (tmp_path / "open" / "tables").iterdir()
+    (tmp_path / "open").chmod(0o777)
+    with pytest.warns(
+        UserWarning, match="open that DFS_HW_CACHE names is not used, since others may write to it"
+    ):
+        assert_true(table())
+    (own,) = (tmp_path / ".cache" / "dfs-hw" / "tables").iterdir()
+    assert own.name == planted.name
+    assert own.parent.stat().st_mode & 0o777 == 0o700
+
+
 def test_where_tables_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DFS_HW_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
