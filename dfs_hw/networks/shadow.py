@@ -36,7 +36,11 @@ def without_contents(module: Module, *, norms: bool = False) -> Module:
     Its layers do not quantise and its batch norms, unless asked to, do not normalise: neither
     changes a shape, and together they are most of what there is to run.
     """
-    for part in module.modules():
+    for part in list(module.modules()):
+        for name, child in part.named_children():
+            if norms and isinstance(child, PrecisionNorm):
+                plain = nn.BatchNorm2d(child.weight.shape[1], device="meta")
+                setattr(part, name, plain.train(child.training))
         if isinstance(part, QuantizedConv2d | QuantizedLinear | ProductQuantizers):
             part.precisions = (FULL,) * len(part.precisions)
         elif not norms and type(part) in (nn.BatchNorm2d, PrecisionNorm):

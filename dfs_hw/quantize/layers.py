@@ -142,7 +142,8 @@ class QuantizedConv2d(_QuantizedLayer):
             mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
             x, padding = functional.pad(x, (left, right, top, bottom), mode), (0, 0)
         stride = self.stride
-        if self._overruns and padding == (0, 0):
+        # Without contents nothing is computed, and what is recorded is the layer as it is.
+        if self._overruns and padding == (0, 0) and x.device.type != "meta":
             x, stride = x[:, :, :: stride[0], :: stride[1]], (1, 1)
         return functional.conv2d(x, weight, bias, stride, padding, self.dilation, self.groups)
 
