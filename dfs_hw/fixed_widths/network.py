@@ -121,7 +121,8 @@ class FixedWidths(nn.Module):
                 return left, right, 1.0
             return one.watch(left, right) if self.watching else one(left, right)
 
-        return product.computed(rounded)
+        # Whole numbers are multiplied as float32 at least, also in models of half precision.
+        return product.computed(rounded).to(product.operands[0].dtype)
 
     def _check(self, calls: Mapping[str, int]) -> None:
         """Refuse runs with other products than the model was read with."""
@@ -226,6 +227,7 @@ def _rounded(
                         bits[at],
                         None if depends[at] else one,
                         bool((one < 0).any()) or (before is not None and before[at].signed),
+                        one.device,
                     )
                     for at, one in enumerate((left, right))
                 ]

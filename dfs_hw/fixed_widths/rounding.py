@@ -25,6 +25,7 @@ class Operand(NamedTuple):
     """Contents, if no input changes them."""
     signed: bool
     """Whether it was negative anywhere."""
+    device: torch.device
 
 
 class RoundedProduct(nn.Module):
@@ -121,7 +122,7 @@ def _quantizer(
         return None
     if operand.weight is not None:
         return quantizers.weights((operand.bits,), operand.weight.detach())
-    return quantizers.activations((operand.bits,), operand.signed)
+    return quantizers.activations((operand.bits,), operand.signed).to(operand.device)
 
 
 def _rounded(

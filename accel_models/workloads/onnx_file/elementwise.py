@@ -89,7 +89,13 @@ def function(read: Steps, node: OnnxNode) -> Value | None:
 
 
 def select(read: Steps, node: OnnxNode) -> Value | None:
-    """A choice between elements: a comparison of a lane, as a sum is an addition."""
+    """A choice between elements: a comparison of a lane, as a sum is an addition. One that is known
+    to take the same operand everywhere, as of a mask that hides nothing, is that operand."""
+    held = node.held(0) if node.name == "Where" else None
+    if held is not None and (held.all() or not held.any()):
+        taken = node.value(1 if held.all() else 2)
+        if taken.shape == node.shape:
+            return taken
     operands = [value for value in node.values if value.elements > 1]
     large = [value for value in operands if value.kind == "data" and value.shape == node.shape]
     if not large:

@@ -176,6 +176,13 @@ def test_a_loop_of_ones_own_trains_without_more(model: Small) -> None:
     assert torch.equal(again(maps), network(maps))
 
 
+def test_a_model_of_half_precision_stays_one(model: Small) -> None:
+    halved = [(maps.bfloat16(), labels) for maps, labels in data()]
+    out = at_widths(model.bfloat16(), {"*": 8}, halved)(halved[0][0])
+    assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(out, model(halved[0][0]), atol=0.1, rtol=0)
+
+
 class Moody(nn.Module):
     """Computes one product more for inputs that are positive on the whole."""
 
