@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress, pairwise, product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -23,11 +23,14 @@ from accel_models.errors import InfeasibleError
 from accel_models.mapping.groups import search_packings
 from accel_models.mapping.problem import EDP, ENERGY, LATENCY, Found, Mapping, Priced, Problem
 from accel_models.mapping.problem_of import Tensors, problem_of
-from accel_models.mapping.search import as_packed, price
+from accel_models.mapping.search import NO_LIMIT, as_packed, price, price_each, search_each
 from accel_models.mapping.vector_pass import VectorTask, vector_task
 from accel_models.mapping.vector_pass import price as price_pass
 from accel_models.precision import Precision
 from accel_models.workloads.layer import Layer
+
+OBJECTIVES = {"latency": LATENCY, "energy": ENERGY, "edp": EDP}
+"""What one search can minimise, by its name in a machine's file."""
 
 
 class Ways(NamedTuple):
@@ -157,37 +160,98 @@ def in_memory(task: Task, memory: dict[str, Any]) -> Task:
     return Ways(tuple(tuple(one._replace(**memory) for one in way) for way in task.ways))
 
 
+class Alike(NamedTuple):
+    """Machines that differ in the bandwidth of their DRAM and in static power alone."""
+
+    machines: Sequence[Accelerator]
+    pricings: Sequence[Pricing]
+
+    @property
+    def rates(self) -> list[float]:
+        """DRAM bits per cycle of each."""
+        return [float(machine.dram_bits_per_cycle) for machine in self.machines]
+
+
 def solve(task: Task, machine: Accelerator, pricing: Pricing) -> Solved:
     """The least a task takes, by the machine's own objective.
 
     Raises:
         InfeasibleError: if nothing fits the buffers.
     """
+    (solved,) = solve_each(task, Alike([machine], [pricing]))
+    if isinstance(solved, InfeasibleError):
+        raise solved
+    return solved
+
+
+def solve_each(task: Task, alike: Alike) -> list[Solved | InfeasibleError]:
+    """The least a task takes on each of several machines, or why it cannot run; mappings are
+    searched on all of them at once. The task is any machine's."""
     if isinstance(task, VectorTask):
-        return Solved(price_pass(task), vector_pass=task)
+        tasks = [task._replace(dram_bits_per_cycle=rate) for rate in alike.rates]
+        return [Solved(price_pass(one), vector_pass=one) for one in tasks]
+    # Phases of a stride are mostly alike, in ways too.
+    problems = dict.fromkeys(problem for way in task.ways for problem in way)
+    pieces = {problem: _pieces(problem, alike) for problem in problems}
+    return [
+        _best_way(task, {problem: of[place] for problem, of in pieces.items()}, machine, pricing)
+        for place, (machine, pricing) in enumerate(zip(*alike, strict=True))
+    ]
+
+
+def _best_way(
+    task: Ways,
+    pieces: dict[Problem, Piece | InfeasibleError],
+    machine: Accelerator,
+    pricing: Pricing,
+) -> Solved | InfeasibleError:
+    """The best of the ways of which no piece fails, or why the last does."""
     found: list[Solved] = []
-    known: dict[Problem, Piece] = {}  # phases of a stride are mostly alike, in ways too
+    error = None
     for number, way in enumerate(task.ways):
-        try:
-            found.append(_solved(way, machine, pricing, known)._replace(way=number))
-        except InfeasibleError:
-            if way == task.ways[-1] and not found:
-                raise
-    if len(found) == 1:
-        return found[0]
-    return min(found, key=lambda one: _score(one.priced, machine, pricing))
+        parts = tuple(pieces[problem] for problem in way)
+        error = next((part for part in parts if isinstance(part, InfeasibleError)), None)
+        if error is None:
+            whole = tuple(part for part in parts if isinstance(part, Piece))
+            found.append(Solved(_in_all(whole, machine.fidelity.prefetch), whole, number))
+    if len(found) > 1:
+        return min(found, key=lambda one: _score(one.priced, machine, pricing))
+    return found[0] if found else cast(InfeasibleError, error)
 
 
-def _solved(
-    way: Sequence[Problem], machine: Accelerator, pricing: Pricing, known: dict[Problem, Piece]
-) -> Solved:
-    """One way, with what of its problems is known already; others are added to that."""
-    for problem in way:
-        if problem not in known:
-            best = best_mapping(problem, machine, pricing)
-            known[problem] = Piece(problem, best, price(problem, best))
-    pieces = tuple(known[problem] for problem in way)
-    return Solved(_in_all(pieces, machine.fidelity.prefetch), pieces)
+def _pieces(problem: Problem, alike: Alike) -> list[Piece | InfeasibleError]:
+    """One problem on each machine."""
+    tasks = [problem._replace(dram_bits_per_cycle=rate) for rate in alike.rates]
+    places = list(zip(tasks, alike.machines, alike.pricings, strict=True))
+    found = _found_at_once(problem, alike)
+    if found is None:
+        return [_piece(*place) for place in places]
+    priced = price_each(problem, alike.rates, found)
+    return [
+        Piece(place[0], best, cost) if cost is not None else _piece(*place)
+        for place, best, cost in zip(places, found, priced, strict=True)
+    ]
+
+
+def _found_at_once(problem: Problem, alike: Alike) -> list[Found] | None:
+    """The best mapping on each machine, where one search settles it on all of them."""
+    objective = OBJECTIVES.get(alike.machines[0].mapping.objective)
+    if objective is None or problem.groups > 1 or len(alike.machines) == 1:
+        return None
+    static = [pricing.static_pj_per_cycle for pricing in alike.pricings]
+    prices, limits = alike.pricings[0].weighed_pj, [NO_LIMIT] * len(static)
+    found = search_each(problem, alike.rates, prices, objective, static, limits)
+    fitting = [one for one in found if one is not None]
+    return fitting if len(fitting) == len(found) else None
+
+
+def _piece(problem: Problem, machine: Accelerator, pricing: Pricing) -> Piece | InfeasibleError:
+    """One problem on one machine."""
+    try:
+        best = best_mapping(problem, machine, pricing)
+        return Piece(problem, best, price(problem, best))
+    except InfeasibleError as error:
+        return error
 
 
 def _in_all(pieces: Sequence[Piece], prefetch: bool) -> Priced:
@@ -230,7 +294,7 @@ def best_mapping(task: Problem, machine: Accelerator, pricing: Pricing) -> Found
     options, prices = machine.mapping, pricing.weighed_pj
     static = pricing.static_pj_per_cycle
     if options.objective != "latency-then-energy":
-        objective = {"latency": LATENCY, "energy": ENERGY, "edp": EDP}[options.objective]
+        objective = OBJECTIVES[options.objective]
         return search_packings(task, prices, objective, cycle_pj=static)
     fastest = search_packings(task, prices, LATENCY, cycle_pj=static)
     cycles = fastest.cycles

@@ -1,13 +1,14 @@
 """Cost tables of one network on many machines at once.
 
-Every distinct layer is mapped as `accel_models.costs.cost_table` has it, once for each machine. Its
-mapping problem is worked out once for all machines that differ in memory and prices alone, and the
-figures of layers are put in their places for all machines together.
+Every distinct layer is mapped as `accel_models.costs.cost_table` has it. Its mapping problem is
+worked out once for all machines that differ in memory and prices alone, its mappings are searched
+in one pass on all that differ in bandwidth alone, and the figures of layers are put in their places
+for all machines together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,8 +19,8 @@ from accel_models.costs.early_loads import pairs_within_units, spare_within_unit
 from accel_models.costs.pricing import ACTIONS, Pricing
 from accel_models.costs.residency import NOTHING_RESIDENT
 from accel_models.costs.simulator import LayerSimulator, layer_simulator
-from accel_models.costs.solving import Task, in_memory, solve
-from accel_models.errors import InfeasibleError
+from accel_models.costs.solving import Alike, Solved, Task, in_memory, solve_each
+from accel_models.errors import DfsHwError, InfeasibleError
 from accel_models.exploration.workloads import NetworkRun
 from accel_models.mapping.problem import Priced
 from accel_models.mapping.problem_of import memory
@@ -63,6 +64,14 @@ class Kinds:
     spares: np.ndarray
 
 
+class Figures(NamedTuple):
+    """What each kind of layer costs on a machine: int64 [kind + 1, 3 + action], first cycles, head
+    and tail; the last row is of nothing."""
+
+    kinds: Kinds
+    figures: np.ndarray
+
+
 @dataclass
 class TableMaker:
     """Makes the tables of one run."""
@@ -70,57 +79,64 @@ class TableMaker:
     run: NetworkRun
     _known: dict[Any, Kinds] = field(default_factory=dict)
 
-    def figures(self, machine: Accelerator, pricing: Pricing) -> tuple[Kinds, np.ndarray]:
-        """Cost of each kind of layer on a machine: int64 [kind + 1, 3 + action], first cycles, head
-        and tail; the last row is of nothing.
+    def figures(
+        self, machines: Sequence[Accelerator], pricings: Sequence[Pricing]
+    ) -> list[Figures | DfsHwError]:
+        """Cost of each kind of layer on each machine, or why it has none: an `InfeasibleError` if a
+        layer cannot run at a choice that occurs, an `InputError` if the machine's tables have no
+        figures for one of its parts."""
+        made: dict[int, Figures | DfsHwError] = {}
+        groups: dict[Hashable, tuple[Kinds, list[int]]] = {}
+        for number, (machine, pricing) in enumerate(zip(machines, pricings, strict=True)):
+            try:
+                kinds = self._kinds(machine)
+            except DfsHwError as error:
+                made[number] = error
+            else:
+                key = _but_for_bandwidth(kinds, machine, pricing)
+                groups.setdefault(key, (kinds, []))[1].append(number)
+        for kinds, numbers in groups.values():
+            alike = Alike([machines[n] for n in numbers], [pricings[n] for n in numbers])
+            made |= dict(zip(numbers, self._on_alike(kinds, alike), strict=True))
+        return [made[number] for number in range(len(machines))]
 
-        Raises:
-            InfeasibleError: if a layer cannot run at a choice that occurs.
-            InputError: if the machine's tables have no figures for one of its parts.
-        """
-        kinds = self._kinds(machine)
-        figures = np.zeros((len(kinds.members) + 1, 3 + len(ACTIONS)), dtype=np.int64)
+    def _on_alike(self, kinds: Kinds, alike: Alike) -> list[Figures | DfsHwError]:
+        """The same on machines that differ in their bandwidth alone, in one search for each
+        kind."""
+        machines = alike.machines
+        figures = np.zeros(
+            (len(machines), len(kinds.members) + 1, 3 + len(ACTIONS)), dtype=np.int64
+        )
+        refused: dict[int, DfsHwError] = {}
         memories: dict[int, dict[str, Any]] = {}
-        found: dict[Task, Priced] = {}
+        found: dict[Task, list[Solved | InfeasibleError]] = {}
         for row, ((layer, precision), part) in enumerate(
             zip(kinds.members, kinds.tasks, strict=True)
         ):
             if isinstance(part, Priced):
-                priced = part
-            else:
-                template, reserved = part
-                if reserved not in memories:
-                    memories[reserved] = memory(machine, reserved)
-                task = in_memory(template, memories[reserved])
-                if task not in found:
-                    found[task] = self._priced(task, machine, pricing, layer, precision)
-                priced = found[task]
-            figures[row, :3] = priced.cycles, priced.head_cycles, priced.tail_cycles
-            figures[row, 3:] = priced.counts
-        return kinds, figures
+                figures[:, row] = _in_a_row(part)
+                continue
+            template, reserved = part
+            if reserved not in memories:
+                memories[reserved] = memory(machines[0], reserved)
+            task = in_memory(template, memories[reserved])
+            if task not in found:
+                found[task] = solve_each(task, alike)
+            for place, solved in enumerate(found[task]):
+                if isinstance(solved, Solved):
+                    figures[place, row] = _in_a_row(solved.priced)
+                elif place not in refused:
+                    simulator = self._simulator(machines[place])
+                    refused[place] = simulator.refusal(layer, precision, solved)
+        return [refused.get(place, Figures(kinds, one)) for place, one in enumerate(figures)]
 
-    def _priced(
-        self,
-        task: Task,
-        machine: Accelerator,
-        pricing: Pricing,
-        layer: Layer,
-        precision: Precision,
-    ) -> Priced:
-        try:
-            return solve(task, machine, pricing).priced
-        except InfeasibleError as error:
-            raise self._simulator(machine).refusal(layer, precision, error) from error
-
-    def tables(
-        self, machines: Sequence[Accelerator], made: Sequence[tuple[Kinds, np.ndarray]]
-    ) -> BatchedTables:
+    def tables(self, machines: Sequence[Accelerator], made: Sequence[Figures]) -> BatchedTables:
         """The figures of several machines, each layer's in its place."""
-        placed = np.stack([figures[kinds.place] for kinds, figures in made])
+        placed = np.stack([one.figures[one.kinds.place] for one in made])
         tables = BatchedTables(placed[..., 0], placed[..., 3:], placed[..., 1], placed[..., 2])
-        for number, (machine, (kinds, _)) in enumerate(zip(machines, made, strict=True)):
+        for number, (machine, one) in enumerate(zip(machines, made, strict=True)):
             if machine.fidelity.prefetch:
-                spare_within_units(kinds.spares, *(figures[number] for figures in tables))
+                spare_within_units(one.kinds.spares, *(table[number] for table in tables))
         return tables
 
     def _simulator(self, machine: Accelerator) -> LayerSimulator:
@@ -176,6 +192,18 @@ class TableMaker:
             return simulator.task(self.run.workload, layer, precision), reserved
         except InfeasibleError as error:
             raise simulator.refusal(layer, precision, error) from error
+
+
+def _but_for_bandwidth(kinds: Kinds, machine: Accelerator, pricing: Pricing) -> Hashable:
+    """All of a machine that a search depends on, but for how fast its DRAM is and what static power
+    it draws."""
+    kept = memory(machine, 0)
+    del kept["dram_bits_per_cycle"]
+    return id(kinds), tuple(kept.values()), pricing.weighed_pj
+
+
+def _in_a_row(priced: Priced) -> np.ndarray:
+    return np.array([priced.cycles, priced.head_cycles, priced.tail_cycles, *priced.counts])
 
 
 __all__ = ["Kinds", "TableMaker"]

@@ -13,7 +13,7 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.cost_table import CostTable, cost_table
 from accel_models.costs.pricing import Pricing
 from accel_models.errors import DfsHwError
-from accel_models.exploration.batched_tables import Kinds, TableMaker
+from accel_models.exploration.batched_tables import Figures, TableMaker
 from accel_models.exploration.space import Configuration, Space
 from accel_models.exploration.tally import Tally, tally, tally_key
 from accel_models.exploration.workloads import Demand, NetworkRun
@@ -105,23 +105,43 @@ class Evaluator:
     def _costs(self, ready: list[_Machine]) -> Iterator[tuple[_Machine, int, np.ndarray | str]]:
         """Machine, place of its run, and its costs or why there are none, of every run."""
         for place in range(len(self.demands)):
-            alike: dict[Any, list[tuple[_Machine, tuple[Kinds, np.ndarray]]]] = {}
+            separable = [one for one in ready if is_separable(one.policy)]
             for one in ready:
-                run = one.runs[place]
-                try:
-                    if is_separable(one.policy):
-                        made = self._maker(run).figures(one.machine, one.pricing)
-                        key = tally_key(run, one.machine, one.policy.switches)
-                        alike.setdefault(key, []).append((one, made))
-                    else:
-                        table = table_of(run, one.machine, one.policy)
-                        yield one, place, costs_of(run, table, one.policy)
-                except DfsHwError as error:
-                    yield one, place, str(error)
+                if not is_separable(one.policy):
+                    yield one, place, self._replayed(one, place)
+            yield from self._tallied(separable, place)
+
+    def _replayed(self, one: _Machine, place: int) -> np.ndarray | str:
+        """Costs of a run input by input, or why there are none."""
+        run = one.runs[place]
+        try:
+            return costs_of(run, table_of(run, one.machine, one.policy), one.policy)
+        except DfsHwError as error:
+            return str(error)
+
+    def _tallied(
+        self, ready: Sequence[_Machine], place: int
+    ) -> Iterator[tuple[_Machine, int, np.ndarray | str]]:
+        """Costs of runs that are sums over what inputs chose, of all machines together."""
+        by_run: dict[int, list[_Machine]] = {}
+        for one in ready:
+            by_run.setdefault(id(one.runs[place]), []).append(one)
+        for several in by_run.values():
+            run = several[0].runs[place]
+            made = self._maker(run).figures(
+                [one.machine for one in several], [one.pricing for one in several]
+            )
+            alike: dict[Any, list[tuple[_Machine, Figures]]] = {}
+            for one, figures in zip(several, made, strict=True):
+                if isinstance(figures, DfsHwError):
+                    yield one, place, str(figures)
+                else:
+                    key = tally_key(run, one.machine, one.policy.switches)
+                    alike.setdefault(key, []).append((one, figures))
             for group in alike.values():
                 machines = [one.machine for one, _ in group]
-                first, run = group[0][0], group[0][0].runs[place]
-                tables = self._maker(run).tables(machines, [made for _, made in group])
+                first = group[0][0]
+                tables = self._maker(run).tables(machines, [figures for _, figures in group])
                 counted = self._tally(run, first.machine, first.policy.switches)
                 costs = counted.costs(machines, [one.pricing for one, _ in group], tables)
                 for (one, _), cost in zip(group, costs, strict=True):
@@ -150,7 +170,10 @@ class Evaluator:
             table = table_of(run, machine, policy)
             return lambda drawn: costs_of(run, replace(table, accelerator=drawn.machine), policy)
         maker = self._maker(run)
-        tables = maker.tables([machine], [maker.figures(machine, Pricing(machine))])
+        (made,) = maker.figures([machine], [Pricing(machine)])
+        if isinstance(made, DfsHwError):
+            raise made
+        tables = maker.tables([machine], [made])
         counted = self._tally(run, machine, policy.switches)
         return lambda drawn: counted.costs([machine], [drawn], tables)[0]
 

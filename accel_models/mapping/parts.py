@@ -283,7 +283,7 @@ def schedule_of(
     """The cycles of steps one after the other, int64 [step, part], parts as in `kernel.walk`."""
     code, transfer = kernel("walk"), kernel("cost").transfer
     first, last = steps[0], steps[-1]
-    memory = [code.exchange_cycles(p, *pair) for pair in pairwise(steps)]
+    memory = [code.exchange_cycles(p.dram_bits_per_cycle, *pair) for pair in pairwise(steps)]
     return Schedule(
         tiles=steps[:, code.ARRAY],
         drains=steps[:, code.DRAIN],

@@ -33,6 +33,8 @@ from accel_models.mapping.problem import (
     Problem,
 )
 
+_STALL = ACTIONS.index("array_stall_cycles")
+_DRAM_READ, _DRAM_WRITE = ACTIONS.index("dram_read_bits"), ACTIONS.index("dram_write_bits")
 NO_LIMIT = 2**62
 MAX_STEPS = 2**24
 """Steps of one mapping that are walked through; they take 1 GiB of memory."""
@@ -59,11 +61,50 @@ def search(
         InfeasibleError: if not even the smallest tiles fit the buffers, or no mapping that fits is
             fast enough.
     """
-    prices = np.array([*action_pj, cycle_pj], dtype=np.float64)
-    best, counts = kernel().search(problem, prices, objective, cycle_limit, _ORDERS)
-    if best[0] < 0:
+    rates = [problem.dram_bits_per_cycle]
+    (found,) = search_each(problem, rates, action_pj, objective, [cycle_pj], [cycle_limit])
+    if found is None:
         raise InfeasibleError(_why_nothing_fits(problem))
-    numbers = best.tolist()
+    return found
+
+
+def search_each(
+    problem: Problem,
+    rates: Sequence[float],
+    action_pj: Sequence[float],
+    objective: int,
+    cycle_pj: Sequence[float],
+    cycle_limits: Sequence[int],
+) -> list[Found | None]:
+    """The best mapping on each of several machines that differ in their bandwidth alone; None where
+    there is none.
+
+    Found in one pass, as what is tried, held and moved is the same on all of them.
+
+    Args:
+        problem: the layer and the machines, whatever its `dram_bits_per_cycle`.
+        rates: bits per cycle of each machine's DRAM.
+        action_pj: energy in pJ of each of `ACTIONS`.
+        objective: `LATENCY`, `ENERGY` or `EDP`.
+        cycle_pj: static energy of a cycle in pJ, of each machine.
+        cycle_limits: mappings that take longer are not considered, of each machine.
+    """
+    goal = kernel("bounds").Goal(
+        prices=np.array(action_pj, dtype=np.float64),
+        objective=objective,
+        rates=np.array(rates, dtype=np.float64),
+        cycle_pj=np.array(cycle_pj, dtype=np.float64),
+        limits=np.array(cycle_limits, dtype=np.int64),
+    )
+    best, counts = kernel().search(problem, goal, _ORDERS)
+    return [
+        _found(numbers, actions) if numbers[0] >= 0 else None
+        for numbers, actions in zip(best.tolist(), counts, strict=True)
+    ]
+
+
+def _found(numbers: list[int], actions: np.ndarray) -> Found:
+    """What the kernel found, of which `kernel.search.search` says the parts."""
     mapping = Mapping(
         tile=tuple(numbers[4:9]),
         order=tuple(LOOPS[loop] for loop in numbers[9:14]),
@@ -71,7 +112,7 @@ def search(
         lane_rule=LANE_RULES[numbers[3]],
         exchanged_from=(numbers[14], numbers[15], numbers[16]),
     )
-    return Found(numbers[0], numbers[1], counts, mapping)
+    return Found(numbers[0], numbers[1], actions, mapping)
 
 
 def price(problem: Problem, found: Found) -> Priced:
@@ -79,17 +120,48 @@ def price(problem: Problem, found: Found) -> Priced:
 
     It takes no longer than the search had it, and computes as long. In published fidelity memory
     and array work through their totals, and nothing changes.
+
+    Raises:
+        InfeasibleError: if it has too many steps.
+    """
+    packed = as_packed(problem, found.mapping.packed)
+    (priced,) = price_each(packed, [problem.dram_bits_per_cycle], [found])
+    if priced is None:
+        raise InfeasibleError(_why_too_many_steps(packed, found.mapping))
+    return priced
+
+
+def price_each(
+    problem: Problem, rates: Sequence[float], found: Sequence[Found]
+) -> list[Priced | None]:
+    """What mappings take, `price` of each, on machines that differ in their bandwidth alone.
+
+    Args:
+        problem: the layer and the machines, whatever its `dram_bits_per_cycle`.
+        rates: bits per cycle of each machine's DRAM.
+        found: of each machine, its groups packed as the problem has them.
+
+    Returns:
+        None where a mapping has too many steps.
     """
     if problem.fluid:
-        return Priced(found.cycles, found.counts)
-    problem = as_packed(problem, found.mapping.packed)
-    _refuse_too_many_steps(problem, found.mapping)
+        return [Priced(one.cycles, one.counts) for one in found]
     steps = kernel("walk")
-    priced = steps.priced_mapping(problem, *places(found.mapping)).tolist()
+    mappings = np.array([_numbers(one.mapping) for one in found])
+    priced = steps.priced_mappings(
+        problem, np.array(rates, dtype=np.float64), mappings, MAX_STEPS
+    ).tolist()
+    return [
+        _priced(problem, one, parts, steps) if parts[steps.CYCLES] >= 0 else None
+        for one, parts in zip(found, priced, strict=True)
+    ]
+
+
+def _priced(problem: Problem, found: Found, priced: Sequence[int], steps: Any) -> Priced:
+    """The parts of `kernel.walk.price_steps` beside what the search had counted."""
     counts = found.counts.copy()
-    counts[ACTIONS.index("dram_read_bits")] = priced[steps.READ]
-    counts[ACTIONS.index("dram_write_bits")] = priced[steps.WRITTEN]
-    counts[ACTIONS.index("array_stall_cycles")] = priced[steps.CYCLES] - found.compute_cycles
+    counts[_DRAM_READ], counts[_DRAM_WRITE] = priced[steps.READ], priced[steps.WRITTEN]
+    counts[_STALL] = priced[steps.CYCLES] - found.compute_cycles
     early = not problem.weights_wait
     return Priced(
         cycles=priced[steps.CYCLES],
@@ -119,12 +191,15 @@ def as_packed(problem: Problem, packed: int) -> Problem:
 def places(mapping: Mapping) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
     """A mapping as compiled code takes it: lane rule, tile, loops from outer to inner, and where
     blocks are exchanged."""
-    return (
-        LANE_RULES.index(mapping.lane_rule),
-        np.array(mapping.tile),
-        np.array([LOOPS.index(loop) for loop in mapping.order]),
-        np.array(mapping.exchanged_from),
-    )
+    numbers = np.array(_numbers(mapping))
+    return int(numbers[0]), numbers[1:6], numbers[6:11], numbers[11:]
+
+
+def _numbers(mapping: Mapping) -> tuple[int, ...]:
+    """Lane rule, tile, loops and places of a mapping, as `kernel.walk.priced_mappings` takes
+    them."""
+    order = (LOOPS.index(loop) for loop in mapping.order)
+    return LANE_RULES.index(mapping.lane_rule), *mapping.tile, *order, *mapping.exchanged_from
 
 
 def pareto(
@@ -148,14 +223,14 @@ def compute_cycles(problem: Problem) -> int:
     return int(kernel().untiled_compute(problem))
 
 
-def _refuse_too_many_steps(p: Problem, mapping: Mapping) -> None:
+def _why_too_many_steps(p: Problem, mapping: Mapping) -> str:
+    """Sentence about a mapping that is too long to walk through."""
     sizes = (p.batch, p.out_rows, p.out_columns, p.in_channels, p.out_channels)
     tiles = (-(-size // tile) for size, tile in zip(sizes, mapping.tile, strict=True))
-    if (steps := p.groups * math.prod(tiles)) > MAX_STEPS:
-        raise InfeasibleError(
-            f"its best mapping has {steps:.3g} steps, over {MAX_STEPS:.3g}: the layer is too large "
-            "for this array and its buffers"
-        )
+    return (
+        f"its best mapping has {p.groups * math.prod(tiles):.3g} steps, over {MAX_STEPS:.3g}: the "
+        "layer is too large for this array and its buffers"
+    )
 
 
 def _why_nothing_fits(p: Problem) -> str:

@@ -263,7 +263,8 @@ def price(task: VectorTask) -> Priced:
         InfeasibleError: if it has too many blocks.
     """
     code, blocks = kernel("walk"), blocks_of(task)
-    priced = code.price_steps(task.scheduled, _walked(task, blocks)).tolist()
+    scheduled, rate = task.scheduled, task.dram_bits_per_cycle
+    priced = code.price_steps(scheduled, rate, _walked(task, blocks)).tolist()
     counts = np.zeros(len(ACTIONS), dtype=np.int64)
     counts[STALL], counts[VECTOR] = priced[code.CYCLES], task.operations
     for (where, _, direction), bits in _moved(task, blocks).items():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from accel_models.mapping.kernel.candidates import ROW_STATIONARY, Lines, TileSizes, ceil_div
+from accel_models.mapping.kernel.inlined import inlined
 from accel_models.mapping.kernel.row_stationary import row_stationary_sets
 from accel_models.mapping.problem import Problem
 
@@ -16,7 +16,7 @@ INPUT_STATIONARY, OUTPUT_STATIONARY, WEIGHT_STATIONARY, ROWS_STATIONARY = range(
 """What stays in the array while a tile is computed, as in `problem.STATIONARY`."""
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def positions(p: Problem, oh: Lines, ow: Lines) -> int:
     """Blocks of output positions of one input, over tiles true to size."""
     more_rows, more_columns = oh.tiles - 1, ow.tiles - 1
@@ -32,7 +32,7 @@ def positions(p: Problem, oh: Lines, ow: Lines) -> int:
     )
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def array_side(
     p: Problem, rule: int, tile: TileSizes, prices: np.ndarray, actions: np.ndarray
 ) -> int:
@@ -73,7 +73,7 @@ def array_side(
     return WEIGHT_STATIONARY if weights_stay else OUTPUT_STATIONARY
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def published_side(
     p: Problem,
     tile: TileSizes,
@@ -115,7 +115,7 @@ def published_side(
     return stays
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def row_side(p: Problem, tile: TileSizes, weights: int, outputs: int, actions: np.ndarray) -> int:
     """Row-stationary: every pass hands its inputs to all sets that share them, weights to all rows
     of a map, and adds up what its sets of several input channels make."""

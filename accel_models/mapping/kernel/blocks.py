@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from accel_models.mapping.kernel.inlined import inlined
 from accel_models.mapping.kernel.tiling import ALL, BLOCK, HELD, Tiling
 from accel_models.mapping.problem import (
     BATCH,
@@ -43,7 +44,7 @@ class Blocks(NamedTuple):
     """Row of `Tiling.inputs` that holds."""
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def grow(p: Problem, s: Tiling, loop: int, count: int, depth: int, nest: np.ndarray) -> None:
     """Fill in row ``depth + 1`` of a nest of loops from row `depth`, the loops inside this one.
 
@@ -66,7 +67,7 @@ def grow(p: Problem, s: Tiling, loop: int, count: int, depth: int, nest: np.ndar
     grow_tensor(nest, depth, 6, INDEXES_OUTPUTS >> loop & 1, s.q_held, p.output_half, count)
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def grow_tensor(
     nest: np.ndarray, depth: int, tensor: int, indexes: int, held: int, half: int, count: int
 ) -> None:
@@ -96,7 +97,7 @@ def empty_nest() -> np.ndarray:
     return nest
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def blocks_of_row(row: np.ndarray) -> Blocks:
     """Blocks that a row of a nest describes."""
     return Blocks(
@@ -104,7 +105,7 @@ def blocks_of_row(row: np.ndarray) -> Blocks:
     )
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def levels(
     p: Problem,
     s: Tiling,
@@ -157,7 +158,7 @@ def levels(
     return found
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def largest_block(nest: np.ndarray, depth: int, tensor: int, table: np.ndarray) -> int:
     """The block of one tensor that a nest of loops ends up with, as the only one to try."""
     at = 3 * tensor
@@ -166,7 +167,7 @@ def largest_block(nest: np.ndarray, depth: int, tensor: int, table: np.ndarray) 
     return 1
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def fill_block(
     table: np.ndarray, tensor: int, place: int, trips: int, tiles: int, since: int, inside: int
 ) -> None:
@@ -199,7 +200,7 @@ def blocks_until(
     return blocks_of_row(row)
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def input_block(s: Tiling, k: Blocks) -> int:
     """Elements of a block of inputs."""
     return s.inputs[k.inside, BLOCK] * k.a_tiles

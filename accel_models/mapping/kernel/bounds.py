@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from accel_models.mapping.kernel.array_side import (
     A_WRITE,
@@ -25,8 +24,9 @@ from accel_models.mapping.kernel.cost import (
     drain_cycles,
     energy_of,
     finished_bits,
-    transfer,
+    port_cycles,
 )
+from accel_models.mapping.kernel.inlined import inlined
 from accel_models.mapping.kernel.tiling import ALL, BLOCK, HELD, WRITTEN, Tiling
 from accel_models.mapping.problem import (
     BATCH,
@@ -44,7 +44,8 @@ SLACK = 1 - 1e-12
 
 
 class Best(NamedTuple):
-    """The best mapping so far: `found` as `search` returns it, its actions, energy and score."""
+    """The best mapping so far on each machine: `found` as `search` returns it, its actions, and its
+    energy."""
 
     found: np.ndarray
     actions: np.ndarray
@@ -52,11 +53,16 @@ class Best(NamedTuple):
 
 
 class Floor(NamedTuple):
-    """What no loop order of a tiling can beat: cycles, energy, DRAM traffic; and what stays put."""
+    """What no loop order of a tiling can beat, under any bandwidth; and what stays put."""
 
-    cycles: int
-    energy: float
     dram_bits: int
+    first_bits: int
+    """Bits that load before anything else can begin; the next are those that leave after all."""
+    last_bits: int
+    busy: int
+    """Cycles in which the port waits for the array, or the array for its steps."""
+    step: int
+    compute: int
     stays: int
     sums: int
     """Bits that the array reads from the output buffer, and writes."""
@@ -65,16 +71,22 @@ class Floor(NamedTuple):
 
 
 class Goal(NamedTuple):
-    """What is searched for: prices of actions and of a cycle, the objective, the cycle limit."""
+    """What is searched for, on machines that differ in their bandwidth alone: prices of actions,
+    the objective, and of each machine the port's bits per cycle, the price of a cycle, and the
+    cycle limit."""
 
     prices: np.ndarray
     objective: int
-    limit: int
+    rates: np.ndarray
+    cycle_pj: np.ndarray
+    limits: np.ndarray
 
 
 class Scratch(NamedTuple):
     """Room for one trial: counts and tile sizes of the loops, actions, the nest of loops,
-    `Tiling.inputs`, the blocks of weights, inputs and outputs to choose from, and how many."""
+    `Tiling.inputs`, the blocks of weights, inputs and outputs to choose from, and how many; the
+    least cycles and energy of each machine, and those machines that are still in it, int64 [level,
+    place]: all, and what is left of them for two channel counts, a map and a tiling."""
 
     counts: np.ndarray
     actions: np.ndarray
@@ -82,9 +94,16 @@ class Scratch(NamedTuple):
     inputs: np.ndarray
     blocks: np.ndarray
     found: np.ndarray
+    cycles: np.ndarray
+    energy: np.ndarray
+    machines: np.ndarray
 
 
-@njit(cache=True, forceinline=True)
+ALL_MACHINES, OF_CHANNELS, OF_MAP, OF_TILING = range(4)
+"""Levels of `Scratch.machines`."""
+
+
+@inlined
 def better(
     objective: int, cycles: int, energy: float, best_cycles: int, best_energy: float
 ) -> bool:
@@ -100,29 +119,56 @@ def better(
     return score < best or (score == best and cycles < best_cycles)
 
 
-@njit(cache=True, forceinline=True)
-def promises(floor: Floor, goal: Goal, best: Best) -> bool:
-    """Whether something with this floor can beat the best so far."""
-    if floor.cycles > goal.limit:
-        return False
-    return better(goal.objective, floor.cycles, floor.energy, best.found[0], best.energy[0])
+@inlined
+def promised(
+    p: Problem, floor: Floor, goal: Goal, scratch: Scratch, best: Best, level: int, number: int
+) -> int:
+    """Machines, of so many at a level, on which something with this floor can beat the best so far:
+    fill in the level below, return how many."""
+    kept = 0
+    for place in range(number):
+        machine = scratch.machines[level, place]
+        cycles = least_cycles(p, floor, goal.rates[machine])
+        if cycles > goal.limits[machine]:
+            continue
+        energy = least_energy(floor, cycles, goal, goal.cycle_pj[machine], scratch.actions)
+        if better(goal.objective, cycles, energy, best.found[machine, 0], best.energy[machine]):
+            scratch.cycles[machine], scratch.energy[machine] = cycles, energy
+            scratch.machines[level + 1, kept] = machine
+            kept += 1
+    return kept
 
 
-@njit(cache=True, forceinline=True)
-def hopeless(p: Problem, floor: Floor, again: int, goal: Goal, best: Best) -> bool:
+@inlined
+def hopeless(
+    floor: Floor, again: int, goal: Goal, scratch: Scratch, best: Best, machine: int
+) -> bool:
     """Whether a tiling cannot beat the best any more, now that `again` DRAM bits move again."""
     # With nothing moved again the floor is all there is, and it has been held against the best
     # before.
     if again == 0:
         return False
     # The port at full rate and the cheaper direction: whichever bits these are, they take no less.
-    cycles = max(floor.cycles, int((floor.dram_bits + again) / p.dram_bits_per_cycle))
+    port = int((floor.dram_bits + again) / goal.rates[machine])
+    cycles = max(scratch.cycles[machine], port)
     dram_pj = min(goal.prices[DRAM_READ], goal.prices[DRAM_WRITE])
-    energy = floor.energy + again * dram_pj * SLACK
-    return not better(goal.objective, cycles, energy, best.found[0], best.energy[0])
+    energy = scratch.energy[machine] + again * dram_pj * SLACK
+    return not better(goal.objective, cycles, energy, best.found[machine, 0], best.energy[machine])
 
 
-@njit(cache=True, forceinline=True)
+@inlined
+def all_hopeless(
+    floor: Floor, again: int, goal: Goal, scratch: Scratch, best: Best, number: int
+) -> bool:
+    """Whether that holds on all of so many machines."""
+    for place in range(number):
+        machine = scratch.machines[OF_TILING, place]
+        if not hopeless(floor, again, goal, scratch, best, machine):
+            return False
+    return True
+
+
+@inlined
 def floor_of(
     p: Problem, s: Tiling, rule: int, tile: TileSizes, prices: np.ndarray, scratch: Scratch
 ) -> Floor:
@@ -143,33 +189,46 @@ def floor_of(
     stays = array_side(p, rule, tile, prices, actions)
     dram_bits = least_traffic(p, s, actions)
     step = max(s.tile_cycles, drain_cycles(p, counts))
-    cycles = floor_cycles(p, s, step, counts, dram_bits)
-    # More than the least cycles may be computing rather than waiting, whichever is the cheaper.
-    actions[ARRAY], actions[STALL] = s.compute, max(0, cycles - s.compute)
-    spared = actions[STALL] * max(0.0, prices[STALL] - prices[ARRAY])
-    energy = (energy_of(actions, cycles, prices) - spared) * SLACK
-    return Floor(cycles, energy, dram_bits, stays, actions[Q_READ], oh == ow)
-
-
-@njit(cache=True, forceinline=True)
-def floor_cycles(p: Problem, s: Tiling, step: int, counts: np.ndarray, dram_bits: int) -> int:
-    """Cycles that no loop order of this tiling can beat."""
-    memory = int(dram_bits / p.dram_bits_per_cycle)
     if p.fluid:
-        return max(s.compute + fluid_ends(p, s, counts), memory)
-    # Nothing hides the first load and the last store, and blocks are no smaller than a tile.
-    ends = bursts(p, s.w_tile * p.stored_weight_bits)
-    ends += bursts(p, s.inputs[0, BLOCK] * p.stored_input_bits)
-    busy = max(s.steps * p.groups * step, s.compute - p.ramp)
-    busy += transfer(p, ends) + transfer(p, finished_bits(p, s.q_tile))
+        first, last = fluid_ends(p, s, counts)
+        busy = s.compute
+    else:
+        # Nothing hides the first load and the last store, and blocks are no smaller than a tile.
+        first = bursts(p, s.w_tile * p.stored_weight_bits)
+        first += bursts(p, s.inputs[0, BLOCK] * p.stored_input_bits)
+        last = finished_bits(p, s.q_tile)
+        busy = max(s.steps * p.groups * step, s.compute - p.ramp)
+    sums = actions[Q_READ]
+    return Floor(dram_bits, first, last, busy, step, s.compute, stays, sums, oh == ow)
+
+
+@inlined
+def least_cycles(p: Problem, floor: Floor, rate: float) -> int:
+    """Cycles that no loop order can beat over a port of so many bits a cycle."""
+    memory = int(floor.dram_bits / rate)
+    busy = floor.busy + port_cycles(rate, floor.first_bits) + port_cycles(rate, floor.last_bits)
+    if p.fluid:
+        return max(busy, memory)
     # Either the array sets the pace or the port, and that idles in the last slot, a whole step.
-    return p.dram_latency + max(busy, memory + step) + p.ramp + p.fill
+    return p.dram_latency + max(busy, memory + floor.step) + p.ramp + p.fill
 
 
-@njit(cache=True, forceinline=True)
-def fluid_ends(p: Problem, s: Tiling, counts: np.ndarray) -> int:
-    """Cycles to load the first blocks and store the last: the least, for blocks grow while they
-    can and take all tiles where these fit."""
+@inlined
+def least_energy(
+    floor: Floor, cycles: int, goal: Goal, cycle_pj: float, actions: np.ndarray
+) -> float:
+    """Energy in pJ that no loop order can beat which takes at least so many cycles."""
+    # More than the least cycles may be computing rather than waiting, whichever is the cheaper.
+    prices = goal.prices
+    actions[ARRAY], actions[STALL] = floor.compute, max(0, cycles - floor.compute)
+    spared = actions[STALL] * max(0.0, prices[STALL] - prices[ARRAY])
+    return (energy_of(actions, cycles, prices, cycle_pj) - spared) * SLACK
+
+
+@inlined
+def fluid_ends(p: Problem, s: Tiling, counts: np.ndarray) -> tuple[int, int]:
+    """Bits of the first blocks to load and of the last to store: the least, for blocks grow while
+    they can and take all tiles where these fit."""
     # A tensor that fits as a whole is one block under every order; of any other, no block is
     # smaller than a tile.
     maps = counts[BATCH] * counts[OUT_ROWS] * counts[OUT_COLUMNS]
@@ -181,16 +240,16 @@ def fluid_ends(p: Problem, s: Tiling, counts: np.ndarray) -> int:
     q_block = s.q_tile * whole(s.q_held, maps * counts[OUT_CHANNELS], p.output_half)
     first = w_block * p.stored_weight_bits + a_block * p.stored_input_bits
     first += q_block * p.accumulator_bits * p.first_reload
-    return transfer(p, first) + transfer(p, q_block * p.stored_output_bits)
+    return first, q_block * p.stored_output_bits
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def whole(tile_bits: int, tiles: int, half: int) -> int:
     """All tiles of a tensor if they fit, else one."""
     return tiles if tile_bits * tiles <= half else 1
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def least_traffic(p: Problem, s: Tiling, actions: np.ndarray) -> int:
     """Fill in what no loop order can spare: every tensor moved once, in transfers of any size."""
     # Bursts depend on blocks, which the order decides: without them the bound holds for all.
@@ -207,7 +266,7 @@ def least_traffic(p: Problem, s: Tiling, actions: np.ndarray) -> int:
     return int(actions[DRAM_READ] + actions[DRAM_WRITE])
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def least_inputs(p: Problem, s: Tiling) -> int:
     """Which of `Tiling.inputs` come least often, of those whose block fits the buffer."""
     least = 0
@@ -218,7 +277,7 @@ def least_inputs(p: Problem, s: Tiling) -> int:
     return least
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def repeated_bits(p: Problem, s: Tiling, nest: np.ndarray, depth: int) -> int:
     """DRAM bits that a nest of loops moves again, whatever comes outside of it."""
     # The first trip is in the floor. Partial sums go out and come back, hence twice.

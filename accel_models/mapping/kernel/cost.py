@@ -8,23 +8,34 @@ chip, its *trips* how often it is moved because of loops that do not index it.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from accel_models.mapping.kernel.array_side import A_WRITE, DRAM_READ, DRAM_WRITE, VECTOR, W_WRITE
 from accel_models.mapping.kernel.blocks import Blocks, input_block
 from accel_models.mapping.kernel.candidates import ceil_div
+from accel_models.mapping.kernel.inlined import inlined
 from accel_models.mapping.kernel.tiling import ALL, WRITTEN, Tiling
 from accel_models.mapping.problem import BATCH, OUT_CHANNELS, OUT_COLUMNS, OUT_ROWS, Problem
 
 RULES = 4
 
-CYCLE = 12
-"""Place of static energy among the prices."""
+
+class Exchanged(NamedTuple):
+    """What slots take under any bandwidth: DRAM bits to exchange a block of weights, of inputs and
+    of outputs, those that load before the first step and leave after the last, and cycles of a
+    step."""
+
+    weights: int
+    inputs: int
+    outputs: int
+    load: int
+    store: int
+    step: int
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def bursts(p: Problem, bits: int) -> int:
     """Bits of a transfer in whole bursts."""
     if p.burst_bits == 0:
@@ -32,13 +43,19 @@ def bursts(p: Problem, bits: int) -> int:
     return ceil_div(bits, p.burst_bits) * p.burst_bits
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def transfer(p: Problem, bits: int) -> int:
     """Cycles to move one block over the DRAM port."""
-    return math.ceil(bits / p.dram_bits_per_cycle)
+    return port_cycles(p.dram_bits_per_cycle, bits)
 
 
-@njit(cache=True, forceinline=True)
+@inlined
+def port_cycles(rate: float, bits: int) -> int:
+    """Cycles to move one block over a port of so many bits a cycle."""
+    return math.ceil(bits / rate)
+
+
+@inlined
 def moved(p: Problem, elements: int, block: int, bits: int) -> int:
     """Bits that a tensor's elements take when they move in blocks: whole bursts for a full block,
     and in proportion for the smaller ones at the edges."""
@@ -53,7 +70,7 @@ def moved(p: Problem, elements: int, block: int, bits: int) -> int:
     return whole * padded + rest * padded // block
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def traffic(p: Problem, s: Tiling, k: Blocks, actions: np.ndarray) -> None:
     """Fill in what crosses the DRAM port and enters the buffers."""
     w_block, q_block = s.w_tile * k.w_tiles, s.q_tile * k.q_tiles
@@ -79,8 +96,8 @@ def traffic(p: Problem, s: Tiling, k: Blocks, actions: np.ndarray) -> None:
     actions[VECTOR] = s.q_all * added + entering
 
 
-@njit(cache=True, forceinline=True)
-def fluid_cycles(p: Problem, s: Tiling, k: Blocks, dram_bits: int) -> int:
+@inlined
+def fluid_cycles(p: Problem, rate: float, s: Tiling, k: Blocks, dram_bits: int) -> int:
     """Memory and array side by side, but for the first blocks loaded and the last one stored."""
     q_block = s.q_tile * k.q_tiles
     first = s.w_tile * k.w_tiles * p.stored_weight_bits + input_block(s, k) * p.stored_input_bits
@@ -88,50 +105,54 @@ def fluid_cycles(p: Problem, s: Tiling, k: Blocks, dram_bits: int) -> int:
     last = q_block * p.stored_output_bits
     # What has to be there before the first step, and what the last step makes, overlaps with
     # nothing.
-    between = transfer(p, dram_bits - first - last)
-    return max(s.compute, between) + transfer(p, first) + transfer(p, last)
+    between = port_cycles(rate, dram_bits - first - last)
+    return max(s.compute, between) + port_cycles(rate, first) + port_cycles(rate, last)
 
 
-@njit(cache=True, forceinline=True)
-def exchange_cycles(p: Problem, s: Tiling, k: Blocks) -> tuple[int, int, int]:
-    """Cycles to exchange a block of weights, of inputs and of outputs during a step."""
-    weights = transfer(p, bursts(p, s.w_tile * k.w_tiles * p.stored_weight_bits))
-    inputs = transfer(p, bursts(p, input_block(s, k) * p.stored_input_bits))
+@inlined
+def exchanged(p: Problem, s: Tiling, k: Blocks, counts: np.ndarray) -> Exchanged:
+    """What the slots of a mapping exchange; `counts` holds tile sizes from place 5."""
+    weights = bursts(p, s.w_tile * k.w_tiles * p.stored_weight_bits)
+    inputs = bursts(p, input_block(s, k) * p.stored_input_bits)
     q_block = s.q_tile * k.q_tiles
     # Whether a visit is the last is not known per slot: with several, the longer case counts, and
     # the sums of the next block come with it.
-    finished = finished_bits(p, q_block)
+    outputs = store = finished_bits(p, q_block)
     if k.q_trips > 1 or p.first_reload:
         sums = bursts(p, q_block * p.accumulator_bits)
-        finished = max(finished, sums) + sums
-    return weights, inputs, transfer(p, finished)
+        outputs = max(outputs, sums) + sums
+    step = max(s.tile_cycles, drain_cycles(p, counts))
+    return Exchanged(weights, inputs, outputs, weights + inputs, store, step)
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def finished_bits(p: Problem, q_block: int) -> int:
     """DRAM bits of a finished block: its outputs leave, what is added to them comes."""
     return bursts(p, q_block * p.stored_output_bits) + bursts(p, q_block * p.residual_bits)
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def pipelined_cycles(
-    p: Problem, s: Tiling, k: Blocks, order: np.ndarray, counts: np.ndarray
+    p: Problem,
+    rate: float,
+    steps: int,
+    e: Exchanged,
+    k: Blocks,
+    order: np.ndarray,
+    counts: np.ndarray,
 ) -> int:
     """Cycles of the schedule in which the blocks of the next step load while one is computed, all
     tiles being full ones (`accel_models.mapping.kernel.walk` has them as they are)."""
-    weights, inputs, outputs = exchange_cycles(p, s, k)
-    step = max(s.tile_cycles, drain_cycles(p, counts))
+    weights, inputs = port_cycles(rate, e.weights), port_cycles(rate, e.inputs)
+    outputs, step = port_cycles(rate, e.outputs), e.step
     # At both ends nothing overlaps: DRAM brings the first blocks, the array's pipeline empties, and
     # the last outputs leave.
-    first_weights = bursts(p, s.w_tile * k.w_tiles * p.stored_weight_bits)
-    first_inputs = bursts(p, input_block(s, k) * p.stored_input_bits)
-    load = transfer(p, first_weights + first_inputs)
-    cycles = p.dram_latency + load + step + p.ramp + p.fill
-    cycles += transfer(p, finished_bits(p, s.q_tile * k.q_tiles))
+    cycles = p.dram_latency + port_cycles(rate, e.load) + step + p.ramp + p.fill
+    cycles += port_cycles(rate, e.store)
     # Which blocks a slot exchanges depends only on the outermost loop that moves on in it. So slots
     # are counted by that loop instead of being walked: of `outside` slots in which this or a
     # further loop moves, `here` are those of further ones.
-    outside = s.steps * p.groups
+    outside = steps * p.groups
     for position in range(5):
         loop = order[position]
         if loop < 0:
@@ -151,17 +172,17 @@ def pipelined_cycles(
     return cycles
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def drain_cycles(p: Problem, counts: np.ndarray) -> int:
     """Cycles of the vector unit for one tile's outputs; `counts` holds tile sizes from place 5."""
     lanes = ceil_div(counts[5 + OUT_CHANNELS], p.vector_lanes) * p.drain_operations
     return counts[5 + BATCH] * counts[5 + OUT_ROWS] * counts[5 + OUT_COLUMNS] * lanes
 
 
-@njit(cache=True, forceinline=True)
-def energy_of(actions: np.ndarray, cycles: int, prices: np.ndarray) -> float:
+@inlined
+def energy_of(actions: np.ndarray, cycles: int, prices: np.ndarray, cycle_pj: float) -> float:
     """Energy in pJ: every action at its price, and what each cycle costs by itself."""
-    energy = cycles * prices[CYCLE]
+    energy = cycles * cycle_pj
     for action in range(12):
         energy += actions[action] * prices[action]
     return energy

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from numba import njit
-
 from accel_models.mapping.kernel.candidates import TileSizes, ceil_div
+from accel_models.mapping.kernel.inlined import inlined
 from accel_models.mapping.problem import Problem
 
 
@@ -20,7 +19,7 @@ class RowStationaryPasses(NamedTuple):
     passes: int
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def row_stationary_sets(
     p: Problem, out_rows: int, in_channels: int, out_channels: int
 ) -> RowStationaryPasses:
@@ -47,7 +46,7 @@ def row_stationary_sets(
     )
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def row_stationary_steps(p: Problem, tile: TileSizes) -> tuple[int, int]:
     """Steps of one full tile, and of all tiles of all groups, true to size."""
     b, oh, ow, ic, oc = tile

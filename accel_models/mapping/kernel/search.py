@@ -8,25 +8,16 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from accel_models.mapping.kernel.array_side import (
-    ARRAY,
-    DRAM_READ,
-    DRAM_WRITE,
-    Q_READ,
-    Q_WRITE,
-    STALL,
-)
-from accel_models.mapping.kernel.blocks import Blocks, empty_nest, grow, largest_block, levels
+from accel_models.mapping.kernel.blocks import empty_nest
 from accel_models.mapping.kernel.bounds import (
+    ALL_MACHINES,
+    OF_CHANNELS,
+    OF_MAP,
     Best,
-    Floor,
     Goal,
     Scratch,
-    better,
     floor_of,
-    hopeless,
-    promises,
-    repeated_bits,
+    promised,
 )
 from accel_models.mapping.kernel.candidates import (
     ALL_TOUCHED,
@@ -41,178 +32,67 @@ from accel_models.mapping.kernel.candidates import (
     outs,
     split,
 )
-from accel_models.mapping.kernel.cost import (
-    RULES,
-    energy_of,
-    fluid_cycles,
-    pipelined_cycles,
-    traffic,
-)
-from accel_models.mapping.kernel.tiling import ALL, HELD, Tiling, fill_inputs, lines_of, price_tile
-from accel_models.mapping.problem import LATENCY, OUT_COLUMNS, OUT_ROWS, Problem
-
-FACTORIAL = (1, 1, 2, 6, 24, 120)
-
-
-@njit(cache=True, forceinline=True)
-def search_orders(
-    p: Problem,
-    s: Tiling,
-    floor: Floor,
-    rule: int,
-    goal: Goal,
-    orders: np.ndarray,
-    scratch: Scratch,
-    best: Best,
-) -> None:
-    """Try every loop order of one tiling, and note any mapping that beats the best so far.
-
-    Orders come sorted, so that those which agree on their inner loops follow each other: what
-    these decide is worked out once, and if it cannot beat the best, all of them are left out.
-    """
-    counts, nest = scratch.counts, scratch.nest
-    # A loop that runs once changes nothing wherever it stands: orders are those of the others
-    # alone.
-    active = loops = 0
-    for loop in range(5):
-        active |= (counts[loop] > 1) << loop
-        loops += counts[loop] > 1
-    index = 0
-    while index < FACTORIAL[loops]:
-        # Sorted orders keep their inner loops for a factorial of those outside: what the nest holds
-        # of these, from the order before, still stands.
-        depth = 0
-        while depth < loops - 1 and index % FACTORIAL[loops - 1 - depth] != 0:
-            depth += 1
-        # Outwards, traffic is only ever repeated more often: once hopeless, so is all that begins
-        # alike. Where rows and columns are tiled alike, one of two mirrored orders is enough.
-        same = 0
-        while depth < loops and same == 0:
-            loop = orders[active, index, depth]
-            grow(p, s, loop, counts[loop], depth, nest)
-            depth += 1
-            mirrored = floor.mirrors and columns_first(orders, active, index, depth - 1)
-            again = repeated_bits(p, s, nest, depth)
-            if mirrored or hopeless(p, floor, again, goal, best):
-                same = FACTORIAL[loops - depth]
-        if same > 0:
-            index += same
-            continue
-        order = orders[active, index]
-        index += 1
-        search_blocks(p, s, floor, rule, goal, order, loops, scratch, best)
-
-
-@njit(cache=True, forceinline=True)
-def search_blocks(
-    p: Problem,
-    s: Tiling,
-    floor: Floor,
-    rule: int,
-    goal: Goal,
-    order: np.ndarray,
-    loops: int,
-    scratch: Scratch,
-    best: Best,
-) -> None:
-    """Try every choice of blocks worth trying under one loop order."""
-    t, found = scratch.blocks, scratch.found
-    # The published tool lets blocks grow while they fit. In slots a large block also delays the
-    # first step, so every size that saves traffic has to be tried.
-    for tensor in range(3):
-        if p.fluid:  # blocks grow while they fit
-            found[tensor] = largest_block(scratch.nest, loops, tensor, t)
-        else:
-            found[tensor] = levels(p, s, tensor, order, loops, scratch.counts, t)
-    # Repeated traffic of the three tensors adds up: most choices fall by it before any is priced.
-    for w in range(found[0]):
-        weights = s.w_all * p.stored_weight_bits * (t[0, w, 0] - 1)
-        for a in range(found[1]):
-            inside = t[1, a, 3]
-            inputs = s.inputs[inside, ALL] * p.stored_input_bits * (t[1, a, 0] - 1)
-            for q in range(found[2]):
-                sums = s.q_all * 2 * p.accumulator_bits * (t[2, q, 0] - 1)
-                if hopeless(p, floor, weights + inputs + sums, goal, best):
-                    continue
-                blocks = Blocks(
-                    t[0, w, 0],
-                    t[0, w, 1],
-                    t[0, w, 2],
-                    t[1, a, 0],
-                    t[1, a, 1],
-                    t[1, a, 2],
-                    t[2, q, 0],
-                    t[2, q, 1],
-                    t[2, q, 2],
-                    inside,
-                )
-                try_blocks(p, s, blocks, floor, rule, goal, order, scratch, best)
-
-
-@njit(cache=True, forceinline=True)
-def try_blocks(
-    p: Problem,
-    s: Tiling,
-    k: Blocks,
-    floor: Floor,
-    rule: int,
-    goal: Goal,
-    order: np.ndarray,
-    scratch: Scratch,
-    best: Best,
-) -> None:
-    """Price one mapping, and note it if it beats the best so far."""
-    actions, counts, found = scratch.actions, scratch.counts, best.found
-    # Cycles come before energy: they rule most mappings out, and stalls and leakage depend on them.
-    traffic(p, s, k, actions)
-    if p.fluid:
-        cycles = fluid_cycles(p, s, k, actions[DRAM_READ] + actions[DRAM_WRITE])
-    else:
-        cycles = pipelined_cycles(p, s, k, order, counts)
-    if cycles > goal.limit or (goal.objective == LATENCY and cycles > found[0] >= 0):
-        return
-    # Set anew, for the mapping tried before may have added its own.
-    actions[Q_READ] = actions[Q_WRITE] = floor.sums
-    if p.published_array_side:  # outputs pass through their buffer once more on their way out
-        sums = s.q_all * p.accumulator_bits
-        actions[Q_READ] += sums * k.q_trips
-        actions[Q_WRITE] += sums * (k.q_trips - 1 + p.first_reload)
-    actions[ARRAY], actions[STALL] = s.compute, cycles - s.compute
-    energy = energy_of(actions, cycles, goal.prices)
-    # Copied, for the next trial overwrites all of it.
-    if better(goal.objective, cycles, energy, found[0], best.energy[0]):
-        best.energy[0] = energy
-        best.actions[:] = actions
-        found[0], found[1], found[2], found[3] = cycles, s.compute, floor.stays, rule
-        found[4:9] = counts[5:]
-        fill_order(found[9:14], order)
-        found[14], found[15], found[16] = k.w_from, k.a_from, k.q_from
-
-
-@njit(cache=True, forceinline=True)
-def columns_first(orders: np.ndarray, active: int, index: int, depth: int) -> bool:
-    """Whether the loop at a depth is that over columns, and the one over rows comes outside."""
-    if orders[active, index, depth] != OUT_COLUMNS:
-        return False
-    rows_before = False
-    for inner in range(depth):
-        rows_before |= orders[active, index, inner] == OUT_ROWS
-    return not rows_before
+from accel_models.mapping.kernel.cost import RULES
+from accel_models.mapping.kernel.inlined import inlined
+from accel_models.mapping.kernel.orders import search_orders
+from accel_models.mapping.kernel.tiling import HELD, Tiling, fill_inputs, lines_of, price_tile
+from accel_models.mapping.problem import Problem
 
 
 @njit(cache=True)
-def search(
-    p: Problem, prices: np.ndarray, objective: int, limit: int, orders: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Best mapping: (cycles, compute, stationarity, lane rule, five tile sizes, five loops from
+def search(p: Problem, goal: Goal, orders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Best mapping on each machine: int64 [machine, part] and its actions, int64 [machine, action].
+
+    Parts are cycles, compute cycles, stationarity, lane rule, five tile sizes, five loops from
     outer to inner, and the positions among those that run, counted from the innermost, from which
-    blocks of weights, inputs and outputs are exchanged), and its actions. Cycles are -1 if nothing
-    fits.
+    blocks of weights, inputs and outputs are exchanged. Cycles are -1 if nothing fits.
 
     Large tiles of few inputs come first: they are good enough for most others to be ruled out by
-    their floor, all tile shapes of two channel counts at once if possible.
+    their floor, all tile shapes of two channel counts at once if possible. Machines share all that
+    does not depend on their bandwidth; each drops out where nothing can gain on it.
     """
-    best = Best(np.full(17, -1, dtype=np.int64), np.zeros(12, dtype=np.int64), np.full(1, np.inf))
+    best, scratch = starting(len(goal.rates))
+    # Loops stand in the order in which bounds can be shared: channels settle the weights, the shape
+    # of the map the inputs, and the batch comes last, so that one bound rules out all within.
+    for rule in range(RULES):
+        if not p.lane_rules >> rule & 1:
+            continue
+        t = all_candidates(p, rule)
+        # Shapes come by the inputs they touch, which says little where tiles share lines: there the
+        # whole map, the least that any shape touches, bounds all of them first.
+        whole_map = 0
+        if p.share_halos:
+            whole_map = t.rows[0, ALL_TOUCHED] * t.columns[0, ALL_TOUCHED]
+        for i_oc in range(len(t.out_channels)):
+            oc = outs(t.out_channels, i_oc)
+            for i_ic in range(len(t.in_channels)):
+                ic = ins(t.in_channels, i_ic)
+                number = hopeful(
+                    p,
+                    t,
+                    rule,
+                    whole_map,
+                    ic,
+                    oc,
+                    goal,
+                    scratch,
+                    best,
+                    ALL_MACHINES,
+                    len(goal.rates),
+                )
+                if number > 0:
+                    search_shapes(p, t, rule, ic, oc, goal, orders, scratch, best, number)
+    return best.found, best.actions
+
+
+@njit(cache=True, forceinline=True)
+def starting(machines: int) -> tuple[Best, Scratch]:
+    """No mapping yet on any of so many machines, and room to try some."""
+    best = Best(
+        np.full((machines, 17), -1, dtype=np.int64),
+        np.zeros((machines, 12), dtype=np.int64),
+        np.full(machines, np.inf),
+    )
     scratch = Scratch(
         counts=np.empty(10, dtype=np.int64),
         actions=np.zeros(12, dtype=np.int64),
@@ -220,47 +100,52 @@ def search(
         inputs=np.empty((4, 4), dtype=np.int64),
         blocks=np.empty((3, 6, 4), dtype=np.int64),
         found=np.empty(3, dtype=np.int64),
+        cycles=np.empty(machines, dtype=np.int64),
+        energy=np.empty(machines, dtype=np.float64),
+        machines=np.empty((4, machines), dtype=np.int64),
     )
-    goal = Goal(prices, objective, limit)
-    # Loops stand in the order in which bounds can be shared: channels settle the weights, the shape
-    # of the map the inputs, and the batch comes last, so that one bound rules out all within.
-    for rule in range(RULES):
-        if not p.lane_rules >> rule & 1:
+    scratch.machines[ALL_MACHINES] = np.arange(machines)
+    return best, scratch
+
+
+@njit(cache=True, forceinline=True)
+def search_shapes(
+    p: Problem,
+    t: Candidates,
+    rule: int,
+    ic: Ins,
+    oc: Outs,
+    goal: Goal,
+    orders: np.ndarray,
+    scratch: Scratch,
+    best: Best,
+    of_channels: int,
+) -> None:
+    """Try every tiling of the map and the batch for two channel counts, on so many machines."""
+    # The last real batch tile is the smallest (after it comes the ideal one): no other leaves more
+    # room for lines that tiles share.
+    least_batch = split(t.batch, len(t.batch) - 2)
+    for i_map in range(len(t.maps)):
+        oh, ow = lines(t.rows, t.maps[i_map, 0]), lines(t.columns, t.maps[i_map, 1])
+        touched = least_touched(p, rule, TileSizes(least_batch, oh, ow, ic, oc), scratch.inputs)
+        of_map = hopeful(p, t, rule, touched, ic, oc, goal, scratch, best, OF_CHANNELS, of_channels)
+        if not p.share_halos:  # the others touch no less
+            scratch.machines[OF_CHANNELS, :of_map] = scratch.machines[OF_MAP, :of_map]
+            of_channels = of_map
+            if of_map == 0:
+                break
+        if of_map == 0:
             continue
-        t = all_candidates(p, rule)
-        # The last real batch tile is the smallest (after it comes the ideal one): no other leaves
-        # more room for lines that tiles share.
-        least_batch = split(t.batch, len(t.batch) - 2)
-        whole_map = t.rows[0, ALL_TOUCHED] * t.columns[0, ALL_TOUCHED]
-        for i_oc in range(len(t.out_channels)):
-            oc = outs(t.out_channels, i_oc)
-            for i_ic in range(len(t.in_channels)):
-                ic = ins(t.in_channels, i_ic)
-                # Shapes come by the inputs they touch, which says little where tiles share lines:
-                # there the whole map, the least that any shape touches, bounds all of them first.
-                if p.share_halos and not hopeful(
-                    p, t, rule, whole_map, ic, oc, goal, scratch, best
-                ):
-                    continue
-                for i_map in range(len(t.maps)):
-                    oh, ow = lines(t.rows, t.maps[i_map, 0]), lines(t.columns, t.maps[i_map, 1])
-                    touched = least_touched(
-                        p, rule, TileSizes(least_batch, oh, ow, ic, oc), scratch.inputs
-                    )
-                    if not hopeful(p, t, rule, touched, ic, oc, goal, scratch, best):
-                        if p.share_halos:
-                            continue
-                        break  # the others touch no less
-                    for i_batch in range(len(t.batch) - 2, -1, -1):
-                        tile = TileSizes(split(t.batch, i_batch), oh, ow, ic, oc)
-                        s = price_tile(p, rule, tile, scratch.inputs)
-                        # What does not fit is refused before it is bounded, which takes longer.
-                        if not holds(p, s):
-                            continue
-                        floor = floor_of(p, s, rule, tile, prices, scratch)
-                        if promises(floor, goal, best):
-                            search_orders(p, s, floor, rule, goal, orders, scratch, best)
-    return best.found, best.actions
+        for i_batch in range(len(t.batch) - 2, -1, -1):
+            tile = TileSizes(split(t.batch, i_batch), oh, ow, ic, oc)
+            s = price_tile(p, rule, tile, scratch.inputs)
+            # What does not fit is refused before it is bounded, which takes longer.
+            if not holds(p, s):
+                continue
+            floor = floor_of(p, s, rule, tile, goal.prices, scratch)
+            of_tiling = promised(p, floor, goal, scratch, best, OF_MAP, of_map)
+            if of_tiling > 0:
+                search_orders(p, s, floor, rule, goal, orders, scratch, best, of_tiling)
 
 
 @njit(cache=True, forceinline=True)
@@ -274,8 +159,11 @@ def hopeful(
     goal: Goal,
     scratch: Scratch,
     best: Best,
-) -> bool:
-    """Whether any tiling of these channels, touching so much of the map, can beat the best."""
+    level: int,
+    number: int,
+) -> int:
+    """Machines, of so many at a level, on which any tiling of these channels, touching so much of
+    the map, can beat the best: fill in the level below, return how many."""
     # The ideal candidate takes no room and wastes no lane, so its floor is that of every real one.
     batch, rows, columns = len(t.batch) - 1, len(t.rows) - 1, len(t.columns) - 1
     t.rows[rows, ALL_TOUCHED] = t.rows[rows, TOGETHER] = touched
@@ -283,11 +171,12 @@ def hopeful(
     s = price_tile(p, rule, tile, scratch.inputs)
     # Weights alone take room that channels decide whatever the map does.
     if s.w_held > p.weight_half:
-        return False
-    return promises(floor_of(p, s, rule, tile, goal.prices, scratch), goal, best)
+        return 0
+    floor = floor_of(p, s, rule, tile, goal.prices, scratch)
+    return promised(p, floor, goal, scratch, best, level, number)
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def least_touched(p: Problem, rule: int, tile: TileSizes, inputs: np.ndarray) -> int:
     """Inputs of each channel of the map that a tiling of this or a larger batch tile has to fetch,
     at least."""
@@ -302,7 +191,7 @@ def least_touched(p: Problem, rule: int, tile: TileSizes, inputs: np.ndarray) ->
     return touched
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def holds(p: Problem, s: Tiling) -> bool:
     """Whether a tile of each tensor fits the half of its buffer."""
     return (
@@ -330,20 +219,3 @@ def untiled_compute(p: Problem) -> int:
             cycles = price_tile(p, rule, tile, np.empty((4, 4), dtype=np.int64)).compute
             least = cycles if least < 0 else min(least, cycles)
     return least
-
-
-@njit(cache=True, forceinline=True)
-def fill_order(full: np.ndarray, order: np.ndarray) -> None:
-    """Write the full order, outer to inner: loops that run once go outermost."""
-    place = 4
-    seen = 0
-    for loop in order:
-        if loop < 0:
-            break
-        full[place] = loop
-        seen |= 1 << loop
-        place -= 1
-    for loop in range(4, -1, -1):
-        if not seen >> loop & 1:
-            full[place] = loop
-            place -= 1

@@ -20,6 +20,7 @@ from accel_models.mapping.kernel.candidates import (
     TileSizes,
     ceil_div,
 )
+from accel_models.mapping.kernel.inlined import inlined
 from accel_models.mapping.kernel.row_stationary import row_stationary_steps
 from accel_models.mapping.problem import Problem
 
@@ -84,7 +85,7 @@ def price_tile(p: Problem, rule: int, tile: TileSizes, inputs: np.ndarray) -> Ti
     )
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def fill_inputs(p: Problem, rule: int, tile: TileSizes, inputs: np.ndarray) -> None:
     """A tiling's inputs, as `Tiling` has them."""
     b, oh, ow, ic, _ = tile
@@ -109,7 +110,7 @@ def fill_inputs(p: Problem, rule: int, tile: TileSizes, inputs: np.ndarray) -> N
         inputs[inside, ALL], inputs[inside, WRITTEN] = come, written
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def lines_of(p: Problem, lines: Lines, whole: bool) -> tuple[int, int]:
     """Input lines of a block, and of all blocks together."""
     if not whole:
@@ -119,7 +120,7 @@ def lines_of(p: Problem, lines: Lines, whole: bool) -> tuple[int, int]:
     return lines.touched * lines.tiles, lines.all_touched
 
 
-@njit(cache=True, forceinline=True)
+@inlined
 def span_of(p: Problem, lines: Lines, whole: bool) -> int:
     """Output lines of a block."""
     if not whole:

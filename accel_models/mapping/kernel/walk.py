@@ -18,7 +18,7 @@ from accel_models.mapping.kernel.candidates import (
     reduction_steps,
 )
 from accel_models.mapping.kernel.candidates import weight_lanes as lanes_of
-from accel_models.mapping.kernel.cost import bursts, transfer
+from accel_models.mapping.kernel.cost import bursts, port_cycles
 from accel_models.mapping.kernel.row_stationary import row_stationary_sets
 from accel_models.mapping.kernel.windows import Windows, line_count, windows_across, windows_down
 from accel_models.mapping.problem import (
@@ -253,8 +253,9 @@ weights; and DRAM bits read and written in all."""
 
 
 @njit(cache=True)
-def price_steps(p: Problem, steps: np.ndarray) -> np.ndarray:
-    """What a layer takes whose blocks for the next step load while one is computed.
+def price_steps(p: Problem, rate: float, steps: np.ndarray) -> np.ndarray:
+    """What a layer takes whose blocks for the next step load while one is computed, over a port of
+    so many bits a cycle.
 
     The schedule is one of slots. In each, the array computes one tile, the vector unit drains it,
     and DRAM brings what the next tile needs and takes what this tile is the last to need; the slot
@@ -265,7 +266,7 @@ def price_steps(p: Problem, steps: np.ndarray) -> np.ndarray:
     priced = np.zeros(6, dtype=np.int64)
     first, last = steps[0], steps[-1]
     sums = first[SUMS] + first[INPUTS]
-    load = transfer(p, first[WEIGHTS] + sums)
+    load = port_cycles(rate, first[WEIGHTS] + sums)
     free = 0
     cycles = p.dram_latency + load
     for index in range(len(steps)):
@@ -275,7 +276,7 @@ def price_steps(p: Problem, steps: np.ndarray) -> np.ndarray:
         # In the last slot there is nothing left to fetch, and what it makes is not there yet.
         busy, memory = max(step[ARRAY], step[DRAIN]), 0
         if index < len(steps) - 1:
-            memory = exchange_cycles(p, step, steps[index + 1])
+            memory = exchange_cycles(rate, step, steps[index + 1])
         cycles += max(busy, memory)
         # The half of the weight buffer that the next layer may load into is free only after the
         # last block of weights has come; what DRAM idles before that helps no one.
@@ -284,18 +285,18 @@ def price_steps(p: Problem, steps: np.ndarray) -> np.ndarray:
             free = 0
     # The head is what weights add to the first load, which they share with inputs and sums. The
     # tail takes in ramp and fill, when DRAM idles, and not the final store, when it does not.
-    priced[CYCLES] = cycles + p.ramp + p.fill + transfer(p, leaving(last))
-    priced[HEAD] = load - transfer(p, sums)
+    priced[CYCLES] = cycles + p.ramp + p.fill + port_cycles(rate, leaving(last))
+    priced[HEAD] = load - port_cycles(rate, sums)
     priced[TAIL] = free + p.ramp + p.fill
     priced[FIRST_WEIGHTS] = first[WEIGHTS]
     return priced
 
 
 @njit(cache=True)
-def exchange_cycles(p: Problem, step: np.ndarray, following: np.ndarray) -> int:
+def exchange_cycles(rate: float, step: np.ndarray, following: np.ndarray) -> int:
     """DRAM cycles of a slot."""
-    loaded = transfer(p, following[WEIGHTS]) + transfer(p, following[INPUTS])
-    return loaded + transfer(p, leaving(step) + following[SUMS])
+    loaded = port_cycles(rate, following[WEIGHTS]) + port_cycles(rate, following[INPUTS])
+    return loaded + port_cycles(rate, leaving(step) + following[SUMS])
 
 
 @njit(cache=True)
@@ -305,8 +306,27 @@ def leaving(step: np.ndarray) -> int:
 
 
 @njit(cache=True)
-def priced_mapping(
-    p: Problem, rule: int, tile: np.ndarray, order: np.ndarray, stops: np.ndarray
-) -> np.ndarray:
-    """`price_steps` of a mapping; arguments as `walk` has them."""
-    return price_steps(p, steps_of(p, rule, tile, order, stops))
+def priced_mappings(p: Problem, rates: np.ndarray, mappings: np.ndarray, most: int) -> np.ndarray:
+    """`price_steps` of a mapping on each of several machines, int64 [machine, part]; -1 where it
+    has more than so many steps.
+
+    Args:
+        p: the layer on the machines, which differ in their bandwidth alone.
+        rates: float64 [machine], DRAM bits per cycle.
+        mappings: int64 [machine, part]: lane rule, five tile sizes, five loops, three places.
+        most: steps.
+    """
+    priced = np.full((len(rates), 6), -1, dtype=np.int64)
+    steps = np.empty((0, STEP_PARTS), dtype=np.int64)
+    for machine in range(len(rates)):
+        one = mappings[machine]
+        # Neighbours in bandwidth mostly agree on the mapping, and so do its steps.
+        if machine == 0 or not np.array_equal(one, mappings[machine - 1]):
+            rule, tile, order, stops = one[0], one[1:6], one[6:11], one[11:14]
+            if number_of_steps(p, walk(p, rule, tile, order, stops)) > most:
+                steps = np.empty((0, STEP_PARTS), dtype=np.int64)
+            else:
+                steps = steps_of(p, rule, tile, order, stops)
+        if len(steps) > 0:
+            priced[machine] = price_steps(p, rates[machine], steps)
+    return priced
