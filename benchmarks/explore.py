@@ -59,6 +59,7 @@ SPACE = {
 INPUTS, WORKERS = 10_000, 2
 GROUP, GROUPED_MACHINES = 16, 60
 SCALED_MACHINES = 2048
+SPREAD_MACHINES = 640
 OVERHEAD_TRIALS, ENTERED = 200, 20_000
 
 
@@ -101,6 +102,18 @@ def warm(executor: Executor, items: int) -> None:
     """Have every worker import and compile."""
     for _ in executor.each([(n, (n, n + 1)) for n in range(items)]):
         pass
+
+
+def here(evaluator: Evaluator, machines: int) -> None:
+    """The sweep in this process: chunks spread over the space, by CPU time."""
+    size, number = evaluator.space.size or 1, max(1, machines // CHUNK)
+    started = time.process_time()
+    for start in np.linspace(0, size - CHUNK, number).astype(int).tolist():
+        evaluator.run((start, start + CHUNK))
+    spent = (time.process_time() - started) / (number * CHUNK)
+    print(
+        f"{f'sweep in this process, {number * CHUNK} machines':<58} {spent * 1e3:8.2f} CPU ms each"
+    )
 
 
 def sweeping(evaluator: Evaluator, machines: int) -> None:
@@ -263,6 +276,7 @@ def main() -> None:
     evaluator = Evaluator(parse_space(SPACE)[0], demands_of_traces([trace]))
     evaluator.run((0, 1))
     steps: dict[str, Callable[[], None]] = {
+        "here": lambda: here(evaluator, min(SPREAD_MACHINES, given.machines)),
         "sweeping": lambda: sweeping(evaluator, given.machines),
         "scaling": lambda: scaling(evaluator, min(SCALED_MACHINES, given.machines)),
         "grouped": lambda: grouped(evaluator, trace),

@@ -64,12 +64,12 @@ class Kinds:
     spares: np.ndarray
 
 
-class Figures(NamedTuple):
+class KindCosts(NamedTuple):
     """What each kind of layer costs on a machine: int64 [kind + 1, 3 + action], first cycles, head
     and tail; the last row is of nothing."""
 
     kinds: Kinds
-    figures: np.ndarray
+    costs: np.ndarray
 
 
 @dataclass
@@ -81,11 +81,11 @@ class TableMaker:
 
     def figures(
         self, machines: Sequence[Accelerator], pricings: Sequence[Pricing]
-    ) -> list[Figures | DfsHwError]:
+    ) -> list[KindCosts | DfsHwError]:
         """Cost of each kind of layer on each machine, or why it has none: an `InfeasibleError` if a
         layer cannot run at a choice that occurs, an `InputError` if the machine's tables have no
         figures for one of its parts."""
-        made: dict[int, Figures | DfsHwError] = {}
+        made: dict[int, KindCosts | DfsHwError] = {}
         groups: dict[Hashable, tuple[Kinds, list[int]]] = {}
         for number, (machine, pricing) in enumerate(zip(machines, pricings, strict=True)):
             try:
@@ -100,9 +100,9 @@ class TableMaker:
             made |= dict(zip(numbers, self._on_alike(kinds, alike), strict=True))
         return [made[number] for number in range(len(machines))]
 
-    def _on_alike(self, kinds: Kinds, alike: Alike) -> list[Figures | DfsHwError]:
-        """The same on machines that differ in their bandwidth alone, in one search for each
-        kind."""
+    def _on_alike(self, kinds: Kinds, alike: Alike) -> list[KindCosts | DfsHwError]:
+        """Cost of each kind on machines that differ in their bandwidth alone, by one search for
+        each kind, or why one of them has none."""
         machines = alike.machines
         figures = np.zeros(
             (len(machines), len(kinds.members) + 1, 3 + len(ACTIONS)), dtype=np.int64
@@ -128,11 +128,11 @@ class TableMaker:
                 elif place not in refused:
                     simulator = self._simulator(machines[place])
                     refused[place] = simulator.refusal(layer, precision, solved)
-        return [refused.get(place, Figures(kinds, one)) for place, one in enumerate(figures)]
+        return [refused.get(place, KindCosts(kinds, one)) for place, one in enumerate(figures)]
 
-    def tables(self, machines: Sequence[Accelerator], made: Sequence[Figures]) -> BatchedTables:
+    def tables(self, machines: Sequence[Accelerator], made: Sequence[KindCosts]) -> BatchedTables:
         """The figures of several machines, each layer's in its place."""
-        placed = np.stack([one.figures[one.kinds.place] for one in made])
+        placed = np.stack([one.costs[one.kinds.place] for one in made])
         tables = BatchedTables(placed[..., 0], placed[..., 3:], placed[..., 1], placed[..., 2])
         for number, (machine, one) in enumerate(zip(machines, made, strict=True)):
             if machine.fidelity.prefetch:

@@ -13,7 +13,7 @@ from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.cost_table import CostTable, cost_table
 from accel_models.costs.pricing import Pricing
 from accel_models.errors import DfsHwError
-from accel_models.exploration.batched_tables import Figures, TableMaker
+from accel_models.exploration.batched_tables import KindCosts, TableMaker
 from accel_models.exploration.space import Configuration, Space
 from accel_models.exploration.tally import Tally, tally, tally_key
 from accel_models.exploration.workloads import Demand, NetworkRun
@@ -131,7 +131,7 @@ class Evaluator:
             made = self._maker(run).figures(
                 [one.machine for one in several], [one.pricing for one in several]
             )
-            alike: dict[Any, list[tuple[_Machine, Figures]]] = {}
+            alike: dict[Any, list[tuple[_Machine, KindCosts]]] = {}
             for one, figures in zip(several, made, strict=True):
                 if isinstance(figures, DfsHwError):
                     yield one, place, str(figures)

@@ -144,7 +144,7 @@ def price_each(
     Returns:
         None where a mapping has too many steps.
     """
-    if problem.fluid:
+    if problem.fluid or not found:
         return [Priced(one.cycles, one.counts) for one in found]
     steps = kernel("walk")
     mappings = np.array([_numbers(one.mapping) for one in found])

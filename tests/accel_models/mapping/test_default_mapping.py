@@ -9,7 +9,15 @@ from random_problems import layers, machines, reference_problem, widths
 
 from accel_models import InfeasibleError
 from accel_models.mapping.problem import EDP, ENERGY, LATENCY
-from accel_models.mapping.search import compute_cycles, pareto, search
+from accel_models.mapping.search import (
+    NO_LIMIT,
+    compute_cycles,
+    pareto,
+    price,
+    price_each,
+    search,
+    search_each,
+)
 
 OBJECTIVES = {"latency": LATENCY, "energy": ENERGY, "edp": EDP}
 flat_or_deep = layers | deep_layers()
@@ -82,3 +90,45 @@ def test_compute_cycles_are_those_of_the_untiled_layer(
         for rule in machine.lane_rules
     )
     assert compute_cycles(reference_problem(layer, widths, machine)) == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    flat_or_deep,
+    widths,
+    machines,
+    st.sampled_from(sorted(OBJECTIVES)),
+    st.lists(
+        st.tuples(st.floats(0.5, 500), st.floats(0, 50), st.sampled_from([NO_LIMIT, 5000])),
+        min_size=1,
+        max_size=6,
+    ),
+)
+def test_machines_that_differ_in_bandwidth_are_searched_together_as_one_by_one(
+    layer: reference.ReferenceLayer,
+    widths: reference.ReferenceWidths,
+    machine: reference.ReferenceMachine,
+    objective: str,
+    ports: list[tuple[float, float, int]],
+) -> None:
+    problem, goal = reference_problem(layer, widths, machine), OBJECTIVES[objective]
+    rates, static, limits = zip(*ports, strict=True)
+    together = search_each(problem, rates, machine.action_pj, goal, static, limits)
+    for found, (rate, cycle_pj, limit) in zip(together, ports, strict=True):
+        task = problem._replace(dram_bits_per_cycle=rate)
+        options = {"cycle_pj": cycle_pj, "cycle_limit": limit}
+        if found is None:
+            with pytest.raises(InfeasibleError):
+                search(task, machine.action_pj, goal, **options)
+            continue
+        alone = search(task, machine.action_pj, goal, **options)
+        assert found[:2] == alone[:2]
+        assert found.counts.tolist() == alone.counts.tolist()
+        assert found.mapping == alone.mapping
+    fitting = [(rate, one) for rate, one in zip(rates, together, strict=True) if one is not None]
+    priced = price_each(problem, [rate for rate, _ in fitting], [one for _, one in fitting])
+    for (rate, found), one in zip(fitting, priced, strict=True):
+        assert one is not None
+        alone = price(problem._replace(dram_bits_per_cycle=rate), found)
+        assert (*one[:1], *one[2:]) == (*alone[:1], *alone[2:])
+        assert one.counts.tolist() == alone.counts.tolist()
