@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +51,8 @@ def compare(
         DfsHwError: if a loss stops being finite.
     """
     field = line_up(study, progress)
+    for name, why in field.left_out.items() if progress else ():
+        tqdm.write(f"Left out: {name}: {why}.", file=sys.stderr)
     settings = study.to_dict() | {"cost allowed": field.budget}
     with owned_folder(out, settings, RESULTS, growing=GROWING, overwrite=overwrite) as folder:
         return _carried_out(study, field, ContenderSetups(device, progress), folder, progress)

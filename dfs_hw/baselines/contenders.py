@@ -65,7 +65,8 @@ def line_up(study: Study, progress: bool = False) -> LineUp:
     can reach.
 
     Raises:
-        InputError: if the study's own settings cannot be used, or nobody is left.
+        InputError: if the study's own settings cannot be used, choices of DFQ among them that are
+            not the usual ones, or nobody is left.
         InfeasibleError: if the machine cannot run the study's own choices.
     """
     first = replace(study.config, gate="lstm", knob=False, seed=study.seeds[0])
@@ -78,6 +79,8 @@ def line_up(study: Study, progress: bool = False) -> LineUp:
         try:
             drafts = drafting.of(family)
         except InputError as error:
+            if family == "dfq" and study.dfq_choices != Study.dfq_choices:
+                raise  # they were asked for
             left_out[family] = str(error)
             continue
         for draft in drafts:

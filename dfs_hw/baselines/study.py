@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from accel_models.errors import InputError
+from accel_models.errors import InputError, listed
 from accel_models.metrics import additive, names
+from accel_models.precision import parse_choices
 from accel_models.seeds import checked_seed
 from dfs_hw.training.config import TrainConfig, plain
 
@@ -58,17 +61,25 @@ class Study:
         return config | own
 
     def __post_init__(self) -> None:
-        _check(self.seeds and len(set(self.seeds)) == len(self.seeds), "seeds", self.seeds)
+        _check(self.seeds and _differ(self.seeds), "seeds", self.seeds)
         for seed in self.seeds:
             checked_seed(seed, "seeds of a comparison: each")
-        _check(all(multiple > 0 for multiple in self.points), "points", self.points)
-        _check(all(0 <= price <= 1 for price in self.prices), "prices", self.prices)
+        usable = all(0 < multiple < math.inf for multiple in self.points)
+        named = _differ([f"{multiple:g}" for multiple in self.points])  # as folders are called
+        _check(usable and named, "points", self.points)
+        possible = all(0 <= price <= 1 for price in self.prices)
+        _check(possible and _differ(self.prices), "prices", self.prices)
         _check(self.shuffles >= 1, "shuffles", self.shuffles)
-        _check(bool(self.families), "families", self.families)
+        _check(self.families and _differ(self.families), "families", self.families)
         for family in self.families:
             if family not in CONTENDER_FAMILIES:
                 known = ", ".join(CONTENDER_FAMILIES)
                 raise InputError(f"no contender is called '{family}': choose from {known}")
+        try:
+            _check(len(parse_choices(self.dfq_choices)) > 1, "dfq_choices", self.dfq_choices)
+        except InputError as error:
+            raise InputError(f"choices of DFQ: {error}") from error
+        self._check_use()
         summed = additive()  # what the integer program can add up
         if self.config.metric not in {metric.name for metric in summed}:
             raise InputError(
@@ -76,14 +87,32 @@ class Study:
                 f"{self.config.metric}"
             )
 
+    def _check_use(self) -> None:
+        """Refuse what was asked for and would have no effect."""
+        for name, needed in _GOES_WITH.items():
+            value, usual = getattr(self, name), type(self).__dataclass_fields__[name].default
+            missing = [family for family in needed if family not in self.families]
+            if missing and value and value != usual:
+                raise InputError(
+                    f"{name} of a comparison, {value}, have no effect without the contender "
+                    f"'{missing[0]}': it is not among {listed(self.families)}"
+                )
 
+
+_GOES_WITH = {"dfq_choices": ("dfq",), "points": ("dfs", "knob"), "prices": ("knob",)}
+"""Contenders that settings are for."""
 _WANTED = {
     "seeds": "different",
-    "points": "multiples of the budget, above 0",
-    "prices": "between 0 and 1",
+    "points": "different multiples of the budget, above 0 and finite",
+    "prices": "different, between 0 and 1",
     "shuffles": "at least 1",
-    "families": "at least one kind of contender",
+    "families": "at least one kind of contender, none twice",
+    "dfq_choices": "at least two, for gates to choose from",
 }
+
+
+def _differ(values: Sequence[object]) -> bool:
+    return len(set(values)) == len(values)
 
 
 def _check(holds: object, name: str, value: object) -> None:

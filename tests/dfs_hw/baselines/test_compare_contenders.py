@@ -1,5 +1,6 @@
 """Who takes part in a comparison, and what cannot be compared."""
 
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from dfs_hw.training.setup import TrainingSetup
 
 @pytest.mark.slow
 def test_dfq_takes_what_the_machine_supports_and_says_so() -> None:
-    study = replace(STUDY, families=("dfq",), seeds=(0,), dfq_choices="4/3,4,4/20")
+    study = replace(STUDY, families=("dfq",), prices=(), seeds=(0,), dfq_choices="4/3,4,4/20")
     (dfq,) = line_up(study).contenders
     assert dfq.config.choices == "4/3,4"
     assert "(4/3,4)" in dfq.title
@@ -29,7 +30,7 @@ def test_dfq_takes_what_the_machine_supports_and_says_so() -> None:
 
 @pytest.mark.slow
 def test_who_cannot_reach_the_budget_is_trained_for_the_middle_of_what_it_can() -> None:
-    study = replace(STUDY, families=("dfq",), seeds=(0,), dfq_choices="4/3,4")
+    study = replace(STUDY, families=("dfq",), prices=(), seeds=(0,), dfq_choices="4/3,4")
     field = line_up(study)
     (dfq,) = field.contenders
     setup = TrainingSetup.of(dfq.config, progress=False)
@@ -50,14 +51,32 @@ def test_who_differs_from_nobody_and_points_out_of_reach_are_left_out_by_name() 
     assert "can be reached" in field.left_out["dfs-x0.1"]
 
 
+def test_choices_of_dfq_that_were_asked_for_are_not_left_out() -> None:
+    config = replace(CONFIG, accelerator="tpu-int8", choices="skip,8")
+    usual = Study(config, (0,), ("dfs", "dfq"))
+    own = replace(usual, dfq_choices="16,32")
+    with pytest.raises(InputError, match=r"tpu-int8 runs fewer than two of 16,32"):
+        line_up(own)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"seeds": ()}, "seeds of a comparison"),
-        ({"seeds": (1, 1)}, "different whole numbers"),
+        ({"seeds": (1, 1)}, "seeds of a comparison must be different"),
         ({"families": ("haq",)}, "no contender is called 'haq'.*dfs"),
-        ({"points": (0.0,)}, "above 0"),
+        ({"families": ("dfs", "dfs")}, "none twice"),
+        *(({"points": points}, "above 0 and finite") for points in ((0.0,), (-1.0,), (math.inf,))),
+        *(({"points": points}, "different multiples") for points in ((math.nan,), (0.5, 0.5))),
+        ({"points": (0.5, 0.50000001)}, "different multiples"),
         ({"prices": (1.5,)}, "between 0 and 1"),
+        ({"prices": (0.5, 0.5)}, "different, between 0 and 1"),
+        ({"families": ("dfs", "dfq"), "dfq_choices": "9999"}, "choices of DFQ: .*1 to 32 bits"),
+        ({"families": ("dfs", "dfq"), "dfq_choices": "4/4"}, "at least two"),
+        ({"families": ("dfs", "dfq"), "dfq_choices": "4/4,many"}, "'many' is not a precision"),
+        ({"dfq_choices": "4/2,4/4"}, "no effect without the contender 'dfq'"),
+        ({"families": ("dfs",), "points": (0.5,)}, "no effect without the contender 'knob'"),
+        ({"families": ("dfs",)}, r"prices.*\(0\.0, 0\.5, 1\.0\).* without the contender 'knob'"),
         ({"shuffles": 0}, "at least 1"),
         ({"config": replace(CONFIG, metric="edp")}, "energy, latency or bitops .* not in edp"),
     ],
@@ -88,6 +107,8 @@ def test_the_command_asks_for_what_a_study_does_by_default() -> None:
     [
         (("--seeds", "0,x"), "--seeds takes numbers with commas between them, got '0,x'"),
         (("--contenders", "haq"), "no contender is called 'haq'"),
+        (("--dfq", "9999"), "choices of DFQ: a precision is 1 to 32 bits"),
+        (("--points", "inf"), "points of a comparison must be different multiples of the budget"),
         (("--metric", "paper"), "not in paper"),
     ],
 )
