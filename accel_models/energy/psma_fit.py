@@ -15,7 +15,6 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from accel_models.energy.psma_counts import (
     HEADROOM,
@@ -103,6 +102,8 @@ def fit(rows: Sequence[tuple[PsmaLevels, Counts, float]]) -> PsmaFit:
     counted = np.array([[counts[part] for part in parts] for _, counts, _ in rows])
     figures = np.array([figure for _, _, figure in rows])
     largest = np.maximum(counted.max(axis=0), 1e-12)
+
+    from scipy.optimize import nnls  # half a second, which a command's help need not wait for
 
     def tried(strength: float, free: int) -> tuple[float, NDArray[np.float64]]:
         pressed = np.array([_pressed(levels, strength, free) for levels, _, _ in rows])

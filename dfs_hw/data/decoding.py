@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from accel_models.errors import InputError
-from accel_models.files import user_cache, whole_file
+from accel_models.files import readable, user_cache, whole_file
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """Suffixes of files that count as images, in lower case."""
@@ -39,7 +39,7 @@ def read_image(path: str | Path, size: int) -> np.ndarray:
         InputError: if it cannot be decoded, or has other than 8 bits a channel.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(readable(path)) as image:
             image.draft(None, (2 * size, 2 * size))  # lets a large JPEG be decoded at a fraction
             if image.mode.startswith(("I", "F")):
                 raise ValueError(f"its pixels are of mode {image.mode}, not 8-bit")

@@ -147,6 +147,11 @@ def test_damaged_images_are_named(tmp_path: Path) -> None:
             with pytest.raises(InputError, match=rf"train/a/bad\.{suffix}"):
                 load_folder(root, 8)
         bad.unlink()
+    pipe = root / "train" / "a" / "pipe.png"  # which nobody writes to: waited for, it would hang
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match=r"pipe\.png: it is no regular file"):
+        load_folder(root, 8)
+    pipe.unlink()
     deep = root / "train" / "a" / "deep.png"
     Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(deep)
     with pytest.raises(InputError, match=r"deep\.png.*not 8-bit"):
