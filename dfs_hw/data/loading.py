@@ -21,9 +21,7 @@ _LOADERS: dict[str, Callable[..., Splits]] = {
 DATASETS = (*_LOADERS, "folder:PATH", "folder@SIZE:PATH")
 """What `load_dataset` knows, PATH and SIZE to be filled in."""
 
-LARGEST_SIDE = 8192
-"""Pixels that the side of an image in a folder is scaled to, at most."""
-_FOLDER = re.compile(r"folder(?:@([0-9]+))?:(.+)")
+_FOLDER = re.compile(r"folder(?:@([0-9]{1,9}))?:(.+)")
 
 
 def load_dataset(name: str, seed: int = 0, *, progress: bool = False) -> Splits:
@@ -44,6 +42,4 @@ def load_dataset(name: str, seed: int = 0, *, progress: bool = False) -> Splits:
     folder = _FOLDER.fullmatch(name)
     if folder is None:
         raise InputError(f"no data set is called '{name}': choose from {', '.join(DATASETS)}")
-    if len(folder[1] or "") > len(str(LARGEST_SIDE)) or int(folder[1] or 1) > LARGEST_SIDE:
-        raise InputError(f"data set '{name}': images are up to {LARGEST_SIDE} pixels a side")
     return load_folder(folder[2], int(folder[1] or IMAGE_SIZE), seed, progress=progress)

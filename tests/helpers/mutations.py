@@ -57,7 +57,7 @@ def changed(data: Any, draw: Draw) -> Any:
         elif kind == 6:
             for _ in range(draw.choice([1, 70, 500])):
                 table[key] = draw.choice([[table[key]], {"a": table[key]}])
-        elif isinstance(table[key], list):
+        elif isinstance(table[key], list) and len(table[key]) < 100:
             table[key] = table[key] * draw.choice([2, 50])
     return data[""]
 
