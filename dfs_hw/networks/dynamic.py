@@ -57,7 +57,7 @@ class DynamicNetwork(nn.Module):
         gate: decides them.
         choices: what a decision chooses from.
         design: as the units and the gate were built.
-        image: channels, height and width of the images it was built for.
+        image: channels, height and width of the images it was built for, or how many tokens.
         shape: arguments of `build_network` that make such a network again, as plain JSON; empty
             if there are none.
     """
@@ -76,7 +76,7 @@ class DynamicNetwork(nn.Module):
         gate: Gate,
         choices: tuple[Precision, ...],
         design: Design,
-        image: tuple[int, int, int],
+        image: tuple[int, ...],
         shape: Mapping[str, Any],
     ) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ class DynamicNetwork(nn.Module):
         temperature: float = 1.0,
         trials: Trials | None = None,
     ) -> Outcome:
-        """Classify a batch of normalised images [N, C, H, W].
+        """Classify a batch of normalised images [N, C, H, W], or of tokens [N, tokens].
 
         Args:
             x: the images.
@@ -270,7 +270,8 @@ class DynamicNetwork(nn.Module):
 
     def _logits(self, x: Tensor) -> Tensor:
         # Convolutions of few channels are half as fast again with the channels innermost.
-        made = self.model(x.contiguous(memory_format=torch.channels_last))
+        x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+        made = self.model(x)
         return made if isinstance(made, Tensor) else made.logits
 
     @contextmanager

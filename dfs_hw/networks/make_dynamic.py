@@ -18,6 +18,7 @@ from dfs_hw.networks.convert import Converter
 from dfs_hw.networks.design import Design
 from dfs_hw.networks.dynamic import DynamicNetwork
 from dfs_hw.networks.found_blocks import RESIDUAL_BLOCKS, Blocks, block_paths
+from dfs_hw.networks.inputs import empty_input, input_size
 from dfs_hw.networks.refusals import refusals
 from dfs_hw.networks.shadow import shadow_of
 from dfs_hw.networks.survey import survey
@@ -52,7 +53,8 @@ def make_dynamic(
     Args:
         model: takes one batch of images, returns logits [N, classes] or an object that has them.
         choices: of every unit.
-        image: channels, height and width of the images.
+        image: channels, height and width of the images; of a model that reads numbers of tokens
+            [N, tokens], how many, such as ``(128,)``.
         blocks: path, class, or pattern of paths or class names (as of `fnmatch`) of the blocks to
             gate, or several of those; by default the classes in `RESIDUAL_BLOCKS`. The first block
             that is found by its class is always run, see `Design.first_block`.
@@ -68,7 +70,7 @@ def make_dynamic(
     if any(choice.exits for choice in options):
         raise InputError("choices: networks have no exits to train yet, leave out 'exit'")
     model = copy.deepcopy(model).float()
-    size = (image[0], image[1], image[2])
+    size = input_size(image)
     seen = survey(model, size)
     paths = block_paths(model, seen, blocks, design.first_block)
     if problems := refusals(model, seen, paths):
@@ -108,7 +110,7 @@ def _require_all_parts_to_run(network: DynamicNetwork) -> None:
         module.register_forward_hook(lambda *_, path=path: ran.append(path))
     try:
         with torch.no_grad():
-            shadow.model(torch.empty((1, *network.image), device="meta"))
+            shadow.model(empty_input(network.image))
     except Exception as error:  # whatever a stranger's model may raise
         raise InputError(
             f"{network.name} does not run with its layers replaced, on tensors without contents: "

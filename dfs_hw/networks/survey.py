@@ -16,6 +16,7 @@ from torch.utils.flop_counter import flop_registry
 
 from accel_models.errors import InputError
 from dfs_hw.networks.flow import IMAGE, Flow, maker, mark, named_arguments
+from dfs_hw.networks.inputs import random_inputs
 from dfs_hw.networks.observed import MULTIPLIES, Handed, ModuleRun, ObservedModule, Survey
 from dfs_hw.networks.shadow import without_contents
 from dfs_hw.quantize.activation_products import signs_of, taken_apart
@@ -26,14 +27,14 @@ EXAMPLES = 4
 """Images of the batch; their contents only tell which tensors can be negative."""
 
 
-def survey(model: nn.Module, image: tuple[int, int, int]) -> Survey:
+def survey(model: nn.Module, image: tuple[int, ...]) -> Survey:
     """Run a copy of a model on random images and note what each module did.
 
     The copy has random weights, so that what is found does not depend on the weights there are:
     a scale of zero, as residual branches often start with, hides the sign of what it scales.
 
     Args:
-        image: channels, height and width.
+        image: channels, height and width, or how many tokens.
 
     Raises:
         InputError: if the model does not run on such images, or returns no logits.
@@ -42,7 +43,7 @@ def survey(model: nn.Module, image: tuple[int, int, int]) -> Survey:
         torch.manual_seed(0)
         shaken = with_random_weights(model)
         first = next(shaken.parameters(), torch.empty(0))
-        images = torch.randn(EXAMPLES, *image).to(first.device)
+        images = random_inputs(EXAMPLES, image).to(first.device)
         watch = _Watch(shaken.eval())
         found, logits = watch.found, _logits(model, watch.run(images))
         alone = _logits(model, _run(shaken, images[:1]))
@@ -112,9 +113,9 @@ def _run(model: nn.Module, images: Tensor, when: str = "") -> Any:
     try:
         return model(images)
     except Exception as error:  # whatever a stranger's model may raise
-        shape = list(images.shape[1:])
+        shape, kind = list(images.shape[1:]), "images" if images.ndim == 4 else "tokens"
         raise InputError(
-            f"{type(model).__name__} does not run on images of {shape}{when}: {error}"
+            f"{type(model).__name__} does not run on {kind} of {shape}{when}: {error}"
         ) from error
 
 

@@ -171,7 +171,8 @@ def _name(block: nn.Module, paths: Sequence[str]) -> str:
     sizes: dict[str, int] = {}
     for path in paths:
         top = path.partition(".")[0]
-        count = sum(parameter.numel() for parameter in block.get_submodule(path).parameters())
+        weights = [one for one in block.get_submodule(path).parameters() if one.ndim > 1]
+        count = sum(weight.numel() for weight in weights)
         sizes[top] = sizes.get(top, 0) + count
     return max(sizes, key=sizes.__getitem__)
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from accel_models.errors import InputError
@@ -17,6 +16,7 @@ from dfs_hw.networks.branches import GatedUnit
 from dfs_hw.networks.cifar_resnet import CifarResNet
 from dfs_hw.networks.dynamic import DynamicNetwork
 from dfs_hw.networks.halves import SplitBlock
+from dfs_hw.networks.inputs import empty_input
 from dfs_hw.networks.shadow import shadow_of
 from dfs_hw.networks.tracing.model_workload import model_workload, read_model
 
@@ -35,7 +35,7 @@ def workload_of(model: nn.Module, example: Any = None, *, name: str = "") -> Wor
         model: a module, or a network that decides.
         example: what the model is called with, one input of it: a tensor, a tuple of positional
             arguments or a dictionary of named ones; only sizes count. Of a `DynamicNetwork`, height
-            and width of its images, by default those that it was made for.
+            and width of its images or how many tokens, by default as it was made for.
         name: what to call the workload; by default the network's name, or that of the model's
             class.
 
@@ -47,15 +47,15 @@ def workload_of(model: nn.Module, example: Any = None, *, name: str = "") -> Wor
     if not isinstance(model, DynamicNetwork):
         return model_workload(model, example, name)
     if isinstance(example, Tensor):
-        example = tuple(example.shape[-2:])
+        example = tuple(example.shape[2 if example.ndim == 4 else 1 :])
     return _of_dynamic(model, example, name or model.name)
 
 
-def _of_dynamic(network: DynamicNetwork, image_size: tuple[int, int] | None, name: str) -> Workload:
-    height, width = image_size or network.image[1:]
+def _of_dynamic(network: DynamicNetwork, size: tuple[int, ...] | None, name: str) -> Workload:
+    channels = network.image[:1] if len(network.image) == 3 else ()
     shadow = shadow_of(network, norms=True).eval()
     shadow.conductor.whole = True
-    images = torch.empty((1, network.image[0], height, width), device="meta")
+    images = empty_input((*channels, *size) if size else network.image)
     units = _Units(shadow)
     bare = read_model(shadow.model, images, name, units.settle).workload
     if isinstance(shadow.model, CifarResNet):

@@ -113,6 +113,19 @@ def small_densenet() -> nn.Module:
     return model
 
 
+TOKENS = (16,)
+BERT: dict[str, Any] = {
+    "vocab_size": 50,
+    "hidden_size": 24,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 3,
+    "intermediate_size": 48,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+small_bert = theirs("BertForSequenceClassification", "BertConfig", **BERT)
+"""Three layers of BERT, whose sums are normalised."""
+
 KINDS = {
     "vit": Kind(theirs("ViTForImageClassification", "ViTConfig", **TRANSFORMER), 3, 4, 4),
     "deit": Kind(

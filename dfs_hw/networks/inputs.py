@@ -1,0 +1,44 @@
+"""What a network is called with: images, or numbers of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from accel_models.errors import InputError
+
+TOKEN_NUMBERS = 2
+"""Numbers that random tokens have; any vocabulary has as many."""
+
+
+def input_size(given: Sequence[int]) -> tuple[int, ...]:
+    """Channels, height and width of images, or how many tokens, as they were given.
+
+    Raises:
+        InputError: if it is neither.
+    """
+    size = tuple(given)
+    if len(size) not in (1, 3) or any(not isinstance(one, int) or one < 1 for one in size):
+        raise InputError(
+            "image is channels, height and width, such as (3, 224, 224), or for a model of tokens "
+            f"how many there are, such as (128,): got {given!r}"
+        )
+    return size
+
+
+def empty_input(size: Sequence[int]) -> Tensor:
+    """One input without contents, on the device "meta"."""
+    kind = torch.float32 if len(size) == 3 else torch.long
+    return torch.empty((1, *size), dtype=kind, device="meta")
+
+
+def random_inputs(count: int, size: Sequence[int]) -> Tensor:
+    """Images of normally distributed pixels [count, C, H, W], or tokens [count, tokens]."""
+    if len(size) == 3:
+        return torch.randn(count, *size)
+    return torch.randint(TOKEN_NUMBERS, (count, *size))
+
+
+__all__ = ["empty_input", "input_size", "random_inputs"]
