@@ -10,15 +10,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from accel_models.accelerators.plugins import outside_families
 from accel_models.files import whole_file
 
 PACKAGES = ("dfs-hw", "torch", "numpy", "numba", "pyarrow")
 
 
 def provenance() -> dict[str, object]:
-    """Versions, git commit (if this is a checkout), platform and time, ready for JSON."""
+    """Versions, families of arrays from outside, git commit (if this is a checkout), platform and
+    time, ready for JSON."""
     return {
         "versions": versions(),
+        "families": outside_families(),
         "commit": _commit(),
         "platform": platform.platform(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -112,6 +112,22 @@ def _run(name: str, path: str, text: str) -> None:
     exec(compile(text, file, "exec"), module.__dict__)
 
 
+def outside_families() -> dict[str, dict[str, str | None]]:
+    """Families from outside the package that are known by now, as a result's provenance has them:
+    by name, the plugin as it was given, or else the module, and the digest of its source (None for
+    what has no source to look at)."""
+    return {
+        name: {"from": _given_as(kind), "source": (source_of(kind) or "")[:16] or None}
+        for name, kind in sorted(FAMILIES.items())
+        if not is_own(kind)
+    }
+
+
+def _given_as(kind: type[Array]) -> str:
+    plugin = _LOADED.get(kind.__module__)
+    return kind.__module__ if plugin is None else plugin.asked
+
+
 class Carried:
     """A function on its way to other processes, which there finds the families that are known here.
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+from accel_models.accelerators.plugins import outside_families
 from accel_models.costs.table_cache import loaded_digest
 from accel_models.exploration.exploration import Exploration
 from accel_models.exploration.machine_toml import machine_toml
@@ -89,10 +90,11 @@ def study_record(
 
 
 def model_provenance() -> dict[str, Any]:
-    """Versions, the model's source and the time."""
+    """Versions, the model's source, families of arrays from outside, and the time."""
     return {
         "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
         "model": loaded_digest()[:16],
+        "families": outside_families(),
         "platform": platform.platform(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -27,9 +27,11 @@ from accel_models import (
     simulate,
 )
 from accel_models.accelerators.arrays import FAMILIES, Array
-from accel_models.accelerators.plugins import source_of
+from accel_models.accelerators.plugins import outside_families, source_of
 from accel_models.costs.table_cache import table_path
 from accel_models.exploration import explore
+from accel_models.exploration.report.outputs import model_provenance
+from dfs_hw.provenance import provenance
 
 pytestmark = pytest.mark.usefixtures("own_families")
 
@@ -239,6 +241,16 @@ def test_workers_know_the_families_that_are_known_here(tmp_path: Path) -> None:
     }
     assert runs[2].trials.table.equals(runs[1].trials.table)
     assert runs[1].machine().array.family == "ant"
+
+
+def test_a_results_provenance_names_what_came_from_outside(tmp_path: Path) -> None:
+    assert provenance()["families"] == {}
+    module, _ = own_machine.written(tmp_path)
+    load_plugin(module)
+    (source,) = {source_of(kind) for name, kind in FAMILIES.items() if name == "ant"}
+    assert source is not None
+    known = {"ant": {"from": str(module), "source": source[:16]}}
+    assert outside_families() == provenance()["families"] == model_provenance()["families"] == known
 
 
 @pytest.mark.slow
