@@ -3,7 +3,6 @@ runs."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,11 +20,13 @@ from dfs_hw.networks.found_blocks import RESIDUAL_BLOCKS, Blocks, block_paths
 from dfs_hw.networks.inputs import empty_input, input_size
 from dfs_hw.networks.refusals import refusals
 from dfs_hw.networks.shadow import shadow_of
+from dfs_hw.networks.states import plain_copy
 from dfs_hw.networks.survey import survey
 from dfs_hw.networks.units import SHORTCUTS, UnitMaker
 from dfs_hw.quantize.layers import QuantizedConv2d, QuantizedLinear
 
 
+@torch.inference_mode(False)
 def make_dynamic(
     model: nn.Module,
     choices: str | Iterable[str | int | Precision] = "skip,2,4,8",
@@ -69,8 +70,8 @@ def make_dynamic(
     options, design = parse_choices(choices), design or Design()
     if any(choice.exits for choice in options):
         raise InputError("choices: networks have no exits to train yet, leave out 'exit'")
-    model = copy.deepcopy(model).float()
     size = input_size(image)
+    model = plain_copy(model, size)
     seen = survey(model, size)
     paths = block_paths(model, seen, blocks, design.first_block)
     if problems := refusals(model, seen, paths):

@@ -18,6 +18,7 @@ from dfs_hw.networks.dynamic import DynamicNetwork
 from dfs_hw.networks.halves import SplitBlock
 from dfs_hw.networks.inputs import empty_input
 from dfs_hw.networks.shadow import shadow_of
+from dfs_hw.networks.tracing.capture import unwrapped
 from dfs_hw.networks.tracing.model_workload import model_workload, read_model
 
 
@@ -44,6 +45,7 @@ def workload_of(model: nn.Module, example: Any = None, *, name: str = "") -> Wor
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"a model is a torch.nn.Module, not {type(model).__name__}")
+    model = unwrapped(model)
     if not isinstance(model, DynamicNetwork):
         return model_workload(model, example, name)
     if isinstance(example, Tensor):

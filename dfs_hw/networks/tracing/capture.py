@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx import traceback
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils import _pytree as pytree
 
 from accel_models.errors import InputError
@@ -61,8 +62,11 @@ def capture(model: nn.Module, example: Any, name: str) -> Captured:
     Raises:
         InputError: if the model does not run on the example.
     """
-    model = _inner(model)
-    args, kwargs = _on_device_of(model, arguments_of(example))
+    args, kwargs = _as_the_model(model, arguments_of(example))
+    if lazy_layers(model):  # which take their sizes in a first run
+        model = copy.deepcopy(model)
+        with contextlib.suppress(Exception), torch.no_grad():
+            model.eval()(*args, **kwargs)
     with _evaluating(model), torch.no_grad(), _quiet():
         try:
             return _exported(model, args, kwargs)
@@ -160,7 +164,27 @@ def _module_paths(model: nn.Module) -> Iterator[None]:
             hook.remove()
 
 
-def _inner(model: nn.Module) -> nn.Module:
+def _as_the_model(model: nn.Module, given: Arguments) -> Arguments:
+    """The example's tensors on the model's device, and its real numbers of the model's type: only
+    their shapes count."""
+    held = (*model.parameters(), *model.buffers())
+    devices = {tensor.device for tensor in held}
+    types = {tensor.dtype for tensor in held if tensor.is_floating_point()}
+    if len(devices) != 1:
+        return given
+    (device,) = devices
+    real = types.pop() if len(types) == 1 else None
+
+    def moved(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor):
+            return leaf
+        return leaf.to(device, real if leaf.is_floating_point() else None)
+
+    found: Arguments = pytree.tree_map(moved, given)
+    return found
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
     """The model inside wrappers that only say how it is run."""
     while True:
         if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
@@ -171,16 +195,18 @@ def _inner(model: nn.Module) -> nn.Module:
             return model
 
 
-def _on_device_of(model: nn.Module, given: Arguments) -> Arguments:
-    """The example's tensors on the model's device: only their shapes count."""
-    devices = {tensor.device for tensor in (*model.parameters(), *model.buffers())}
-    if len(devices) != 1:
-        return given
-    device = devices.pop()
-    moved: Arguments = pytree.tree_map(
-        lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, given
-    )
-    return moved
+def lazy_layers(model: nn.Module) -> list[str]:
+    """Paths of the layers that wait for an input to know their sizes."""
+    return [
+        path
+        for path, module in model.named_modules()
+        if any(map(is_lazy, module.parameters(recurse=False)))
+    ]
+
+
+def is_lazy(tensor: Tensor) -> bool:
+    """Whether a tensor has no size yet."""
+    return isinstance(tensor, UninitializedParameter | UninitializedBuffer)
 
 
 @contextlib.contextmanager

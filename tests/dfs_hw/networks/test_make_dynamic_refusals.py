@@ -192,10 +192,6 @@ ODD_PARTS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "rows": (InRows, r"block\.odd\.fc: it reads 144 rows for 4 images"),
     "keyword": (ByKeyword, r"block\.odd\.fc: it is not called with one tensor"),
     "hooks": (hooked, r"block\.odd: it has hooks"),
-    "weight norm": (
-        lambda: nn.utils.parametrizations.weight_norm(nn.Conv2d(6, 6, 1)),
-        r"block\.odd: ParametrizedConv2d has",
-    ),
     "subclass": (
         lambda: type("Scaled", (nn.Conv2d,), {"forward": lambda own, x: 2 * x})(6, 6, 1),
         r"block\.odd: Scaled has weights of its own",
