@@ -114,8 +114,10 @@ def replay(
     from accel_models.replay import Policy
     from accel_models.trace import TraceFile
 
-    if ablate and (out is not None or skip_damaged):
-        raise InputError("--ablate prints a table: it does not go with --out or --skip-damaged")
+    if ablate and (out is not None or skip_damaged or timeline != PLAYED):
+        raise InputError(
+            "--ablate prints a table: it does not go with --out, --skip-damaged or --timeline"
+        )
     if load is not None and arrivals != "poisson":
         raise InputError("--load goes with --arrivals poisson")
     if idle_gating and arrivals == "none":

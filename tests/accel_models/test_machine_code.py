@@ -174,13 +174,13 @@ def test_what_belongs_to_another_user_is_not_used(place: Place) -> None:
 
 def test_without_any_place_it_is_compiled_in_memory(place: Place) -> None:
     place.open_the_package()
-    nowhere, source = {"HOME": "/proc/nowhere"}, place.folder / "wood" / "__init__.py"
-    source.chmod(0o644)
+    nowhere, source = {"HOME": "/proc/nowhere"}, place.home / "file"
+    source.touch(0o600)
     for more in ({}, {"DFS_HW_CACHE": "/proc/nowhere/else"}, {"XDG_CACHE_HOME": f"{source}"}):
         result, hits, said = place.run(**nowhere, **more)
         assert (result, hits, len(said)) == (42, 0, 1)
         assert "compiled code cannot be kept for the next time" in said[0]
-        assert f"cannot make {source}" in said[0] or "cannot make /proc/nowhere" in said[0]
+        assert f"{source} is no folder" in said[0] or "cannot make /proc/nowhere" in said[0]
     assert kept(place.folder) == []
 
 
