@@ -64,6 +64,16 @@ class InFolder(caching._SourceFileBackedLocatorMixin, caching._CacheLocator):
 class Sealed(caching.IndexDataCacheFile):
     """Index and machine code of one function, each file after the SHA-256 of the rest of it."""
 
+    def load(self, key: Any) -> Any:
+        """Machine code of one signature; None if it has to be compiled."""
+        found = super().load(key)
+        return found[1] if found and found[0] == repr(key) else None
+
+    def save(self, key: Any, data: Any) -> None:
+        """Keep the machine code of one signature. Two processes at once may give two signatures the
+        same file name, so each says whose it is."""
+        super().save(key, (repr(key), data))
+
     def _load_index(self) -> dict[Any, str]:
         found = self._unsealed(self._index_path)
         if found is None or found[:2] != (self._version, self._source_stamp):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,28 @@ def test_a_damaged_file_is_made_anew(place: Place) -> None:
             path.write_bytes(content)
             assert place.run() == (42, 0, []), path
         assert place.run() == (42, 1, []), path
+
+
+def test_code_of_one_signature_is_not_taken_for_that_of_another(tmp_path: Path) -> None:
+    """As two processes may leave it that save at once."""
+    from accel_models.machine_code import Sealed
+
+    files = Sealed(str(tmp_path), "work.triple", b"stamp")
+    files.save("int64", "whole numbers")
+    files.save("float64", "real numbers")
+    assert (files.load("int64"), files.load("float64")) == ("whole numbers", "real numbers")
+    first, second = sorted(tmp_path.glob("*.nbc"))
+    shutil.copy(second, first)
+    assert (files.load("int64"), files.load("float64")) == (None, "real numbers")
+    files.save("int64", "whole numbers")
+    assert files.load("int64") == "whole numbers"
+
+
+def test_two_that_compile_at_once_both_do(place: Place) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        assert [found[0] for found in pool.map(lambda _: place.run(), range(3))] == [42] * 3
+    assert place.run() == (42, 1, [])
+    assert not list(place.kernel.rglob("*.partial"))
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770])
