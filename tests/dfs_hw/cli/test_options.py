@@ -33,7 +33,7 @@ def test_settings_of_training_and_of_machines_have_words_of_their_own() -> None:
     trains = {command for command in COMMANDS if "--set" in shown(command)}
     assert trains == {"demo", "train", "compare"}
     runs = {command for command in COMMANDS if "--machine-set" in shown(command)}
-    assert runs == {"simulate", "replay", "timeline"}
+    assert runs == {"simulate", "replay", "timeline", "accuracy"}
 
 
 @pytest.mark.parametrize("command", ["replay", "timeline", "cross", "explore"])
