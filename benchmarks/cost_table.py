@@ -9,11 +9,15 @@ import time
 from collections.abc import Callable
 from itertools import product
 
+import numpy as np
+
 from accel_models import Layer, Precision, Workload, cost_table, load_accelerator, simulate
 from accel_models.costs.simulator import layer_simulator
+from accel_models.workloads.layer_csv import listed_network
 from dfs_hw.networks import build_network
 from dfs_hw.networks.workload_of import workload_of
 
+ASSIGNMENTS = 10_000
 MACHINE = load_accelerator("bitfusion")
 PAIRS = [Precision(w, a) for w, a in product(range(1, 9), repeat=2)]
 
@@ -63,6 +67,15 @@ def main() -> None:
     print(f"DFS-ResNet-38, 64 pairs of widths, batch 16:    {batch16:.2f} s")
     wide = cpu_seconds(lambda: cost_table(deep, MACHINE, "1,2,4,8,16", cache=False))
     print(f"ResNet-50 at 224 x 224, 5 choices:              {wide:.2f} s")
+    layers = cost_table(listed_network("resnet50"), MACHINE, "2,4,6,8", cache=False)
+    shape = (ASSIGNMENTS, len(layers.decided))
+    assignments = np.random.default_rng(0).integers(0, len(layers.choices), shape)
+    first = cpu_seconds(lambda: layers.query(assignments))
+    again = cpu_seconds(lambda: layers.query(assignments))
+    print(
+        f"ResNet-50, widths of 54 layers asked for:       {again / ASSIGNMENTS * 1e6:.1f} us each"
+    )
+    print(f"  the first {ASSIGNMENTS} of them:                    {first:.1f} s")
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def train_further(
         for _ in range(epochs):
             for batch in listed:
                 logits, labels = _logits(model, batch)
-                error = loss(logits, labels)
+                error = _error(loss, logits, labels)
                 if not error.isfinite():
                     raise InputError(
                         f"the loss is {error.item()}: train at a lower rate than {learning_rate:g}"
@@ -90,6 +90,16 @@ def train_further(
                 schedule.step()
     finally:
         model.train(was_training)
+
+
+def _error(loss: Loss, logits: Tensor, labels: Tensor) -> Tensor:
+    try:
+        return loss(logits, labels)
+    except (IndexError, RuntimeError, TypeError, ValueError) as error:
+        classes, largest = logits.shape[1], labels.max().item()
+        raise InputError(
+            f"the loss of {classes} classes and labels up to {largest} cannot be computed: {error}"
+        ) from error
 
 
 def _logits(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:

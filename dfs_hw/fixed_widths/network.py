@@ -23,7 +23,8 @@ from dfs_hw.fixed_widths.rounding import (
     operand_bits,
 )
 from dfs_hw.fixed_widths.seen import SeenProduct, layers_of_products, seen_in_run
-from dfs_hw.networks.tracing.capture import arguments_of
+from dfs_hw.networks.dynamic import DynamicNetwork
+from dfs_hw.networks.tracing.capture import arguments_of, unwrapped
 from dfs_hw.networks.tracing.model_workload import read_model
 from dfs_hw.quantize.layers import IMAGE_BITS
 from dfs_hw.quantize.quantizers import Family, family
@@ -159,13 +160,13 @@ def at_widths(
         name: what to call the workload; by default, the model's class.
 
     Raises:
-        InputError: if the model does not run, a pattern names no layer, there is nothing to
-            calibrate on, or layers to be rounded cannot be told apart.
+        InputError: if the model does not run, has no weights or decides itself, a pattern names no
+            layer, there is nothing to calibrate on, or layers to be rounded cannot be told apart.
     """
     quantizers, shown = family(quantizer), list(itertools.islice(calibration, batches))
     if not shown:
         raise InputError("there is no batch to calibrate on: give at least one")
-    model = copy.deepcopy(model).eval()
+    model = copy.deepcopy(_checked(model)).eval()
     args, kwargs = arguments_of(inputs_of(shown[0]))
     example = _first_of(kwargs or args)
     read = read_model(model, example, name)
@@ -177,6 +178,27 @@ def at_widths(
     network = FixedWidths(model, workload, calls, layers, rounded, example)
     network.calibrate(shown)
     return network
+
+
+def _checked(model: Any) -> nn.Module:
+    """The model inside wrappers that only say how it is run.
+
+    Raises:
+        InputError: if it is no model, has no weights, or decides about widths itself.
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"a model is a torch.nn.Module, not {type(model).__name__}")
+    model = unwrapped(model)
+    if isinstance(model, DynamicNetwork):
+        raise InputError(
+            f"{model.name} decides about its widths itself: to hold them fixed, give `evaluate` an "
+            "assignment of its choices, or `at_widths` the model that it was made of"
+        )
+    if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
+        raise InputError(
+            f"{type(model).__name__} has no weights, on the device meta: accuracy needs them"
+        )
+    return model
 
 
 def _at_widths(workload: Workload, policy: Mapping[str, Any]) -> Workload:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from accel_models import InputError
-from dfs_hw import workload_of
+from dfs_hw import build_network, workload_of
 from dfs_hw.fixed_widths import FixedWidths, accuracy_of, at_widths, train_further
 from dfs_hw.quantize import Levels, normal_step
 
@@ -126,6 +126,7 @@ def test_the_workload_has_the_widths_and_the_model_stays(model: Small) -> None:
     assert all(torch.equal(before[name], one) for name, one in model.state_dict().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantizer", ["normal", "lsq", "nested", "minmax"])
 def test_attention_is_computed_as_pytorch_does(quantizer: str) -> None:
     """At 16 bits, rounding hardly matters: what else differed would show."""
@@ -144,6 +145,7 @@ def test_attention_is_computed_as_pytorch_does(quantizer: str) -> None:
         assert rough.isfinite().all()
 
 
+@pytest.mark.slow
 def test_widths_cost_accuracy_and_training_brings_some_back() -> None:
     """On points of two classes that a line parts."""
     torch.manual_seed(0)
@@ -204,6 +206,7 @@ def test_a_model_that_changes_its_graph_is_refused() -> None:
         network(torch.ones(2, 4))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_rounded_is_named() -> None:
     model = nn.Sequential(nn.Embedding(9, 4), nn.LSTM(4, 4, batch_first=True))
     batches = [(torch.zeros(2, 3, dtype=torch.long), torch.zeros(2, dtype=torch.long))]
@@ -227,3 +230,19 @@ def test_what_makes_no_sense_is_refused(model: Small) -> None:
         accuracy_of(model, [(data()[0][0], torch.zeros(2, dtype=torch.long))])
     with pytest.raises(InputError, match="no batch to evaluate on"):
         accuracy_of(model, [])
+    with pytest.raises(InputError, match="loss of 3 classes and labels up to 7 cannot be computed"):
+        train_further(model, [(data()[0][0], torch.full((8,), 7))])
+    with pytest.raises(InputError, match="Small has no weights, on the device meta"):
+        at_widths(copy.deepcopy(model).to("meta"), {"*": 8}, data())
+    with pytest.raises(InputError, match="resnet8 decides about its widths itself"):
+        at_widths(build_network("resnet8", "skip,8", classes=3), {"*": 8}, data())
+    with pytest.raises(InputError, match=r"a model is a torch\.nn\.Module, not str"):
+        at_widths("resnet8", {"*": 8}, data())  # type: ignore[arg-type]
+
+
+def test_wrappers_are_looked_into(model: Small) -> None:
+    wrapped = nn.DataParallel(model)
+    network = at_widths(wrapped, {"*": 8, "qkv": 4}, data())
+    alike = at_widths(model, {"*": 8, "qkv": 4}, data())
+    assert network.workload.layers == alike.workload.layers
+    assert torch.equal(network(data()[0][0]), alike(data()[0][0]))
