@@ -11,7 +11,8 @@ import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs import table_cache
-from accel_models.costs.early_loads import STALL, pairs_within_units, spare_within_units
+from accel_models.costs.early_loads import pairs_within_units, spare_within_units
+from accel_models.costs.group_parts import split_groups
 from accel_models.costs.pricing import ACTIONS, Pricing, Work
 from accel_models.costs.simulator import LayerSimulator, bitops, layer_simulator, simulate
 from accel_models.costs.static_costs import StaticCosts
@@ -192,8 +193,8 @@ class CostTable(Remade):
             float64 [N], in J, s or BitOps.
 
         Raises:
-            InputError: if assignments are of another shape or name no choice, or the metric is
-                unknown or no sum over layers.
+            InputError: if assignments are of another shape or name no choice, the metric is unknown
+                or no sum over layers, or the network has exits.
             InfeasibleError: if the machine cannot run a layer at a choice.
         """
         return self._static_costs.costs(assignments, metric)
@@ -317,7 +318,7 @@ def _figures(
 ) -> Figures:
     """All that a table holds: layers by themselves, groups in parts, then what loads early."""
     figures = _simulated(workload, machine, options, always, max_group)
-    _split_groups(figures, machine)
+    split_groups(figures, machine)
     if machine.fidelity.prefetch:
         pairs = pairs_within_units(workload, _runs(workload, options, always))
         spare_within_units(pairs, *figures[:4])
@@ -382,25 +383,3 @@ def _groups(
         np.array([cost.tail_cycles for cost in costs]),
         np.array([cost.first_weight_bits for cost in costs]),
     )
-
-
-def _split_groups(figures: Figures, machine: Accelerator) -> None:
-    """Run a group, in place, in two parts one after the other where that is faster than at once.
-    The first weights of the second may load while the first still computes."""
-    cycles, counts, head, tail, bits, parts, _ = figures
-    prices = np.asarray(Pricing(machine).action_pj)
-    for size in range(2, cycles.shape[2] + 1):
-        at = size - 1
-        for part in range(1, size // 2 + 1):
-            first, second = part - 1, size - part - 1
-            apart = cycles[..., first] + cycles[..., second]
-            work = counts[..., first, :] + counts[..., second, :]
-            if machine.fidelity.prefetch:
-                spared = np.minimum(tail[..., first], head[..., second])
-                apart -= spared
-                work[..., STALL] -= spared
-            less = work @ prices < counts[..., at, :] @ prices
-            better = (apart < cycles[..., at]) | ((apart == cycles[..., at]) & less)
-            cycles[better, at], counts[better, at] = apart[better], work[better]
-            head[better, at], tail[better, at] = head[better, first], tail[better, second]
-            bits[better, at], parts[better, at] = bits[better, first], part

@@ -66,6 +66,9 @@ class StaticCosts:
         machine: the machine.
         choices: what each unit or layer may take.
         always: precision of everything that is not decided.
+
+    Raises:
+        InputError: if inputs may leave the network early, which is decided for each.
     """
 
     def __init__(
@@ -75,7 +78,12 @@ class StaticCosts:
         choices: Sequence[Precision],
         always: Precision,
     ) -> None:
-        self.workload = workload.without_gates() if workload.is_gated else workload
+        if workload.exits:
+            raise InputError(
+                f"'{workload.name}' has exits, which no static assignment takes: ask for costs of "
+                "its `without_gates`"
+            )
+        self.workload = workload.without_gates()
         self.machine, self.choices, self.always = machine, tuple(choices), always
         self.by_units = bool(self.workload.units)
         on_array = [layer.name for layer in self.workload.layers if layer.on_array]

@@ -14,6 +14,7 @@ from accel_models import (
     CostTable,
     InfeasibleError,
     InputError,
+    Layer,
     Workload,
     cost_table,
     load_accelerator,
@@ -83,6 +84,13 @@ def test_what_makes_no_sense_is_refused() -> None:
         table.query(np.arange(width)[None] % 3)
     with pytest.raises(InputError, match="energy"):
         table.query(np.zeros((1, width), int), "area")
+    layers = (Layer("a", 4, 4), Layer("b.out", 4, 2, role="exit", unit="b"))
+    layers += (Layer("b.conv", 4, 4, role="body", unit="b"), Layer("end", 4, 2))
+    leaving = Workload("early", layers, (("a", "b.out"), ("a", "b.conv"), ("b.conv", "end")))
+    with pytest.raises(InputError, match="'early' has exits, which no static assignment takes"):
+        cost_table(leaving, load_accelerator("bitfusion"), "exit,8", cache=False).query(
+            np.zeros((1, 1), int)
+        )
     wide = cost_table(listed_network("vgg16"), load_accelerator("bitfusion"), "8,32", always=8)
     assert wide.query(np.zeros((1, width), int)).shape == (1,)
     with pytest.raises(InfeasibleError, match="at 32 bits on bitfusion"):
