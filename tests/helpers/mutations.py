@@ -7,6 +7,7 @@ import os
 import random
 import re
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,11 @@ def changed(data: Any, draw: Draw) -> Any:
         table, key = draw.choice(list(places(data)))
         kind = draw.randrange(8)
         if kind < 4:
-            table[key] = draw.choice(VALUES)
+            table[key] = deepcopy(draw.choice(VALUES))
         elif kind == 4 and table is not data:
             del table[key]
         elif kind == 5 and isinstance(table, dict) and table is not data:
-            table[draw.choice(["x", "", str(key) * 99, "a\0", "\ud800"])] = table[key]
+            table[draw.choice(["x", "", str(key) * 99, "a\0", "\ud800"])] = deepcopy(table[key])
         elif kind == 6:
             for _ in range(draw.choice([1, 70, 500])):
                 table[key] = draw.choice([[table[key]], {"a": table[key]}])
