@@ -11,7 +11,7 @@ in `accel_models.energy.psma_fit`; how far it is off at arrays left out says
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import log, sqrt
@@ -196,16 +196,25 @@ def psma_fits(clock_ns: float, without: str | None = None) -> tuple[PsmaFit, Psm
 
 @cache
 def psma28_between(design: str, clock_ns: float) -> PsmaFigures:
-    """Figures of one fully unrolled array at a clock between those it was synthesised for: on a
-    straight line through logarithms of period and figure, which is an assumption.
+    """Figures of one fully unrolled array at a clock between those it was synthesised for.
 
     Raises:
         InputError: if the array was not synthesised, or the clock is not between.
     """
+    return figures_between(lambda clock: psma28(design, "FU", clock), clock_ns)
+
+
+def figures_between(figures: Callable[[float], PsmaFigures], clock_ns: float) -> PsmaFigures:
+    """Figures at a clock between `CLOCKS_NS`, from those at either: on a straight line through
+    logarithms of period and figure, which is an assumption.
+
+    Raises:
+        InputError: if the clock is not between.
+    """
     first, last = CLOCKS_NS[0], CLOCKS_NS[-1]
     if not first <= clock_ns <= last:
         raise InputError(f"arrays were synthesised from {first} to {last} ns, got {clock_ns}")
-    fast, slow = psma28(design, "FU", first), psma28(design, "FU", last)
+    fast, slow = figures(first), figures(last)
     share = log(clock_ns / first) / log(last / first)
 
     def between(one: float, other: float) -> float:
@@ -218,7 +227,7 @@ def psma28_between(design: str, clock_ns: float) -> PsmaFigures:
         },
         um2_per_mac=between(fast.um2_per_mac, slow.um2_per_mac),
         clock_ns=clock_ns,
-        source=SYNTHESES,
+        source=fast.source,
     )
 
 

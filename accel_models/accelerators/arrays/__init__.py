@@ -10,6 +10,7 @@ from accel_models.accelerators.arrays import (  # noqa: F401
     eyeriss,
     loom,
     neureka,
+    psma,
     stripes,
     systolic,
     unpu,
