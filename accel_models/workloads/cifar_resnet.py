@@ -8,7 +8,7 @@ from dataclasses import replace
 from accel_models.errors import InputError, quoted
 from accel_models.workloads.workload import Layer, Workload
 
-DEPTHS = (8, 14, 20, 32, 38, 44, 56, 74, 110, 152)
+DEPTHS = (8, 14, 20, 32, 38, 44, 56, 74, 110)  # resnet152 is ImageNet's
 WIDTHS = (16, 32, 64)
 """Channels of the three stages."""
 MOST_CHANNELS = 2**14
