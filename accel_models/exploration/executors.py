@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar
 
 from accel_models.accelerators.plugins import carried
 from accel_models.costs.table_cache import loaded_digest
-from accel_models.errors import DfsHwError, InputError
+from accel_models.errors import DfsHwError, InputError, reason_of
 
 Item = TypeVar("Item")
 Done = Iterator[tuple[int, Any]]
@@ -151,22 +151,31 @@ class _Apart(SpawnContext):
 class Dask:
     """Workers of a Dask cluster. What a lost worker was at is done again by another.
 
+    Workers run what they are sent, and this process unpickles what they send back. Where others
+    reach the network, an address of ``tls://`` keeps them out, by the certificates that Dask's
+    configuration names under ``distributed.comm.tls``.
+
     Args:
         address: of the scheduler, such as ``tcp://10.0.0.1:8786``.
 
     Raises:
-        InputError: if Dask is not installed, no scheduler answers, or its workers run another
-            version of the model.
+        InputError: if Dask is not installed, no scheduler answers, certificates are missing, or its
+            workers run another version of the model.
     """
 
     def __init__(self, function: Callable[[Any], Any], address: str) -> None:
         distributed = _distributed()
+        security = _certificates(distributed, address)
         try:
-            asyncio.run(_reached(distributed, address))
-            self._client = distributed.Client(address, timeout=TIMEOUT_S, set_as_default=False)
+            asyncio.run(_reached(distributed, address, security))
+            self._client = distributed.Client(
+                address, timeout=TIMEOUT_S, security=security, set_as_default=False
+            )
         # A timeout is an OSError; another service's answer reads like a message of exabytes.
         except (OSError, ValueError, MemoryError) as error:
             raise InputError(f"no Dask scheduler answers at {address}") from error
+        except RuntimeError as error:  # Dask's configuration may allow no address but of tls://
+            raise InputError(f"Dask does not connect: {reason_of(error)}") from error
         self._distributed = distributed
         digests = set(self._client.run(loaded_digest).values())
         if digests - {loaded_digest()}:
@@ -235,10 +244,30 @@ def _distributed() -> Any:
         ) from error
 
 
-async def _reached(distributed: Any, address: str) -> None:
+def _certificates(distributed: Any, address: str) -> Any:
+    """What Dask's configuration says of a client's certificates; they are read here once, so that
+    a missing file is told from a scheduler that does not answer."""
+    try:
+        security = distributed.Security()
+        context = security.get_connection_args("client").get("ssl_context")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"certificates that Dask's configuration names under distributed.comm.tls cannot be "
+            f"used: {reason_of(error)}"
+        ) from error
+    if address.startswith("tls://") and context is None:
+        raise InputError(
+            f"{address} asks for certificates: Dask's configuration must name them, as "
+            "distributed.comm.tls.ca-file, .client.cert and .client.key"
+        )
+    return security
+
+
+async def _reached(distributed: Any, address: str, security: Any) -> None:
     """Connect and hang up: a client that cannot connect would complain again as it is deleted, and
     wait for ever for the greeting of another service."""
-    connecting = distributed.core.connect(address, timeout=TIMEOUT_S)
+    arguments = security.get_connection_args("client")
+    connecting = distributed.core.connect(address, timeout=TIMEOUT_S, **arguments)
     connection = await asyncio.wait_for(connecting, TIMEOUT_S)
     await connection.close()
 

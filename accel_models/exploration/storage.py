@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import time
 import warnings
@@ -198,10 +199,10 @@ def _database(url: str) -> BaseStorage:
         with _database_errors(), quiet():
             return get_storage(url)
     except ValueError as error:
-        raise InputError(f"the storage {_hidden(url)} cannot be used: {error}") from error
+        raise InputError(f"the storage {public_url(url)} cannot be used: {error}") from error
     except ImportError as error:
         missing = getattr(error.__cause__, "name", None) or error
-        raise InputError(f"the storage {_hidden(url)} needs a package: {missing}") from error
+        raise InputError(f"the storage {public_url(url)} needs a package: {missing}") from error
 
 
 @contextmanager
@@ -218,10 +219,12 @@ def _database_errors() -> Iterator[None]:
         raise InputError(f"the storage cannot be used: {reason}") from error
 
 
-def _hidden(url: str) -> str:
-    """A URL without the password in it."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+def public_url(url: str) -> str:
+    """A storage's URL without the user and the password in it, wherever they stand."""
+    scheme, separator, rest = url.partition("://")
+    place = rest.rpartition("@")[2]
+    shown = re.sub(r"(?i)((?:user|pass|pwd)\w*=)[^&]*", r"\1...", place)
+    return f"{scheme}{separator}{shown}" if separator else url
 
 
 def _check_same(known: dict[str, Any], wanted: dict[str, Any], what: str, remedy: str) -> None:

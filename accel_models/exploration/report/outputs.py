@@ -17,6 +17,7 @@ from accel_models.exploration.machine_toml import machine_toml
 from accel_models.exploration.report.analysis import Analysis, analyse
 from accel_models.exploration.report.study_page import write_study_page
 from accel_models.exploration.space import Dimension
+from accel_models.exploration.storage import public_url
 from accel_models.files import whole_file
 
 TRIALS, STUDY, PAGE, CHOSEN = "trials.parquet", "study.json", "study.html", "chosen.toml"
@@ -75,7 +76,7 @@ def study_record(
             }
             for demand in found.demands
         ],
-        "settings": {**asdict(found.settings), "storage": _public(found.settings.storage)},
+        "settings": {**asdict(found.settings), "storage": public_url(found.settings.storage)},
         "trials": {
             "all": len(trials),
             "run": sum(runs),
@@ -108,12 +109,6 @@ def _dimension(dimension: Dimension) -> dict[str, Any]:
         return {"name": dimension.name, "values": list(dimension.values)}
     ends = {"low": dimension.low, "high": dimension.high}
     return {"name": dimension.name, **ends, "log": dimension.log, "integer": dimension.integer}
-
-
-def _public(url: str) -> str:
-    """A storage's URL without its password."""
-    scheme, separator, rest = url.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else url
 
 
 __all__ = ["model_provenance", "study_record", "write_outputs"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,10 +13,14 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import dask
 import explored
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Security
 from places import HELPERS
+
+from accel_models import InputError
+from accel_models.exploration import Exploration
 
 pytestmark = pytest.mark.slow
 
@@ -75,6 +80,53 @@ def test_a_worker_killed_at_work_costs_only_what_it_was_at(
         killer.join()
         client.wait_for_workers(2, timeout=30)
         assert killed[0] not in client.run(os.getpid).values()
+    assert there.trials.table.equals(here.trials.table)
+
+
+def test_a_client_killed_and_started_again_goes_on(cluster: LocalCluster, tmp_path: Path) -> None:
+    """It comes to the same trials, and leaves nothing at work on the cluster."""
+    here = explored.run(tmp_path / "here", "nsga2")
+    told = explored.kill_often(tmp_path / "there", "nsga2", cluster.scheduler_address)
+    assert 0 < told < explored.TRIALS
+    there = explored.run(tmp_path / "there", "nsga2", dask=cluster.scheduler_address)
+    assert there.trials.table.equals(here.trials.table)
+    with Client(cluster.scheduler_address, set_as_default=False) as client:
+        assert not any(client.processing().values())
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> str:
+    """A certificate that signs itself, with its key in the same file."""
+    openssl = shutil.which("openssl") or pytest.skip("no openssl to make certificates with")
+    key, both = tmp_path / "key.pem", tmp_path / "both.pem"
+    made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=cluster"]
+    made += ["-keyout", str(key), "-out", str(both)]
+    subprocess.run([openssl, *made], check=True, capture_output=True)
+    both.write_text(both.read_text() + key.read_text())
+    return str(both)
+
+
+def test_a_cluster_with_certificates_takes_only_who_has_one(
+    certificate: str, tmp_path: Path
+) -> None:
+    ends = {f"tls_{end}_cert": certificate for end in ("client", "scheduler", "worker")}
+    security = Security(tls_ca_file=certificate, require_encryption=True, **ends)
+    how = {"processes": False, "dashboard_address": ":0", "protocol": "tls://"}
+
+    def explored_with(out: str, **files: str) -> Exploration:
+        comm = "distributed.comm.tls."
+        with dask.config.set({comm + name.replace("__", "."): files[name] for name in files}):
+            return explored.run(tmp_path / out, "random", trials=2, dask=address)
+
+    with LocalCluster(1, threads_per_worker=1, security=security, **how) as running:
+        address = running.scheduler_address
+        assert address.startswith("tls://")
+        with pytest.raises(InputError, match=r"tls://\S+ asks for certificates: Dask's conf"):
+            explored_with("without")
+        with pytest.raises(InputError, match=r"distributed.comm.tls cannot be used: No such file"):
+            explored_with("absent", ca_file="nowhere.pem", client__cert=certificate)
+        there = explored_with("there", ca_file=certificate, client__cert=certificate)
+    here = explored.run(tmp_path / "here", "random", trials=2)
     assert there.trials.table.equals(here.trials.table)
 
 

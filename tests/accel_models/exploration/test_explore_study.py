@@ -19,12 +19,10 @@ from exploring import SPACE, trace_of
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from places import HELPERS
 
 from accel_models import InputError
 from accel_models.exploration import Exploration, explore
 from accel_models.exploration.results import undominated
-from accel_models.exploration.storage import JOURNAL
 
 pytestmark = pytest.mark.slow
 
@@ -52,16 +50,7 @@ def test_a_killed_search_goes_on_to_the_same_trials(
     searches: dict[str, Exploration], tmp_path: Path, sampler: str
 ) -> None:
     """Killed as soon as something is on disk, several times."""
-    command = [sys.executable, "explored.py", str(tmp_path), sampler]
-    finished = 0
-    for kills in range(1, 4):
-        process = subprocess.Popen(command, cwd=HELPERS)
-        while process.poll() is None and _written(tmp_path) < kills:
-            time.sleep(0.002)
-        process.kill()
-        process.wait()
-        before, finished = finished, _written(tmp_path)
-        assert finished >= before
+    assert explored.kill_often(tmp_path, sampler)
     again = explored.run(tmp_path, sampler)
     assert again.trials.table.equals(searches[sampler].trials.table)
 
@@ -93,13 +82,6 @@ def test_a_search_stopped_while_it_asks_goes_on_to_the_same_trials(
     again = explored.run(tmp_path, sampler, storage=storage)
     assert again.trials.table.equals(searches[sampler].trials.table)
     assert len(again.study.trials) == explored.TRIALS
-
-
-def _written(folder: Path) -> int:
-    """Trials with an outcome in a journal, or chunks of a sweep."""
-    journal = folder / JOURNAL
-    told = journal.read_bytes().count(b'"outcome"') if journal.is_file() else 0
-    return told + len(list(folder.glob("chunks/chunk-*.parquet")))
 
 
 def test_a_finished_search_takes_up_from_where_it_stands(
@@ -202,7 +184,14 @@ def test_a_folder_is_left_to_one_study(tmp_path: Path, storage: str) -> None:
     assert explore(SPACE, [trace_of()], **wanted).trials.table.equals(first.trials.table)
 
 
-@pytest.mark.parametrize("url", ["redis://localhost", "postgresql+nodriver://me:secret@nowhere/db"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost",
+        "postgresql+nodriver://me:secret@nowhere/db",
+        "postgresql+nodriver://nowhere/db?user=me&password=secret&sslmode=require",
+    ],
+)
 def test_a_storage_that_cannot_be_had_is_named_without_its_password(
     tmp_path: Path, url: str
 ) -> None:
