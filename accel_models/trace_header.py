@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,7 +125,7 @@ class TraceHeader:
 
 
 def header_in(schema: pa.Schema, path: Path) -> TraceHeader:
-    """The header of a trace by the schema of its file.
+    """The header of a trace by the schema of its file; a warning says where it has no digest.
 
     Raises:
         InputError: if there is none, or it cannot be read: names the file and the field.
@@ -133,9 +134,17 @@ def header_in(schema: pa.Schema, path: Path) -> TraceHeader:
     if text is None:
         raise InputError(f"{path} is a Parquet file, but no gate trace: its header is missing")
     try:
-        return TraceHeader.from_dict(parse_json(text, "its JSON"))
+        data = parse_json(text, "its JSON")
+        header = TraceHeader.from_dict(data)
     except InputError as error:
         raise InputError(f"{path} has a header that cannot be read: {error}") from error
+    if data["format"] < FORMAT:
+        warnings.warn(
+            f"{path} is of trace format {data['format']} and has no digest: its layers match their "
+            "key, whether the rest of its header was changed cannot be told",
+            stacklevel=1,  # one place: said once of each file
+        )
+    return header
 
 
 def _check_fields(data: Any) -> None:
