@@ -23,6 +23,7 @@ import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.accelerators.plugins import source_now, source_of
+from accel_models.documents import parse_json
 from accel_models.mapping.problem import ACTIONS
 from accel_models.precision import Precision
 from accel_models.private_folder import is_own, open_to_others, private_cache, private_folder
@@ -168,7 +169,7 @@ def _unpacked(content: bytes, key: str, shape: tuple[int, int, int]) -> Figures:
         raise ValueError("its checksum does not match its content")
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in Figures._fields}
-    about = json.loads(arrays.pop("infeasible").tobytes())
+    about = parse_json(arrays.pop("infeasible").tobytes(), "what it says of itself")
     if about["key"] != key:
         raise ValueError(f"it holds the table {about['key']}")
     for name, array in arrays.items():

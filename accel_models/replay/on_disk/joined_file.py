@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from accel_models.documents import parse_json
+from accel_models.errors import InputError, reason_of
 from accel_models.replay.on_disk.rows import ROWS_IN_GROUP, about, with_idle_power, with_queue
 from accel_models.replay.plan import Plan
 from accel_models.replay.queueing import Poisson, Server
@@ -63,7 +64,7 @@ class Joined:
     def _totals(self) -> Totals:
         total: Totals | None = None
         for part in self.parts:
-            here = Totals.from_dict(json.loads(pq.read_metadata(part).metadata[TOTALS.encode()]))
+            here = totals_of(part)
             if total is None:
                 total = here
             else:
@@ -78,6 +79,20 @@ class Joined:
             for rows in _batches(part, max(1, ROWS_IN_GROUP // batch) * batch):
                 table = pa.Table.from_batches([rows])
                 yield table.replace_schema_metadata(about(self.ready))
+
+
+def totals_of(part: Path) -> Totals:
+    """Totals that a part's metadata has.
+
+    Raises:
+        InputError: if there are none that can be read: after a crash of the machine a part may be
+            there and yet be cut off.
+    """
+    try:
+        said = (pq.read_metadata(part).metadata or {})[TOTALS.encode()]
+        return Totals.from_dict(parse_json(said, str(part), finite=False))
+    except (pa.ArrowException, OSError, LookupError, TypeError, ValueError) as error:
+        raise InputError(f"{part} has no totals that can be read: {reason_of(error)}") from error
 
 
 class _Queue:

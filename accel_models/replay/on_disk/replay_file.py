@@ -21,13 +21,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from accel_models.costs.cost_table import CostTable
 from accel_models.errors import InputError
 from accel_models.files import ending_in, replaceable, same_file, writable_folder
 from accel_models.replay.matching import check_match
-from accel_models.replay.on_disk.joined_file import TOTALS, Joined
+from accel_models.replay.on_disk.joined_file import TOTALS, Joined, totals_of
 from accel_models.replay.on_disk.rows import ENDING, ROWS_IN_GROUP, rows_of
 from accel_models.replay.plan import Plan, plan
 from accel_models.replay.policy import Policy
@@ -141,11 +140,11 @@ def _digest(file: TraceFile, ready: Plan) -> str:
 
 
 def _is_whole(part: Path) -> bool:
-    """Whether a part is there; after a crash of the machine it may be there and yet be cut off."""
     try:
-        return TOTALS.encode() in (pq.read_metadata(part).metadata or {})
-    except (pa.ArrowException, OSError):
+        totals_of(part)
+    except InputError:
         return False
+    return True
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 
 from onnx import ModelProto, TensorProto
 
+from accel_models.documents import parse_json, typed
 from accel_models.errors import InputError
 from accel_models.precision import FULL_BITS, MAX_BITS, Precision
 from accel_models.workloads.graphs.steps import Steps
@@ -118,10 +118,12 @@ def with_noted_widths(workload: Workload, model: ModelProto) -> Workload:
     if not noted:
         return workload
     try:
-        found = json.loads(noted[-1])
-        widths = {name: Precision.parse(found[name]) for name in found}
-    except (ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"its metadata {WIDTHS_KEY} is no JSON of layers and widths") from error
+        found = typed(dict[str, str], parse_json(noted[-1], "it"), "it")
+        widths = {name: Precision.parse(word) for name, word in found.items()}
+    except InputError as error:
+        raise InputError(
+            f"its metadata {WIDTHS_KEY} is no JSON of layers and widths: {error}"
+        ) from error
     if not all(one.runs for one in widths.values()):
         raise InputError(f"its metadata {WIDTHS_KEY} has a layer that runs at no width")
     layers = tuple(

@@ -24,6 +24,7 @@ import accel_models
 from accel_models import InputError, cost_table
 from accel_models.costs.pricing import COMPONENTS
 from accel_models.replay import Policy, replay, replay_file, spread, summarise, write_rows
+from accel_models.replay.on_disk.joined_file import TOTALS
 from accel_models.replay.summary.percentiles import spreads
 from accel_models.trace import DamagedRows, GateTrace, TraceFile, TraceWriter
 
@@ -279,7 +280,9 @@ def test_the_difference_between_networks_is_named(trace: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["rows[1].parquet", "rows.parquet"])
-def test_a_part_that_was_cut_off_is_made_anew(trace: Path, tmp_path: Path, name: str) -> None:
+def test_parts_that_were_cut_off_or_damaged_are_made_anew(
+    trace: Path, tmp_path: Path, name: str
+) -> None:
     policy = Policy("modal", arrivals="poisson")
     replay_file(trace, ALONE, policy, out=tmp_path / "whole.parquet")
     out = tmp_path / name
@@ -287,6 +290,9 @@ def test_a_part_that_was_cut_off_is_made_anew(trace: Path, tmp_path: Path, name:
     (folder,) = (path for path in tmp_path.iterdir() if path.suffix == ".parts")
     part = folder / "000001.parquet"
     part.write_bytes(part.read_bytes()[:500])
+    other = folder / "000000.parquet"
+    odd = pq.read_table(other).replace_schema_metadata({TOTALS: '{"sums": []}'})
+    pq.write_table(odd, other)
     replay_file(trace, ALONE, policy, out=out)
     assert out.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
     assert not folder.exists()
