@@ -29,6 +29,7 @@ __all__ = [
     "array_figures",
     "dram_preset",
     "integer_op",
+    "leakage_of_area_mw",
     "register_file",
     "sram_bank",
 ]
@@ -89,6 +90,14 @@ def array_figures(rows: int, columns: int, max_bits: int, min_bits: int) -> Arra
         leakage_mw=float(row["leakage_power_nw"]) * 1e-6 * scale,
         area_mm2=float(row["area_um2"]) * 1e-6 * scale,
     )
+
+
+def leakage_of_area_mw(area_mm2: float) -> float:
+    """Leakage in mW of an array of some area, where nothing but that is known: as much a mm² as the
+    synthesis released with Bit Fusion has at 45 nm, 34 nW a µm², which is an assumption elsewhere.
+    """
+    known = array_figures(4, 4, 8, 2)
+    return area_mm2 * known.leakage_mw / known.area_mm2
 
 
 def integer_op(op: str, bits: int) -> IntegerOp:

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from accel_models.accelerators.arrays.array import Array
-from accel_models.energy.array import ArrayFigures, array_figures
+from accel_models.energy.array import ArrayFigures, leakage_of_area_mw
 from accel_models.energy.psma import SYNTHESES, PsmaFigures, psma28_between, unit_cycle_pj
 from accel_models.errors import InputError
 from accel_models.precision import Precision
@@ -81,11 +81,10 @@ class OneFlowArray(Array):
         released with Bit Fusion, 34 nW a µm². CACTI's low-power SRAM leaks 30 at 28 nm and 330 K.
         """
         found = self._synthesised()
-        other = array_figures(4, 4, 8, 2)
         area = found.um2_per_mac * units * 1e-6
         return ArrayFigures(
             pj_per_cycle=max(self._cycles_pj().values()) * units,
-            leakage_mw=area * other.leakage_mw / other.area_mm2,
+            leakage_mw=leakage_of_area_mw(area),
             area_mm2=area,
         )
 

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from accel_models.accelerators.arrays.array import NO_PASS, Array, Datapath, LaneRule
 from accel_models.accelerators.arrays.operands import refuse_wider
 from accel_models.accelerators.arrays.registry import register_family
-from accel_models.energy.array import ArrayFigures, array_figures
+from accel_models.energy.array import ArrayFigures, leakage_of_area_mw
 from accel_models.energy.psma import MODEL, PsmaDesign, PsmaFigures, figures_between, unit_cycle_pj
 from accel_models.energy.psma_counts import BRICKS, L2_UNITS, SIDE, bricks
 from accel_models.errors import InputError
@@ -131,11 +131,11 @@ class PsmaArray(Array):
     def figures(self) -> ArrayFigures:
         """Figures of the model; leakage goes with the area as in the 45 nm synthesis released with
         Bit Fusion."""
-        units, other = self.rows * self.columns * L2_UNITS, array_figures(4, 4, 8, 2)
+        units = self.rows * self.columns * L2_UNITS
         area = _figures(self.design, self.synthesis_ns).um2_per_mac * units * 1e-6
         return ArrayFigures(
             pj_per_cycle=max(self._cycles_pj().values()) * units,
-            leakage_mw=area * other.leakage_mw / other.area_mm2,
+            leakage_mw=leakage_of_area_mw(area),
             area_mm2=area,
         )
 
