@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from exported_models import layers_of_many_kinds
+from exported_models import Block, layers_of_many_kinds
 from torch import nn
 
 from accel_models.workloads.onnx_file import read_onnx
@@ -29,6 +29,27 @@ def test_an_exported_model_is_read_as_the_model(tmp_path: Path, opset: int) -> N
         layer.name: layer for layer in known.layers
     }
     assert set(read.edges) == set(known.edges)
+
+
+@pytest.mark.parametrize("of_today", [False, True], ids=["older", "of today"])
+def test_layers_that_took_in_a_norm_keep_their_names(tmp_path: Path, of_today: bool) -> None:
+    if of_today:
+        pytest.importorskip("onnxscript")
+    model = nn.Sequential(
+        *(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), Block()),
+        *(nn.ConvTranspose2d(8, 8, 3, bias=False), nn.BatchNorm2d(8)),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        *(nn.Linear(8, 16, bias=False), nn.BatchNorm1d(16), nn.Linear(16, 4)),
+    ).eval()
+    image, path = torch.zeros(1, 3, 16, 16), tmp_path / "net.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(model, (image,), str(path), dynamo=of_today, verbose=False)
+    read, known = read_onnx(path), workload_of(model, image, name="net")
+    named = ["0", "2.conv1", "2.squeeze.1", "2.conv2", "3", "7", "9"]
+    for workload in (read, known):
+        assert [one.name for one in workload.layers if one.on_array] == named
+    assert read.macs == known.macs
 
 
 @pytest.mark.parametrize(
