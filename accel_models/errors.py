@@ -13,12 +13,17 @@ LONGEST_WORD, LONGEST_SENTENCE, LONGEST_VALUE = 200, 1000, 80
 def printable(text: str) -> str:
     """Text as an error shows it: one line, nothing that a terminal would act upon, cut where it is
     long. What files and other libraries say can be anything."""
-    line = "".join(
-        letter if letter.isprintable() else " " if letter in "\t\n\r\v\f" else _escaped(letter)
-        for letter in text[: 100 * LONGEST_SENTENCE]
-    )
+    line = inert(re.sub(r"[\t\n\r\v\f]", " ", text[: 100 * LONGEST_SENTENCE]))
     line = re.sub(rf"\S{{{LONGEST_WORD + 1},}}", lambda word: _cut(word[0], LONGEST_WORD), line)
     return _cut(line.strip(), LONGEST_SENTENCE)
+
+
+def inert(text: str) -> str:
+    """Text of any number of lines, in full, with nothing that a terminal would act upon: what is
+    not printable is written as Python escapes it."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else _escaped(letter) for letter in text
+    )
 
 
 def quoted(value: object) -> str:

@@ -6,7 +6,11 @@ import codecs
 import os
 import sys
 import unicodedata
+import warnings
 from contextlib import suppress
+from typing import Any
+
+from accel_models.errors import inert
 
 SPELLINGS = {
     "µ": "u",
@@ -41,6 +45,16 @@ def use_plain_spellings() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=PLAIN)
+
+
+def use_inert_warnings() -> None:
+    """Have warnings, which quote names out of files, say nothing that a terminal acts upon."""
+    plain = warnings.formatwarning
+
+    def formatted(*about: Any, **more: Any) -> str:
+        return inert(plain(*about, **more))
+
+    warnings.formatwarning = formatted
 
 
 def turn_off() -> None:

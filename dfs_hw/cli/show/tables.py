@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from accel_models.costs.energy_split import energy_split
 from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.costs.simulator import Simulation
+from accel_models.errors import inert
 from accel_models.metrics import Efficiency, efficiency
 from accel_models.si import si
 
@@ -31,7 +33,7 @@ NAMES_SHOWN = 4
 def line(text: str, *, bold: bool = False) -> None:
     """Print one line, however long, without markup."""
     style = "bold" if bold else None
-    Console(markup=False, emoji=False).print(text, style=style, highlight=False, soft_wrap=True)
+    _Inert(markup=False, emoji=False).print(text, style=style, highlight=False, soft_wrap=True)
 
 
 def comparison(facts: Facts) -> None:
@@ -257,6 +259,13 @@ def validation(outcome: TableValidation, against: EyerissComparison | None = Non
         terminal().print(table)
 
 
+class _Inert(Console):
+    """A terminal that acts upon nothing that stands in a name: files have all kinds of them."""
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        return super().render_str(inert(text), **how)
+
+
 def new_table(*columns: str, text: Collection[str] = ()) -> Table:
     """A table whose first column is text, and those named in `text`; only these ever fold there."""
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -270,7 +279,7 @@ def new_table(*columns: str, text: Collection[str] = ()) -> Table:
 
 def terminal() -> Console:
     """A console that keeps its width in a terminal, and does not fold tables in a pipe."""
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = _Inert(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     return console

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,3 +129,25 @@ def test_the_python_door_names_the_pieces(upscaled: Path) -> None:
     assert pieces_of(run, "up") == tuple(f"up[{n}]" for n in range(4))
     with pytest.raises(InputError, match="runs in pieces"):
         explain(run, "up")
+
+
+def test_names_out_of_files_do_nothing_to_a_terminal(
+    tmp_path: Path, ended: Callable[..., tuple[int, str, str]]
+) -> None:
+    """Neither colours nor text from right to left, and names stay told apart; also in warnings."""
+    odd = "a\x1b[31m\x07\x9b2J\u202ecod"
+    shown = r"a\x1b[31m\x07\x9b2J\u202ecod"
+    path = tmp_path / "net.csv"
+    path.write_text(UPSCALED.replace("\na,", f"\n{odd},"))
+    for words in (
+        ("simulate", path),
+        ("simulate", path, "--explain", odd),
+        ("networks", path),
+    ):
+        status, out, err = ended(*words)
+        assert status == 0, err
+        assert shown in out + err
+        assert all(letter.isprintable() or letter == "\n" for letter in out + err)
+    with pytest.warns(UserWarning):
+        warnings.warn(odd, stacklevel=1)
+    assert shown in warnings.formatwarning(odd, UserWarning, "net.py", 1)
