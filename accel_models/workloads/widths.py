@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -16,6 +17,22 @@ from accel_models.workloads.operators import MATMUL
 WILDCARDS = "*?[]!"
 MOST_NAMED = 5
 """Layers that an error names, of many."""
+
+
+class WidthRules(ABC):
+    """Widths that follow from what a network's layers are, as other tools state them."""
+
+    @abstractmethod
+    def by_name(self, layers: Sequence[Layer], network: str) -> dict[str, Precision]:
+        """Widths by layer name; layers that the rules say nothing of have none.
+
+        Raises:
+            InputError: if the rules do not fit the network.
+        """
+
+
+Policy = Mapping[str, Any] | WidthRules
+"""Precisions by name or pattern, of which the last match wins, or rules that give them."""
 
 
 class Given(NamedTuple):
@@ -34,7 +51,7 @@ class Asked(NamedTuple):
     always: Precision
 
 
-def given_to(layers: Sequence[Layer], network: str, policy: Mapping[str, Any]) -> dict[str, Given]:
+def given_to(layers: Sequence[Layer], network: str, policy: Policy) -> dict[str, Given]:
     """What names and patterns give to layers, by layer name; nothing to those that none matches.
 
     A name of a decision unit stands for the unit's layers, a name of a layer for it alone, and
@@ -43,8 +60,11 @@ def given_to(layers: Sequence[Layer], network: str, policy: Mapping[str, Any]) -
 
     Raises:
         InputError: if a precision is malformed, or a pattern matches no layer that it could settle:
-            names the nearest one.
+            names the nearest one; or as `WidthRules.by_name`.
     """
+    if isinstance(policy, WidthRules):
+        named = policy.by_name(layers, network)
+        return {name: Given(name, precision) for name, precision in named.items()}
     in_unit = _by_unit(layers)
     names = [layer.name for layer in layers if not layer.decides]
     found: dict[str, Given] = {}
@@ -57,14 +77,12 @@ def given_to(layers: Sequence[Layer], network: str, policy: Mapping[str, Any]) -
         else:
             matching = [name for name in names if fnmatchcase(name, str(key))]
         if not matching:
-            raise InputError(_unmatched(str(key), layers, network))
+            raise InputError(unmatched(str(key), layers, network))
         found |= dict.fromkeys(matching, Given(key, precision))
     return found
 
 
-def with_widths(
-    layers: tuple[Layer, ...], network: str, policy: Mapping[str, Any]
-) -> tuple[Layer, ...]:
+def with_widths(layers: tuple[Layer, ...], network: str, policy: Policy) -> tuple[Layer, ...]:
     """The layers of a network at the widths that a policy gives them.
 
     Raises:
@@ -82,7 +100,7 @@ def with_widths(
 
 
 def asked_of(
-    layers: tuple[Layer, ...], network: str, policy: Mapping[str, Any], always: Precision | None
+    layers: tuple[Layer, ...], network: str, policy: Policy, always: Precision | None
 ) -> Asked:
     """What `simulate` is asked for by names and patterns: of units, their choices; of layers, the
     widths that they are settled at.
@@ -101,7 +119,8 @@ def asked_of(
     found = given_to(layers, network, policy)
     by_unit = _by_unit(layers)
     left: list[str] = []
-    open_ends = always is not None or (bool(policy) and all(key in by_unit for key in policy))
+    units_alone = isinstance(policy, Mapping) and bool(policy) and policy.keys() <= by_unit.keys()
+    open_ends = always is not None or units_alone
     for layer in layers:
         if layer.name not in found and not layer.decides and (layer.unit or not open_ends):
             left.append(layer.name)
@@ -184,7 +203,8 @@ def _by_unit(layers: Iterable[Layer]) -> dict[str, list[Layer]]:
     return found
 
 
-def _unmatched(key: str, layers: Sequence[Layer], network: str) -> str:
+def unmatched(key: str, layers: Sequence[Layer], network: str) -> str:
+    """What an error says of a name or pattern that matches no layer: the nearest name."""
     gates = [layer.name for layer in layers if layer.decides]
     names = [layer.name for layer in layers if not layer.decides]
     if any(key == name or fnmatchcase(name, key) for name in gates):

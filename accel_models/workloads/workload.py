@@ -20,7 +20,7 @@ from accel_models.workloads.layer_data import (
     with_largest_input,
 )
 from accel_models.workloads.operators import MATMUL, TAKES_OTHERS
-from accel_models.workloads.widths import with_widths
+from accel_models.workloads.widths import Policy, with_widths
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -233,7 +233,7 @@ class Workload:
         edges = tuple(edge for edge in self.edges if names.issuperset(edge[:2]))
         return Workload(self.name, keep, edges, self.assumed)
 
-    def with_widths(self, policy: Mapping[str, Any]) -> Workload:
+    def with_widths(self, policy: Policy) -> Workload:
         """The network whose layers compute at the widths that a policy gives, whatever is asked of
         them (`Layer.widths`); layers that nothing matches are left as they are.
 
@@ -242,6 +242,7 @@ class Workload:
                 of a decision unit, which stands for its layers, or a pattern of `fnmatch` for names
                 of layers. **The last match wins**: ``{"*": 8, "block3.*": "4/8"}``. Both operands
                 of a ``matmul`` are as wide as activations, and gates have no widths of their own.
+                Or what `workloads.widths_file.read_widths` makes of another tool's file.
 
         Raises:
             InputError: if a precision is malformed or to skip, or a name or pattern matches no

@@ -29,8 +29,8 @@ Policies = Annotated[
     typer.Option(
         "--widths",
         metavar="FILE",
-        help="Widths by layer: .toml of pattern = bits, or .csv of name and precision; the last "
-        "match wins. Repeat to compare.",
+        help="Widths by layer: .toml of pattern = bits, .csv of name and precision, or .json, also "
+        "of other tools; the last match wins. Repeat to compare.",
     ),
 ]
 Quantizer = Annotated[str, typer.Option(help="How operands round: normal, lsq, nested or minmax.")]

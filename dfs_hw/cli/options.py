@@ -96,8 +96,8 @@ WidthsFile = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Widths by layer, whatever --precision says: .toml of pattern = bits, or .csv of name "
-        "and precision. The last match wins.",
+        help="Widths by layer, whatever --precision says: .toml of pattern = bits, .csv of name "
+        "and precision, or .json, also of other tools. The last match wins.",
     ),
 ]
 ImageSide = Annotated[

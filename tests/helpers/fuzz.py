@@ -61,6 +61,11 @@ WIDTHS = {
     "a.toml": '"*" = 8\n"layer3.*" = "4/8"\nfc = 8\nlast = "full"\n',
     "b.csv": "name,precision\n*,8\nlayer3.*,4/8\nfc,skip\n",
     "c.csv": "name,weight_bits,activation_bits\n*,8,8\nfc,4,8\n",
+    "d.json": '{"*": 8,\n"layer3.*": "4/8",\n"fc": {"w": 4,\n"a": 8}}\n',
+    "e.json": '{"quant_method": "auto-round",\n"bits": 4,\n"act_bits": 8,\n'
+    '"extra_config": {".*fc.*": {"bits": 8,\n"data_type": "int"}},\n'
+    '"dynamic": {"-:layer3": {}},\n"block_name_to_quantize": "layers"}\n',
+    "f.json": "[[8, -1],\n[4, 6],\n[8, 8]]\n",
 }
 Case = tuple[str, bytes, Callable[[Path], object]]
 

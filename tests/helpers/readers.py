@@ -82,6 +82,10 @@ b,8,8,3x3,6,1,1,8,conv,a
 c,8,8,1,6,1,0,1,conv,b +a
 """
 WIDTHS_TOML = '"*" = 8\n"block*.conv1" = "4/8"\nclassifier = 8\n'
+WIDTHS_JSON = (
+    '{"model_type": "llama", "quantization_config": {"quant_method": "gptq", "bits": 4, '
+    '"dynamic": {"-:.*k_proj": {}, ".*down.*": {"bits": 8}}, "group_size": 128}}'
+)
 WIDTHS_CSV = "name,weight_bits,activation_bits\na,8,8\nb*,4,8\n"
 
 
@@ -255,6 +259,7 @@ READERS: dict[str, Reader] = {
     "space": Reader("space.toml", SPACE_TOML.encode, TEXT, read_space),
     "widths": Reader("widths.toml", WIDTHS_TOML.encode, TEXT, read_widths),
     "table of widths": Reader("widths.csv", WIDTHS_CSV.encode, TEXT, read_widths),
+    "widths of a checkpoint": Reader("config.json", WIDTHS_JSON.encode, JSON, read_widths),
     "layers": Reader("net.csv", LAYERS_CSV.encode, TEXT, read_layers),
     "published results": Reader("rows.csv", published_rows, TEXT, validate_table),
     "run": Reader("run.json", lambda: json.dumps(run_record()).encode(), JSON, read_run),

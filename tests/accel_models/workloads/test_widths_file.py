@@ -1,4 +1,4 @@
-"""Files of widths by name: TOML and CSV, there and back, and all that is refused."""
+"""Files of widths by name: TOML, CSV and JSON, there and back, and all that is refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PRECISIONS = st.one_of(
 )
 
 
-@pytest.mark.parametrize("kind", ["toml", "csv"])
+@pytest.mark.parametrize("kind", ["toml", "csv", "json"])
 @given(policy=st.dictionaries(NAMES, PRECISIONS, min_size=1))
 def test_what_is_written_is_read(
     tmp_path_factory: pytest.TempPathFactory, kind: str, policy: dict[str, Precision]
@@ -30,7 +30,9 @@ def test_what_is_written_is_read(
     """In the same order, on which the last match depends."""
     path = tmp_path_factory.mktemp("widths") / f"mixed.{kind}"
     write_widths(policy, path)
-    assert list(read_widths(path).items()) == list(policy.items())
+    found = read_widths(path)
+    assert isinstance(found, dict)
+    assert list(found.items()) == list(policy.items())
 
 
 def test_examples_of_the_page(
@@ -46,15 +48,31 @@ def test_examples_of_the_page(
     exec(examples["python"], names)
     assert 0.5 < float(capsys.readouterr().out) < 1
     written = read_widths("mixed.toml")
+    assert isinstance(written, dict)
     for kind in ("toml", "csv"):
         Path(f"given.{kind}").write_text(examples[kind])
-        assert list(read_widths(f"given.{kind}").items()) == list(written.items())
+        given = read_widths(f"given.{kind}")
+        assert isinstance(given, dict)
+        assert list(given.items()) == list(written.items())
 
 
 def test_operands_in_two_columns(tmp_path: Path) -> None:
     path = tmp_path / "mixed.csv"
     path.write_text("activation_bits,name,weight_bits\n8,*,4\n2,fc,2\n")
     assert read_widths(path) == {"*": Precision(4, 8), "fc": Precision(2, 2)}
+
+
+def test_operands_in_json(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.json"
+    path.write_text(
+        '{"*": 8, "a": "4/8", "b": {"weight_bits": 2, "activation_bits": 4}, "c": {"a": 8, "w": 4}}'
+    )
+    assert read_widths(path) == {
+        "*": Precision(8, 8),
+        "a": Precision(4, 8),
+        "b": Precision(2, 4),
+        "c": Precision(4, 8),
+    }
 
 
 @pytest.mark.parametrize(
@@ -85,7 +103,19 @@ def test_operands_in_two_columns(tmp_path: Path) -> None:
         ("csv", "name,precision\nfc,wide\n", "line 2: 'wide' is not a precision"),
         ("csv", "name,weight_bits,activation_bits\nfc,0,8\n", "line 2: weight_bits must be at"),
         ("csv", "name,weight_bits,activation_bits\nfc,99,8\n", "line 2: a precision is 1 to 32"),
-        ("json", "{}", "widths by name are a file that ends in .toml or .csv"),
+        ("json", "{}", "gives no layer a width"),
+        ("json", "[]", "gives no layer a width"),
+        ("json", "8", "must be a table of widths by name, or a list, got 8"),
+        ("json", '{"fc": 8', "is not valid JSON"),
+        ("json", '{"fc": 8, "fc": 4}', "names 'fc' twice"),
+        ("json", '{"fc": true}', "'fc' is 8, \"4/8\" or {"),
+        ("json", '{"fc": [4, 8]}', "got [4, 8]"),
+        ("json", '{"fc": 99}', "'fc': a precision is 1 to 32"),
+        ("json", '{"fc": {"w": 4}}', "'fc': activation_bits is missing"),
+        ("json", '{"fc": {"w": 4, "a": 8, "o": 8}}', "'fc': o is not a known field"),
+        ("json", '{"fc": {"w": 4, "a": 8, "weight_bits": 2}}', "bits of one operand twice"),
+        ("json", '{"fc": {"w": "4", "a": 8}}', "weight_bits must be a valid integer"),
+        ("yaml", "fc: 8", "widths by name are a file that ends in .toml, .csv, .json"),
     ],
 )
 def test_what_is_not_understood_is_refused(tmp_path: Path, kind: str, text: str, said: str) -> None:
@@ -98,7 +128,7 @@ def test_what_is_not_understood_is_refused(tmp_path: Path, kind: str, text: str,
 
 
 def test_files_that_cannot_be_read_or_written(tmp_path: Path) -> None:
-    for kind in ("toml", "csv"):
+    for kind in ("toml", "csv", "json"):
         with pytest.raises(InputError, match=r"cannot read .*none"):
             read_widths(tmp_path / f"none.{kind}")
     latin = tmp_path / "latin.toml"
@@ -112,6 +142,6 @@ def test_files_that_cannot_be_read_or_written(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=said):
             write_widths(policy, tmp_path / "mixed.csv")
-    with pytest.raises(InputError, match=r"ends in \.toml or \.csv"):
-        write_widths({"fc": 8}, tmp_path / "mixed.json")
+    with pytest.raises(InputError, match=r"ends in \.toml, \.csv, \.json"):
+        write_widths({"fc": 8}, tmp_path / "mixed.yaml")
     assert not (tmp_path / "mixed.csv").exists()
