@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -255,3 +256,36 @@ def test_a_shortcut_whose_place_is_not_known_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match=r"that of shortcut 'a\.shortcut' of 'net' depends on how"):
         widths(tmp_path, [[8, 8], [4, 4]], Workload("net", layers))
+
+
+FIELDS = (
+    *("bits", "act_bits", "data_type", "act_data_type", "dynamic", "extra_config", "quant_method"),
+    *("modules_to_not_convert", "modules_in_block_to_quantize", "block_name_to_quantize"),
+    *("to_quant_block_names", "lm_head", "w_bit", "group_size"),
+)
+WORDS = st.sampled_from(["", "a", "-:", "+:(", "model", "[[a", "(?i)x", "a{9,2}", "int", "lm_head"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 40) | st.floats(allow_nan=False) | WORDS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(WORDS | st.sampled_from(FIELDS), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=4) | VALUES)
+def test_nothing_but_documented_errors_comes_out(
+    tmp_path_factory: pytest.TempPathFactory, contents: Any
+) -> None:
+    path = tmp_path_factory.mktemp("tools") / "config.json"
+    if isinstance(contents, dict):
+        contents = {"bits": 4, "quant_method": "gptq", **contents}
+    path.write_text(json.dumps(contents))
+    try:
+        policy = read_widths(path)
+    except InputError as refused:
+        assert "config.json" in str(refused)
+        return
+    with contextlib.suppress(InputError):
+        language_model().with_widths(policy)
