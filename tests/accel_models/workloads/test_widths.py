@@ -125,7 +125,7 @@ def test_a_pattern_of_gates_alone_is_refused() -> None:
         (
             RESNET,
             {"*": 8, "block9.conv2": "skip"},
-            "unit 'block9' of 'resnet20' is skipped as a whole or not at all, not block9.conv1 = "
+            "unit 'block9' of 'resnet20' runs as a whole or not at all, not block9.conv1 = "
             "8, block9.conv2 = skip",
         ),
         (
