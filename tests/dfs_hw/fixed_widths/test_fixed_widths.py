@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from accel_models import InputError
+from accel_models.workloads.widths_file import read_widths
 from dfs_hw import build_network, workload_of
 from dfs_hw.fixed_widths import FixedWidths, accuracy_of, at_widths, train_further
 from dfs_hw.quantize import Levels, normal_step
@@ -246,3 +248,15 @@ def test_wrappers_are_looked_into(model: Small) -> None:
     alike = at_widths(model, {"*": 8, "qkv": 4}, data())
     assert network.workload.layers == alike.workload.layers
     assert torch.equal(network(data()[0][0]), alike(data()[0][0]))
+
+
+def test_widths_of_another_tool_are_those_of_a_mapping(tmp_path: Path) -> None:
+    """HAQ's list for the four layers with weights; products of activations stay in floats."""
+    torch.manual_seed(0)
+    model, batches = Small().eval(), data()
+    path = tmp_path / "policy.json"
+    path.write_text("[[8, -1], [4, 6], [2, 8], [8, 8]]")
+    listed = at_widths(model, read_widths(path), batches)
+    named = at_widths(model, {"conv": 8, "depthwise": "4/6", "qkv": "2/8", "head": 8}, batches)
+    assert listed.workload == named.workload
+    assert torch.equal(listed(batches[0][0]), named(batches[0][0]))
