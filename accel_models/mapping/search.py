@@ -179,6 +179,14 @@ def steps(problem: Problem, mapping: Mapping) -> np.ndarray:
     return walked
 
 
+def number_of_steps(packed: Problem, mapping: Mapping) -> int:
+    """Steps of a mapping, not walked through, of a problem as `as_packed` has it."""
+    p = packed
+    sizes = (p.batch, p.out_rows, p.out_columns, p.in_channels, p.out_channels)
+    tiles = (-(-size // tile) for size, tile in zip(sizes, mapping.tile, strict=True))
+    return p.groups * math.prod(tiles)
+
+
 def as_packed(problem: Problem, packed: int) -> Problem:
     """The problem of a grouped layer with so many of its groups side by side as one."""
     return problem._replace(
@@ -225,10 +233,8 @@ def compute_cycles(problem: Problem) -> int:
 
 def _why_too_many_steps(p: Problem, mapping: Mapping) -> str:
     """Sentence about a mapping that is too long to walk through."""
-    sizes = (p.batch, p.out_rows, p.out_columns, p.in_channels, p.out_channels)
-    tiles = (-(-size // tile) for size, tile in zip(sizes, mapping.tile, strict=True))
     return (
-        f"its best mapping has {p.groups * math.prod(tiles):.3g} steps, over {MAX_STEPS:.3g}: the "
+        f"its best mapping has {number_of_steps(p, mapping):.3g} steps, over {MAX_STEPS:.3g}: the "
         "layer is too large for this array and its buffers"
     )
 

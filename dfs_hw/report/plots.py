@@ -11,6 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 
 from accel_models.costs.pricing import COMPONENTS
+from accel_models.errors import InputError
 from accel_models.precision import EXIT, SKIP, Precision
 from accel_models.reference_machine.events.picture import draw_timelines
 from accel_models.reference_machine.events.timeline import Player
@@ -193,13 +194,17 @@ def difficulty(facts: Facts) -> Figure | None:
     return figure
 
 
-def timelines(facts: Facts) -> Figure:
-    """The cheapest and the dearest input at work: resources as rows, time to the right."""
+def timelines(facts: Facts) -> Figure | None:
+    """The cheapest and the dearest input at work: resources as rows, time to the right; None if
+    they have more tiles than can be drawn."""
     (cheap,), (dear,) = facts.extremes(1)
     replay, player = facts.replay, Player(facts.table, facts.replay.policy)
     shown = {}
     for name, row in (("cheapest", cheap), ("dearest", dear)):
-        played = player.play(replay.trace.choices[row], draw=True)
+        try:
+            played = player.play(replay.trace.choices[row], draw=True)
+        except InputError:
+            return None
         title = f"{name} input: {played.energy_j * 1e6:.1f} µJ, {played.latency_s * 1e6:.1f} µs"
         shown[title] = played
     return draw_timelines(shown, width=WIDTH)

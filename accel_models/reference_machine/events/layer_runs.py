@@ -15,10 +15,11 @@ from accel_models.costs.cost_table import CostTable
 from accel_models.costs.simulator import LayerSimulator, layer_simulator
 from accel_models.costs.solving import LayerCost, Piece
 from accel_models.mapping.problem import ACTIONS, STATIONARY, Problem
-from accel_models.mapping.search import as_packed, places, steps
+from accel_models.mapping.search import as_packed, number_of_steps, places, steps
 from accel_models.mapping.vector_pass import VectorTask
 from accel_models.mapping.vector_pass import steps as blocks
 from accel_models.precision import Precision
+from accel_models.reference_machine.events.tile_limit import check_tiles
 from accel_models.workloads.workload import Layer
 
 BUFFERS = [number for number, action in enumerate(ACTIONS) if "buffer" in action]
@@ -63,7 +64,8 @@ class LayerRuns:
         """The layer of a table's row as its unit takes a choice; None if it does not run.
 
         Raises:
-            InfeasibleError: if the machine cannot run it.
+            InputError: if it has too many tiles to be played.
+        InfeasibleError: if the machine cannot run it.
         """
         table = self.table
         layer = table.workload.layers[row]
@@ -90,6 +92,7 @@ class LayerRuns:
         cost = simulator.cost(workload, layer, precision)
         if cost.vector_pass is not None:
             task, walked = cost.vector_pass.scheduled, blocks(cost.vector_pass)
+            check_tiles(len(walked), f"layer '{layer.name}'")
             return _played(cost, task, walked, cost.counts, simulator.batch)
         if not cost.pieces:
             return _gate(cost, simulator.batch)
@@ -100,7 +103,9 @@ class LayerRuns:
 def _mapped(cost: LayerCost, piece: Piece, inputs: int) -> LayerRun:
     """A piece of a layer on the array, which passes through the buffers as its mapping has it."""
     mapping = piece.found.mapping
-    walked, problem = steps(piece.problem, mapping), as_packed(piece.problem, mapping.packed)
+    problem = as_packed(piece.problem, mapping.packed)
+    check_tiles(number_of_steps(problem, mapping), f"layer '{cost.layer.name}'")
+    walked = steps(piece.problem, mapping)
     counts = piece.priced.counts.copy()
     if mapping.lane_rule != "row-stationary":
         stays = STATIONARY.index(mapping.stationary)

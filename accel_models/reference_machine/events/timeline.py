@@ -23,6 +23,7 @@ from accel_models.leaving import fault_of_leaving
 from accel_models.mapping.problem import ACTIONS
 from accel_models.precision import Precision, highest
 from accel_models.reference_machine.events.layer_runs import READ, STALL, LayerRun, LayerRuns, slots
+from accel_models.reference_machine.events.tile_limit import check_tiles
 from accel_models.replay.chain import Link, links
 from accel_models.replay.plan import Plan
 from accel_models.replay.policy import Policy
@@ -141,6 +142,7 @@ class _Clock:
             self._mark(code.COMPUTE_ARRAY, code.RECONFIGURE, self.now, self.now + switching, 0)
         free_from = 0
         if self.draw:
+            check_tiles(run.tiles + sum(span.run.tiles for span in self.spans), "what is drawn")
             events, free_from = run.play(spared)
             self._note(events, self.now + switching)
         self.widths = run.precision or self.widths
@@ -249,7 +251,8 @@ def timeline(
         draw: keep the events.
 
     Raises:
-        InputError: if the choices do not fit the table, or the policy does not fit the machine.
+        InputError: if the choices do not fit the table, the policy does not fit the machine, or a
+            layer or what is drawn has too many tiles.
         InfeasibleError: if the machine cannot run a choice.
     """
     return Player(table, policy or Policy()).play(choices, draw=draw)

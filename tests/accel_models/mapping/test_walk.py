@@ -14,7 +14,7 @@ from random_problems import layers, machines, reference_problem, widths
 
 from accel_models import InfeasibleError
 from accel_models.mapping.problem import ACTIONS, EDP, LOOPS, NEVER, Found, Mapping, Problem
-from accel_models.mapping.search import price, search, steps
+from accel_models.mapping.search import as_packed, number_of_steps, price, search, steps
 
 READ, WRITTEN = ACTIONS.index("dram_read_bits"), ACTIONS.index("dram_write_bits")
 STALL = ACTIONS.index("array_stall_cycles")
@@ -174,6 +174,7 @@ def test_steps_move_the_elements_that_their_tiles_use(
         return
     expected, visits = walked(p, found), tiles_in_order(p, found)
     rows = steps(p, found.mapping).tolist()
+    assert len(rows) == number_of_steps(as_packed(p, found.mapping.packed), found.mapping)
     names = ("weights", "inputs", "sums", "stored", "restored", "residual")
     assert [dict(zip(names, row[2:], strict=True)) for row in rows] == expected
     rule = found.mapping.lane_rule

@@ -17,6 +17,7 @@ from replay_reference import CHOICE_SETS, MACHINES, networks, random_choices, ta
 from accel_models import CostTable, InputError, Layer, Workload, load_accelerator, simulate
 from accel_models.mapping.problem import ACTIONS
 from accel_models.reference_machine.check import check
+from accel_models.reference_machine.events import tile_limit
 from accel_models.reference_machine.events.layer_runs import slots
 from accel_models.reference_machine.events.perfetto import write_perfetto
 from accel_models.reference_machine.events.picture import draw_timelines
@@ -240,3 +241,21 @@ def test_a_last_batch_that_is_smaller_is_played_too() -> None:
     found = check(trace, Plan(table, Policy(batching="grouped", batch=4)))
     assert (found.played, found.worst_cycles) == (2, 0)
     assert found.energy_j == pytest.approx(found.replayed_energy_j, rel=1e-12)
+
+
+def test_what_has_too_many_tiles_ends_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layer that would take gigabytes is not played at all; nor are many layers drawn."""
+    huge = Layer("huge", 8192, 8192, (3, 3), in_size=(82, 82), padding=1)
+    machine = load_accelerator("bitfusion")
+    with pytest.raises(InputError, match=r"layer 'huge' has 1,363,968 tiles, of which a timeline"):
+        static_timeline(Workload("one", (huge,)), machine)
+    vector = Layer("pool", 8192, 8192, (2, 2), in_size=(2048, 2048), operator="max_pool")
+    with pytest.raises(InputError, match=r"layer 'pool' has [\d,]+ tiles"):
+        static_timeline(Workload("one", (vector,)), machine)
+    whole = static_timeline(cifar_resnet38(), machine)
+    monkeypatch.setattr(tile_limit, "MOST_TILES", whole.tiles)
+    assert len(static_timeline(cifar_resnet38(), machine, draw=True).events)
+    monkeypatch.setattr(tile_limit, "MOST_TILES", whole.tiles - 1)
+    assert static_timeline(cifar_resnet38(), machine).tiles == whole.tiles
+    with pytest.raises(InputError, match="what is drawn has"):
+        static_timeline(cifar_resnet38(), machine, draw=True)
