@@ -30,8 +30,11 @@ def write_report(run_dir: Path | str) -> Path:
     Raises:
         InputError: if the folder does not hold a finished run.
     """
-    run_dir = Path(run_dir)
-    facts = gather(run_dir)
+    return write_page(gather(run_dir), Path(run_dir))
+
+
+def write_page(facts: Facts, run_dir: Path) -> Path:
+    """Write ``report.html`` and ``plots/*.png`` of facts that are gathered; returns the page's path."""
     plots = _draw(facts, run_dir / "plots")
     environment = Environment(
         loader=PackageLoader("dfs_hw.report", "."), undefined=StrictUndefined, autoescape=True
