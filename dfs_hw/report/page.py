@@ -34,7 +34,7 @@ def write_report(run_dir: Path | str) -> Path:
 
 
 def write_page(facts: Facts, run_dir: Path) -> Path:
-    """Write ``report.html`` and ``plots/*.png`` of facts that are gathered; returns the page's path."""
+    """Write ``report.html`` and ``plots/*.png`` of facts into a folder; returns the page's path."""
     plots = _draw(facts, run_dir / "plots")
     environment = Environment(
         loader=PackageLoader("dfs_hw.report", "."), undefined=StrictUndefined, autoescape=True
