@@ -171,7 +171,7 @@ class TraceFile:
                 schema = self._file.schema_arrow
             except FileNotFoundError as error:
                 raise InputError(f"there is no trace {self.path}") from error
-            except (pa.ArrowException, OSError) as error:
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
                 raise InputError(
                     f"{self.path} is truncated, damaged or no Parquet file: {_reason(error)}"
                 ) from error
@@ -203,7 +203,7 @@ class TraceFile:
         while True:
             try:
                 batch = next(batches, None)
-            except (pa.ArrowException, OSError) as error:
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
                 raise DamagedRows(self.path, group, rows, _reason(error)) from error
             if batch is None:
                 break

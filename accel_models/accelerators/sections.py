@@ -73,7 +73,9 @@ class Dram(Part):
     """Power of a channel's interface on the machine, in use or not."""
     background_mw: Annotated[float, In("mW")] = Field(default=0.0, ge=0, le=MOST)
     """Power of a channel's memory, in use or not: standby and refresh."""
-    gb_per_s: Annotated[float | None, In("10^9 bytes per second")] = Field(default=None, ge=1e-6)
+    gb_per_s: Annotated[float | None, In("10^9 bytes per second")] = Field(
+        default=None, ge=1e-6, le=MOST
+    )
     """Bandwidth, whatever the clock of the array."""
     bits_per_cycle: Annotated[float | None, In("bits per cycle")] = Field(default=None, ge=1e-6)
     """Bandwidth tied to the array's clock, as the published simulator has it."""

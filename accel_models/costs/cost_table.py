@@ -96,6 +96,10 @@ class CostTable(Remade):
         self.first_weight_bits.setflags(write=False)
         self.parts.setflags(write=False)
 
+    def __repr__(self) -> str:
+        choices = ",".join(map(str, self.choices))
+        return f"<CostTable of {self.workload.name} on {self.accelerator.name}: {choices}>"
+
     @property
     def units(self) -> tuple[str, ...]:
         """Names of the U decision units, in the order of a trace's columns."""

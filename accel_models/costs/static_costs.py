@@ -135,8 +135,6 @@ class StaticCosts:
                 f"choices are 0 to {len(self.choices) - 1}, for {listed}: got "
                 f"{int(given.min())} to {int(given.max())}"
             )
-        if any(self.choices[choice].exits for choice in np.unique(given).tolist()):
-            raise InputError("to leave is no static choice: what always leaves is another network")
         return given.astype(np.int64)
 
     def _least(self) -> int:

@@ -15,6 +15,8 @@ from accel_models.seeds import checked_seed
 Prefetch = Literal["none", "modal", "planes", "oracle"]
 Batching = Literal["single", "grouped", "max", "sorted"]
 Arrivals = Literal["none", "poisson", "recorded"]
+LEAST_LOAD = 1e-6
+"""Share of time that a machine is busy, at least: below, what leaks meanwhile is all there is."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,11 @@ class Policy:
             raise InputError(
                 f"policy: batch = {self.batch} does not go with batching = {self.batching}"
             )
-        if not (isinstance(self.load, int | float) and 0 < self.load < 1):
-            raise InputError(f"policy: load must lie between 0 and 1, got {quoted(self.load)}")
+        if not (isinstance(self.load, int | float) and LEAST_LOAD <= self.load < 1):
+            raise InputError(
+                f"policy: load must lie between 0 and 1, at least {LEAST_LOAD:g}, "
+                f"got {quoted(self.load)}"
+            )
 
     @classmethod
     def off(cls) -> Policy:

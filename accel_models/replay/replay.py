@@ -54,6 +54,14 @@ class Replay:
     order: np.ndarray | None = None
     queued: Queued | None = None
 
+    def __repr__(self) -> str:
+        where = f"{self.table.workload.name} on {self.table.accelerator.name}"
+        means = ""
+        if len(self.trace):
+            energy, latency = self.energy_j.mean() * 1e6, self.latency_s.mean() * 1e6
+            means = f": {energy:.4g} µJ and {latency:.4g} µs on average"
+        return f"<Replay of {len(self.trace)} inputs of {where}{means}>"
+
     @property
     def table(self) -> CostTable:
         return self.plan.table

@@ -98,4 +98,4 @@ def accuracy(
 
         write_onnx(found[-1].network, onnx, form)
         if not as_json:
-            show.written(onnx)
+            show.written(onnx, found[-1].name)

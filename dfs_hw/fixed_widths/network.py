@@ -140,7 +140,7 @@ class FixedWidths(nn.Module):
 
 def at_widths(
     model: nn.Module,
-    policy: Policy,
+    policy: Policy | str | int,
     calibration: Iterable[Any],
     *,
     quantizer: str = "normal",
@@ -152,7 +152,8 @@ def at_widths(
     Args:
         model: any PyTorch model; it stays as it is.
         policy: bits by name or pattern of `Workload.with_widths`, such as
-            ``{"*": 8, "layer3.*": "4/8", "fc": 8}``, **the last match wins**. What nothing matches,
+            ``{"*": 8, "layer3.*": "4/8", "fc": 8}``, **the last match wins**; or the same for all
+            layers, such as 8. What nothing matches,
             or is given ``full``, stays in floating point and is charged 16 bits.
         calibration: pairs of inputs and labels, as a loader gives them. Inputs are a tensor, a
             tuple of positional arguments or a dictionary of named ones; labels are not looked at.
@@ -164,6 +165,7 @@ def at_widths(
         InputError: if the model does not run, has no weights or decides itself, a pattern names no
             layer, there is nothing to calibrate on, or layers to be rounded cannot be told apart.
     """
+    policy = {"*": policy} if isinstance(policy, str | int) else policy
     quantizers, shown = family(quantizer), list(itertools.islice(calibration, batches))
     if not shown:
         raise InputError("there is no batch to calibrate on: give at least one")

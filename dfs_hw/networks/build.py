@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from accel_models.errors import InputError
 from accel_models.precision import Precision, parse_choices
 from accel_models.seeds import checked_seed
 from accel_models.workloads.cifar_resnet import NAMES, WIDTHS, checked_widths
+from accel_models.workloads.layer_csv import listed_networks
 from dfs_hw.networks.cifar_resnet import BasicBlock, CifarResNet
 from dfs_hw.networks.design import Design
 from dfs_hw.networks.dynamic import DynamicNetwork
@@ -62,7 +64,7 @@ def build_network(
             f"--network {name}, or by register_network"
         )
     if name not in NETWORKS:
-        raise InputError(f"no network is called '{name}': choose from {', '.join(NETWORKS)}")
+        raise InputError(f"no network is called '{name}'{_nearest(name)}")
     if not isinstance(design, Design):
         design = Design.from_dict(design or {})
     options = parse_choices(choices)
@@ -87,6 +89,18 @@ def build_network(
             name=name,
             shape=shape,
         )
+
+
+def _nearest(name: str) -> str:
+    """What may have been meant by a name that no network has."""
+    known = [*NETWORKS, *listed_networks()]
+    near = get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+    if near and near[0] not in NETWORKS:
+        return f" that could be built: {near[0]} is a list of layers, to be simulated"
+    others = ", ".join(NETWORKS)
+    said = f" (do you mean {near[0]}?): choose from {others}" if near else f": choose from {others}"
+    colon = ", and a function of your own is MODULE:FUNCTION" if "." in name else ""
+    return f"{said}; dfs-hw networks lists those that can be simulated{colon}"
 
 
 def _cifar_resnet(depth: int, classes: int, channels: int, widths: Sequence[int]) -> nn.Module:

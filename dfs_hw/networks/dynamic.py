@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from accel_models.errors import InputError
+from accel_models.errors import InputError, quoted
 from accel_models.precision import Precision, highest
 from dfs_hw.distributed import world
 from dfs_hw.gates import Gate, Trials, decide, probabilities
@@ -155,6 +155,11 @@ class DynamicNetwork(nn.Module):
             trials: which of the branches not chosen are tried for the gates' gradient in training;
                 None tries them all, which makes it exact.
         """
+        if not isinstance(x, Tensor):
+            raise InputError(
+                f"{self.name} takes one tensor of images or tokens, not {type(x).__name__}: masks "
+                "and named inputs are not among what it decides by"
+            )
         if self.training and torch.is_grad_enabled():
             if assignment is None:
                 self._prepare(x)
@@ -290,6 +295,11 @@ class DynamicNetwork(nn.Module):
         return parsed
 
     def _check(self, assignment: Tensor, inputs: int) -> None:
+        if not isinstance(assignment, Tensor):
+            raise InputError(
+                f"an assignment is a tensor of indices, as uniform('8') and assign([...]) of "
+                f"{self.name} make it, not {quoted(assignment)}"
+            )
         if assignment.shape not in ((len(self.units),), (inputs, len(self.units))):
             raise ValueError(
                 f"an assignment for {inputs} inputs of {self.name} has shape "

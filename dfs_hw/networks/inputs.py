@@ -19,6 +19,11 @@ def input_size(given: Sequence[int]) -> tuple[int, ...]:
     Raises:
         InputError: if it is neither.
     """
+    if isinstance(given, Tensor):
+        raise InputError(
+            f"image is the size of one input, such as {tuple(given.shape[1:])}, not a tensor "
+            f"{list(given.shape)}"
+        )
     size = tuple(given)
     if len(size) not in (1, 3) or any(not isinstance(one, int) or one < 1 for one in size):
         raise InputError(

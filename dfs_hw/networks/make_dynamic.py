@@ -70,6 +70,8 @@ def make_dynamic(
     options, design = parse_choices(choices), design or Design()
     if any(choice.exits for choice in options):
         raise InputError("choices: networks have no exits to train yet, leave out 'exit'")
+    if isinstance(model, DynamicNetwork):
+        raise InputError(f"{model.name} is dynamic already: make it anew from the model itself")
     size = input_size(image)
     model = plain_copy(model, size)
     seen = survey(model, size)

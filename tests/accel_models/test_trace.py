@@ -146,3 +146,16 @@ def test_units_are_not_called_what_other_columns_are() -> None:
 def test_traces_of_later_versions_are_refused() -> None:
     with pytest.raises(InputError, match="trace format 4 is later than the known 3"):
         TraceHeader.from_dict(header() | {"format": 4})
+
+
+def test_a_name_of_a_column_that_is_no_text_is_a_damaged_file(tmp_path: Path) -> None:
+    path = tmp_path / "trace.parquet"
+    shipped = Path(__file__).parents[2] / "traces" / "digits-resnet14-bitfusion.parquet"
+    raw = bytearray(shipped.read_bytes())
+    at = raw.index(b"prediction")
+    for place in range(at, at + 10):
+        damaged = raw.copy()
+        damaged[place] ^= 0x80
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"damaged|header|columns"):
+            GateTrace.read(path)

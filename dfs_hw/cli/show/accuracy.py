@@ -36,9 +36,9 @@ def accuracies(found: Sequence[PricedAccuracy]) -> None:
         line(f"assumed: {sentence}")
 
 
-def written(path: Path) -> None:
-    """Where an ONNX file went, and what reads it."""
-    line(f"{path}: the model at its widths\nNext: dfs-hw simulate {path}")
+def written(path: Path, widths: str) -> None:
+    """Where an ONNX file went, at which widths, and what reads it."""
+    line(f"{path}: the model at the widths of {widths}\nNext: dfs-hw simulate {path}")
 
 
 def accuracy_facts(found: Sequence[PricedAccuracy]) -> list[dict[str, Any]]:

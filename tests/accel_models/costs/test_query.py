@@ -111,4 +111,6 @@ def test_the_search_of_the_page_stays_within_its_budget() -> None:
     assert names["loss"](found)[0] < min(names["loss"](one)[0] for one in affordable)
     settled = table.workload.with_widths(names["policy"])
     known = simulate(settled, table.accelerator, table.always).energy_j
+    asked = simulate(table.workload, table.accelerator, names["policy"]).energy_j
     assert table.query(found)[0] == pytest.approx(known, rel=1e-13)
+    assert asked == known

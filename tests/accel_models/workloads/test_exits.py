@@ -132,7 +132,7 @@ def test_to_leave_is_no_static_choice() -> None:
     losses = np.array([[3.0, 2, 1, 0]] * 3)
     found = best_assignment(TABLE, losses, 1.0)
     assert found.choices == (2, 2, 2)
-    with pytest.raises(InputError, match="to leave is no static choice"):
+    with pytest.raises(InputError, match="has exits, which no static assignment takes"):
         TABLE.query(np.array([[2, LEAVE, LEAVE]]))
 
 

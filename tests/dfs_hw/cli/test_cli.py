@@ -324,7 +324,7 @@ def test_bad_input_ends_in_one_sentence(
         ),
         "--idle-gating goes with --arrivals": ("replay", trace, "--idle-gating", "--ablate"),
         "1 to 1024 inputs, got 9999": ("replay", trace, "--batching", "max", "--batch", "9999"),
-        "reconfiguration_cycles must be less": (
+        "it must be a whole number of 64 bits": (
             *("replay", trace, "--machine-set"),
             f"array.reconfiguration_cycles={10**30}",
         ),
