@@ -352,7 +352,7 @@ def test_bad_input_ends_in_one_sentence(
             *("train", "--accelerator", "tpu-int8", "--choices", "8,16"),
             *("--budget", "0.9", "--out", out),
         ),
-        "seed must be at least 0, got -1": ("train", "--seed", "-1", "--out", out),
+        "seed must be a whole number from 0": ("train", "--seed", "-1", "--out", out),
         "no style of training": ("train", "--style", "baroque", "--out", out),
         "'speed=9' sets nothing": ("train", "--set", "speed=9", "--out", out),
         "'slow' is no value for joint_lr": ("demo", "--set", "joint_lr=slow", "--out", out),
