@@ -71,10 +71,8 @@ def compare(
     Markdown and a picture. The same command goes on where it was stopped.
     """
     config = training_config(
-        data,
-        style,
-        epochs,
-        settings,
+        *(data, style, epochs, settings),
+        several=True,
         network=network,
         choices=choices,
         accelerator=accelerator,

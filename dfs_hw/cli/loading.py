@@ -143,8 +143,23 @@ def load_network(name: str) -> Workload:
     return load_workload(name)
 
 
+_GOES_WITH: dict[str, tuple[str, Any]] = {
+    "temperature": ("estimator", "gumbel"),
+    "top_price": ("knob", True),
+    "controller": ("knob", False),
+    "beta": ("knob", False),
+}
+"""What other setting some settings have an effect with alone."""
+
+
 def training_config(
-    data: str, style: str, epochs: int | None, settings: list[str] | None, **given: Any
+    data: str,
+    style: str,
+    epochs: int | None,
+    settings: list[str] | None,
+    *,
+    several: bool = False,
+    **given: Any,
 ) -> TrainConfig:
     """The recipe for the data, changed by what was given on the command line.
 
@@ -153,15 +168,26 @@ def training_config(
         style: ``modern`` or ``paper``.
         epochs: of every stage that is long.
         settings: others, as NAME=VALUE.
+        several: whether networks with a knob and without are trained.
         given: fields of `TrainConfig`; None leaves one as the recipe has it.
+
+    Raises:
+        InputError: if settings cannot be used, or one would have no effect.
     """
     changes = {name: value for name, value in given.items() if value is not None}
     if epochs is not None:
         stages = ("backbone", "supernet", "joint") if style == "modern" else ("backbone", "joint")
         for stage in stages:
             changes |= {f"{stage}_epochs": epochs, f"{stage}_steps": 0}
-    changes |= dict(read_setting(text) for text in settings or [])
-    config = recipe(data, style, **changes)
+    named = dict(read_setting(text) for text in settings or [])
+    config = recipe(data, style, **changes | named)
+    for name in named.keys() & _GOES_WITH.keys():
+        other, needed = _GOES_WITH[name]
+        if getattr(config, other) != needed and not (several and other == "knob"):
+            raise InputError(
+                f"{name} has no effect with {other}={str(getattr(config, other)).lower()}: "
+                f"it goes with {other}={str(needed).lower()}"
+            )
     register_own_model(config.network)
     return config
 

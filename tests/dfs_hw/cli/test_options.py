@@ -1,12 +1,15 @@
 """One spelling for one meaning, in every command."""
 
 import ast
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import typer
 from places import ROOT
 
 from dfs_hw.cli import app
+from dfs_hw.cli.loading import training_config
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 FILES = sorted((ROOT / "dfs_hw" / "cli").glob("*.py"))
@@ -48,3 +51,31 @@ def test_no_command_imports_the_private_names_of_another() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom):
                 assert not [alias.name for alias in node.names if alias.name.startswith("_")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            ("temperature=0.5",),
+            "no effect with estimator=straight-through: it goes with",
+        ),
+        (("top_price=2",), "top_price has no effect with knob=false: it goes with knob=true"),
+        (("knob=true", "beta=2"), "beta has no effect with knob=true: it goes with knob=false"),
+        (("knob=true", "controller=pi"), "controller has no effect with knob=true"),
+    ],
+)
+def test_a_setting_that_would_have_no_effect_is_refused(
+    settings: tuple[str, ...], said: str, tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    words = [word for setting in settings for word in ("--set", setting)]
+    for command in ("train", "demo"):
+        assert said in refused(command, *words, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_of_several_networks_may_be_of_some_of_them() -> None:
+    with_knob = training_config("digits", "modern", None, ["top_price=2", "beta=2"], several=True)
+    assert (with_knob.top_price, with_knob.beta) == (2, 2)
+    drawn = training_config("digits", "modern", None, ["temperature=2", "estimator=gumbel"])
+    assert drawn.temperature == 2
