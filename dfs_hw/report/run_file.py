@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ class RunFile:
     best_static: str
     """Name of one of the static variants."""
     variants: tuple[Variant, ...]
+    families: dict[str, Any] = field(default_factory=dict)
+    """Families of arrays from outside the package, and where they came from."""
 
     def __post_init__(self) -> None:
         names = [variant.name for variant in self.variants]
