@@ -138,8 +138,9 @@ def test_an_evaluation_is_the_same(quantizer: str) -> None:
         x = inputs_of(network, number, len(made), seed=7)
         with torch.no_grad():
             found, wanted = (each.blocks[number].run_chosen(x, made) for each in (network, twin))
-        # Few bits now: of a thousand pixels one may read another level.
-        off = (found - wanted).abs() > 1e-4 * wanted.abs().max()
+        # Few bits now: of a thousand pixels one may read another level; and a weight of 8 bits at
+        # the edge between two may take the other, which moves its channel by a thousandth.
+        off = (found - wanted).abs() > 2e-3 * wanted.abs().max()
         assert off.float().mean() <= 1e-3
         assert (found - wanted).abs().max() <= 0.1 * wanted.abs().max()
 
