@@ -22,7 +22,7 @@ from accel_models.mapping.problem import ACTIONS, Problem
 from accel_models.mapping.problem_of import Tensors, macs_per_cycle, operands, problem_of
 from accel_models.precision import Precision
 from accel_models.workloads.layer import MAX_MACS
-from accel_models.workloads.widths import Asked, Policy, WidthRules, asked_of
+from accel_models.workloads.widths import Asked, WidthPolicy, WidthRules, asked_of
 from accel_models.workloads.workload import Layer, Workload
 
 _VECTOR = ACTIONS.index("vector_operations")
@@ -238,7 +238,7 @@ class LayerSimulator:
 def simulate(
     workload: Workload,
     accelerator: Accelerator,
-    precision: str | int | Precision | Policy = "8",
+    precision: str | int | Precision | WidthPolicy = "8",
     *,
     always: str | int | Precision | None = None,
     batch: int = 1,

@@ -31,7 +31,7 @@ class WidthRules(ABC):
         """
 
 
-Policy = Mapping[str, Any] | WidthRules
+WidthPolicy = Mapping[str, Any] | WidthRules
 """Precisions by name or pattern, of which the last match wins, or rules that give them."""
 
 
@@ -51,7 +51,7 @@ class Asked(NamedTuple):
     always: Precision
 
 
-def given_to(layers: Sequence[Layer], network: str, policy: Policy) -> dict[str, Given]:
+def given_to(layers: Sequence[Layer], network: str, policy: WidthPolicy) -> dict[str, Given]:
     """What names and patterns give to layers, by layer name; nothing to those that none matches.
 
     A name of a decision unit stands for the unit's layers, a name of a layer for it alone, and
@@ -82,7 +82,7 @@ def given_to(layers: Sequence[Layer], network: str, policy: Policy) -> dict[str,
     return found
 
 
-def with_widths(layers: tuple[Layer, ...], network: str, policy: Policy) -> tuple[Layer, ...]:
+def with_widths(layers: tuple[Layer, ...], network: str, policy: WidthPolicy) -> tuple[Layer, ...]:
     """The layers of a network at the widths that a policy gives them.
 
     Raises:
@@ -100,7 +100,7 @@ def with_widths(layers: tuple[Layer, ...], network: str, policy: Policy) -> tupl
 
 
 def asked_of(
-    layers: tuple[Layer, ...], network: str, policy: Policy, always: Precision | None
+    layers: tuple[Layer, ...], network: str, policy: WidthPolicy, always: Precision | None
 ) -> Asked:
     """What `simulate` is asked for by names and patterns: of units, their choices; of layers, the
     widths that they are settled at.

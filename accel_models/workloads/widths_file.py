@@ -30,7 +30,7 @@ from accel_models.files import whole_file
 from accel_models.precision import Precision
 from accel_models.workloads.csv_rows import check_columns, read_rows, whole_number
 from accel_models.workloads.quantization_config import QuantizationConfig, states_bits
-from accel_models.workloads.widths import Policy
+from accel_models.workloads.widths import WidthPolicy
 from accel_models.workloads.widths_in_order import WidthsInOrder
 
 NAME, PRECISION = "name", "precision"
@@ -50,7 +50,7 @@ class _Operands:
     activation_bits: int
 
 
-def read_widths(path: str | Path) -> Policy:
+def read_widths(path: str | Path) -> WidthPolicy:
     """Read precisions by name or pattern, in the order of the file: of several matches, the last
     one wins. Of what another tool wrote as JSON, the rules that give them.
 
@@ -106,7 +106,7 @@ def _read_toml(path: Path) -> dict[str, Precision]:
     return found
 
 
-def _read_json(path: Path) -> Policy:
+def _read_json(path: Path) -> WidthPolicy:
     data, where = read_json(path), str(path)
     if isinstance(data, list):
         return WidthsInOrder.parse(data, where) if data else {}

@@ -20,7 +20,7 @@ from accel_models.workloads.layer_data import (
     with_largest_input,
 )
 from accel_models.workloads.operators import MATMUL, TAKES_OTHERS
-from accel_models.workloads.widths import Policy, with_widths
+from accel_models.workloads.widths import WidthPolicy, with_widths
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -233,7 +233,7 @@ class Workload:
         edges = tuple(edge for edge in self.edges if names.issuperset(edge[:2]))
         return Workload(self.name, keep, edges, self.assumed)
 
-    def with_widths(self, policy: Policy) -> Workload:
+    def with_widths(self, policy: WidthPolicy) -> Workload:
         """The network whose layers compute at the widths that a policy gives, whatever is asked of
         them (`Layer.widths`); layers that nothing matches are left as they are.
 

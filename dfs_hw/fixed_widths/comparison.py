@@ -10,7 +10,7 @@ from torch import nn
 
 from accel_models import Accelerator, Simulation, simulate
 from accel_models.precision import FULL
-from accel_models.workloads.widths import Policy
+from accel_models.workloads.widths import WidthPolicy
 from dfs_hw.fixed_widths.evaluation import LEARNING_RATE, accuracy_of, train_further
 from dfs_hw.fixed_widths.network import CALIBRATION_BATCHES, FixedWidths, at_widths
 
@@ -34,7 +34,7 @@ class PricedAccuracy:
 
 def compare_policies(
     model: nn.Module,
-    policies: Mapping[str, Policy],
+    policies: Mapping[str, WidthPolicy],
     training: Iterable[Any],
     test: Iterable[Any],
     machine: Accelerator,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from accel_models.errors import InputError
 from accel_models.precision import FULL, Precision
 from accel_models.workloads.layer import Layer
-from accel_models.workloads.widths import Policy
+from accel_models.workloads.widths import WidthPolicy
 from accel_models.workloads.workload import Workload
 from dfs_hw.fixed_widths.products import Multiplication, ProductCall, Products, Work
 from dfs_hw.fixed_widths.rounding import (
@@ -140,7 +140,7 @@ class FixedWidths(nn.Module):
 
 def at_widths(
     model: nn.Module,
-    policy: Policy | str | int,
+    policy: WidthPolicy | str | int,
     calibration: Iterable[Any],
     *,
     quantizer: str = "normal",
@@ -204,7 +204,7 @@ def _checked(model: Any) -> nn.Module:
     return model
 
 
-def _at_widths(workload: Workload, policy: Policy) -> Workload:
+def _at_widths(workload: Workload, policy: WidthPolicy) -> Workload:
     """The layers at their widths, all that read the image at those that pixels have."""
     settled = workload.with_widths({"*": FULL}).with_widths(policy)
     return replace(settled, layers=tuple(map(_with_pixels, settled.layers)))
