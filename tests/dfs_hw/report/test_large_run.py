@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from exploring import trace_of
 from run_files import run_record
 
 from accel_models import cost_table, load_accelerator
 from accel_models.documents import typed
+from accel_models.reference_machine.events import tile_limit
 from accel_models.replay import replay
 from dfs_hw.data import Dataset
 from dfs_hw.report.facts import Facts
@@ -42,3 +44,15 @@ def test_a_report_of_a_hundred_thousand_inputs_is_no_longer_than_one_of_a_hundre
     assert many.stat().st_size < MOST_BYTES
     assert abs(len(many.read_text().splitlines()) - len(few.read_text().splitlines())) < 10
     assert f"{INPUTS:,}" in many.read_text() or str(INPUTS) in many.read_text()
+
+
+def test_a_report_does_without_the_picture_of_inputs_that_are_too_large_to_draw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = facts_of(10)
+    assert 'alt="The cheapest and the dearest' in write_page(facts, tmp_path / "a").read_text()
+    monkeypatch.setattr(tile_limit, "MOST_TILES", 1)
+    page = write_page(facts, tmp_path / "b").read_text()
+    assert 'alt="The cheapest and the dearest' not in page
+    assert "have more tiles than can be drawn" in page
+    assert not (tmp_path / "b" / "plots" / "timelines.png").exists()
