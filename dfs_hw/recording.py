@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from accel_models.errors import DfsHwError
+from accel_models.errors import DfsHwError, InputError
 from accel_models.files import ending_in
 from accel_models.trace import TraceHeader, TraceWriter
 from dfs_hw.data import Dataset
+from dfs_hw.fixed_widths.network import inputs_of
 from dfs_hw.networks import DynamicNetwork, Outcome
 from dfs_hw.networks.finite import why_not_finite
 
 BATCH = 256
+Labelled = Dataset | Iterable[Any]
+"""Images with labels; or, of one's own, pairs of inputs, as the network is called with, and labels
+int64 [N], batch by batch as a loader gives them."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Predictions and decisions for every input of a data set, in its order."""
+    """Predictions and decisions for every input, in the order of the data."""
 
     accuracy: float
     predictions: Tensor
@@ -33,58 +38,66 @@ class Evaluation:
 
 def evaluate(
     network: DynamicNetwork,
-    dataset: Dataset,
+    data: Labelled,
     assignment: Tensor | None = None,
     *,
     batch: int = BATCH,
     price: float | None = None,
 ) -> Evaluation:
-    """Run a network on a data set, each input only through the branches it chose.
+    """Run a network on data, each input only through the branches it chose.
 
     Args:
         network: evaluated on the device it is on; left in the mode it was in.
+        data: a `Dataset`, or one's own batches of inputs and labels, such as a `DataLoader`.
         assignment: choices to force, [units] or [N, units]; see `DynamicNetwork.forward`.
-        batch: inputs at a time; the results do not depend on it.
+        batch: inputs of a `Dataset` at a time; the results do not depend on it.
         price: of cost, 0 to 1, for a network with a knob.
 
     Raises:
         DfsHwError: if the outputs are not finite, as those of a width that never trained.
+        InputError: if the data is neither, or has no batch.
     """
-    outcomes = list(_outcomes(network, dataset, assignment, batch, price))
-    predictions = torch.cat([outcome.logits.argmax(1) for outcome in outcomes]).cpu()
-    choices = torch.cat([outcome.choices for outcome in outcomes]).cpu()
-    accuracy = float((predictions == dataset.labels.cpu()).double().mean())
+    seen = [
+        (outcome.logits.argmax(1).cpu(), outcome.choices.cpu(), labels.cpu())
+        for outcome, labels in _outcomes(network, data, assignment, batch, price)
+    ]
+    predictions, choices, labels = map(torch.cat, zip(*seen, strict=True))
+    accuracy = float((predictions == labels).double().mean())
     return Evaluation(accuracy, predictions, choices)
 
 
 def record(
     network: DynamicNetwork,
-    dataset: Dataset,
+    data: Labelled,
     path: Path | str,
     header: TraceHeader,
     *,
     batch: int = BATCH,
     price: float | None = None,
 ) -> Path:
-    """Write the decisions of a network on a data set to a gate trace, batch by batch.
+    """Write the decisions of a network on data to a gate trace, batch by batch.
 
     The file appears under its name when it is complete.
 
     Args:
+        data: a `Dataset`, or one's own batches of inputs and labels, such as a `DataLoader`.
         header: says what network, machine and data the decisions belong to.
+        batch: inputs of a `Dataset` at a time.
         price: of cost, 0 to 1, for a network with a knob.
 
     Raises:
-        InputError: if the file cannot be written, or its name ends in something else.
+        DfsHwError: if the outputs are not finite, as those of a width that never trained.
+        InputError: if the file cannot be written, its name ends in something else, or the data is
+            neither or has no batch.
     """
     ending_in(path, ".parquet", "gate traces")
-    labels, start = dataset.labels.cpu(), 0
+    start = 0
     with TraceWriter(Path(path), header) as writer:
-        for outcome in _outcomes(network, dataset, None, batch, price):
+        for outcome, labels in _outcomes(network, data, None, batch, price):
             stop = start + len(outcome.logits)
             writer.add(
                 np.arange(start, stop, dtype=np.int64),
-                labels[start:stop].numpy(),
+                labels.cpu().numpy(),
                 outcome.logits.argmax(1).cpu().numpy(),
                 outcome.choices.cpu().numpy().astype(np.uint8),
             )
@@ -106,27 +119,57 @@ def shuffled(choices: Tensor, generator: torch.Generator) -> Tensor:
 @torch.no_grad()
 def _outcomes(
     network: DynamicNetwork,
-    dataset: Dataset,
+    data: Labelled,
     assignment: Tensor | None,
     batch: int,
     price: float | None,
-) -> Iterator[Outcome]:
+) -> Iterator[tuple[Outcome, Tensor]]:
+    """What the network makes of each batch, with the batch's labels."""
     was_training, start = network.training, 0
-    dataset = dataset.to(network.shift.device)
     network.eval()
     try:
-        for images, _ in dataset.batches(batch):
-            stop = start + len(images)
+        for inputs, labels in _batches(data, batch, network.shift.device):
+            stop = start + len(inputs)
             forced = assignment
             if assignment is not None and assignment.ndim == 2:
                 forced = assignment[start:stop]
-            prices = None if price is None else images.new_full((len(images),), price)
-            outcome = network(images, forced, price=prices)
+            prices = None if price is None else network.shift.new_full((len(inputs),), price)
+            outcome = network(inputs, forced, price=prices)
             if not outcome.logits.isfinite().all():
                 raise DfsHwError(
                     f"{network.name} gives outputs that are not finite: {why_not_finite(network)}"
                 )
-            yield outcome
+            yield outcome, labels
             start = stop
     finally:
         network.train(was_training)
+    if not start:
+        raise InputError("there is no batch to evaluate on: give at least one")
+
+
+def _batches(data: Labelled, size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """Inputs and labels [N] of each batch, on a device."""
+    if isinstance(data, Dataset):
+        yield from data.to(device).batches(size)
+        return
+    try:
+        batches = iter(data)
+    except TypeError as error:
+        raise InputError(
+            "data is a Dataset, or batches of inputs and labels, such as a DataLoader gives, "
+            f"not {type(data).__name__}"
+        ) from error
+    for batch in batches:
+        inputs, labels = inputs_of(batch), batch[1]
+        for what, one in (("inputs", inputs), ("labels", labels)):
+            if not isinstance(one, Tensor):
+                raise InputError(
+                    f"{what} of a batch are one tensor, as a DataLoader gives them, "
+                    f"not {type(one).__name__}"
+                )
+        if labels.ndim != 1 or labels.shape != inputs.shape[:1] or labels.is_floating_point():
+            raise InputError(
+                f"labels of a batch are a whole number for each input, not {labels.dtype} "
+                f"{list(labels.shape)} for inputs {list(inputs.shape)}"
+            )
+        yield inputs.to(device), labels.to(device)

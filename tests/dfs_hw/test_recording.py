@@ -1,7 +1,9 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 from accel_models import load_accelerator
 from accel_models.costs.cost_table import cost_table
@@ -116,6 +118,55 @@ def test_a_trace_holds_what_evaluation_finds(
     assert trace.predictions.tolist() == result.predictions.tolist()
     assert trace.choices.tolist() == result.choices.tolist()
     assert trace.accuracy == pytest.approx(result.accuracy)
+
+
+@pytest.mark.parametrize("loaded", [True, False], ids=["loader", "list"])
+def test_batches_of_ones_own_are_recorded_as_a_data_set_is(
+    network: DynamicNetwork, dataset: Dataset, tmp_path: Path, loaded: bool
+) -> None:
+    images = dataset.normalized(dataset.pixels)
+    pairs = TensorDataset(images, dataset.labels)
+    sizes = (20, 1, 40)
+    listed = list(zip(images.split(sizes), dataset.labels.split(sizes), strict=True))
+    batches = DataLoader(pairs, batch_size=17) if loaded else listed
+    paths = [
+        record(network, data, tmp_path / f"{name}.parquet", header(network))
+        for name, data in (("own", batches), ("known", dataset))
+    ]
+    own, known = map(GateTrace.read, paths)
+    assert own.input_ids.tolist() == known.input_ids.tolist()
+    assert own.labels.tolist() == known.labels.tolist()
+    assert own.predictions.tolist() == known.predictions.tolist()
+    assert own.choices.tolist() == known.choices.tolist()
+    assert evaluate(network, batches).accuracy == evaluate(network, dataset).accuracy
+    forced = evaluate(network, batches, torch.tensor(known.choices).flip(0).long())
+    assert forced.choices.tolist() == known.choices[::-1].tolist()
+
+
+IMAGES, LABELS = torch.zeros(4, 1, SIDE, SIDE), torch.zeros(4, dtype=torch.long)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (None, "data is a Dataset, or batches .* not NoneType"),
+        ([], "no batch"),
+        ((IMAGES, LABELS), "a pair of inputs and labels.* not Tensor"),
+        (TensorDataset(IMAGES, LABELS), r"a whole number for each input, not torch.int64 \[\]"),
+        ([(IMAGES, [0, 0, 0, 0])], "labels of a batch are one tensor.* not list"),
+        ([({"image": IMAGES}, LABELS)], "inputs of a batch are one tensor.* not dict"),
+        ([(IMAGES, LABELS[:3])], "a whole number for each input"),
+        ([(IMAGES, LABELS.float())], "a whole number for each input"),
+    ],
+)
+def test_what_is_no_labelled_data_is_refused(
+    network: DynamicNetwork, tmp_path: Path, data: Any, said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        record(network, data, tmp_path / "t.parquet", header(network))
+    with pytest.raises(InputError, match=said):
+        evaluate(network, data)
+    assert not list(tmp_path.iterdir())
 
 
 def test_replaying_a_trace_costs_what_the_loss_was_told(
