@@ -115,9 +115,14 @@ def gather(run_dir: Path | str) -> Facts:
     """Read a run's folder.
 
     Raises:
-        InputError: if a file is missing, or not what a run leaves: says which.
+        InputError: if it is no such folder, or a file is not what a run leaves: says which.
     """
     run_dir = Path(run_dir)
+    if not (run_dir / "run.json").is_file():
+        raise InputError(
+            f"{run_dir}: a report is made from a folder that `dfs-hw demo` wrote, with run.json in "
+            "it; a trace is looked at with `dfs-hw replay` and `dfs-hw timeline`"
+        )
     run = read_run(run_dir / "run.json")
     trace = GateTrace.read(run_dir / "trace.parquet")
     header, config = trace.header, run.settings

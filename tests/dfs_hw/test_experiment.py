@@ -160,7 +160,7 @@ def test_misjudgement_compares_like_with_like(run: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("run.json", None, "cannot read"),
+        ("run.json", None, "a folder that `dfs-hw demo` wrote"),
         ("run.json", "{", "is not valid JSON"),
         ("run.json", "[]", "it must be a table"),
         ("run.json", '{"config": {}}', "versions is missing"),

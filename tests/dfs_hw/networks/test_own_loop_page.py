@@ -59,3 +59,6 @@ def test_its_trace_is_replayed(
     trace = GateTrace.read("own.parquet")
     assert len(trace) == len(ran["digits"].test)
     assert trace.accuracy > 0.8
+    loaded = GateTrace.read("loader.parquet")
+    assert loaded.labels.tolist() == trace.labels.tolist()
+    assert (loaded.choices == trace.choices).mean() > 0.99  # sums in batches of another size differ
