@@ -17,6 +17,8 @@ MOST = 1e9
 overflows."""
 MOST_ON_CHIP = 10**12
 """Largest on-chip memory in bytes, number of banks, and width of a bank in bits."""
+MOST_GB_PER_S = 1e12
+"""Largest bandwidth in 10^9 bytes a second: what it would draw is a number yet."""
 DEVICE_FIELDS = (
     "pj_per_bit",
     "interface_pj_per_bit",
@@ -74,7 +76,7 @@ class Dram(Part):
     background_mw: Annotated[float, In("mW")] = Field(default=0.0, ge=0, le=MOST)
     """Power of a channel's memory, in use or not: standby and refresh."""
     gb_per_s: Annotated[float | None, In("10^9 bytes per second")] = Field(
-        default=None, ge=1e-6, le=MOST
+        default=None, ge=1e-6, le=MOST_GB_PER_S
     )
     """Bandwidth, whatever the clock of the array."""
     bits_per_cycle: Annotated[float | None, In("bits per cycle")] = Field(default=None, ge=1e-6)

@@ -95,9 +95,10 @@ def _nearest(name: str) -> str:
     """What may have been meant by a name that no network has."""
     known = [*NETWORKS, *listed_networks()]
     near = get_close_matches(name.lower(), known, n=1, cutoff=0.6)
-    if near and near[0] not in NETWORKS:
-        return f" that could be built: {near[0]} is a list of layers, to be simulated"
     others = ", ".join(NETWORKS)
+    if near and near[0] not in NETWORKS:
+        listed = f"{near[0]} is a list of layers, to be simulated"
+        return f" that could be built: {listed}; choose from {others}"
     said = f" (do you mean {near[0]}?): choose from {others}" if near else f": choose from {others}"
     colon = ", and a function of your own is MODULE:FUNCTION" if "." in name else ""
     return f"{said}; dfs-hw networks lists those that can be simulated{colon}"

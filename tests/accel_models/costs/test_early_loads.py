@@ -66,7 +66,7 @@ def test_whoever_adds_up_lets_the_same_weights_load_early(
     trace = every_choice(table)
     run, pricing = NetworkRun.of_trace(trace), Pricing(machine)
     maker = TableMaker(run)
-    batched = maker.tables([machine], [maker.figures(machine, pricing)])
+    batched = maker.tables([machine], maker.figures([machine], [pricing]))
     for name, figures in batched._asdict().items():
         np.testing.assert_array_equal(figures[0], getattr(table, name)[:, :, 0], err_msg=name)
 
@@ -135,7 +135,7 @@ def test_inputs_that_leave_cost_the_same_whoever_adds_up(
     trace = reference.trace_of(table, reference.random_choices(table, 12, seed))
     run, pricing = NetworkRun.of_trace(trace), Pricing(table.accelerator)
     maker = TableMaker(run)
-    batched = maker.tables([table.accelerator], [maker.figures(table.accelerator, pricing)])
+    batched = maker.tables([table.accelerator], maker.figures([table.accelerator], [pricing]))
     found = tally(run, table.accelerator, switches=True).costs(
         [table.accelerator], [pricing], batched
     )

@@ -95,7 +95,9 @@ def test_malformed_cells_are_named(tmp_path: Path, row: dict[str, str]) -> None:
     path = tmp_path / "t.csv"
     with pytest.raises(InputError, match="P000: K must be a number, got 'three'"):
         validate_table(written(path, [{**row, "K": "three"}]))
-    with pytest.raises(InputError, match=r"P000: OC must be a whole number, got '3.5'"):
+    with pytest.raises(
+        InputError, match=r"P000: OC must be a whole number of up to 2\*\*53, got '3.5'"
+    ):
         validate_table(written(path, [{**row, "OC": "3.5"}]))
     path.write_text(path.read_text().rsplit(",", 1)[0] + "\n")
     with pytest.raises(InputError, match="line 2 has too many or too few cells"):
