@@ -76,7 +76,11 @@ def accuracy(
     from dfs_hw.fixed_widths.comparison import compare_policies
 
     machine = load_machine(accelerator, machine_settings)
-    policies = {path.name: read_widths(path) for path in widths}
+    names = [path.name for path in widths]
+    policies = {
+        path.name if names.count(path.name) == 1 else str(path): read_widths(path)
+        for path in widths
+    }
     network, _ = own_model(model)
     found = compare_policies(
         network,

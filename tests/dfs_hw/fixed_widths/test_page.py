@@ -118,3 +118,17 @@ def test_what_cannot_apply_is_refused(nets: str, refused: Callable[..., str]) ->
         (f"{nets}:trained", "folder:nowhere", "nowhere"),
     ):
         assert why in refused("accuracy", model, "--data", data, "--widths", "w.toml")
+
+
+def test_files_of_one_name_in_two_folders_are_two_policies(
+    nets: str, printed: Callable[..., str]
+) -> None:
+    for folder, bits in (("low", 4), ("high", 8)):
+        Path(folder).mkdir(exist_ok=True)
+        Path(folder, "w.toml").write_text(f'"*" = {bits}\n')
+    files = [str(Path(folder, "w.toml")) for folder in ("low", "high")]
+    widths = [word for file in files for word in ("--widths", file)]
+    words = ("accuracy", f"{nets}:trained", "--data", f"{nets}:photos", *widths, "--json")
+    rows = json.loads(printed(*words))
+    assert [row["widths"] for row in rows] == ["as it is", *files]
+    assert rows[1]["energy_j"] < rows[2]["energy_j"] < rows[0]["energy_j"]
