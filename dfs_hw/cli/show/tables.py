@@ -208,7 +208,7 @@ def _row_name(bits: str, run: Simulation, widths: str) -> str:
     """What a run is called: by what settles its layers' widths, a precision or a file."""
     if not widths:
         return f"{bits} bit"
-    settled = all(cost.layer.widths for cost in run.layers if cost.layer.role != "gate")
+    settled = all(cost.layer.widths for cost in run.layers if not cost.layer.decides)
     return widths if settled else f"{widths}, else {bits} bit"
 
 
