@@ -153,8 +153,8 @@ def at_widths(
         model: any PyTorch model; it stays as it is.
         policy: bits by name or pattern of `Workload.with_widths`, such as
             ``{"*": 8, "layer3.*": "4/8", "fc": 8}``, **the last match wins**; or the same for all
-            layers, such as 8. What nothing matches,
-            or is given ``full``, stays in floating point and is charged 16 bits.
+            layers, such as 8. What nothing matches, or is given ``full``, stays in floating point
+            and is charged 16 bits.
         calibration: pairs of inputs and labels, as a loader gives them. Inputs are a tensor, a
             tuple of positional arguments or a dictionary of named ones; labels are not looked at.
         quantizer: family of `dfs_hw.quantize.QUANTIZERS`.

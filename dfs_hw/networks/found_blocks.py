@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from torch import nn
@@ -62,9 +62,12 @@ def block_paths(model: nn.Module, seen: Survey, blocks: Blocks, first_block: boo
     named = [one for one in asked if isinstance(one, str)]
     kinds = tuple(one for one in asked if isinstance(one, type))
     wanted = {path for name in named for path in _called(name, model, ran, seen)}
-    is_wanted: Callable[[nn.Module], bool] = lambda module: isinstance(module, kinds)  # noqa: E731
-    if blocks is None:
-        is_wanted = lambda module: type(module).__name__ in RESIDUAL_BLOCKS  # noqa: E731
+
+    def is_wanted(module: nn.Module) -> bool:
+        if blocks is None:
+            return type(module).__name__ in RESIDUAL_BLOCKS
+        return isinstance(module, kinds)
+
     of_class = [path for path in ran if is_wanted(model.get_submodule(path))]
     if len(of_class) == 1 and not first_block and not wanted:
         raise InputError(
