@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dfs_hw.data import load_dataset
     from dfs_hw.experiment import run_experiment
     from dfs_hw.fixed_widths import accuracy_of, at_widths, train_further
+    from dfs_hw.logs import LightningLog, Log, TensorBoardLog
     from dfs_hw.networks import build_network, make_dynamic, register_network
     from dfs_hw.networks.checkpoint import load_checkpoint, save_checkpoint
     from dfs_hw.networks.workload_of import workload_of
@@ -27,6 +28,9 @@ __all__ = [
     "BlockCost",
     "Budget",
     "HardwareCost",
+    "LightningLog",
+    "Log",
+    "TensorBoardLog",
     "TrainConfig",
     "accuracy_of",
     "at_widths",
@@ -51,6 +55,9 @@ _HOME = {
     "BlockCost": "dfs_hw.budgets.hardware_cost",
     "Budget": "dfs_hw.budgets.budget",
     "HardwareCost": "dfs_hw.budgets.hardware_cost",
+    "LightningLog": "dfs_hw.logs",
+    "Log": "dfs_hw.logs",
+    "TensorBoardLog": "dfs_hw.logs",
     "TrainConfig": "dfs_hw.training.config",
     "accuracy_of": "dfs_hw.fixed_widths",
     "at_widths": "dfs_hw.fixed_widths",

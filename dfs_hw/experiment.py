@@ -24,6 +24,7 @@ from dfs_hw.budgets.budget import Budget, statistic_of
 from dfs_hw.budgets.hardware_cost import RelativeCost
 from dfs_hw.data import load_dataset
 from dfs_hw.distributed import world
+from dfs_hw.logs import Log
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.networks.checkpoint import load_checkpoint
 from dfs_hw.networks.workload_of import workload_of
@@ -31,7 +32,6 @@ from dfs_hw.provenance import provenance, write_json
 from dfs_hw.recording import evaluate, modal_assignment, record, shuffled
 from dfs_hw.training.config import TrainConfig
 from dfs_hw.training.folder import training_folder
-from dfs_hw.training.loop.logs import Log
 from dfs_hw.training.setup import TrainingSetup
 from dfs_hw.training.stages.before_joint import train_fixed
 from dfs_hw.training.stages.joint import train_joint

@@ -35,7 +35,7 @@ from dfs_hw.cli.own_model import names_own_model, register_own_model
 from dfs_hw.cli.show import tables as show
 
 if TYPE_CHECKING:  # torch, which `--help` need not wait for
-    from dfs_hw.training.loop.logs import Log
+    from dfs_hw.logs import Log
 
 
 @app.command()
@@ -185,7 +185,7 @@ def _training(device: str, log: Path | None) -> Iterator[tuple[str, Log | None, 
         if log is None or not first:
             yield place, None, first
             return
-        from dfs_hw.training.loop.logs import TensorBoardLog
+        from dfs_hw.logs import TensorBoardLog
 
         with TensorBoardLog(log) as curves:
             yield place, curves, first

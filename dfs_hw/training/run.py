@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from accel_models.precision import Precision
+from dfs_hw.logs import Log
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.training.config import TrainConfig
 from dfs_hw.training.folder import training_folder
-from dfs_hw.training.loop.logs import Log
 from dfs_hw.training.setup import TrainingSetup
 from dfs_hw.training.stages.before_joint import train_fixed
 from dfs_hw.training.stages.joint import train_joint
@@ -47,7 +47,7 @@ def train(
             `make_dynamic`; it stays as it is. Give ``backbone_epochs=0`` if it is trained already.
         device: where to train; the network returned is there.
         progress: show bars on stderr.
-        log: takes curves, such as a `TensorBoardLog`.
+        log: takes curves, such as a `TensorBoardLog`, a `LightningLog` or an object of one's own.
         overwrite: take a folder that a run with other settings left; the stages before those that
             differ are not repeated.
 

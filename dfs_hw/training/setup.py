@@ -19,9 +19,9 @@ from dfs_hw.budgets.budget import Budget
 from dfs_hw.budgets.hardware_cost import RelativeCost
 from dfs_hw.budgets.paper import PAPER
 from dfs_hw.data import Dataset, Splits, TrainingStream, generator_for
+from dfs_hw.logs import Log
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.training.config import StageLength, TrainConfig, plain
-from dfs_hw.training.loop.logs import Log
 from dfs_hw.training.loop.stage import RateSchedule
 from dfs_hw.training.start import (
     PricedNetwork,

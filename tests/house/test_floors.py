@@ -81,6 +81,7 @@ dfs_hw.training.start
 dfs_hw.training.loop.*
 dfs_hw.training.recipes
 dfs_hw.training.config
+dfs_hw.logs
 dfs_hw.budgets.*
 dfs_hw.recording
 dfs_hw.fixed_widths.*

@@ -28,10 +28,10 @@ from dfs_hw.distributed import (
     on_first,
     world,
 )
+from dfs_hw.logs import Log
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.networks.finite import not_finite
 from dfs_hw.training.loop.interruption import StopRequest, noted_signals
-from dfs_hw.training.loop.logs import Log
 from dfs_hw.training.loop.snapshot import discard_snapshot, read_snapshot, write_snapshot
 from dfs_hw.training.loop.stage import Batch, Epoch, Stage, StepResult, Validation, rate
 from dfs_hw.training.loop.state import (

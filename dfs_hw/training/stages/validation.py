@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from accel_models.precision import Precision
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.recording import BATCH, evaluate
-from dfs_hw.training.loop.logs import choice_shares
 from dfs_hw.training.loop.stage import Validation
 from dfs_hw.training.setup import TrainingSetup
 
@@ -39,3 +41,19 @@ def held_against_budget(setup: TrainingSetup, costs: Tensor) -> float:
     if faulty and setup.budget.statistic == "mean":
         return float(torch.stack([part.double().mean() for part in costs.split(BATCH)]).mean())
     return setup.budget.cost_of(costs)
+
+
+def choice_shares(
+    choices: Tensor, units: Sequence[str], options: Sequence[Precision]
+) -> dict[str, float]:
+    """Share of the inputs that make each choice, for each unit: ``block2/skip`` and so on.
+
+    Args:
+        choices: int64 [N, units], indices into `options`.
+    """
+    made = torch.nn.functional.one_hot(choices, len(options)).double().mean(0)
+    return {
+        f"{unit}/{option}": share
+        for unit, shares in zip(units, made.tolist(), strict=True)
+        for option, share in zip(options, shares, strict=True)
+    }

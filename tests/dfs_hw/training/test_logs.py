@@ -1,3 +1,4 @@
+import csv
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,9 +10,10 @@ import torch
 
 from accel_models.errors import InputError
 from accel_models.precision import parse_choices
+from dfs_hw.logs import LightningLog, TensorBoardLog
 from dfs_hw.recording import evaluate
-from dfs_hw.training.loop.logs import TensorBoardLog, choice_shares
 from dfs_hw.training.loop.run_stage import Validation
+from dfs_hw.training.stages.validation import choice_shares
 
 pytest.importorskip("tensorboard")
 
@@ -83,6 +85,19 @@ def test_a_stage_that_was_stopped_goes_on_with_its_curves(tmp_path: Path) -> Non
     ]
 
 
+def test_a_logger_of_lightning_takes_the_curves(tmp_path: Path) -> None:
+    loggers = pytest.importorskip("lightning.pytorch.loggers")
+    logger = loggers.CSVLogger(tmp_path, name="curves", version=0)
+    network = staging.network()
+    history, _ = staging.run(
+        staging.joint_stage(network), network, tmp_path, log=LightningLog(logger)
+    )
+    with (tmp_path / "curves" / "version_0" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [3, 6, 7]
+    assert [float(row["joint/loss"]) for row in rows] == pytest.approx([e.loss for e in history])
+
+
 def test_shares_of_choices_count_inputs() -> None:
     choices = torch.tensor([[0, 2], [0, 1], [1, 1], [0, 1]])
     assert choice_shares(choices, ("first", "last"), parse_choices("skip,4/2,8")) == {
@@ -105,7 +120,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
 def test_without_tensorboard_the_sentence_says_what_to_install(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['tensorboard'] = None\n"
-        "from dfs_hw.training.loop.logs import TensorBoardLog\n"
+        "from dfs_hw.logs import TensorBoardLog\n"
         "from accel_models.errors import InputError\n"
         f"try: TensorBoardLog({str(tmp_path)!r})\n"
         "except InputError as error: print(error)\n"

@@ -1,25 +1,44 @@
-"""Curves of training, for TensorBoard."""
+"""Where the curves of training go: any object with a method `add` takes them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
-
-import torch
-from torch import Tensor
+from typing import Any, Protocol
 
 from accel_models.errors import InputError
 from accel_models.files import writable_folder
-from accel_models.precision import Precision
 
 
 class Log(Protocol):
-    """Takes points of curves."""
+    """Takes points of curves, after every epoch of every stage."""
 
     def add(self, points: Mapping[str, float], step: int) -> None:
-        """Add a point to each of several curves, named like ``joint/loss``."""
+        """Add a point to each of several curves, named like ``joint/loss``.
+
+        An error that it raises ends the training, which goes on from its last snapshot when it is
+        called again.
+
+        Args:
+            step: of the stage, whose name comes first; every stage begins at 0.
+        """
+
+
+class LightningLog:
+    """Curves for a logger of Lightning, which knows W&B, MLflow, TensorBoard, CSV files and others.
+
+    Args:
+        logger: such as ``WandbLogger(project="mine")`` of ``lightning.pytorch.loggers``.
+    """
+
+    def __init__(self, logger: Any) -> None:
+        self._logger = logger
+
+    def add(self, points: Mapping[str, float], step: int) -> None:
+        """Add a point to each of several curves, and have the logger write them."""
+        self._logger.log_metrics(dict(points), step)
+        self._logger.save()
 
 
 class TensorBoardLog:
@@ -73,19 +92,3 @@ class TensorBoardLog:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def choice_shares(
-    choices: Tensor, units: Sequence[str], options: Sequence[Precision]
-) -> dict[str, float]:
-    """Share of the inputs that make each choice, for each unit: ``block2/skip`` and so on.
-
-    Args:
-        choices: int64 [N, units], indices into `options`.
-    """
-    made = torch.nn.functional.one_hot(choices, len(options)).double().mean(0)
-    return {
-        f"{unit}/{option}": share
-        for unit, shares in zip(units, made.tolist(), strict=True)
-        for option, share in zip(options, shares, strict=True)
-    }
