@@ -1,5 +1,6 @@
 # make demo    train, record, replay, report: the main job on bundled images
 # make test    lint, types, all tests
+# make docs    the pages as a site: out/site/index.html
 # make check   lint, types, the quick tests: what to run before a commit
 
 PYTHON ?= python3
@@ -10,10 +11,13 @@ DATA ?= digits
 # tests/conftest.py puts first, also start first.
 PYTEST := $(BIN)/pytest --numprocesses=logical --maxprocesses=8 --dist=loadscope --no-loadscope-reorder
 
-.PHONY: demo test check ready lint kernels types blocks
+.PHONY: demo docs test check ready lint kernels types blocks
 
 demo: $(VENV)/.installed
 	$(BIN)/dfs-hw demo --data $(DATA) --out out/demo
+
+docs: $(VENV)/.installed
+	$(BIN)/sphinx-build --fail-on-warning --fresh-env --quiet -c docs . out/site
 
 test: ready
 	$(PYTEST)

@@ -72,7 +72,7 @@ def flat(x: Tensor) -> Tensor:
 
 
 def mean_magnitude(x: Tensor) -> Tensor:
-    """Mean of |x|, scalar; 0 if x is empty."""
+    """Mean magnitude, scalar; 0 if x is empty."""
     return x.abs().sum() / max(1, x.numel())
 
 
@@ -149,5 +149,5 @@ def normal_step(levels: Levels) -> float:
 
 
 def step_of(magnitude: Tensor, levels: Levels) -> Tensor:
-    """Step of least squared error for a tensor with mean |x| `magnitude`, as if it was normal."""
+    """Step of least squared error for a tensor of that mean magnitude, as if it was normal."""
     return (normal_step(levels) * magnitude).clamp_min(SMALLEST_STEP)

@@ -52,7 +52,7 @@ def page() -> str:
         f"{_changed(RECIPES['cifar10'], field.name)} | {_changed(PAPER_RECIPE, field.name)} |\n"
         for field in fields(TrainConfig)
     ]
-    said = [f"\n### {name}\n\n{_as_markdown(text)}\n" for name, text in documented().items()]
+    said = [f"\n## {name}\n\n{_as_markdown(text)}\n" for name, text in documented().items()]
     return HEAD + "".join(rows) + "".join(said)
 
 

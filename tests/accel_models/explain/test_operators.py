@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import redirect_stdout
-from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -29,11 +27,7 @@ def test_machines_run_every_operator_unless_their_model_has_no_vector_unit(name:
             assert (one.where, "no vector unit" in one.why_not) == ("", True)
 
 
-def test_the_page_names_every_operator_and_its_example_runs() -> None:
+def test_the_page_names_every_operator() -> None:
     table = PAGE.partition("|---|---|---|")[2].partition("\n\n")[0]
     named = set(re.findall(r"`([a-z0-9_]+)`", table))
     assert {*OPERATORS} <= named
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    with redirect_stdout(StringIO()) as said:
-        exec(compile(example, "operators.md", "exec"), {})
-    assert said.getvalue().strip().endswith("['softmax']")
