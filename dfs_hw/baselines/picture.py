@@ -13,8 +13,8 @@ from dfs_hw.baselines.findings import Findings
 from dfs_hw.baselines.measurement import AS_TRAINED, FROZEN, SHUFFLED
 from dfs_hw.baselines.study import STATIC
 from dfs_hw.baselines.tabulation import Row, Spread
+from dfs_hw.palette import FAINT, INK, frame
 
-INK, FAINT, GRID = "#1b2a3a", "#6b7a89", "#dfe5ea"
 COLORS = {
     "static": "#6b7a89",
     "best-static": "#1b2a3a",
@@ -61,11 +61,7 @@ def draw_findings(findings: Findings) -> Figure:
     axes.set_title(
         f"{seeds} seed{'s' if seeds > 1 else ''}{bars}", loc="left", fontsize=9, color=FAINT
     )
-    axes.grid(color=GRID)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=INK, length=0)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    frame(axes)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
     return figure
 

@@ -16,9 +16,9 @@ from accel_models.precision import EXIT, SKIP, Precision
 from accel_models.reference_machine.events.picture import draw_timelines
 from accel_models.reference_machine.events.timeline import Player
 from accel_models.replay import spread
+from dfs_hw.palette import FAINT, GRID, INK
 from dfs_hw.report.facts import Facts
 
-INK, FAINT, GRID = "#1b2a3a", "#6b7a89", "#dfe5ea"
 BITOPS, ENERGY, LATENCY = "#b9c2cb", "#0b6e6e", "#e08e2b"
 COMPONENT_COLORS = {
     "array": "#0b6e6e",
