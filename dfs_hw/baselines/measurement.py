@@ -18,12 +18,13 @@ from accel_models.precision import highest
 from accel_models.replay import Replay, replay
 from accel_models.trace import GateTrace
 from dfs_hw.baselines.kept import kept
-from dfs_hw.baselines.preparation import Ready, digest
+from dfs_hw.baselines.preparation import Ready
 from dfs_hw.baselines.study import Study
 from dfs_hw.budgets.budget import statistic_of
 from dfs_hw.data import Dataset
 from dfs_hw.experiment import header_of, static_cost
 from dfs_hw.networks import DynamicNetwork
+from dfs_hw.networks.checkpoint import digest
 from dfs_hw.recording import BATCH, evaluate, modal_assignment, shuffled
 from dfs_hw.training.stages.before_joint import train_backbone
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from accel_models.precision import Precision
 from dfs_hw.baselines.contenders import Contender
 from dfs_hw.baselines.kept import kept
 from dfs_hw.baselines.static_search import StaticSearch
-from dfs_hw.networks import DynamicNetwork
+from dfs_hw.networks.checkpoint import digest
 from dfs_hw.training.setup import TrainingSetup
 from dfs_hw.training.stages.before_joint import train_fixed, train_supernet
 from dfs_hw.training.stages.calibration import start_all_widths
@@ -86,15 +85,6 @@ def best_per_block(setup: TrainingSetup, folder: Path) -> tuple[Precision, ...]:
     }
     found = kept(folder / "assignment.json", made_from, search, list[str])
     return tuple(Precision.parse(choice) for choice in found)
-
-
-def digest(network: DynamicNetwork) -> str:
-    """Tells networks apart by their tensors."""
-    checksum = hashlib.sha256()
-    for name, tensor in network.state_dict().items():
-        checksum.update(name.encode())
-        checksum.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return checksum.hexdigest()[:16]
 
 
 def _borrow(name: str, folder: Path, relatives: Iterable[Path]) -> None:
