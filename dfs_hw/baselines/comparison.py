@@ -14,6 +14,7 @@ from dfs_hw.baselines.contenders import Contender, LineUp, line_up
 from dfs_hw.baselines.findings import Findings, write
 from dfs_hw.baselines.measurement import Record, measure
 from dfs_hw.baselines.picture import write_findings_picture
+from dfs_hw.baselines.possible import possible
 from dfs_hw.baselines.preparation import Ready, prepare
 from dfs_hw.baselines.setups import ContenderSetups, same_start
 from dfs_hw.baselines.study import Study
@@ -67,7 +68,8 @@ def _carried_out(
     records: list[Record] = []
     for one, seed in tqdm(parts, desc="measured", disable=not progress):
         records += measure(ready(one, seed, field, setups, out), study)
-    findings = Findings.of(study, field, tuple(records))
+    beside = possible(study, field, setups, out, progress)
+    findings = Findings.of(study, field, tuple(records), beside)
     write_findings_picture(findings, out / "compare.png")
     write(findings, out, {**provenance(), "policy": Policy().to_dict()})
     return findings

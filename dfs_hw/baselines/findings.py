@@ -32,6 +32,7 @@ from dfs_hw.baselines.tabulation import (
     verdict_on,
 )
 from dfs_hw.budgets.budget import unit_of
+from dfs_hw.headroom import Headroom
 from dfs_hw.provenance import write_json
 from dfs_hw.training.config import plain
 
@@ -69,9 +70,17 @@ class Findings:
     """Static network that adaptive ones are held against, where the study's budget is theirs."""
     verdicts: tuple[Verdict, ...]
     rises: tuple[Rise, ...]
+    possible: Headroom | str
+    """What any gate could win at the budget; or why that cannot be told."""
 
     @classmethod
-    def of(cls, study: Study, line_up: LineUp, records: tuple[Record, ...]) -> Findings:
+    def of(
+        cls,
+        study: Study,
+        line_up: LineUp,
+        records: tuple[Record, ...],
+        possible: Headroom | str,
+    ) -> Findings:
         """Draw rows, verdicts and the knob's rises from all records of a study."""
         contenders, metric = line_up.contenders, study.config.metric
         adaptive = (contender for contender in contenders if contender.adaptive)
@@ -83,6 +92,7 @@ class Findings:
             best_static_network(records, contenders),
             tuple(verdict_on(one, records, contenders, metric) for one in adaptive),
             tuple(rises(records)),
+            possible,
         )
 
     def contender(self, name: str) -> Contender:
@@ -106,6 +116,11 @@ class Findings:
     def remarks(self) -> list[str]:
         """What has to be said beside the table."""
         said = [verdict.sentence for verdict in self.verdicts]
+        said.append(
+            f"How much any gate could earn is not told: {self.possible}."
+            if isinstance(self.possible, str)
+            else self.possible.sentence
+        )
         if self.curve():
             said.append(self._of_rises())
         said += [f"Left out: {name}: {why}." for name, why in self.line_up.left_out.items()]
@@ -185,6 +200,7 @@ def as_json(findings: Findings, provenance: Mapping[str, object]) -> dict[str, A
         "rows": [asdict(row) for row in findings.rows],
         "best_static": static.name if (static := findings.best_static_network) else None,
         "verdicts": [asdict(verdict) for verdict in findings.verdicts],
+        "headroom": None if isinstance(findings.possible, str) else asdict(findings.possible),
         "knob_rises": [asdict(rise) for rise in findings.rises],
     }
 

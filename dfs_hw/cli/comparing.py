@@ -1,4 +1,5 @@
-"""The command that holds adaptive networks against what they have to beat."""
+"""Commands that tell what networks can win by deciding, and hold them against what they have to
+beat."""
 
 from __future__ import annotations
 
@@ -95,3 +96,68 @@ def compare(
     findings = run_comparison(wanted, out, device=device, progress=not quiet, overwrite=overwrite)
     comparison(findings)
     show.line(f"As Markdown, CSV, JSON and a picture: {out / 'compare.md'}")
+
+
+@app.command()
+def headroom(
+    network: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NETWORK",
+            help="resnet8, resnet14, resnet20, ..., or MODULE:FUNCTION that gives your own; "
+            "default suits the data.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Data = DEFAULTS.data,
+    style: Style = "modern",
+    choices: Choices = None,
+    accelerator: TrainedFor = None,
+    metric: Metric = None,
+    budget: Budget = None,
+    seeds: Annotated[
+        str, typer.Option(help="Of the networks, two or more: some choose, another is judged.")
+    ] = "0,1",
+    assignments: Annotated[
+        int, typer.Option(help="To choose from, at most: as many passes over the inputs.", min=2)
+    ] = 64,
+    trained: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Of a comparison with the same settings, to take its networks.",
+            show_default=False,
+        ),
+    ] = None,
+    epochs: Epochs = None,
+    settings: Settings = None,
+    device: Device = "cpu",
+    out: Out = Path("out/headroom"),
+    overwrite: Overwrite = False,
+    plugins: Plugins = None,
+    quiet: Quiet = False,
+) -> None:
+    """What any gate could win, before one is trained: an oracle chooses by some networks and is
+    judged by another.
+
+    Trains a network at all widths from each seed. Ends with one sentence; OUT has a picture, JSON
+    and CSV. The same command goes on where it was stopped.
+    """
+    config = training_config(
+        *(data, style, epochs, settings),
+        network=network,
+        choices=choices,
+        accelerator=accelerator,
+        metric=metric,
+        budget=budget,
+    )
+    from dfs_hw.cli.show.findings import headroom as show_headroom
+    from dfs_hw.headroom import HeadroomStudy
+    from dfs_hw.headroom import headroom as look_for_headroom
+
+    study = HeadroomStudy(config, tuple(numbers("seeds", seeds, int)), assignments)
+    found = look_for_headroom(
+        study, out, trained=trained, device=device, progress=not quiet, overwrite=overwrite
+    )
+    show_headroom(found)
+    show.line(f"As a picture, JSON and CSV: {out / 'headroom.png'}")

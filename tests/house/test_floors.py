@@ -71,6 +71,7 @@ dfs_hw.cli.show.*
 dfs_hw.report.*
 dfs_hw.codesign.*
 dfs_hw.baselines.*
+dfs_hw.headroom.*
 dfs_hw.experiment
 dfs_hw.training
 dfs_hw.training.run
@@ -97,6 +98,7 @@ dfs_hw.data.*
 dfs_hw.distributed
 dfs_hw.tensor_file
 dfs_hw.provenance
+dfs_hw.palette
 """
 
 FLOORS = {room: floor for floor, room in enumerate(f"{DFS_HW} {ACCEL_MODELS}".split())}

@@ -1,13 +1,19 @@
-"""A comparison of contenders as a table on the terminal."""
+"""What gates have won, and could win, as tables on the terminal."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from accel_models.metrics import METRICS
 from dfs_hw.cli.show.tables import line, new_table, terminal
 
 if TYPE_CHECKING:  # torch, which `--help` need not wait for
     from dfs_hw.baselines.findings import Findings
+    from dfs_hw.headroom import Headroom
+    from dfs_hw.headroom.oracle import Gain
+
+SHOWN = 4
+"""Every fourth point of a curve is printed."""
 
 
 def comparison(findings: Findings) -> None:
@@ -31,6 +37,34 @@ def comparison(findings: Findings) -> None:
     line("")
     for remark in findings.remarks():
         line(remark)
+
+
+def headroom(found: Headroom) -> None:
+    """Accuracies along the cost, what more choosers find, and the sentence."""
+    metric = METRICS[found.metric]
+    table = new_table(
+        metric.name, "best static", "oracle", "in the limit", "with luck", "shown", "at most"
+    )
+    for point in (*found.points[::SHOWN], found.at_budget):
+        accuracies = (point.static, point.oracle, point.limit, point.lottery)
+        table.add_row(
+            metric.text(point.amount),
+            *(f"{accuracy:.1%}" for accuracy in accuracies),
+            _points(point.shown),
+            _points(point.headroom),
+            style="bold" if point is found.at_budget else "",
+        )
+    terminal().print(table)
+    choosers = new_table("networks that choose", "repeats in another", "shown at the budget")
+    for one in found.choosers:
+        choosers.add_row(str(one.number), f"{one.repeats:.0%}", _points(one.shown))
+    terminal().print(choosers)
+    line("")
+    line(found.sentence)
+
+
+def _points(gain: Gain) -> str:
+    return f"{100 * gain.mean:.1f} ({100 * gain.low:.1f} to {100 * gain.high:.1f})"
 
 
 def _two_lines(name: str) -> str:

@@ -34,7 +34,7 @@ def test_settings_of_training_and_of_machines_have_words_of_their_own() -> None:
     for word in ("--set", "--machine-set"):
         assert len({shown(command).get(word, "") for command in COMMANDS} - {""}) == 1
     trains = {command for command in COMMANDS if "--set" in shown(command)}
-    assert trains == {"demo", "train", "compare"}
+    assert trains == {"demo", "train", "compare", "headroom"}
     runs = {command for command in COMMANDS if "--machine-set" in shown(command)}
     assert runs == {"simulate", "replay", "timeline", "accuracy"}
 
