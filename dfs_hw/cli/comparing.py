@@ -117,7 +117,7 @@ def headroom(
     budget: Budget = None,
     seeds: Annotated[
         str, typer.Option(help="Of the networks, two or more: some choose, another is judged.")
-    ] = "0,1",
+    ] = "0,1,2",
     assignments: Annotated[
         int, typer.Option(help="To choose from, at most: as many passes over the inputs.", min=2)
     ] = 64,

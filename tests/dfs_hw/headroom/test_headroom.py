@@ -23,9 +23,9 @@ from dfs_hw.recording import evaluate
 pytestmark = pytest.mark.slow
 
 WORDS = [
-    *("headroom", "resnet8", "--choices", "skip,2,8", "--budget", "0.9", "--quiet"),
+    *("headroom", "resnet8", "--choices", "skip,2,8", "--budget", "0.9", "--seeds", "0,1"),
     *("--set", "widths=4,8,8", "--set", "backbone_steps=4", "--set", "supernet_steps=2"),
-    *("--set", "batch=16"),
+    *("--set", "batch=16", "--quiet"),
 ]
 STUDY = HeadroomStudy(replace(QUICK, norm="running"), (0, 1))
 
