@@ -46,6 +46,9 @@ OnnxOut = Annotated[
 OnnxForm = Annotated[
     str, typer.Option("--form", help="Of that file: qdq, or qonnx for widths other than 4, 8, 16.")
 ]
+AnyBatch = Annotated[
+    bool, typer.Option("--any-batch", help="Leave open how many inputs that file takes at once.")
+]
 BatchSize = Annotated[int, typer.Option(help="Images in a batch of --data by name.", min=1)]
 
 
@@ -61,6 +64,7 @@ def accuracy(
     batch: BatchSize = 64,
     onnx: OnnxOut = None,
     form: OnnxForm = "qdq",
+    any_batch: AnyBatch = False,
     accelerator: Accelerator = DEFAULTS.accelerator,
     machine_settings: MachineSettings = None,
     plugins: Plugins = None,
@@ -100,6 +104,6 @@ def accuracy(
     if onnx is not None:
         from dfs_hw.fixed_widths.onnx_nodes import write_onnx
 
-        write_onnx(found[-1].network, onnx, form)
+        write_onnx(found[-1].network, onnx, form, any_batch=any_batch)
         if not as_json:
             show.written(onnx, found[-1].name)

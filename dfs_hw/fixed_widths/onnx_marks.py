@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map, tree_map_only
 
 from accel_models.errors import InputError
 from dfs_hw.fixed_widths.network import FixedWidths
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 MARK = "dfs_hw::Operand"
+BATCH = "batch"
+"""Name of the size of a batch, where a file leaves it open."""
 
 
 @dataclass(frozen=True)
@@ -142,9 +145,13 @@ def _grids(
 
 
 def exported(
-    network: FixedWidths, grids: Mapping[tuple[str, int], OperandGrid], path: Path, opset: int
+    network: FixedWidths,
+    grids: Mapping[tuple[str, int], OperandGrid],
+    path: Path,
+    opset: int,
+    any_batch: bool,
 ) -> ModelProto:
-    """The file that PyTorch makes of a network, of one input, with marks in it.
+    """The file that PyTorch makes of a network with marks in it, of one input or of any number.
 
     Raises:
         InputError: if the exporter is missing, or cannot export the model: with its own reason.
@@ -156,12 +163,19 @@ def exported(
             f"writing {path} needs the package onnxscript: pip install 'dfs-hw[export]'"
         ) from error
     args, kwargs = arguments_of(network.example)
+    sizes = None
+    if any_batch:
+        # Of one input alone, PyTorch takes the size for a part of the model.
+        args, kwargs = tree_map_only(Tensor, lambda x: torch.cat([x, x]), (args, kwargs))
+        axes = tree_map(lambda x: {0: BATCH} if isinstance(x, Tensor) else None, (args, kwargs))
+        sizes = {name: of for name, of in zip(("args", "kwargs"), axes, strict=True) if of}
     with _quiet():
         try:
             program = torch.onnx.export(
                 _Marked(network, grids).eval(),
                 args,
                 kwargs=kwargs,
+                dynamic_shapes=sizes,
                 dynamo=True,
                 opset_version=opset,
                 verbose=False,

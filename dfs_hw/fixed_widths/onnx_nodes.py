@@ -37,8 +37,10 @@ TYPES = {
 """Types of quantised tensors by their bits and whether they have a sign."""
 
 
-def write_onnx(network: FixedWidths, path: str | Path, form: str = "qdq") -> None:
-    """Write a network at its widths as an ONNX file, for one input like the first it was calibrated
+def write_onnx(
+    network: FixedWidths, path: str | Path, form: str = "qdq", *, any_batch: bool = False
+) -> None:
+    """Write a network at its widths as an ONNX file, for inputs like the first it was calibrated
     on.
 
     `accel_models.workloads.onnx_file.read_onnx` reads it back as the same layers at the same
@@ -49,6 +51,8 @@ def write_onnx(network: FixedWidths, path: str | Path, form: str = "qdq") -> Non
         path: of the file.
         form: ``qdq``, pairs of QuantizeLinear and DequantizeLinear, of 4, 8 or 16 bits, which
             ONNX Runtime runs; or ``qonnx``, nodes ``Quant`` and ``BipolarQuant`` of any width.
+        any_batch: whether the file takes any number of inputs at once, as a size that is called
+            ``batch``; by default it takes one.
 
     Raises:
         InputError: if the form or a width is none of these, a package is missing, PyTorch cannot
@@ -62,7 +66,7 @@ def write_onnx(network: FixedWidths, path: str | Path, form: str = "qdq") -> Non
         _check_widths(grids.values())
     wide = form == "qdq" and any(grid.bits != 8 for grid in grids.values())
     opset = WIDE_OPSET if wide else OPSET
-    model = exported(network, grids, path, opset)
+    model = exported(network, grids, path, opset, any_batch)
     _Writer(model.graph, grids, form, opset).rewrite()
     kept = [one for one in model.opset_import if one.domain != DOMAIN]
     del model.opset_import[:]

@@ -36,8 +36,8 @@ def tokens(policy: dict[str, Any]) -> FixedWidths:
     return at_widths(Ready().eval(), policy, batches(5, 8), name="net")
 
 
-def check_read_back(path: Path, known: Workload) -> None:
-    read = read_onnx(path)
+def check_read_back(path: Path, known: Workload, sizes: dict[str, int] | None = None) -> None:
+    read = read_onnx(path, sizes or {})
     assert not read.assumed
     assert {layer.name: layer for layer in read.layers} == {
         layer.name: layer for layer in known.layers
@@ -79,6 +79,20 @@ def test_pairs_run_in_onnx_runtime_and_are_read_back(
             for one in (network.workload, read_onnx(path))
         )
         assert ours == read
+
+
+@pytest.mark.parametrize("build", [many, tokens])
+def test_a_file_may_take_any_number_of_inputs(build: Any, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    network, path = build({"*": 8}), tmp_path / "net.onnx"
+    write_onnx(network, path, any_batch=True)
+    session = runtime.InferenceSession(str(path))
+    (given,) = session.get_inputs()
+    for inputs in (1, 3):
+        x = torch.randn(inputs, *given.shape[1:], generator=IMAGES)
+        check_alike(network, x, session.run(None, {given.name: x.numpy()})[0])
+    if build is many:
+        check_read_back(path, network.workload, {"batch": 1})
 
 
 def test_quant_nodes_run_in_qonnx_and_are_read_back(tmp_path: Path) -> None:
