@@ -18,11 +18,12 @@ from accel_models.errors import InputError, quoted
 from accel_models.precision import Precision, highest
 from dfs_hw.distributed import world
 from dfs_hw.gates import Gate, Trials, decide, probabilities
-from dfs_hw.networks.branches import GatedUnit
+from dfs_hw.networks.branches import GatedUnit, executed
 from dfs_hw.networks.design import Design
 from dfs_hw.networks.statistics import note_inputs, settle
 from dfs_hw.quantize.layers import PrecisionNorm, QuantizedConv2d, QuantizedLinear
 from dfs_hw.quantize.minmax import MinMaxActivations
+from dfs_hw.quantize.observer import Observer
 
 Branches = Literal["chosen", "all"]
 MIDDLE_PRICE = 0.5
@@ -233,15 +234,24 @@ class DynamicNetwork(nn.Module):
     @torch.no_grad()
     def calibrate(self, batches: Sequence[Tensor]) -> None:
         """Let every precision, everywhere at once, see the same inputs: ranges and batch norms.
-        Then let the gates see them, as they are at the highest precision."""
-        was_training = self.training
+        Then let the gates see them, as they are at the highest precision.
+
+        Nothing is dropped meanwhile. Norms at full precision keep the statistics that the model
+        came with, if it came with any, so that at full precision the network goes on computing what
+        the model does.
+        """
+        was_training, kept = self.training, self._notes_on_full()
         self.train()
+        for module in self.model.modules():
+            module.training = isinstance(module, Observer)
         for choice in self.choices:
             if choice.is_skip:
                 continue
             for images in batches:
                 with torch.enable_grad():
                     self(images, self.uniform(choice))
+                for notes in kept:
+                    notes.zero_()
                 settle(self)
         for images in batches:
             price = images.new_full((len(images),), MIDDLE_PRICE) if self.gate.knob else None
@@ -249,6 +259,19 @@ class DynamicNetwork(nn.Module):
             settle(self)
         self._started = True
         self.train(was_training)
+
+    def _notes_on_full(self) -> list[Tensor]:
+        """What norms note at full precision, of those that have statistics there."""
+        inside, found = set(self._decided()), []
+        for norm in self.model.modules():
+            if isinstance(norm, PrecisionNorm) and not norm.shared:
+                run = executed(self.choices) if norm in inside else (highest(self.choices),)
+                found += [
+                    norm.pending[index]
+                    for index, precision in enumerate(run)
+                    if precision.full and norm.has_seen(index)
+                ]
+        return found
 
     def _decided(self) -> list[nn.Module]:
         """The modules whose precision a unit sets."""

@@ -325,6 +325,11 @@ class PrecisionNorm(Observer):
             self.mean.lerp_(mean[row], weight[row])
             self.variance.lerp_(variance[row], weight[row])
 
+    def has_seen(self, index: int) -> bool:
+        """Whether statistics at a precision are of anything, rather than those of a fresh norm."""
+        mean, variance = self.mean[index], self.variance[index]
+        return bool(mean.any()) or not torch.equal(variance, torch.ones_like(variance))
+
     @torch.no_grad()
     def inherit(self, index: int) -> None:
         """Start every precision from number `index`."""
