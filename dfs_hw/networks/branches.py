@@ -10,9 +10,9 @@ two-path trick, Cai et al. 2019, run in full).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -21,8 +21,8 @@ from torch.nn import functional
 
 from accel_models.errors import InputError
 from accel_models.precision import Precision, highest
+from dfs_hw.networks.arguments import Arguments, Place
 from dfs_hw.networks.compiled_blocks import run_chosen, run_gated, serves, unit_of
-from dfs_hw.networks.flow import named_arguments
 from dfs_hw.networks.gate_gradient import GateGradient, all_others, drawn_others, rows
 from dfs_hw.quantize.layers import Dial
 
@@ -43,34 +43,37 @@ class Passage:
     Attributes:
         skip_path: names of submodules that replace the block when it is skipped, run in order;
             () passes the input on, None says that this unit cannot be skipped.
-        appended: channels of zeros that a skipped block puts behind those of its input.
+        appended: channels of zeros that a skipped block puts behind those of its input; behind
+            nothing where it is given a list of maps, as its caller keeps them.
         channels_last: whether channels are the last dimension of what the block reads.
         places: which part of the tuple that the block returns is the tensor; None if it returns the
             tensor itself.
+        place: where the tensor stands among the block's arguments.
     """
 
     skip_path: tuple[str, ...] | None = ()
     appended: int = 0
     channels_last: bool = False
     places: tuple[bool, ...] | None = None
+    place: Place = field(default_factory=Place)
 
 
-@dataclass(frozen=True)
-class _Arguments:
-    """What a block is called with beside its tensor."""
+class StandIn(nn.Module):
+    """What stands in place of a block, and has the attributes that a model asks its block for."""
 
-    args: tuple[Any, ...] = (None,)
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
-    at: int | str = 0
-    """Where the tensor stands."""
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("block"), name)
 
 
-class GatedUnit(nn.Module):
+class GatedUnit(StandIn):
     """A block and its choices.
 
     Args:
         name: of the unit.
-        block: takes one tensor, beside sizes and switches, and returns one; its layers read `dial`.
+        block: decided by one of the tensors that it takes, returns one; its layers read `dial`.
         choices: in the order of choice indices.
         dial: set by this unit, read by the layers of the block.
         conductor: shared by all units of the network.
@@ -95,15 +98,17 @@ class GatedUnit(nn.Module):
         self.offered = tuple(not c.is_skip or skips for c in choices)
         # What compiled kernels know of the block; None if it always runs layer by layer.
         self.fused = unit_of(block, self.index_of, self.offered, self.highest, self.skip_path)
-        self._beside = _Arguments()
+        self._beside = Arguments()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        at, x = tensor_among(args, kwargs)
-        self._beside = _Arguments(*with_tensor(args, kwargs, None, at), at)
-        if self.conductor.run is None:
-            made = self.run(x, self.index_of.index(self.highest))
-        else:
-            made = self.conductor.run(self, x)
+        x, self._beside = Arguments.taken_apart(args, kwargs, self.passage.place)
+        try:
+            if self.conductor.run is None:
+                made = self.run(x, self.index_of.index(self.highest))
+            else:
+                made = self.conductor.run(self, x)
+        finally:
+            self._beside = Arguments(place=self.passage.place)  # tensors of a pass are not copied
         if self.passage.places is None:
             return made
         return tuple(made if here else None for here in self.passage.places)
@@ -114,14 +119,14 @@ class GatedUnit(nn.Module):
             return x.mT[..., None]
         return x.movedim(-1, 1) if self.passage.channels_last else x
 
-    def run(self, x: Tensor, choice: int, beside: _Arguments | None = None) -> Tensor:
+    def run(self, x: Tensor, choice: int, beside: Arguments | None = None) -> Tensor:
         """Output of the whole batch for choice number `choice`; skipping runs no convolution but
         that of a shortcut, which has the highest precision then.
 
         Args:
             x: [N, ...].
             choice: index of the choice.
-            beside: what the block is called with beside `x`; by default, as it was the last time.
+            beside: what the block is called with beside `x`; by default, as it just was.
         """
         index = self.index_of[choice]
         if self.fused is not None and self.offered[choice] and serves(self.fused, x):
@@ -135,12 +140,14 @@ class GatedUnit(nn.Module):
         self.dial.index = self.highest
         for name in self.skip_path:
             x = self.block.get_submodule(name)(x)
+        if self.passage.place.joined:
+            return x.new_zeros(len(x), self.passage.appended, *x.shape[2:])
         if self.passage.appended:
             x = functional.pad(x, (0, 0, 0, 0, 0, self.passage.appended))
         return x
 
-    def _through_block(self, x: Tensor, beside: _Arguments) -> Tensor:
-        args, kwargs = with_tensor(beside.args, beside.kwargs, x, beside.at)
+    def _through_block(self, x: Tensor, beside: Arguments) -> Tensor:
+        args, kwargs = beside.around(x)
         made = self.block(*args, **kwargs)
         places = self.passage.places
         found: Tensor = made if places is None else made[places.index(True)]
@@ -158,7 +165,8 @@ class GatedUnit(nn.Module):
         order, counts = self._grouped(choices)
         if max(counts) == len(x):
             return self.run(x, counts.index(len(x)))
-        return rows(self._run_groups(rows(x, order), counts), order.argsort())
+        beside = self._beside.rows(lambda along: rows(along, order))
+        return rows(self._run_groups(rows(x, order), counts, beside), order.argsort())
 
     def run_all(self, x: Tensor, gate: Tensor) -> Tensor:
         """Every choice's output, weighted by `gate` [N, K] and summed; waits for no device."""
@@ -186,14 +194,17 @@ class GatedUnit(nn.Module):
         if self.fused is not None and serves(self.fused, x):
             return run_gated(self.fused, x, gate, tried)
         order, counts = self._grouped(gate.detach().argmax(-1))
-        x = rows(x, order)
-        output = self._run_groups(x, counts)
+        x, beside = rows(x, order), self._beside.rows(lambda along: rows(along, order))
+        output = self._run_groups(x, counts, beside)
         gate = rows(gate, order)
         if tried is None:
             others = all_others(counts, self.offered)
         else:
             others = drawn_others(rows(tried, order).masked_fill(gate.detach() > 0.5, 0))
-        run = partial(self.run, beside=self._beside)
+
+        def run(x: Tensor, choice: int, some: slice | Tensor) -> Tensor:
+            return self.run(x, choice, beside.rows(lambda along: rows(along, some)))
+
         output = GateGradient.apply(output, gate, x.detach(), run, self.offered, others)
         return rows(output, order.argsort())
 
@@ -202,29 +213,15 @@ class GatedUnit(nn.Module):
         counts = torch.bincount(choices, minlength=len(self.offered))
         return choices.argsort(stable=True), counts.tolist()
 
-    def _run_groups(self, x: Tensor, counts: list[int]) -> Tensor:
+    def _run_groups(self, x: Tensor, counts: list[int], beside: Arguments) -> Tensor:
         """Run inputs that are in the order of their choices."""
-        groups = enumerate(x.split(counts))
-        return torch.cat([self.run(group, choice) for choice, group in groups if len(group)])
 
+        def group(choice: int, stop: int) -> Tensor:
+            some = slice(stop - counts[choice], stop)
+            return self.run(x[some], choice, beside.rows(lambda along: along[some]))
 
-def tensor_among(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[int | str, Tensor]:
-    """The only tensor among arguments, and where it stands."""
-    by_name = named_arguments(args, kwargs)
-    return next((at, x) for at, x in by_name.items() if isinstance(x, Tensor))
-
-
-def with_tensor(
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    x: Tensor | None,
-    at: int | str | None = None,
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Arguments with another tensor in place of the only one."""
-    at = tensor_among(args, kwargs)[0] if at is None else at
-    if isinstance(at, int):
-        return (*args[:at], x, *args[at + 1 :]), dict(kwargs)
-    return args, {**kwargs, at: x}
+        stops = enumerate(accumulate(counts))
+        return torch.cat([group(choice, stop) for choice, stop in stops if counts[choice]])
 
 
 def executed(choices: tuple[Precision, ...]) -> tuple[Precision, ...]:

@@ -95,11 +95,4 @@ def tensors(value: Any) -> Iterable[Tensor]:
             yield from tensors(part)
 
 
-def named_arguments(args: Iterable[Any], kwargs: Mapping[str, Any]) -> dict[int | str, Any]:
-    """Arguments of a call by position or name."""
-    found: dict[int | str, Any] = dict(enumerate(args))
-    found.update(kwargs)
-    return found
-
-
-__all__ = ["IMAGE", "SUMS", "Flow", "FunctionCall", "maker", "mark", "named_arguments", "tensors"]
+__all__ = ["IMAGE", "SUMS", "Flow", "FunctionCall", "maker", "mark", "tensors"]

@@ -33,10 +33,15 @@ RESIDUAL_BLOCKS = (
     "ConvNextLayer",
     "ConvNextV2Layer",
     "DenseLayer",
+    "_DenseLayer",
     "ViTLayer",
     "DeiTLayer",
     "SwinLayer",
     "BertLayer",
+    "SegformerLayer",
+    "GPT2Block",
+    "EncoderBlock",
+    "TransformerEncoderLayer",
 )
 """Class names of the blocks that are found without being named."""
 

@@ -60,8 +60,8 @@ class GateGradient(torch.autograd.Function):
     """Passes the chosen branches' output on, and finds the gate's gradient in the backward pass.
 
     ``apply(output, gate, x, run, offered, others)``: output of the chosen branches [N, ...], the
-    gate's choices [N, K], what the unit read [N, ...], its branches, as ``run(x, choice)``, whether
-    it has each of them, and those to be tried.
+    gate's choices [N, K], what the unit read [N, ...], its branches, as ``run(rows of x, choice,
+    which rows)``, whether it has each of them, and those to be tried.
     """
 
     @staticmethod
@@ -70,7 +70,7 @@ class GateGradient(torch.autograd.Function):
         output: Tensor,
         gate: Tensor,
         x: Tensor,
-        run: Callable[[Tensor, int], Tensor],
+        run: Callable[[Tensor, int, slice | Tensor], Tensor],
         offered: Sequence[bool],
         others: Sequence[Others],
     ) -> Tensor:
@@ -87,7 +87,7 @@ class GateGradient(torch.autograd.Function):
         found = torch.stack([chosen * had for had in ctx.offered], 1)
         for choice, some, weight in ctx.others:
             with torch.autocast(x.device.type, enabled=ctx.autocast):
-                candidate = ctx.run(rows(x, some), choice)
+                candidate = ctx.run(rows(x, some), choice, some)
             did = inner(rows(grad, some), candidate)
             found[some, choice] = torch.lerp(chosen[some], did, weight)
         return grad, found, None, None, None, None

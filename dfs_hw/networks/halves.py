@@ -12,7 +12,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from dfs_hw.networks.branches import Conductor, GatedUnit, with_tensor
+from dfs_hw.networks.arguments import Arguments
+from dfs_hw.networks.branches import Conductor, GatedUnit, Passage, StandIn
 from dfs_hw.networks.observed import ModuleRun
 from dfs_hw.networks.trunk import Cut, Hush
 from dfs_hw.quantize.layers import QuantizedLinear
@@ -33,11 +34,19 @@ class Half(nn.Module):
         block: whose other half is silent while this one runs.
         silence: of the block.
         number: of this half, 0 or 1.
+        name: of the part of the block that it is called after, whose attributes it has.
     """
 
-    def __init__(self, block: nn.Module, silence: Silence, number: int) -> None:
+    def __init__(self, block: nn.Module, silence: Silence, number: int, name: str = "") -> None:
         super().__init__()
-        self._whole, self.silence, self.number = (block,), silence, number
+        self._whole, self._called_after = (block,), (getattr(block, name, None),)
+        self.silence, self.number = silence, number
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self.__dict__.get("_called_after", (None,))[0], name)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         self.silence.half = 1 - self.number
@@ -47,7 +56,7 @@ class Half(nn.Module):
             self.silence.half = None
 
 
-class SplitBlock(nn.Module):
+class SplitBlock(StandIn):
     """A block in two units.
 
     Args:
@@ -55,7 +64,7 @@ class SplitBlock(nn.Module):
         units: by name, in order.
         conductor: of the units.
         tops: paths inside the block of the modules of each unit, not those inside them.
-        places: which part of the tuple that the block returns is the tensor, or None.
+        passage: of both units.
     """
 
     def __init__(
@@ -64,14 +73,13 @@ class SplitBlock(nn.Module):
         units: dict[str, GatedUnit],
         conductor: Conductor,
         tops: Sequence[Sequence[str]],
-        places: tuple[bool, ...] | None,
+        passage: Passage,
     ) -> None:
         super().__init__()
-        self.block, self.conductor, self.places = block, conductor, places
+        self.block, self.conductor, self.passage = block, conductor, passage
         self.tops = tops
         self.unit_names = tuple(units)
-        for name, unit in units.items():
-            self.add_module(name, unit)
+        self._modules.update(units)  # whose names are those of parts of the block
 
     def half_of(self, inside: str, before: Sequence[int]) -> int:
         """Number of the unit that a function belongs to.
@@ -91,11 +99,11 @@ class SplitBlock(nn.Module):
             for unit in units:
                 unit.dial.index = unit.highest
             return self.block(*args, **kwargs)
-        made: Any = None
+        made, (_, beside) = None, Arguments.taken_apart(args, kwargs, self.passage.place)
         for unit in units:
             made = unit(*args, **kwargs)
-            x = made if self.places is None else made[self.places.index(True)]
-            args, kwargs = with_tensor(args, kwargs, x)
+            places = self.passage.places
+            args, kwargs = beside.around(made if places is None else made[places.index(True)])
         return made
 
 

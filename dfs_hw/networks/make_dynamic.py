@@ -3,11 +3,12 @@ runs."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from accel_models.errors import InputError
 from accel_models.precision import Precision, highest, parse_choices
@@ -17,9 +18,9 @@ from dfs_hw.networks.convert import Converter
 from dfs_hw.networks.design import Design
 from dfs_hw.networks.dynamic import DynamicNetwork
 from dfs_hw.networks.found_blocks import RESIDUAL_BLOCKS, Blocks, block_paths
-from dfs_hw.networks.inputs import empty_input, input_size
+from dfs_hw.networks.inputs import empty_input, input_size, random_inputs
 from dfs_hw.networks.refusals import refusals
-from dfs_hw.networks.shadow import shadow_of
+from dfs_hw.networks.shadow import for_shapes, shadow_of
 from dfs_hw.networks.states import plain_copy
 from dfs_hw.networks.survey import survey
 from dfs_hw.networks.units import SHORTCUTS, UnitMaker
@@ -103,27 +104,37 @@ def make_dynamic(
 
 def _require_all_parts_to_run(network: DynamicNetwork) -> None:
     """Refuse a model that still runs layers that have been replaced, or cannot without them."""
-    shadow, ran = shadow_of(network).eval(), []
-    parts = {
-        path: module
-        for path, module in shadow.model.named_modules()
-        if isinstance(module, GatedUnit | QuantizedConv2d | QuantizedLinear)
-    }
-    for path, module in parts.items():
-        module.register_forward_hook(lambda *_, path=path: ran.append(path))
     try:
-        with torch.no_grad():
-            shadow.model(empty_input(network.image))
-    except Exception as error:  # whatever a stranger's model may raise
-        raise InputError(
-            f"{network.name} does not run with its layers replaced, on tensors without contents: "
-            f"{error} (constants must be buffers, and no layer's own attributes may be used)"
-        ) from error
-    if missing := [path for path in parts if path not in ran]:
+        missing = _left_out(shadow_of(network), empty_input(network.image))
+    except Exception:  # as of a model that looks at what is in its tensors
+        try:
+            copied, device = copy.deepcopy(network), next(network.parameters()).device
+            missing = _left_out(for_shapes(copied), random_inputs(1, network.image).to(device))
+        except Exception as error:  # whatever a stranger's model may raise
+            raise InputError(
+                f"{network.name} does not run with its layers replaced: {error} (no layer's own "
+                "attributes may be used)"
+            ) from error
+    if missing:
         raise InputError(
             f"{network.name} does not call what '{', '.join(missing)}' was replaced by: is it kept "
             f"in a plain list or dictionary? Use ModuleList or ModuleDict"
         )
+
+
+@torch.no_grad()
+def _left_out(network: DynamicNetwork, images: Tensor) -> list[str]:
+    """Paths of the replaced parts that the network does not run."""
+    ran: list[str] = []
+    parts = {
+        path: module
+        for path, module in network.eval().model.named_modules()
+        if isinstance(module, GatedUnit | QuantizedConv2d | QuantizedLinear)
+    }
+    for path, module in parts.items():
+        module.register_forward_hook(lambda *_, path=path: ran.append(path))
+    network.model(images)
+    return [path for path in parts if path not in ran]
 
 
 __all__ = ["RESIDUAL_BLOCKS", "SHORTCUTS", "make_dynamic"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import nn
 
+from dfs_hw.networks.arguments import Arguments, Place
 from dfs_hw.networks.flow import FunctionCall
 from dfs_hw.quantize.activation_products import Signs
 
@@ -29,24 +30,30 @@ class ModuleRun:
 
     given: Mapping[int | str, Handed]
     """Tensors among its arguments, by position or name."""
-    plain: Mapping[int | str, Any]
-    """Arguments that are no tensors, by position or name."""
+    beside: Arguments | None
+    """All arguments but the tensor that it is decided by, were it a block; None if there is no such
+    tensor."""
     made: Handed | None
     """What it returned, if that was one tensor and otherwise None."""
     places: tuple[bool, ...] | None = None
     """Which part of the tuple that it returned the tensor is; None if it was returned by itself."""
 
-    def arguments(self, x: Tensor) -> tuple[list[Any], dict[str, Any]]:
-        """Arguments to call the module with again, with `x` in place of its only tensor."""
-        by_name = {**self.plain, next(iter(self.given)): x}
-        numbers = sorted(name for name in by_name if isinstance(name, int))
-        named = {name: value for name, value in by_name.items() if isinstance(name, str)}
-        return [by_name[number] for number in numbers], named
+    @property
+    def place(self) -> Place:
+        """Where the tensor stands that it is decided by, were it a block."""
+        assert self.beside is not None
+        return self.beside.place
+
+    @property
+    def read(self) -> Handed | None:
+        """That tensor; None if it is several maps."""
+        return None if self.beside is None else self.given.get(self.place.at)
 
 
 @dataclass(frozen=True)
 class ObservedModule:
-    """One module as it ran, that makes one tensor of one. Shapes are without the batch."""
+    """One module as it ran, and made one tensor. Shapes are without the batch; of several maps side
+    by side, channels are counted together."""
 
     in_shape: tuple[int, ...]
     out_shape: tuple[int, ...]
@@ -70,7 +77,7 @@ class Survey:
     modules: dict[str, ObservedModule] = field(default_factory=dict)
     """Modules that map one tensor to another."""
     blocks: list[str] = field(default_factory=list)
-    """Modules with children that map [N, ...] to such a shape."""
+    """Modules with children that map [N, ...], or several such maps, to such a shape."""
     runs: dict[str, ModuleRun] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     """How often a module ran."""
@@ -78,8 +85,6 @@ class Survey:
     """What a module does that cannot be quantised and priced."""
     no_block: dict[str, str] = field(default_factory=dict)
     """Why a module that ran cannot be decided about as a whole."""
-    draws: set[str] = field(default_factory=set)
-    """Modules that draw random numbers in training."""
     products: dict[str, list[Signs]] = field(default_factory=dict)
     """Modules that multiply activations themselves, and the products of each."""
     calls: Sequence[FunctionCall] = ()

@@ -41,12 +41,6 @@ def refusals(model: nn.Module, seen: Survey, blocks: Sequence[str]) -> list[str]
         for outer in blocks:
             if block.startswith(f"{outer}."):
                 found[block] = f"it is inside '{outer}', which is to be decided as a whole"
-        for path in sorted(seen.draws):
-            if f"{path}.".startswith(f"{block}."):
-                found[path] = (
-                    "it draws random numbers inside a decided block, as dropout does: build the "
-                    "model with rates of 0"
-                )
     alike: dict[str, list[str]] = {}
     for path in (path for path, _ in model.named_modules() if path in found):
         alike.setdefault(found[path], []).append(path or type(model).__name__)

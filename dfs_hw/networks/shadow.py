@@ -31,7 +31,12 @@ def shadow_of(module: Module, *, norms: bool = False) -> Module:
 
 
 def without_contents(module: Module, *, norms: bool = False) -> Module:
-    """The module itself on the device "meta".
+    """The module itself on the device "meta", for shapes alone."""
+    return for_shapes(module, norms=norms).to("meta")
+
+
+def for_shapes(module: Module, *, norms: bool = False) -> Module:
+    """The module itself, of which only the shapes count from now on.
 
     Its layers do not quantise and its batch norms, unless asked to, do not normalise: neither
     changes a shape, and together they are most of what there is to run.
@@ -39,10 +44,10 @@ def without_contents(module: Module, *, norms: bool = False) -> Module:
     for part in list(module.modules()):
         for name, child in part.named_children():
             if norms and isinstance(child, PrecisionNorm):
-                plain = nn.BatchNorm2d(child.weight.shape[1], device="meta")
+                plain = nn.BatchNorm2d(child.weight.shape[1], device=child.weight.device)
                 setattr(part, name, plain.train(child.training))
         if isinstance(part, QuantizedConv2d | QuantizedLinear | ProductQuantizers):
             part.precisions = (FULL,) * len(part.precisions)
         elif not norms and type(part) in (nn.BatchNorm2d, PrecisionNorm):
             part.forward = Tensor.clone  # of another tensor, as a norm's output is
-    return module.to("meta")
+    return module

@@ -14,6 +14,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from accel_models.errors import InputError
 from dfs_hw.networks.inputs import empty_input
+from dfs_hw.networks.rewritten import rewritten
 from dfs_hw.networks.tracing.capture import is_lazy, lazy_layers, unwrapped
 
 
@@ -21,8 +22,9 @@ def plain_copy(model: nn.Module, image: Sequence[int]) -> nn.Module:
     """A copy in float32 whose layers hold their weights themselves; the model stays as it is.
 
     Weights that were computed from others in every pass (pruned, normed, parametrised) are those
-    that the last pass had; lazy layers take their sizes from an image; batch norms that several
-    processes share are ordinary ones, which this package shares itself.
+    that the last pass had; layers that `rewritten` knows are convolutions and linear layers; lazy
+    layers take their sizes from an image; batch norms that several processes share are ordinary
+    ones, which this package shares itself.
 
     Args:
         image: channels, height and width, or how many tokens.
@@ -36,7 +38,7 @@ def plain_copy(model: nn.Module, image: Sequence[int]) -> nn.Module:
     made = copy.deepcopy(model, _computed(model))
     for module in list(made.modules()):
         _take_over(module)
-    return _with_sizes(made.float(), image)
+    return _with_sizes(rewritten(made.float()), image)
 
 
 def _check(model: nn.Module) -> None:

@@ -15,10 +15,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from accel_models.errors import InputError
-from dfs_hw.networks.flow import IMAGE, Flow, maker, mark, named_arguments
+from dfs_hw.networks.arguments import Arguments, Named, Place, are_maps, named_arguments
+from dfs_hw.networks.flow import IMAGE, Flow, maker, mark, tensors
 from dfs_hw.networks.inputs import random_inputs
 from dfs_hw.networks.observed import MULTIPLIES, Handed, ModuleRun, ObservedModule, Survey
-from dfs_hw.networks.shadow import without_contents
 from dfs_hw.quantize.activation_products import signs_of, taken_apart
 
 MULTIPLYING = ("dot_product", "rnn", "lstm", "gru", "trilinear")
@@ -48,8 +48,11 @@ def survey(model: nn.Module, image: tuple[int, ...]) -> Survey:
         found, logits = watch.found, _logits(model, watch.run(images))
         alone = _logits(model, _run(shaken, images[:1]))
         if not torch.allclose(alone, logits[:1], 1e-2, 1e-2 * float(logits.std()), equal_nan=True):
-            found.problems.setdefault("", "it lets images of a batch influence each other")
-        found.draws = _draws(model, shaken, images)
+            found.problems.setdefault(
+                "",
+                "it lets images of a batch influence each other, or draws random numbers in "
+                "evaluation",
+            )
     # Blocks end in another order than they begin: one inside another ends first.
     found.blocks.sort(key=list(found.counts).index)
     return found
@@ -76,22 +79,6 @@ def with_random_weights(model: nn.Module) -> nn.Module:
     return shaken
 
 
-def _draws(model: nn.Module, shaken: nn.Module, images: Tensor) -> set[str]:
-    """Paths of the modules that draw random numbers in training.
-
-    Shapes alone are enough to see them, unless the model looks at what is in its tensors. Of the
-    copy with random weights the contents are lost.
-    """
-    try:
-        drawn = _Draws(without_contents(shaken.train()))
-        drawn.run(images.to("meta"))
-    except InputError:
-        torch.manual_seed(0)
-        drawn = _Draws(with_random_weights(model).train())
-        drawn.run(images, " in training")
-    return drawn.paths
-
-
 @contextmanager
 def _hooked(
     model: nn.Module, begin: Callable[[str], Callable[..., None]], end: Callable[..., None]
@@ -100,8 +87,8 @@ def _hooked(
     hooks = []
     for path, module in model.named_modules():
         if path:
-            hooks.append(module.register_forward_pre_hook(begin(path), with_kwargs=True))
-            hooks.append(module.register_forward_hook(end))
+            hooks.append(module.register_forward_pre_hook(_aside(begin(path)), with_kwargs=True))
+            hooks.append(module.register_forward_hook(_aside(end), with_kwargs=True))
     try:
         yield
     finally:
@@ -109,13 +96,23 @@ def _hooked(
             hook.remove()
 
 
-def _run(model: nn.Module, images: Tensor, when: str = "") -> Any:
+def _aside(hook: Callable[..., None]) -> Callable[..., None]:
+    """A hook whose own looks at tensors are no calls of the model's."""
+
+    def aside(*args: Any) -> None:
+        with torch._C.DisableTorchFunction():
+            hook(*args)
+
+    return aside
+
+
+def _run(model: nn.Module, images: Tensor) -> Any:
     try:
         return model(images)
     except Exception as error:  # whatever a stranger's model may raise
         shape, kind = list(images.shape[1:]), "images" if images.ndim == 4 else "tokens"
         raise InputError(
-            f"{type(model).__name__} does not run on {kind} of {shape}{when}: {error}"
+            f"{type(model).__name__} does not run on {kind} of {shape}: {error}"
         ) from error
 
 
@@ -130,36 +127,6 @@ def _logits(model: nn.Module, output: Any) -> Tensor:
     )
 
 
-class _Draws(TorchDispatchMode):
-    """Sees which modules draw random numbers."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model, self.paths, self.running = model, set[str](), [""]
-
-    def run(self, images: Tensor, when: str = "") -> None:
-        """Run the model."""
-        with _hooked(self.model, self._begin, self._end), self:
-            _run(self.model, images, when)
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        if torch.Tag.nondeterministic_seeded in func.tags:
-            self.paths.add(self.running[-1])
-        return func(*args, **(kwargs or {}))
-
-    def _begin(self, path: str) -> Callable[..., None]:
-        return lambda *_: self.running.append(path)
-
-    def _end(self, *_: Any) -> None:
-        self.running.pop()
-
-
 @dataclass
 class _Running:
     """A module whose forward is under way."""
@@ -167,26 +134,63 @@ class _Running:
     path: str
     module: nn.Module
     given: dict[int | str, Tensor] = field(default_factory=dict)
-    others: dict[int | str, Any] = field(default_factory=dict)
-    """Arguments that are no tensors."""
-    version: int = 0
-    """Version of the contents of the only tensor among them."""
-    beside: set[str] = field(default_factory=set)
+    input: Tensor | None = None
+    """What it is decided by, were it a block: of several tensors the first that depends on the
+    network's input. None if there is none, or an argument is no size or switch."""
+    beside: Arguments | None = None
+    """Its arguments without that tensor."""
+    versions: tuple[int, ...] = ()
+    """Versions of the contents of its tensors."""
+    readers: set[str] = field(default_factory=set)
+    """Paths inside it of the modules that read its input."""
     last_leaf: tuple[str, Any] = ("", None)
 
-    @property
-    def input(self) -> Tensor | None:
-        """The only tensor among the arguments; None if there are several, or more than sizes and
-        switches besides."""
-        plain = len(self.given) == 1 and all(map(_is_plain, self.others.values()))
-        return next(iter(self.given.values())) if plain else None
+
+def _entered(
+    path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> _Running:
+    """A module as it begins."""
+    by_name = named_arguments(args, kwargs)
+    now = _Running(path, module, versions=_versions(by_name))
+    if isinstance(module, MULTIPLIES) and (kwargs or len(args) != 1):
+        return now
+    now.given = {name: x for name, x in by_name.items() if isinstance(x, Tensor)}
+    at = _decided_by(by_name)
+    if at is None or not all(_is_plain(one) for name, one in by_name.items() if name != at):
+        return now
+    place = Place(at, at not in now.given, _along(by_name, at))
+    now.input, now.beside = Arguments.taken_apart(args, kwargs, place)
+    return now
+
+
+def _versions(arguments: Named) -> tuple[int, ...]:
+    return tuple(x._version for x in tensors(list(arguments.values())))
+
+
+def _decided_by(arguments: Named) -> int | str | None:
+    """Name of the tensor, or list of maps, that depends on the network's input first; or of the
+    only one that there is."""
+    found = [name for name, x in arguments.items() if isinstance(x, Tensor) or are_maps(x)]
+    for name in found:
+        if any(maker(x) is not None for x in tensors(arguments[name])):
+            return name
+    return found[0] if len(found) == 1 else None
+
+
+def _along(arguments: Named, at: int | str) -> tuple[int | str, ...]:
+    """Names of the other tensors that have a row for each input."""
+    return tuple(
+        name
+        for name, x in arguments.items()
+        if name != at and isinstance(x, Tensor) and x.ndim > 1 and len(x) == EXAMPLES
+    )
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value is a size, a switch, a name or nothing, or several of those."""
+    """Whether a value is a tensor, or a size, switch, name or nothing, or several of the latter."""
     if isinstance(value, list | tuple):
-        return all(map(_is_plain, value))
-    return value is None or isinstance(value, bool | int | str)
+        return all(_is_plain(one) and not isinstance(one, Tensor) for one in value)
+    return value is None or isinstance(value, bool | int | str | Tensor)
 
 
 class _Watch(TorchDispatchMode):
@@ -239,30 +243,26 @@ class _Watch(TorchDispatchMode):
 
     def _begin(self, path: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            by_name = named_arguments(args, kwargs)
-            given = {name: x for name, x in by_name.items() if isinstance(x, Tensor)}
-            others = {name: x for name, x in by_name.items() if name not in given}
-            if isinstance(module, MULTIPLIES) and (kwargs or len(args) != 1):
-                given = {}
-            now = _Running(path, module, given, others)
-            x = now.input
-            now.version = 0 if x is None else x._version
+            now = _entered(path, module, args, kwargs)
             for outer in self.running:
-                if x is not None and outer.input is x:
-                    outer.beside.add(path.removeprefix(f"{outer.path}."))
+                if now.input is not None and outer.input is now.input:
+                    outer.readers.add(path.removeprefix(f"{outer.path}."))
             self.found.counts[path] = self.found.counts.get(path, 0) + 1
             self.running.append(now)
 
         return hook
 
-    def _end(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def _end(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
         now = self.running.pop()
         made, places = _only_tensor(output)
         self.found.runs[now.path] = _run_of(now, made, places)
         if now.input is not None and made is not None:
             self.found.modules[now.path] = self._seen(now, now.input, made)
         if any(True for _ in module.children()):
-            self._note_block(now, made)
+            changed = _versions(named_arguments(args, kwargs)) != now.versions
+            self._note_block(now, made, changed)
         elif isinstance(module, MULTIPLIES):
             self._note_layer(now)
         elif not any(True for _ in module.parameters()) and _same_shape(now.input, output):
@@ -278,16 +278,16 @@ class _Watch(TorchDispatchMode):
                 f"it reads {rows} rows for {EXAMPLES} images, not one for each"
             )
 
-    def _note_block(self, now: _Running, output: Tensor | None) -> None:
+    def _note_block(self, now: _Running, output: Tensor | None, changed: bool) -> None:
         x = now.input
         if x is None or output is None:
             self.found.no_block[now.path] = "it does not map one tensor to another"
+        elif changed:
+            self.found.no_block[now.path] = "it changes its input in place"
         elif min(x.ndim, output.ndim) < 3 or not len(x) == len(output) == EXAMPLES:
             self.found.no_block[now.path] = (
                 "it does not map one [N, C, H, W] or [N, tokens, C] to another"
             )
-        elif x._version != now.version:
-            self.found.no_block[now.path] = "it changes its input in place"
         else:
             self.found.blocks.append(now.path)
 
@@ -302,7 +302,7 @@ class _Watch(TorchDispatchMode):
             puts_out_signed=_signed(output),
             reads_image=number is None or not self.flow.calls[number].after_layer,
             last_leaf=last.removeprefix(f"{now.path}.") if ends_in_leaf else None,
-            beside=frozenset(now.beside),
+            beside=frozenset(now.readers),
             keeps=_keeps(x, output),
         )
 
@@ -322,7 +322,7 @@ def _only_tensor(output: Any) -> tuple[Tensor | None, tuple[bool, ...] | None]:
 def _run_of(now: _Running, made: Tensor | None, places: tuple[bool, ...] | None) -> ModuleRun:
     given = {name: Handed(maker(x), tuple(x.shape)) for name, x in now.given.items()}
     handed = None if made is None else Handed(maker(made), tuple(made.shape))
-    return ModuleRun(given, now.others, handed, places)
+    return ModuleRun(given, now.beside, handed, places)
 
 
 def _keeps(x: Tensor, output: Tensor) -> bool:
@@ -338,7 +338,7 @@ def _signed(x: Tensor) -> bool:
     it."""
     version, signed = getattr(x, "_signed", (-1, False))
     if version != x._version:
-        signed = bool((x < 0).any())
+        signed = x.numel() > 0 and bool(x.min() < 0)
         setattr(x, "_signed", (x._version, signed))  # noqa: B010 (tensors take attributes)
     return signed
 

@@ -52,8 +52,8 @@ def cut_of(path: str, block: nn.Module, seen: Survey) -> Cut | None:
     """Halves of a block; None if it is to be decided as a whole: it does not add to its input
     twice, or a layer has a part in both halves."""
     run = seen.runs[path]
-    (given,), made = run.given.values(), run.made
-    if given.maker is None or made is None or made.maker is None:
+    given, made = run.read, run.made
+    if given is None or given.maker is None or made is None or made.maker is None:
         return None
     if not any(f"{other}.".startswith(f"{path}.") for other in seen.products):
         return None
@@ -77,6 +77,9 @@ def cut_of(path: str, block: nn.Module, seen: Survey) -> Cut | None:
     }
     if len(own) > 1:
         return None
+    quiet = {f"{path}.{hush.path}" for hush in maker.hushed}
+    if any("dropout" in seen.calls[n].function and seen.calls[n].path not in quiet for n in trunk):
+        return None  # it would drop twice
     halves = tuple(tops[0]), tuple(tops[1])
     return Cut((first, second), halves, tuple(maker.hushed), min(own, default=0))
 
@@ -127,7 +130,10 @@ class _CutMaker:
         for name, child in module.named_children():
             path = f"{inside}.{name}" if inside else name
             halves = self._halves_of(path)
-            if not halves or not any(True for _ in child.parameters()):
+            if not any(True for _ in child.parameters()):
+                self._pass_by(path)
+                continue
+            if not halves:
                 continue
             if len(halves) > 1:
                 if isinstance(child, MULTIPLIES) or not self.visit(child, path):
@@ -137,6 +143,16 @@ class _CutMaker:
             self.tops[path] = half
             self._hush(child, path, half)
         return True
+
+    def _pass_by(self, inside: str) -> None:
+        """Have a module without weights on the trunk, such as a dropout behind a sum, run in one
+        half alone."""
+        run = self.seen.runs.get(f"{self.path}.{inside}")
+        if run is None or run.read is None or run.made is None or run.made.maker is None:
+            return
+        if run.made.maker in self.trunk and run.read.maker in self.trunk:
+            half = self.half_of.get(run.made.maker, 0)
+            self.hushed.append(Hush(inside, half, run.place.at, passes=True))
 
     def _halves_of(self, inside: str) -> set[int]:
         prefix = f"{self.path}.{inside}."

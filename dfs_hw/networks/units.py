@@ -55,22 +55,21 @@ class UnitMaker:
         """Units of the block at a path: one, or one for each half of it."""
         block, facts = self.model.get_submodule(path), self.seen.modules[path]
         self.signed |= facts.signed
-        places, last = self.seen.runs[path].places, _channels_last(block, facts)
+        run, last = self.seen.runs[path], _channels_last(block, facts)
         channels = facts.in_shape[-1 if last else 0]
         cut = self._cut(path, block, facts)
         if cut is not None:
             self.channels += [channels, channels]
-            passage = Passage(() if self.skips else None, 0, last, places)
+            passage = Passage(() if self.skips else None, 0, last, run.places, run.place)
             return self._halves(path, block, cut, passage)
         self.channels.append(channels)
-        skip, more = None, 0
-        if self.skips:
-            skip = _skip_path(path, block, self.seen, self.design)
-            if facts.keeps and skip is None:
-                skip, more = (), facts.out_shape[0] - facts.in_shape[0]
+        skip = _skip_path(path, block, self.seen, self.design) if self.skips else None
+        more = _appended(facts, run.place.joined) if self.skips and skip is None else 0
+        if more:
+            skip = ()
         dial = Dial()
         self.converter.convert(block, executed(self.choices), dial)
-        passage = Passage(skip, more, last, places)
+        passage = Passage(skip, more, last, run.places, run.place)
         unit = GatedUnit(path, block, self.choices, dial, self.conductor, passage)
         replace_everywhere(self.model, block, unit)
         return [unit]
@@ -84,11 +83,11 @@ class UnitMaker:
         silence = hush(block, path, cut, self.seen.runs)
         units = {}
         for number, (name, dial) in enumerate(zip(cut.names, dials, strict=True)):
-            half = Half(block, silence, number)
+            half = Half(block, silence, number, name)
             units[name] = GatedUnit(
                 f"{path}.{name}", half, self.choices, dial, self.conductor, passage
             )
-        split = SplitBlock(block, units, self.conductor, cut.halves, passage.places)
+        split = SplitBlock(block, units, self.conductor, cut.halves, passage)
         replace_everywhere(self.model, block, split)
         return list(units.values())
 
@@ -113,11 +112,13 @@ def _halves_make_the_whole(path: str, block: nn.Module, cut: Cut, seen: Survey) 
     run, places = seen.runs[path], seen.runs[path].places
     first = next(block.parameters())
     generator = torch.Generator().manual_seed(0)
-    (handed,) = run.given.values()
+    handed, beside = run.read, run.beside
+    assert handed is not None
+    assert beside is not None
     x = torch.randn(handed.shape, generator=generator).to(first.device)
 
     def made(module: nn.Module, x: Tensor) -> Tensor:
-        args, kwargs = run.arguments(x)
+        args, kwargs = beside.around(x)
         out = module(*args, **kwargs)
         found: Tensor = out if places is None else out[places.index(True)]
         return found
@@ -143,6 +144,8 @@ def _skip_path(path: str, block: nn.Module, seen: Survey, design: Design) -> tup
     """What a skipped block still runs: nothing, or its shortcut; and the activation it ends in,
     where a sign could get past it that the next layers have never seen."""
     facts = seen.modules[path]
+    if seen.runs[path].place.joined:
+        return None
     for name in SHORTCUTS:
         shortcut = seen.modules.get(f"{path}.{name}")
         if shortcut and name in facts.beside and shortcut.out_shape == facts.out_shape:
@@ -152,6 +155,14 @@ def _skip_path(path: str, block: nn.Module, seen: Survey, design: Design) -> tup
     if facts.in_shape != facts.out_shape:
         return None
     return _activation(block, facts, facts.signed, design)
+
+
+def _appended(facts: ObservedModule, joined: bool) -> int:
+    """Channels that a block puts behind those of its input: all of its own if that is a list of
+    maps, to which its caller adds what it puts out. 0 if it does something else."""
+    if joined:
+        return facts.out_shape[0] if facts.in_shape[1:] == facts.out_shape[1:] else 0
+    return facts.out_shape[0] - facts.in_shape[0] if facts.keeps else 0
 
 
 def _activation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,8 +17,8 @@ from dfs_hw.networks.branches import GatedUnit
 from dfs_hw.networks.cifar_resnet import CifarResNet
 from dfs_hw.networks.dynamic import DynamicNetwork
 from dfs_hw.networks.halves import SplitBlock
-from dfs_hw.networks.inputs import empty_input
-from dfs_hw.networks.shadow import shadow_of
+from dfs_hw.networks.inputs import empty_input, random_inputs
+from dfs_hw.networks.shadow import for_shapes, shadow_of
 from dfs_hw.networks.tracing.capture import unwrapped
 from dfs_hw.networks.tracing.model_workload import model_workload, read_model
 
@@ -55,14 +56,20 @@ def workload_of(model: nn.Module, example: Any = None, *, name: str = "") -> Wor
 
 def _of_dynamic(network: DynamicNetwork, size: tuple[int, ...] | None, name: str) -> Workload:
     channels = network.image[:1] if len(network.image) == 3 else ()
-    shadow = shadow_of(network, norms=True).eval()
-    shadow.conductor.whole = True
-    images = empty_input((*channels, *size) if size else network.image)
-    units = _Units(shadow)
-    bare = read_model(shadow.model, images, name, units.settle).workload
-    if isinstance(shadow.model, CifarResNet):
+    size = (*channels, *size) if size else network.image
+    try:
+        bare = _read(shadow_of(network, norms=True), empty_input(size), name)
+    except InputError:  # as of a model that looks at what is in its tensors
+        copied = for_shapes(copy.deepcopy(network), norms=True)
+        bare = _read(copied, random_inputs(1, size), name)
+    if isinstance(network.model, CifarResNet):
         bare = _as_listed(bare)
     return _with_gates(network, bare)
+
+
+def _read(network: DynamicNetwork, images: Tensor, name: str) -> Workload:
+    network.eval().conductor.whole = True
+    return read_model(network.model, images, name, _Units(network).settle).workload
 
 
 def _as_listed(workload: Workload) -> Workload:

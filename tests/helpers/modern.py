@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import plain_networks
 import pytest
-from models import CLASSES, SIDE
+import vision_networks
+from models import CLASSES, IMAGE, SIDE
 from torch import nn
 
 
@@ -120,11 +121,46 @@ BERT: dict[str, Any] = {
     "num_hidden_layers": 3,
     "num_attention_heads": 3,
     "intermediate_size": 48,
-    "hidden_dropout_prob": 0.0,
-    "attention_probs_dropout_prob": 0.0,
 }
 small_bert = theirs("BertForSequenceClassification", "BertConfig", **BERT)
 """Three layers of BERT, whose sums are normalised."""
+GPT2: dict[str, Any] = {
+    "vocab_size": 50,
+    "n_embd": 24,
+    "n_layer": 3,
+    "n_head": 3,
+    "n_positions": 32,
+    "pad_token_id": 49,
+    "bos_token_id": 1,
+    "eos_token_id": 1,
+    "use_cache": False,
+    "attn_implementation": "eager",
+}
+SEGFORMER: dict[str, Any] = {
+    "hidden_sizes": [8, 16, 24, 32],
+    "depths": [2, 2, 1, 1],
+    "num_attention_heads": [1, 2, 2, 4],
+}
+
+
+class Taker(NamedTuple):
+    """A network whose blocks are given more than one tensor, or that drops at random."""
+
+    build: Callable[[], nn.Module]
+    size: tuple[int, ...]
+    """Of one input."""
+
+
+TAKERS = {
+    "bert": Taker(small_bert, TOKENS),
+    "gpt2": Taker(theirs("GPT2ForSequenceClassification", "GPT2Config", **GPT2), TOKENS),
+    "segformer": Taker(
+        theirs("SegformerForImageClassification", "SegformerConfig", **SEGFORMER), IMAGE
+    ),
+    "densenet_of_lists": Taker(vision_networks.DenseNet, IMAGE),
+    "vision_transformer": Taker(vision_networks.VisionTransformer, IMAGE),
+    "encoder": Taker(vision_networks.Reader, TOKENS),
+}
 
 KINDS = {
     "vit": Kind(theirs("ViTForImageClassification", "ViTConfig", **TRANSFORMER), 3, 4, 4),

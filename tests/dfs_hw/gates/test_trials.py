@@ -66,7 +66,8 @@ def test_only_what_was_drawn_runs_and_its_mean_is_the_gradient_of_all(
     factors = torch.tensor([-2.0, 0.5, 3.0])
     ran: list[tuple[int, int]] = []
 
-    def run(some: Tensor, choice: int) -> Tensor:
+    def run(some: Tensor, choice: int, rows: slice | Tensor) -> Tensor:
+        assert torch.equal(x[rows], some)
         ran.append((choice, len(some)))
         return some * factors[choice]
 

@@ -74,13 +74,15 @@ class Recurrent(nn.Module):
 
 
 class OwnAttention(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, shift: int = 0, **options: Any) -> None:
         super().__init__()
-        self.attention = nn.MultiheadAttention(6, 2, batch_first=True)
+        self.attention = nn.MultiheadAttention(6, 2, batch_first=True, **options)
+        self.shift = shift
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = x.flatten(2).mT
-        return self.attention(tokens, tokens, tokens)[0].mT.reshape(x.shape)
+        keys = tokens.roll(self.shift, 1) if self.shift else tokens
+        return self.attention(tokens, keys, keys)[0].mT.reshape(x.shape)
 
 
 class Bilinear(nn.Module):
@@ -174,8 +176,12 @@ ODD_PARTS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "recurrent": (Recurrent, r"block\.odd\.cell: LSTM has"),
     "own weight": (OwnWeight, r"block\.odd: OwnWeight has .*\(kernel\)"),
-    "attention of its own weights": (
-        OwnAttention,
+    "attention of several tensors": (
+        lambda: OwnAttention(shift=1),
+        r"MultiheadAttention of several tensors cannot be taken apart",
+    ),
+    "attention of other widths": (
+        lambda: OwnAttention(kdim=6, vdim=6, add_zero_attn=True),
         r"block\.odd\.attention: MultiheadAttention has weights of its own \(in_proj_weight",
     ),
     "bilinear": (Bilinear, r"block\.odd\.both: Bilinear has weights of its own"),
@@ -183,10 +189,9 @@ ODD_PARTS: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: Functional(lambda x: functional.conv2d(x, torch.ones(6, 6, 1, 1))),
         r"block\.odd: 'convolution' multiplies outside",
     ),
-    "dropout": (nn.Dropout, r"block\.odd: it draws random numbers"),
-    "drop path": (
-        lambda: Functional(lambda x: x * torch.bernoulli(torch.full((len(x), 1, 1, 1), 0.9))),
-        r"block\.odd: it draws random numbers",
+    "drop path in evaluation": (
+        lambda: Functional(lambda x: x * torch.bernoulli(torch.full((len(x), 1, 1, 1), 0.5))),
+        r"Only: it lets images of a batch influence each other, or draws random numbers",
     ),
     "twice": (Twice, r"block\.odd\.fc: it runs more than once"),
     "rows": (InRows, r"block\.odd\.fc: it reads 144 rows for 4 images"),
@@ -209,7 +214,7 @@ def test_what_cannot_be_converted_or_priced_is_named(kind: str) -> None:
 LEFT_ALONE: dict[str, Callable[[], nn.Module]] = {
     "identity": nn.Identity,
     "hard swish": nn.Hardswish,
-    "dropout of nothing": lambda: nn.Dropout(0),
+    "dropout": nn.Dropout,
     "pool": lambda: nn.AvgPool2d(3, 1, 1),
     "GroupNorm": lambda: nn.GroupNorm(2, 6),
     "InstanceNorm": lambda: nn.InstanceNorm2d(6),
@@ -217,6 +222,7 @@ LEFT_ALONE: dict[str, Callable[[], nn.Module]] = {
     "functional norm": lambda: Functional(lambda x: functional.layer_norm(x, [12])),
     "PReLU": nn.PReLU,
     "attention": Attention,
+    "attention of its own weights": OwnAttention,
     "squeeze": Squeeze,
     "concatenation": Concatenated,
     "writing": Written,
@@ -329,22 +335,21 @@ class Hidden(Only):
         return self.head(images.mean((2, 3)))
 
 
-class Constant(Only):
-    """Has a constant that does not move with it to another device."""
+class Asking(Only):
+    """Asks a layer for what only that layer has."""
 
     def __init__(self) -> None:
         super().__init__(PlainBlock(6, 6))
-        self.mean = torch.ones(3, 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        return super().forward(images - self.mean)
+        return super().forward(images + self.stem[0].output_padding[0])
 
 
 @pytest.mark.parametrize(
     ("model", "message"),
     [
         (Hidden, "'block' was replaced by: is it kept in a plain list"),
-        (Constant, "must be buffers"),
+        (Asking, "no attribute 'output_padding' .no layer's own attributes may be used"),
     ],
 )
 def test_models_that_would_not_run_their_new_layers_are_refused(

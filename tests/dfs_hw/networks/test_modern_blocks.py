@@ -15,7 +15,7 @@ import pytest
 import torch
 from branch_gradients import assert_close, gradients
 from models import IMAGE, MODELS, decisive, images, lived_in, logits_of
-from modern import KINDS, TOKENS, small_bert
+from modern import KINDS, TAKERS
 from places import ROOT
 from torch import Tensor, nn
 from torch.nn import functional
@@ -294,28 +294,6 @@ def test_a_pattern_that_fits_nothing_is_refused() -> None:
         make_dynamic(Encoder(Twice), "skip,8", image=IMAGE, blocks="layer.*")
 
 
-@pytest.mark.slow
-def test_a_model_of_tokens_decides_for_each_sequence() -> None:
-    torch.manual_seed(0)
-    model, x = small_bert().eval(), torch.randint(50, (6, *TOKENS))
-    made = make_dynamic(model, "skip,4,8,full", image=TOKENS)
-    layers = [f"bert.encoder.layer.{number}" for number in (1, 2)]
-    halves = ("attention", "intermediate")
-    assert made.units == tuple(f"{layer}.{half}" for layer in layers for half in halves)
-    functional.cross_entropy(made(x).logits, torch.arange(6) % 5).backward()
-    assert all(head.weight.grad.any() for head in made.gate.heads())
-    with torch.no_grad():
-        logits = made.eval()(x, made.uniform("full")).logits
-        assert torch.allclose(logits, model(x).logits, rtol=1e-5, atol=1e-6)
-        outcome = made(x)
-        alone = [made(one).logits for one in x.split(1)]
-    assert torch.allclose(torch.cat(alone), outcome.logits, atol=1e-4)
-    bare, plain = workload_of(made).without_gates(), workload_of(model, x[:1])
-    assert [replace(layer, role="fixed", unit="") for layer in bare.layers] == list(plain.layers)
-    assert set(bare.edges) == set(plain.edges)
-    assert workload_of(made, (9,)).without_gates().macs == workload_of(model, x[:1, :9]).macs
-
-
 @pytest.mark.parametrize("size", [(3, 32), (), (3, 0, 4), (1.5,)])
 def test_a_size_that_is_neither_an_image_nor_tokens_is_refused(size: Any) -> None:
     with pytest.raises(InputError, match="image is channels, height and width"):
@@ -330,7 +308,7 @@ def rows() -> dict[str, tuple[str, int, str]]:
 
 
 def test_the_page_names_every_kind_that_is_tested() -> None:
-    assert rows().keys() == (KINDS.keys() | MODELS.keys() | {"bert"}) - {"plain"}
+    assert rows().keys() == (KINDS.keys() | MODELS.keys() | TAKERS.keys()) - {"plain"}
 
 
 @pytest.mark.slow
@@ -338,11 +316,11 @@ def test_the_page_names_every_kind_that_is_tested() -> None:
 @torch.no_grad()
 def test_blocks_are_what_the_page_says(kind: str) -> None:
     block, units, left = rows()[kind]
-    builds = {**{name: about.build for name, about in KINDS.items()}, "bert": small_bert}
+    builds = {name: about.build for name, about in (KINDS | TAKERS).items()}
     model = builds[kind]() if kind in builds else MODELS[kind][0]()
     blocks = [path for path, one in model.named_modules() if type(one).__name__ == block]
     assert block in RESIDUAL_BLOCKS
-    made = make_dynamic(model, "skip,8", image=TOKENS if kind == "bert" else IMAGE)
+    made = make_dynamic(model, "skip,8", image=TAKERS[kind].size if kind in TAKERS else IMAGE)
     assert len(made.units) == units * len(blocks[1:])
     for unit, name in zip(made.blocks, made.units, strict=True):
         path = name if units == 1 else name.rpartition(".")[0]
