@@ -1,4 +1,4 @@
-"""The wheel holds all that the packages need and nothing else, and runs outside the checkout."""
+"""The source archive is the checkout; its wheel holds the packages alone, and runs elsewhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -29,18 +30,46 @@ def pip(*words: str | Path) -> None:
     subprocess.run([*command, *map(str, words)], check=True)
 
 
+def of_the_checkout() -> set[str]:
+    """Files of the checkout that a release needs: no caches, environments or what runs left."""
+    left = {"out", "build", "dist", *(path.name for path in ROOT.glob("*.egg-info"))}
+    kept = (path for path in ROOT.iterdir() if path.name not in left)
+    tops = [path for path in kept if not path.name.startswith(".") or path.name == ".github"]
+    files = (file for top in tops for file in ([top] if top.is_file() else top.rglob("*")))
+    return {
+        file.relative_to(ROOT).as_posix()
+        for file in files
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy: what an earlier build left in the checkout would land in it."""
-    folder = tmp_path_factory.mktemp("wheel")
-    for name in PACKAGES:
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, folder / "source" / name, ignore=ignored)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, folder / "source")
-    pip("wheel", "--no-deps", "--no-build-isolation", "-w", folder, folder / "source")
-    (built,) = folder.glob("*.whl")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source archive, made from a copy: what an earlier build left would land in it."""
+    folder = tmp_path_factory.mktemp("release")
+    for name in of_the_checkout():
+        (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / "source" / name)
+    code = f"from setuptools import build_meta; build_meta.build_sdist({str(folder)!r})"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=folder / "source")
+    (built,) = folder.glob("*.tar.gz")
     return built
+
+
+@pytest.fixture(scope="module")
+def wheel(archive: Path) -> Path:
+    """The wheel, built from the source archive."""
+    pip("wheel", "--no-deps", "--no-build-isolation", "-w", archive.parent, archive)
+    (built,) = archive.parent.glob("*.whl")
+    return built
+
+
+def test_the_source_archive_is_the_checkout(archive: Path) -> None:
+    with tarfile.open(archive) as opened:
+        names = {one.name.partition("/")[2] for one in opened.getmembers() if one.isfile()}
+    assert of_the_checkout() <= names
+    more = {name for name in names - of_the_checkout() if ".egg-info/" not in name}
+    assert more <= {"PKG-INFO", "setup.cfg", ".gitignore", ".pre-commit-config.yaml"}
 
 
 def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel: Path) -> None:
