@@ -117,7 +117,7 @@ def _front(
 
 
 def _evenly(items: Sequence[Choices], most: int) -> list[Choices]:
-    """At most so many of some items, evenly spaced."""
+    """Items, evenly spaced, at most so many of them."""
     if len(items) <= most:
         return list(items)
     places = np.linspace(0, len(items) - 1, max(most, 0)).round().astype(int)

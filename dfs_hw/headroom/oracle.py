@@ -83,7 +83,7 @@ class Headroom:
     """Curves, the cheapest point first."""
     at_budget: AtCost
     choosers: tuple[Choosers, ...]
-    """By number of choosers; the last one's gain is that shown by `at_budget`."""
+    """Results by number of choosers; the last one's gain is that shown by `at_budget`."""
 
     @property
     def sentence(self) -> str:
