@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,7 +28,7 @@ READ_ELSEWHERE = {
 """Pages whose Python is run by tests that ask more of it."""
 QUICK = {"accelerators", "networks", "replay", "simulate", "timeline"}
 """Commands that take a second or so, and are run as they stand; others are only read."""
-NEEDS = ("nets:", ".onnx", "gpt2", "policy.json")
+NEEDS = ("nets:", ".onnx", "gpt2", "policy.json", "mine.parquet", "own.parquet", "trace.parquet")
 """What only a reader has, or takes PyTorch a while: tests of the pages' own run their like."""
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 
@@ -44,10 +43,6 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_families: None
     tables = (ROOT / "docs" / "layer_tables.md").read_text()
     (tmp_path / "net.csv").write_text(re.findall(r"```csv\n(.*?)```", tables, re.DOTALL)[0])
     (tmp_path / "mixed.toml").write_text('"*" = 4\n')
-    for name in ("mine", "own", "trace"):
-        shutil.copy(
-            ROOT / "traces" / "digits-resnet14-bitfusion.parquet", tmp_path / f"{name}.parquet"
-        )
     monkeypatch.chdir(tmp_path)
     yield tmp_path
 

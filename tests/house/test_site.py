@@ -11,7 +11,10 @@ from house import FACES
 from places import ROOT
 
 application = pytest.importorskip("sphinx.application")
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:The mapping interface", "ignore:'myst_parser"),
+]
 
 OF_THE_HOUSE = {"dfs_hw.cli", "dfs_hw.networks.compiled_blocks", "accel_models.exploration.report"}
 """Packages that list names for the rest of the house rather than for its users."""

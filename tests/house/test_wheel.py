@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -62,6 +64,15 @@ def wheel(archive: Path) -> Path:
     pip("wheel", "--no-deps", "--no-build-isolation", "-w", archive.parent, archive)
     (built,) = archive.parent.glob("*.whl")
     return built
+
+
+def test_all_say_the_same_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    said = [
+        re.search(pattern, (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
+        for name, pattern in (("CITATION.cff", r"^version: (.*)$"), ("CHANGELOG.md", r"^## (.*)$"))
+    ]
+    assert [found and found[1] for found in said] == [project["version"]] * 2
 
 
 def test_the_source_archive_is_the_checkout(archive: Path) -> None:
