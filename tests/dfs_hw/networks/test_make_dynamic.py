@@ -2,9 +2,9 @@
 
 import copy
 import importlib
-import re
 from typing import Any
 
+import pages
 import pytest
 import torch
 from models import (
@@ -229,12 +229,11 @@ def test_models_can_be_known_by_name() -> None:
 @pytest.mark.slow
 def test_the_examples_of_the_document_run() -> None:
     pytest.importorskip("transformers")
-    text = (ROOT / "docs" / "bring_your_own.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    page = ROOT / "docs" / "bring_your_own.md"
     names: dict[str, Any] = {}
     try:
-        for block in (block for block in blocks if "dfs_hw.train(" not in block):
-            exec("import dfs_hw\n" + block, names)
+        for block in (block for block in pages.blocks(page) if block.runs):
+            exec("import dfs_hw\n" + block.code, names)
     finally:
         NETWORKS.pop("hf-resnet", None)
     assert len(names["by_path"].units) == 1
