@@ -80,6 +80,12 @@ def commands(page: Path) -> list[list[str]]:
     return [words[1:] for words in found if "..." not in words]
 
 
+def mentioned(page: Path) -> list[list[str]]:
+    """Words of every ``dfs-hw`` command that stands in a line of a page, whole or in part."""
+    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    return [inline.split()[1:] for inline in re.findall(r"`(dfs-hw [a-z][^`]*)`", text)]
+
+
 def write_printed(page: Path) -> None:
     """Put what blocks print where the page says what they print."""
     text = page.read_text(encoding="utf-8")

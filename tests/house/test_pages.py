@@ -11,7 +11,7 @@ import pytest
 import typer
 from own_machine import blocks as of_own_machine
 from own_machine import written
-from pages import PAGES, commands, ran
+from pages import PAGES, commands, mentioned, ran
 from places import ROOT
 
 from dfs_hw.cli import app
@@ -73,6 +73,15 @@ def test_commands_of_a_page_are_known(name: str, checkout: Path) -> None:
         with group.make_context("dfs-hw", list(words)) as context:
             found, command, rest = group.resolve_command(context, list(words))
             command.make_context(found, rest, parent=context)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_options_that_a_page_mentions_are_there(name: str) -> None:
+    group = typer.main.get_command(app)
+    for words in mentioned(ROOT / name):
+        command = group.commands[words[0]]  # type: ignore[attr-defined]
+        known = {"--help"}.union(*((*one.opts, *one.secondary_opts) for one in command.params))
+        assert {word for word in words if word.startswith("--")} <= known, words
 
 
 def quick() -> list[str]:
