@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any
 
@@ -25,6 +25,15 @@ from accel_models.accelerators.sections import (
 from accel_models.errors import InputError, listed, quoted
 from accel_models.precision import MAX_BITS, Precision
 from accel_models.source import In, Part, Source
+
+
+class UnknownFamilyError(InputError):
+    """A machine whose arithmetic is of a family that nothing loaded so far defines."""
+
+    def of_plugins(self, plugins: Iterable[str]) -> UnknownFamilyError:
+        """This error, naming the plugins that a trace says its machine was of, if any."""
+        given = " ".join(f"--plugin {plugin}" for plugin in sorted(plugins) if plugin)
+        return UnknownFamilyError(f"{self} (its trace was made with {given})") if given else self
 
 
 class Accelerator(Part):
@@ -150,7 +159,7 @@ def checked(data: Mapping[str, Any], where: str) -> Accelerator:
     family = array.get("family")
     kind = family_called(family) if isinstance(family, str) else None
     if kind is None:
-        raise InputError(
+        raise UnknownFamilyError(
             f"{where}: array.family must be one of {listed(known_families())}, or of a plugin that "
             f"is loaded, got {quoted(family)}"
         )
@@ -187,6 +196,14 @@ def _check_rules(machine: Accelerator, where: str) -> None:
                     f"{where}: mapping.{name} holds '{rule}', which a {array.family} array cannot "
                     f"follow: use {', '.join(array.lane_rules)}"
                 )
+    for name in ("weight", "input", "output"):
+        double = getattr(machine.buffers, f"{name}_double_buffered")
+        if machine.fidelity.schedule == "fluid" and not double:
+            raise InputError(
+                f"{where}: buffers.{name}_double_buffered = false does not go with "
+                "fidelity.schedule = 'fluid', in which memory and array overlap as a whole: use "
+                "'pipelined'"
+            )
     stated = machine.buffers.model_dump(
         include={"weight_banks", "input_banks", "output_banks", "word_bits"}
     )

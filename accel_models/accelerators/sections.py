@@ -30,7 +30,8 @@ DEVICE_FIELDS = (
 
 
 class Buffers(Part):
-    """On-chip memories in bytes; half of each is usable, the other half being filled.
+    """On-chip memories in bytes. Of a double buffer, half is in use while the other half is filled
+    or emptied; all of a single one is in use, and it changes its block between two tiles.
 
     Banks are stated only where the array does not split its buffers itself.
     """
@@ -41,6 +42,13 @@ class Buffers(Part):
     """Size of the input buffer."""
     output_bytes: Annotated[int, In("bytes")] = Field(gt=0, le=MOST_ON_CHIP)
     """Size of the output buffer, which holds partial sums too."""
+    weight_double_buffered: bool = True
+    """Whether the weight buffer is a double one. The first weights of a layer load during the layer
+    before only where it is."""
+    input_double_buffered: bool = True
+    """Whether the input buffer is a double one."""
+    output_double_buffered: bool = True
+    """Whether the output buffer is a double one."""
     weight_banks: Annotated[int | None, In("banks")] = Field(default=None, gt=0, le=MOST_ON_CHIP)
     """Banks of the weight buffer."""
     input_banks: Annotated[int | None, In("banks")] = Field(default=None, gt=0, le=MOST_ON_CHIP)

@@ -290,7 +290,7 @@ def _check_clock(machine: Accelerator) -> None:
     reached = technology.figures_hz / slower
     if machine.frequency_hz > reached * (1 + 1e-9):
         raise InfeasibleError(
-            f"{machine.name}: the clock of {machine.frequency_hz / 1e6:g} MHz is too fast: at "
+            f"{machine.name}: frequency_hz, {machine.frequency_hz / 1e6:g} MHz, is too fast: at "
             f"{technology.node_nm:g} nm and {technology.volts:g} V its logic reaches "
             f"{reached / 1e6:.4g} MHz"
         )
@@ -320,7 +320,8 @@ def _bank(machine: Accelerator, name: str, size: int, word_bits: int) -> SramBan
         else:
             bank = sram_bank(size, word_bits, shared_port=shared_port, interpolate=interpolated)
     except InputError as error:
-        raise InputError(f"{machine.name}: {name} buffer: {error}") from error
+        at = f" at technology.node_nm = {machine.technology.node_nm:g}" if process else ""
+        raise InputError(f"{machine.name}: {name} buffer{at}: {error}") from error
     period_ns = 1e9 / machine.frequency_hz
     if bank.access_ns > period_ns and interpolated:
         raise InfeasibleError(

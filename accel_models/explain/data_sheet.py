@@ -83,7 +83,8 @@ class OnChipBuffer(NamedTuple):
     banks: int
     word_bits: int
     reserved_bytes: int
-    """The half that is being filled or emptied while the array uses the other."""
+    """The half that is being filled or emptied while the array uses the other; 0 of a single
+    buffer."""
 
 
 class Constant(NamedTuple):
@@ -192,7 +193,7 @@ def spec_sheet(machine: Accelerator) -> SpecSheet:
                 buffer.size_bytes,
                 buffer.shape.number,
                 buffer.shape.word_bits,
-                buffer.size_bytes - buffer.size_bytes // 2,
+                _reserved_bytes(machine, buffer.name, buffer.size_bytes),
             )
             for buffer in pricing.buffers
         },
@@ -217,6 +218,11 @@ def spec_sheet(machine: Accelerator) -> SpecSheet:
         departures=tuple((step.title, step.why) for step in departures.step) if departures else (),
         off_ground=tuple(off_ground(machine)),
     )
+
+
+def _reserved_bytes(machine: Accelerator, name: str, size: int) -> int:
+    """Bytes of a buffer that wait for the next block."""
+    return size - size // 2 if machine.field(f"buffers.{name}_double_buffered") else 0
 
 
 Pairs = dict[tuple[int, int], Problem]

@@ -52,7 +52,8 @@ class VectorExplanation:
             "array waiting for the vector unit": "vector unit at work",
             "array waiting for blocks from DRAM": "vector unit waiting for blocks from DRAM",
         }
-        kept = (*names, "first blocks arriving", "last block leaving", "DRAM latency")
+        kept = (*names, "single buffers changing blocks", "first blocks arriving")
+        kept += ("last block leaving", "DRAM latency")
         return {names.get(part, part): self.schedule.parts[part] for part in kept}
 
     @property
@@ -111,7 +112,7 @@ def _schedule(cost: LayerCost, task: VectorTask | None) -> Schedule:
     if task is not None:
         return schedule_of(task.scheduled, vector_pass.steps(task))
     nothing, cycles = np.zeros(1, dtype=np.int64), np.array([cost.cycles])
-    return Schedule(tiles=nothing, drains=cycles, memory=nothing, computing=0, load=0, store=0)
+    return Schedule(nothing, cycles, memory=nothing, late=nothing, computing=0, load=0, store=0)
 
 
 def _on_chip(task: VectorTask | None) -> tuple[str, ...]:

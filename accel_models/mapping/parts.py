@@ -58,7 +58,10 @@ class Block(NamedTuple):
     bits: int
     """Bits of the block as the buffer holds it, lines that neighbouring tiles share held once."""
     room_bits: int
-    """The half of the buffer that is not being filled meanwhile."""
+    """Bits that a block may take; what is kept for resident tensors is not among them."""
+    reserved_bits: int
+    """The other half of a double buffer, for the block that comes or leaves meanwhile; 0 where the
+    buffer is a single one."""
     trips: int
     """How often the whole tensor goes through the buffer."""
     stays: bool
@@ -82,6 +85,8 @@ class Schedule:
         tiles: int64 [step], of the array.
         drains: int64 [step], of the vector unit on the outputs of a tile.
         memory: int64 [step], of DRAM on the blocks exchanged meanwhile.
+        late: int64 [step], of DRAM on the blocks that wait for the tile to be done, their buffers
+            being single ones.
         computing: of the array in all, steps that run side by side counted together.
         load: of the first blocks, before anything is computed.
         store: of the last block, after everything is computed.
@@ -90,6 +95,7 @@ class Schedule:
     tiles: np.ndarray
     drains: np.ndarray
     memory: np.ndarray
+    late: np.ndarray
     computing: int
     load: int
     store: int
@@ -116,6 +122,7 @@ class Schedule:
             "array idle, staggered steps starting and ending": tiles + self.ramp - self.computing,
             "array waiting for the vector unit": int(busy.sum()) - tiles,
             "array waiting for blocks from DRAM": int(np.maximum(self.memory - busy, 0).sum()),
+            "single buffers changing blocks": int(self.late.sum()),
             "first blocks arriving": self.load,
             "of these, during the layer before": -self.early,
             "last block leaving": self.store,
@@ -128,7 +135,8 @@ class Schedule:
         """Cycles of the same mapping if one of `RESOURCES` took no time."""
         takes = {name: int(name != resource) for name in RESOURCES}
         busy = np.maximum(takes[COMPUTE] * self.tiles, takes[VECTOR] * self.drains)
-        steps = int(np.maximum(busy, takes[BANDWIDTH] * self.memory).sum())
+        steps = int((np.maximum(busy, takes[BANDWIDTH] * self.memory)).sum())
+        steps += takes[BANDWIDTH] * int(self.late.sum())
         ends = takes[BANDWIDTH] * (self.load - self.early + self.store)
         waits = takes[LATENCY] * (self.latency + self.fill)
         waits += takes[CONVERSION] * self.conversion
@@ -207,13 +215,16 @@ def blocks(one: Sized) -> tuple[Block, ...]:
     a_tile, a_bits = int(s.inputs[0, code.BLOCK]), int(s.inputs[k.inside, code.HELD]) * k.a_tiles
     w_bits, q_bits = s.w_held * k.w_tiles, s.q_held * k.q_tiles
     tensors = {
-        "weights": (s.w_tile, k.w_tiles, w_bits, p.weight_half, k.w_trips, k.w_from),
-        "inputs": (a_tile, a_tiles, a_bits, p.input_half, k.a_trips, k.a_from),
-        "outputs": (s.q_tile, k.q_tiles, q_bits, p.output_half, k.q_trips, k.q_from),
+        "weights": (s.w_tile, k.w_tiles, w_bits, p.weight_room, k.w_trips, k.w_from),
+        "inputs": (a_tile, a_tiles, a_bits, p.input_room, k.a_trips, k.a_from),
+        "outputs": (s.q_tile, k.q_tiles, q_bits, p.output_room, k.q_trips, k.q_from),
     }
+    double = (p.weights_overlap, p.inputs_overlap, p.outputs_overlap)
     return tuple(
-        Block(tensor, tile, tiles, bits, half, trips, since == NEVER)
-        for tensor, (tile, tiles, bits, half, trips, since) in tensors.items()
+        Block(tensor, tile, tiles, bits, room, room * halves, trips, since == NEVER)
+        for (tensor, (tile, tiles, bits, room, trips, since)), halves in zip(
+            tensors.items(), double, strict=True
+        )
     )
 
 
@@ -283,11 +294,13 @@ def schedule_of(
     """The cycles of steps one after the other, int64 [step, part], parts as in `kernel.walk`."""
     code, transfer = kernel("walk"), kernel("cost").transfer
     first, last = steps[0], steps[-1]
-    memory = [code.exchange_cycles(p.dram_bits_per_cycle, *pair) for pair in pairwise(steps)]
+    exchanged = [code.exchange_cycles(p, p.dram_bits_per_cycle, *pair) for pair in pairwise(steps)]
+    memory, late = np.array([*exchanged, (0, 0)], dtype=np.int64).T
     return Schedule(
         tiles=steps[:, code.ARRAY],
         drains=steps[:, code.DRAIN],
-        memory=np.array([*memory, 0]),
+        memory=memory,
+        late=late,
         computing=computing,
         load=transfer(p, first[code.WEIGHTS] + first[code.INPUTS] + first[code.SUMS]),
         store=transfer(p, code.leaving(last)),
@@ -314,6 +327,7 @@ def _fluid_schedule(one: Sized) -> Schedule:
         tiles=np.array([s.compute]),
         drains=np.zeros(1, dtype=np.int64),
         memory=np.array([transfer(p, between)]),
+        late=np.zeros(1, dtype=np.int64),
         computing=s.compute,
         load=transfer(p, first),
         store=transfer(p, last),

@@ -103,12 +103,12 @@ class Problem(NamedTuple):
     dram_latency: int
     """Latency in cycles."""
     burst_bits: int
-    weight_half: int
-    """Usable half of the double-buffered weight memory, in bits."""
-    input_half: int
-    """Usable half of the double-buffered input memory, in bits."""
-    output_half: int
-    """Usable half of the double-buffered output memory, in bits."""
+    weight_room: int
+    """Bits that a block of weights may take: half of a double buffer, or all of a single one."""
+    input_room: int
+    """Bits that a block of inputs may take."""
+    output_room: int
+    """Bits that a block of outputs may take."""
 
     square_powers: bool
     """Tiles are powers of two with as many rows as columns; otherwise every ceil(D/n)."""
@@ -124,6 +124,12 @@ class Problem(NamedTuple):
     share_input_reads: bool
     published_array_side: bool
     fluid: bool
+    weights_overlap: bool = True
+    """Blocks of weights load while a tile is computed, into the other half of a double buffer;
+    otherwise between this tile and the next. The next two are of inputs and of outputs."""
+    inputs_overlap: bool = True
+    outputs_overlap: bool = True
+
     zero_weights: bool = True
     """Weights can be zero, so that groups can lie side by side."""
     weights_wait: bool = False
@@ -188,6 +194,7 @@ class Priced(NamedTuple):
     head_cycles: int = 0
     """Cycles, of `cycles`, that go if the first block of weights is on chip already."""
     tail_cycles: int = 0
-    """Cycles at the end in which DRAM and half of the weight buffer are free."""
+    """Cycles at the end in which DRAM and half of the weight buffer are free; none where weights
+    have a single buffer."""
     first_weight_bits: int = 0
     """DRAM bits of the first block of weights."""

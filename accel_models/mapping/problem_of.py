@@ -230,10 +230,18 @@ def memory(machine: Accelerator, reserved_bytes: int) -> dict[str, Any]:
         "dram_bits_per_cycle": float(machine.dram_bits_per_cycle),
         "dram_latency": math.ceil(machine.dram.latency_ns * 1e-9 * machine.frequency_hz),
         "burst_bits": 8 * machine.dram.burst_bytes,
-        "weight_half": 4 * buffers.weight_bytes,
-        "input_half": 4 * (buffers.input_bytes - reserved_bytes),
-        "output_half": 4 * buffers.output_bytes,
+        "weight_room": _room(buffers.weight_bytes, buffers.weight_double_buffered),
+        "input_room": _room(buffers.input_bytes - reserved_bytes, buffers.input_double_buffered),
+        "output_room": _room(buffers.output_bytes, buffers.output_double_buffered),
+        "weights_overlap": buffers.weight_double_buffered,
+        "inputs_overlap": buffers.input_double_buffered,
+        "outputs_overlap": buffers.output_double_buffered,
     }
+
+
+def _room(size_bytes: int, double: bool) -> int:
+    """Bits of a buffer that a block may take."""
+    return 4 * size_bytes if double else 8 * size_bytes
 
 
 def macs_per_cycle(task: Problem) -> Fraction:

@@ -248,15 +248,15 @@ def _why_nothing_fits(p: Problem) -> str:
     if p.square_powers and not gathers:
         channels = min(p.array_columns, p.out_channels)
     lanes = -(-window // reduction) * reduction if p.align_weights else window
-    for buffer, need, half in (
-        ("weight", lanes * channels * p.weight_bits, p.weight_half),
-        ("input", window * p.buffered_input_bits, p.input_half),
-        ("output", p.array_columns * p.accumulator_bits, p.output_half),
+    for buffer, need, room, double in (
+        ("weight", lanes * channels * p.weight_bits, p.weight_room, p.weights_overlap),
+        ("input", window * p.buffered_input_bits, p.input_room, p.inputs_overlap),
+        ("output", p.array_columns * p.accumulator_bits, p.output_room, p.outputs_overlap),
     ):
-        if need > half:
+        if need > room:
             return (
                 f"no tiling fits: the smallest tile needs {need} bits of the {buffer} buffer, "
-                f"half of which holds {half}"
+                f"{'half of which' if double else 'which'} holds {room}"
             )
     return "no tiling that fits the buffers is fast enough"
 

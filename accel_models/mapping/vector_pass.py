@@ -1,8 +1,9 @@
 """Streaming a tensor through the vector unit: what operators take that the array has no part in.
 
-Every element of the operands comes once and every output leaves once. Blocks are as large as half a
-buffer, and of equal size but for rounding; while one is worked on, another loads, so the
-schedule is the one of slots that the array has (`kernel.walk`), with nothing for the array to do.
+Every element of the operands comes once and every output leaves once. Blocks are as large as the
+buffers have room for, and of equal size but for rounding; while one is worked on, another loads if
+the buffer is a double one, so the schedule is the one of slots that the array has (`kernel.walk`),
+with nothing for the array to do.
 Elements that several windows of a pool touch are kept in line buffers of the unit.
 """
 
@@ -51,9 +52,13 @@ class VectorTask(NamedTuple):
     dram_bits_per_cycle: float
     dram_latency: int
     burst_bits: int
-    weight_half: int
-    input_half: int
-    output_half: int
+    weight_room: int
+    input_room: int
+    output_room: int
+    weights_overlap: bool = True
+    """As of a `Problem`; a pass holds no weights, and leaves their buffer to the next layer."""
+    inputs_overlap: bool = True
+    outputs_overlap: bool = True
     ramp: int = 0
     """Cycles of an array, which has no part in a pass; the schedule of slots asks for them."""
     fill: int = 0
@@ -68,7 +73,7 @@ class VectorTask(NamedTuple):
     @property
     def row_fits(self) -> bool:
         """Whether a row can be held while it is read several times; if not, it comes twice."""
-        held = self.row * self.input_bits <= self.input_half
+        held = self.row * self.input_bits <= self.input_room
         return self.input_on_chip or self.reads == 1 or held
 
     @property
@@ -90,15 +95,16 @@ class VectorTask(NamedTuple):
 
     @property
     def block_units(self) -> int:
-        """Units of a block: as many as fit half a buffer, and all blocks alike but the last."""
+        """Units of a block: as many as the buffers have room for, and all blocks alike but the
+        last."""
         others = 0 if self.other_on_chip else self.others * self.other_bits
         loaded = self.fetched * self.input_bits + others
         stored = 0 if self.output_on_chip else self.outputs * self.output_bits
         most = self.units
-        for bits, half in ((loaded, self.input_half), (stored, self.output_half)):
+        for bits, room in ((loaded, self.input_room), (stored, self.output_room)):
             # A block's share of the operands is rounded up to whole elements, of either operand.
-            room = half - self.input_bits - self.other_bits
-            most = min(most, room * self.units // bits if bits else most)
+            left = room - self.input_bits - self.other_bits
+            most = min(most, left * self.units // bits if bits else most)
         blocks = -(-self.units // max(1, most))
         return -(-self.units // blocks)
 

@@ -123,11 +123,12 @@ class ReferenceMachine:
     dram_bits_per_cycle: float
     dram_latency_cycles: int
     burst_bits: int
-    weight_half: int  # bits of half a buffer, what one block may take; likewise the two below
-    input_half: int
-    output_half: int
+    weight_room: int  # bits that one block may take of a buffer; likewise the two below
+    input_room: int
+    output_room: int
     action_pj: tuple[float, ...]  # one for each of ACTIONS
     static_pj_per_cycle: float
+    single_buffers: frozenset[str] = frozenset()  # of W, A, Q: exchanged when a tile is done
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,7 @@ class TileFacts:
     elements: dict[str, int]  # of a full tile, that cross between DRAM and its buffer
     capacity: dict[str, int]  # bits that a full tile takes up in its buffer
     lines: dict[str, tuple[list[int], int]]  # image rows and columns: of each tile, of all at once
-    half: dict[str, int]  # bits that a block may take up there
+    room: dict[str, int]  # bits that a block may take up there
     layer_elements: dict[str, int]  # that cross if every tile of every group does so once
     expanded_inputs: int | None  # that enter the input buffer, windows laid out, if they are
     compute_cycles: int  # of the whole layer
@@ -243,8 +244,8 @@ def tile_facts(
         "A": held_inputs * widths.buffered_input_bits,
         "Q": held_outputs * widths.accumulator_bits,
     }
-    half = {"W": machine.weight_half, "A": machine.input_half, "Q": machine.output_half}
-    if any(capacity[X] > half[X] for X in capacity):
+    room = {"W": machine.weight_room, "A": machine.input_room, "Q": machine.output_room}
+    if any(capacity[X] > room[X] for X in capacity):
         return None
     return TileFacts(
         *(layer, widths, machine, tile, rule),
@@ -255,7 +256,7 @@ def tile_facts(
             "OH": (rows, layer.touched_rows(OH)[0]),
             "OW": (columns, touched_lines(OW, OW, *horizontal)[0]),
         },
-        half=half,
+        room=room,
         layer_elements={"W": kernel * IC * OC * G, "A": layer_inputs, "Q": B * OH * OW * OC * G},
         expanded_inputs=B * OH * OW * kernel * IC * G if expand else None,
         compute_cycles=compute_cycles(layer, machine, tile, rule),
@@ -362,7 +363,7 @@ def residencies(facts: TileFacts, order: tuple[str, ...], X: str) -> list[Reside
             continue
         if saves:
             found.append(residency(facts, order, X, inside, position))
-        if block(facts, X, inside | {loop})[1] > facts.half[X]:
+        if block(facts, X, inside | {loop})[1] > facts.room[X]:
             return found
         before = distinct_elements(facts, X, inside)
         inside = inside | {loop}
@@ -469,7 +470,8 @@ def dram_traffic(facts: TileFacts, kept: dict[str, Residency]) -> dict[str, int]
 
 
 def total_cycles(facts: TileFacts, order: tuple[str, ...], kept: dict[str, Residency]) -> int:
-    """T: transfers, array and vector unit overlap, and the slowest sets the time of each step."""
+    """T: transfers, array and vector unit overlap, and the slowest sets the time of each step; what
+    has a single buffer is transferred after that."""
     layer, widths, machine = facts.layer, facts.widths, facts.machine
     BW = machine.dram_bits_per_cycle
     weights = block_bits(facts, kept["W"], widths.stored_weight_bits)
@@ -488,8 +490,9 @@ def total_cycles(facts: TileFacts, order: tuple[str, ...], kept: dict[str, Resid
     loop_counts = [*(facts.counts[loop] for loop in order), layer.groups]
     for position, n in enumerate(loop_counts):
         k = (n - 1) * prod(loop_counts[position + 1 :])
-        m = sum(transfer[X] for X in kept if kept[X].moves_from <= position)
-        T += k * max(c, m, d)
+        moves = {X for X in kept if kept[X].moves_from <= position}
+        m = sum(transfer[X] for X in moves - machine.single_buffers)
+        T += k * (max(c, m, d) + sum(transfer[X] for X in moves & machine.single_buffers))
     return T + max(c, d) + machine.ramp + machine.fill + ceil(finish / BW)
 
 

@@ -34,6 +34,9 @@ MACHINES = {
     "slow memory": load_accelerator("bitfusion").configured(dram__gb_per_s=1.5, dram__latency_ns=0),
     "gates on the array": load_accelerator("bitfusion").configured(fidelity__gates="array"),
     "bit-serial": load_accelerator("loom-2b"),
+    "single buffers": load_accelerator("bitfusion").configured(
+        buffers__weight_double_buffered=False, buffers__output_double_buffered=False
+    ),
     "published": load_accelerator("bitfusion-published"),
 }
 

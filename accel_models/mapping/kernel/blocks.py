@@ -53,23 +53,23 @@ def grow(p: Problem, s: Tiling, loop: int, count: int, depth: int, nest: np.ndar
     they fit: a loop that does not index the tensor is then free. From the first block that does not
     fit, every such loop moves the whole tensor again.
     """
-    grow_tensor(nest, depth, 0, INDEXES_WEIGHTS >> loop & 1, s.w_held, p.weight_half, count)
+    grow_tensor(nest, depth, 0, INDEXES_WEIGHTS >> loop & 1, s.w_held, p.weight_room, count)
     inside = nest[depth, INSIDE]
     grown = inside | (loop == OUT_ROWS) | (loop == OUT_COLUMNS) << 1
     # A loop over the map makes other inputs of the block, not more blocks of the same.
     more = 1 if loop in (OUT_ROWS, OUT_COLUMNS) else count
     held = s.inputs[grown, HELD]
-    grow_tensor(nest, depth, 3, INDEXES_INPUTS >> loop & 1, held, p.input_half, more)
+    grow_tensor(nest, depth, 3, INDEXES_INPUTS >> loop & 1, held, p.input_room, more)
     # Once a block has stopped growing it stays as it is, whatever loops come outside.
     if nest[depth + 1, 5] != NEVER:
         grown = inside
     nest[depth + 1, INSIDE] = grown
-    grow_tensor(nest, depth, 6, INDEXES_OUTPUTS >> loop & 1, s.q_held, p.output_half, count)
+    grow_tensor(nest, depth, 6, INDEXES_OUTPUTS >> loop & 1, s.q_held, p.output_room, count)
 
 
 @inlined
 def grow_tensor(
-    nest: np.ndarray, depth: int, tensor: int, indexes: int, held: int, half: int, count: int
+    nest: np.ndarray, depth: int, tensor: int, indexes: int, held: int, room: int, count: int
 ) -> None:
     """Fill in one tensor's part of row ``depth + 1`` of a nest; see `grow`."""
     trips, tiles, since = nest[depth, tensor], nest[depth, tensor + 1], nest[depth, tensor + 2]
@@ -79,7 +79,7 @@ def grow_tensor(
         if since != NEVER:
             trips *= count
     elif since == NEVER:
-        if held * tiles * count <= half:
+        if held * tiles * count <= room:
             tiles *= count
         else:
             since = depth
@@ -123,7 +123,7 @@ def levels(
     tiles of the map share the lines between them.
     """
     indexes = (INDEXES_WEIGHTS, INDEXES_INPUTS, INDEXES_OUTPUTS)[tensor]
-    half = (p.weight_half, p.input_half, p.output_half)[tensor]
+    room = (p.weight_room, p.input_room, p.output_room)[tensor]
     # From the innermost loop outwards: all loops that do not index the tensor repeat it at first,
     # and each that the block takes in no longer does.
     found, tiles, inside, saves, rest = 0, 1, 0, True, 1
@@ -149,7 +149,7 @@ def levels(
                 saves = s.inputs[beside, ALL] < s.inputs[inside, ALL]
             held = s.inputs[beside, HELD]
         # Larger blocks hold this one, so none of them fits either.
-        if held * tiles * more > half:
+        if held * tiles * more > room:
             return found
         tiles, inside = tiles * more, beside
     if saves:

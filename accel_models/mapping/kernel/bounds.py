@@ -233,20 +233,20 @@ def fluid_ends(p: Problem, s: Tiling, counts: np.ndarray) -> tuple[int, int]:
     # smaller than a tile.
     maps = counts[BATCH] * counts[OUT_ROWS] * counts[OUT_COLUMNS]
     channels = counts[IN_CHANNELS] * counts[OUT_CHANNELS]
-    w_block = s.w_tile * whole(s.w_held, channels, p.weight_half)
+    w_block = s.w_tile * whole(s.w_held, channels, p.weight_room)
     a_block = s.inputs[0, BLOCK]
-    if s.inputs[3, HELD] * counts[BATCH] * counts[IN_CHANNELS] <= p.input_half:
+    if s.inputs[3, HELD] * counts[BATCH] * counts[IN_CHANNELS] <= p.input_room:
         a_block = s.inputs[3, BLOCK] * counts[BATCH] * counts[IN_CHANNELS]
-    q_block = s.q_tile * whole(s.q_held, maps * counts[OUT_CHANNELS], p.output_half)
+    q_block = s.q_tile * whole(s.q_held, maps * counts[OUT_CHANNELS], p.output_room)
     first = w_block * p.stored_weight_bits + a_block * p.stored_input_bits
     first += q_block * p.accumulator_bits * p.first_reload
     return first, q_block * p.stored_output_bits
 
 
 @inlined
-def whole(tile_bits: int, tiles: int, half: int) -> int:
+def whole(tile_bits: int, tiles: int, room: int) -> int:
     """All tiles of a tensor if they fit, else one."""
-    return tiles if tile_bits * tiles <= half else 1
+    return tiles if tile_bits * tiles <= room else 1
 
 
 @inlined
@@ -271,7 +271,7 @@ def least_inputs(p: Problem, s: Tiling) -> int:
     """Which of `Tiling.inputs` come least often, of those whose block fits the buffer."""
     least = 0
     for inside in range(1, 4):
-        fits = s.inputs[inside, HELD] <= p.input_half
+        fits = s.inputs[inside, HELD] <= p.input_room
         if fits and s.inputs[inside, ALL] < s.inputs[least, ALL]:
             least = inside
     return least

@@ -141,10 +141,16 @@ def pipelined_cycles(
     order: np.ndarray,
     counts: np.ndarray,
 ) -> int:
-    """Cycles of the schedule in which the blocks of the next step load while one is computed, all
-    tiles being full ones (`accel_models.mapping.kernel.walk` has them as they are)."""
+    """Cycles of the schedule in which the blocks of the next step load while one is computed, or
+    after it where their buffer is no double one, all tiles being full ones
+    (`accel_models.mapping.kernel.walk` has them as they are)."""
     weights, inputs = port_cycles(rate, e.weights), port_cycles(rate, e.inputs)
     outputs, step = port_cycles(rate, e.outputs), e.step
+    all_blocks = weights + inputs + outputs
+    # What waits for the tile to be done, of each; the rest loads beside it.
+    late_weights, late_inputs = weights * (not p.weights_overlap), inputs * (not p.inputs_overlap)
+    late_outputs = outputs * (not p.outputs_overlap)
+    late_blocks = late_weights + late_inputs + late_outputs
     # At both ends nothing overlaps: DRAM brings the first blocks, the array's pipeline empties, and
     # the last outputs leave.
     cycles = p.dram_latency + port_cycles(rate, e.load) + step + p.ramp + p.fill
@@ -158,17 +164,20 @@ def pipelined_cycles(
         if loop < 0:
             break
         here = outside // counts[loop]
-        memory = 0
+        memory = late = 0
         if k.w_from <= position:
             memory += weights
+            late += late_weights
         if k.a_from <= position:
             memory += inputs
+            late += late_inputs
         if k.q_from <= position:
             memory += outputs
-        cycles += (outside - here) * max(step, memory)
+            late += late_outputs
+        cycles += (outside - here) * max(step + late, memory)
         outside = here
     # Groups share nothing: between two of them everything is exchanged.
-    cycles += (p.groups - 1) * max(step, weights + inputs + outputs)
+    cycles += (p.groups - 1) * max(step + late_blocks, all_blocks)
     return cycles
 
 

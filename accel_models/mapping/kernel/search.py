@@ -170,7 +170,7 @@ def hopeful(
     tile = TileSizes(split(t.batch, batch), lines(t.rows, rows), lines(t.columns, columns), ic, oc)
     s = price_tile(p, rule, tile, scratch.inputs)
     # Weights alone take room that channels decide whatever the map does.
-    if s.w_held > p.weight_half:
+    if s.w_held > p.weight_room:
         return 0
     floor = floor_of(p, s, rule, tile, goal.prices, scratch)
     return promised(p, floor, goal, scratch, best, level, number)
@@ -185,7 +185,7 @@ def least_touched(p: Problem, rule: int, tile: TileSizes, inputs: np.ndarray) ->
     if p.share_halos:
         fill_inputs(p, rule, tile, inputs)
         for inside in range(1, 4):
-            if inputs[inside, HELD] <= p.input_half:
+            if inputs[inside, HELD] <= p.input_room:
                 down, across = lines_of(p, oh, inside & 1 > 0)[1], lines_of(p, ow, inside > 1)[1]
                 touched = min(touched, down * across)
     return touched
@@ -193,11 +193,11 @@ def least_touched(p: Problem, rule: int, tile: TileSizes, inputs: np.ndarray) ->
 
 @inlined
 def holds(p: Problem, s: Tiling) -> bool:
-    """Whether a tile of each tensor fits the half of its buffer."""
+    """Whether a tile of each tensor fits its buffer."""
     return (
-        s.w_held <= p.weight_half
-        and s.inputs[0, HELD] <= p.input_half
-        and s.q_held <= p.output_half
+        s.w_held <= p.weight_room
+        and s.inputs[0, HELD] <= p.input_room
+        and s.q_held <= p.output_room
     )
 
 

@@ -248,7 +248,7 @@ def padded(size: int, width: int) -> int:
 
 CYCLES, HEAD, TAIL, FIRST_WEIGHTS, READ, WRITTEN = range(6)
 """What `price_steps` returns: cycles; those that go if the first weights are on chip already; those
-at the end in which DRAM and half of the weight buffer are free; DRAM bits of the first block of
+at the end in which DRAM and a part of the weight buffer are free; DRAM bits of the first block of
 weights; and DRAM bits read and written in all."""
 
 
@@ -260,6 +260,9 @@ def price_steps(p: Problem, rate: float, steps: np.ndarray) -> np.ndarray:
     The schedule is one of slots. In each, the array computes one tile, the vector unit drains it,
     and DRAM brings what the next tile needs and takes what this tile is the last to need; the slot
     ends with the slowest of the three. The first blocks load before, the last outputs leave after.
+
+    A tensor whose buffer is no double one is exchanged at the end of the slot, when the tile is
+    computed and drained: what was there is in use until then.
     """
     # All in integers: the timeline plays the same slots event by event, and must agree to the
     # cycle.
@@ -274,29 +277,35 @@ def price_steps(p: Problem, rate: float, steps: np.ndarray) -> np.ndarray:
         priced[READ] += step[WEIGHTS] + step[INPUTS] + step[SUMS] + step[RESIDUAL]
         priced[WRITTEN] += step[STORED] + step[RESTORED]
         # In the last slot there is nothing left to fetch, and what it makes is not there yet.
-        busy, memory = max(step[ARRAY], step[DRAIN]), 0
+        busy, beside, late = max(step[ARRAY], step[DRAIN]), 0, 0
         if index < len(steps) - 1:
-            memory = exchange_cycles(rate, step, steps[index + 1])
-        cycles += max(busy, memory)
+            beside, late = exchange_cycles(p, rate, step, steps[index + 1])
+        cycles += max(busy, beside) + late
         # The half of the weight buffer that the next layer may load into is free only after the
         # last block of weights has come; what DRAM idles before that helps no one.
-        free += max(0, busy - memory)
+        free += max(0, busy - beside)
         if index < len(steps) - 1 and steps[index + 1, WEIGHTS] > 0:
             free = 0
     # The head is what weights add to the first load, which they share with inputs and sums. The
     # tail takes in ramp and fill, when DRAM idles, and not the final store, when it does not.
     priced[CYCLES] = cycles + p.ramp + p.fill + port_cycles(rate, leaving(last))
     priced[HEAD] = load - port_cycles(rate, sums)
-    priced[TAIL] = free + p.ramp + p.fill
+    # A single buffer of weights is in use to the end, unless the layer has none.
+    if p.weights_overlap or first[WEIGHTS] == 0:
+        priced[TAIL] = free + p.ramp + p.fill
     priced[FIRST_WEIGHTS] = first[WEIGHTS]
     return priced
 
 
 @njit(cache=True)
-def exchange_cycles(rate: float, step: np.ndarray, following: np.ndarray) -> int:
-    """DRAM cycles of a slot."""
-    loaded = port_cycles(rate, following[WEIGHTS]) + port_cycles(rate, following[INPUTS])
-    return loaded + port_cycles(rate, leaving(step) + following[SUMS])
+def exchange_cycles(
+    p: Problem, rate: float, step: np.ndarray, following: np.ndarray
+) -> tuple[int, int]:
+    """DRAM cycles of a slot: beside the tile that is computed, and after it."""
+    weights, inputs = port_cycles(rate, following[WEIGHTS]), port_cycles(rate, following[INPUTS])
+    outputs = port_cycles(rate, leaving(step) + following[SUMS])
+    beside = weights * p.weights_overlap + inputs * p.inputs_overlap + outputs * p.outputs_overlap
+    return beside, weights + inputs + outputs - beside
 
 
 @njit(cache=True)

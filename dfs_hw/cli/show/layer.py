@@ -161,7 +161,7 @@ def _print_pass(found: VectorExplanation) -> None:
         line("its operands are on chip")
         return
     blocks = "one block" if found.blocks == 1 else f"{found.blocks:,} blocks"
-    line(f"streams through the vector unit in {blocks}, half a buffer or less each")
+    line(f"streams through the vector unit in {blocks}")
     table = new_table("", "DRAM\nreads", "DRAM\nwrites", "at\nleast", "times\nthe least")
     for tensor in found.traffic:
         if tensor.read_bits + tensor.write_bits:
@@ -216,7 +216,8 @@ def _print_tensors(found: Explanation) -> None:
         "",
         "elements\nin a tile",
         "tiles\nheld",
-        "they take\nof the buffer",
+        "they take\nof what is free",
+        "reserved for\nthe next block",
         "loaded",
         "DRAM\nreads",
         "DRAM\nwrites",
@@ -231,7 +232,7 @@ def _print_tensors(found: Explanation) -> None:
         name = tensor.tensor
         if name == "weights" and found.cost.layer.operator == MATMUL:
             name = "second operand, as weights"
-        table.add_row(name, *(_block(block) if block is not None else [""] * 4), *_moved(tensor))
+        table.add_row(name, *(_block(block) if block is not None else [""] * 5), *_moved(tensor))
     line("")
     terminal().print(table)
     _print_resident(found.on_chip)
@@ -241,7 +242,8 @@ def _block(block: Block) -> list[str]:
     share = f"{_bits(block.bits)} of {_bits(block.room_bits)}"
     times = {1: "once", 2: "twice"}.get(block.trips, f"{block.trips:,} times")
     loaded = "once, whole" if block.stays else f"{times}, in blocks"
-    return [f"{block.tile:,}", f"{block.tiles:,}", share, loaded]
+    reserved = _bits(block.reserved_bits) if block.reserved_bits else "nothing"
+    return [f"{block.tile:,}", f"{block.tiles:,}", share, reserved, loaded]
 
 
 def _print_cycles(found: Explanation | VectorExplanation) -> None:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.accelerators.sections import Fidelity
-from accel_models.explain.data_sheet import DistinctWidths, Peak, SpecSheet, Widths
+from accel_models.explain.data_sheet import DistinctWidths, OnChipBuffer, Peak, SpecSheet, Widths
 from accel_models.explain.operators import Placed
 from dfs_hw.cli.show.tables import line, new_table, si, terminal
 
@@ -108,23 +108,31 @@ def print_spaced(table: Table) -> None:
 def _print_facts(sheet: SpecSheet) -> None:
     table = new_table("machine", "", text=("",))
     table.show_header = False
-    buffers = ", ".join(
-        f"{name} {kib(memory.size_bytes)} ({memory.banks} x {memory.word_bits} bits wide)"
-        for name, memory in sheet.buffers.items()
-    )
     preset = f"preset {sheet.dram_preset}, " if sheet.dram_preset else ""
     if sheet.dram_device:
         preset = f"device {sheet.dram_device}, channels {sheet.dram_channels}, "
     table.add_row("array", f"{sheet.shape}, family {sheet.family}")
     table.add_row("clock", si(sheet.frequency_hz, "Hz"))
     table.add_row("process", f"{sheet.node_nm:g} nm at {sheet.volts:g} V")
-    table.add_row("buffers", f"{buffers}; half of each is being filled")
+    for name, memory in sheet.buffers.items():
+        table.add_row(f"{name} buffer", _buffer_text(memory))
     table.add_row(
         "DRAM",
         f"{sheet.dram_gb_per_s:g} GB/s, {sheet.dram_pj_per_bit:g} pJ per bit, "
         f"{preset}latency {sheet.dram_latency_ns:g} ns, {_bursts(sheet.dram_burst_bytes)}",
     )
     terminal().print(table)
+
+
+def _buffer_text(memory: OnChipBuffer) -> str:
+    """What a buffer is, and how much of it is for the block that comes or leaves meanwhile."""
+    used = "a single buffer, all of it in use"
+    if memory.reserved_bytes:
+        used = (
+            f"{kib(memory.size_bytes - memory.reserved_bytes)} in use and "
+            f"{kib(memory.reserved_bytes)} reserved for the next block"
+        )
+    return f"{kib(memory.size_bytes)} ({memory.banks} x {memory.word_bits} bits wide), {used}"
 
 
 def _ground_text(sheet: SpecSheet) -> str:

@@ -46,6 +46,7 @@ def test_the_figures_of_every_array_have_a_source(name: str) -> None:
         ('32, status = "published"', '32, status = "guessed"', "got 'guessed'"),
         ("min_bits = { value = 2", "min_bits = { value = 16", "at most array.max_bits = 8"),
         ("[array]", "[array", "is not valid TOML"),
+        ("[buffers]", "[buffers]\ninput_double_buffered = false", "schedule = 'fluid', in which"),
     ],
 )  # fmt: skip
 def test_a_wrong_file_is_named_with_field_and_value(old: str, new: str, said: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import every_operator
 
 from accel_models import InfeasibleError, InputError, Layer, Precision, list_accelerators, simulate
 from accel_models import load_accelerator as load
@@ -24,6 +25,7 @@ from accel_models.explain.data_sheet import (
     Widths,
     spec_sheet,
 )
+from accel_models.explain.layer import explain
 from accel_models.mapping.problem_of import Tensors, problem_of
 from accel_models.mapping.search import compute_cycles
 from accel_models.workloads.workload import Ends, Workload
@@ -342,3 +344,20 @@ def test_a_sheet_says_what_the_machine_is() -> None:
     assert sheet.on_chip_bytes == 3 * 131072  # bf_s_conf.ini of the released simulator
     # bf_e_conf.ini: 192 bits per cycle at 500 MHz.
     assert SHEETS["bitfusion-published"].dram_gb_per_s == 12
+
+
+# ---- what of a buffer is in use
+
+
+@pytest.mark.parametrize("single", [(), ("weight",), ("input", "output")])
+def test_what_is_in_use_and_what_is_reserved_make_up_each_buffer(single: tuple[str, ...]) -> None:
+    kinds = {f"buffers__{tensor}_double_buffered": False for tensor in single}
+    machine = load("bitfusion").configured(**kinds)
+    sheet = spec_sheet(machine).buffers
+    found = explain(simulate(every_operator(), machine, 4), "stem")
+    for tensor, block in zip(("weight", "input", "output"), found.blocks, strict=True):
+        size = machine.field(f"buffers.{tensor}_bytes")
+        assert block.room_bits + block.reserved_bits == 8 * size == 8 * sheet[tensor].size_bytes
+        assert block.reserved_bits == 8 * sheet[tensor].reserved_bytes
+        assert sheet[tensor].reserved_bytes == (0 if tensor in single else size / 2)
+        assert block.bits <= block.room_bits

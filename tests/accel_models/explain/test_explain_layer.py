@@ -137,7 +137,12 @@ WITH_VECTOR_UNITS = [
 @pytest.mark.parametrize("name", WITH_VECTOR_UNITS)
 @pytest.mark.parametrize("resident", [False, True])
 def test_parts_of_every_operator_add_up(name: str, resident: bool) -> None:
-    machine = load_accelerator(name).configured(storage__resident=resident)
+    """With all buffers double, and with tensors that stay on chip and all buffers single."""
+    kinds = {
+        f"buffers__{tensor}_double_buffered": not resident
+        for tensor in ("weight", "input", "output")
+    }
+    machine = load_accelerator(name).configured(storage__resident=resident, **kinds)
     run = simulate(every_operator(), machine, 4, batch=2)
     for cost in run.layers:
         pieces = len(cost.pieces)

@@ -195,15 +195,17 @@ def test_steps_move_the_elements_that_their_tiles_use(
 
 def slot_by_slot(p: Problem, rows: list[list[int]]) -> int:
     """The recurrence: latency, first load, the slowest of array, vector unit and DRAM in every
-    slot, pipeline fill, last store."""
+    slot, and then what has a single buffer, pipeline fill, last store."""
 
     def moving(*bits: int) -> int:
         return sum(ceil(some / p.dram_bits_per_cycle) for some in bits)
 
     cycles = p.dram_latency + moving(rows[0][2] + rows[0][3] + rows[0][4])
     for here, after in pairwise(rows):
-        memory = moving(after[2], after[3], here[5] + here[6] + here[7] + after[4])
-        cycles += max(here[0], here[1], memory)
+        moved = (after[2], after[3], here[5] + here[6] + here[7] + after[4])
+        overlap = (p.weights_overlap, p.inputs_overlap, p.outputs_overlap)
+        memory = moving(*(bits for bits, beside in zip(moved, overlap, strict=True) if beside))
+        cycles += max(here[0], here[1], memory) + moving(*moved) - memory
     last = rows[-1]
     return cycles + max(last[:2]) + p.ramp + p.fill + moving(last[5] + last[6] + last[7])
 

@@ -103,6 +103,8 @@ def test_resources_do_one_thing_at_a_time_and_nothing_is_used_before_it_is_there
         assert (mine[:, code.END] >= mine[:, code.START]).all() and (mine[:, code.START] >= 0).all()
     assert events[:, code.END].max() == cycles
     starts, ends = ({} for _ in range(2))
+    beside = {code.WEIGHTS_IN: p.weights_overlap, code.INPUTS_IN: p.inputs_overlap}
+    beside[code.SUMS_IN] = p.outputs_overlap
     for tile, start, end in events[events[:, code.KIND] == code.COMPUTE][
         :, [code.TILE, code.START, code.END]
     ].tolist():
@@ -110,17 +112,18 @@ def test_resources_do_one_thing_at_a_time_and_nothing_is_used_before_it_is_there
     for kind, tile, start, end in events[:, [code.KIND, code.TILE, code.START, code.END]].tolist():
         if kind in (code.WEIGHTS_IN, code.INPUTS_IN, code.SUMS_IN) and tile in starts:
             assert end <= starts[tile]  # it is there when its tile begins
-            if tile > 0:  # and came no sooner than one step ahead
-                assert start >= starts[tile - 1]
+            if tile > 0:  # and came no sooner than its buffer had room: one step ahead, or after it
+                assert start >= (starts if beside[kind] else ends)[tile - 1]
         if kind in (code.OUTPUTS_OUT, code.SUMS_OUT) and tile in starts:
-            assert start >= starts[tile]
+            assert start >= (starts if p.outputs_overlap else ends)[tile]
             if tile + 1 in starts:
                 assert end <= starts[tile + 1]
 
 
 def ticked(p: Problem, walked: list[list[int]]) -> int:
     """The same layer cycle by cycle: three machines that work off what they were told, and a
-    controller that tells them what the next step needs when all of them are done."""
+    controller that tells them what the next step needs when all of them are done; what has a single
+    buffer moves before that step begins."""
     array, drain, weights, inputs, sums, stored, restored, residual = range(8)
 
     def transfer(bits: int) -> int:
@@ -129,10 +132,13 @@ def ticked(p: Problem, walked: list[list[int]]) -> int:
     first = walked[0]
     port = deque([p.dram_latency, transfer(first[weights] + first[inputs] + first[sums])])
     computing, draining, step, clock = 0, 0, -1, 0
+    late: list[int] = []
     while True:
         while port and port[0] == 0:
             port.popleft()
-        if not port and computing == draining == 0:
+        if not port and computing == draining == 0 and late:
+            port, late = deque(late), []
+        elif not port and computing == draining == 0:
             step += 1
             if step == len(walked):
                 break
@@ -141,7 +147,10 @@ def ticked(p: Problem, walked: list[list[int]]) -> int:
             if step + 1 < len(walked):
                 after = walked[step + 1]
                 leaves = here[stored] + here[restored] + here[residual] + after[sums]
-                port.extend(map(transfer, (after[weights], after[inputs], leaves)))
+                overlap = (p.weights_overlap, p.inputs_overlap, p.outputs_overlap)
+                moved = list(zip(overlap, (after[weights], after[inputs], leaves), strict=True))
+                port.extend(transfer(bits) for beside, bits in moved if beside)
+                late = [transfer(bits) for beside, bits in moved if not beside]
             continue
         clock += 1
         if port:

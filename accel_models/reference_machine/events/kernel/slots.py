@@ -3,7 +3,8 @@
 Every resource does one thing at a time, in the order it is asked for. The controller looks one step
 ahead: it issues a slot when the slot before is over. A slot is the array computing a tile, the
 vector unit draining it, and DRAM fetching what the next tile waits for into the free halves of the
-buffers, and exchanging the block of outputs if this tile is its last.
+buffers, and exchanging the block of outputs if this tile is its last. Blocks of a buffer that has
+no halves are exchanged when all this is done, at the end of the slot.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ KINDS = (
     DECIDE,
     RECONFIGURE,
 ) = range(16)
-EVENTS_OF_A_STEP = 9
+EVENTS_OF_A_STEP = 10
 """Events that one step adds, at most."""
 EVENTS_AT_THE_ENDS = 10
 """Events before the first step and after the last together, at most."""
@@ -145,7 +146,8 @@ def play(
         )
         array, vector = computed, drained
         if not ends:
-            dram, number = exchange(p, step, steps[tile + 1], dram, events, number, tile)
+            following = steps[tile + 1]
+            dram, number = exchange(p, step, following, True, dram, events, number, tile)
         else:  # the last results come out of the array's pipeline
             out = max(array, vector)
             number = note(events, number, COMPUTE_ARRAY, RAMP, out, out + p.ramp, 0, tile)
@@ -156,8 +158,14 @@ def play(
         issued = max(dram, array, vector)
         idle += issued - dram
         number = note(events, number, DRAM_PORT, IDLE, dram, issued, 0, tile)
-        if not ends and steps[tile + 1, WEIGHTS] > 0:
-            idle, free_from = 0, number
+        if not ends:
+            following = steps[tile + 1]
+            dram, number = exchange(p, step, following, False, issued, events, number, tile)
+            issued = dram
+            if following[WEIGHTS] > 0:
+                idle, free_from = 0, number
+    if not p.weights_overlap and first[WEIGHTS] > 0:  # the only buffer was in use to the end
+        idle, free_from = 0, number
     end, number = leave(p, steps[-1], 0, issued, events, number, len(steps) - 1)
     return end, idle, number, free_from
 
@@ -167,22 +175,27 @@ def exchange(
     p: Problem,
     step: np.ndarray,
     following: np.ndarray,
+    beside: bool,
     dram: int,
     events: np.ndarray,
     number: int,
     tile: int,
 ) -> tuple[int, int]:
-    """DRAM in a slot, from when it is free: until when it is busy, and how many events there
-    are."""
+    """DRAM in a slot, from when it is free, on the tensors that move beside the tile or on those
+    that wait for it: until when it is busy, and how many events there are."""
     # Weights and inputs are requests of their own, each rounded up to cycles, as in the closed
     # form.
-    end = dram + transfer(p, following[WEIGHTS])
-    bits = following[WEIGHTS]
-    number = note(events, number, DRAM_PORT, WEIGHTS_IN, dram, end, bits, tile + 1)
-    dram, end = end, end + transfer(p, following[INPUTS])
-    bits = following[INPUTS]
-    number = note(events, number, DRAM_PORT, INPUTS_IN, dram, end, bits, tile + 1)
-    return leave(p, step, following[SUMS], end, events, number, tile)
+    if p.weights_overlap == beside:
+        end, bits = dram + transfer(p, following[WEIGHTS]), following[WEIGHTS]
+        number = note(events, number, DRAM_PORT, WEIGHTS_IN, dram, end, bits, tile + 1)
+        dram = end
+    if p.inputs_overlap == beside:
+        end, bits = dram + transfer(p, following[INPUTS]), following[INPUTS]
+        number = note(events, number, DRAM_PORT, INPUTS_IN, dram, end, bits, tile + 1)
+        dram = end
+    if p.outputs_overlap == beside:
+        dram, number = leave(p, step, following[SUMS], dram, events, number, tile)
+    return dram, number
 
 
 @njit(cache=True)
