@@ -19,12 +19,16 @@ from accel_models.leaving import exit_index, fault_of_leaving
 from accel_models.precision import Precision, parse_choices
 from accel_models.workloads.workload import Workload, key_of
 
-FORMAT = 3
-"""Formats 1 and 2 had a key of the layers and no digest of the rest; format 1, of version 0.1, held
-workloads of their own format 1."""
+FORMAT = 4
+"""Format 3 named no plugin. Formats 1 and 2 had a key of the layers and no digest of the rest;
+format 1, of version 0.1, held workloads of their own format 1."""
+DIGESTED = 3
+"""The first format with a digest."""
 METADATA_KEY = b"dfs_hw"
 TEXTS = ("network", "dataset", "workload_key", "always", "accelerator", "version")
 FIELDS = {*TEXTS, "format", "workload", "choices", "seed"}
+LATER_FIELDS = {"digest": DIGESTED, "plugin": 4}
+"""The format that each came with."""
 ARRIVAL = "arrival_s"
 """Column of arrival times in s, which a trace may have."""
 
@@ -42,6 +46,7 @@ class TraceHeader:
         accelerator: machine the gates were trained for, or "".
         seed: of the training run.
         version: of this package, when recorded.
+        plugin: that the machine's arithmetic is of, as ``--plugin`` takes it, or "".
     """
 
     network: str
@@ -52,6 +57,7 @@ class TraceHeader:
     accelerator: str
     seed: int
     version: str
+    plugin: str = ""
 
     def schema(self, *, timed: bool = False) -> pa.Schema:
         """Arrow schema of the file, this header in its metadata; `timed` with arrival times.
@@ -92,6 +98,7 @@ class TraceHeader:
             "accelerator": self.accelerator,
             "seed": self.seed,
             "version": self.version,
+            "plugin": self.plugin,
         }
         return data | {"digest": _digest(data)}
 
@@ -117,9 +124,10 @@ class TraceHeader:
             accelerator=data["accelerator"],
             seed=data["seed"],
             version=data["version"],
+            plugin=data.get("plugin", ""),
         )
         written = {name: value for name, value in data.items() if name != "digest"}
-        if data["format"] >= FORMAT and _digest(written) != data["digest"]:
+        if data["format"] >= DIGESTED and _digest(written) != data["digest"]:
             raise InputError("it does not match its digest: it was changed")
         return header
 
@@ -138,7 +146,7 @@ def header_in(schema: pa.Schema, path: Path) -> TraceHeader:
         header = TraceHeader.from_dict(data)
     except InputError as error:
         raise InputError(f"{path} has a header that cannot be read: {error}") from error
-    if data["format"] < FORMAT:
+    if data["format"] < DIGESTED:
         warnings.warn(
             f"{path} is of trace format {data['format']} and has no digest: its layers match their "
             "key, whether the rest of its header was changed cannot be told",
@@ -156,11 +164,11 @@ def _check_fields(data: Any) -> None:
         raise InputError(f"format is not a whole number from 1 to {FORMAT}: {version!r}")
     if version > FORMAT:
         raise InputError(f"trace format {version} is later than the known {FORMAT}")
-    wanted = FIELDS | ({"digest"} if version >= FORMAT else set())
+    wanted = FIELDS | {name for name, since in LATER_FIELDS.items() if version >= since}
     if data.keys() != wanted:
         unknown, missing = data.keys() - wanted, wanted - data.keys()
         raise InputError(f"it has no {min(missing)}" if missing else f"unknown {min(unknown)}")
-    for name in TEXTS:
+    for name in wanted.intersection((*TEXTS, "plugin")):
         if not isinstance(data[name], str):
             raise InputError(f"{name} is not text: {data[name]!r}")
     seed = data["seed"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from accel_models.accelerators.plugins import plugin_of
 from accel_models.costs.cost_table import CostTable
 from accel_models.costs.simulator import Simulation, simulate
 from accel_models.documents import CLOSED
@@ -175,6 +176,7 @@ def record_checkpoint(
         split,
         data=config.data,
         accelerator=config.accelerator,
+        plugin=saved.facts.get("plugin", ""),
         seed=config.seed,
     )
     return GateTrace.read(record(saved.network, dataset, out, header, price=saved.price))
@@ -188,6 +190,7 @@ def header_of(setup: TrainingSetup, split: str) -> TraceHeader:
         split,
         data=setup.data,
         accelerator=setup.accelerator,
+        plugin=plugin_of(type(setup.table.accelerator.array)),
         seed=setup.seed,
     )
 
@@ -199,6 +202,7 @@ def trace_header(
     *,
     data: str,
     accelerator: str,
+    plugin: str,
     seed: int,
 ) -> TraceHeader:
     """What a trace says of itself.
@@ -208,6 +212,7 @@ def trace_header(
         split: train, validation or test.
         data: name of the data set.
         accelerator: name or file of the machine that the network was trained for.
+        plugin: that its arithmetic is of, or "".
         seed: of its training.
     """
     return TraceHeader(
@@ -219,6 +224,7 @@ def trace_header(
         accelerator=accelerator,
         seed=seed,
         version=version("dfs-hw"),
+        plugin=plugin,
     )
 
 

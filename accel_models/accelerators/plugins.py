@@ -123,6 +123,12 @@ def outside_families() -> dict[str, dict[str, str | None]]:
     }
 
 
+def plugin_of(kind: type[Array]) -> str:
+    """The plugin that defines a family, as `load_plugin` was given it, or else its module; "" for
+    a family of this package."""
+    return "" if is_own(kind) else _given_as(kind)
+
+
 def _given_as(kind: type[Array]) -> str:
     plugin = _LOADED.get(kind.__module__)
     return kind.__module__ if plugin is None else plugin.asked

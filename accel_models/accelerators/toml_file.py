@@ -22,7 +22,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from accel_models.accelerators.accelerator import Accelerator, checked
+from accel_models.accelerators.accelerator import Accelerator, UnknownFamilyError, checked
 from accel_models.accelerators.base_machine import with_base
 from accel_models.documents import MOST_TOML_BYTES, parse_toml
 from accel_models.energy.dram import dram_device, dram_preset
@@ -62,8 +62,13 @@ def ground_tables() -> dict[str, Any]:
     return _tables(_opened(GROUND, Path()), ())
 
 
-def load_accelerator(name: str | Path) -> Accelerator:
+def load_accelerator(name: str | Path, *, plugin: str = "") -> Accelerator:
     """Load a machine of the library by name, or one of your own by the path of its TOML file.
+
+    Args:
+        name: of the machine, or path of its file.
+        plugin: that its family is said to be of. It is not loaded, for no file says what code is
+            run: an error names it if the family is not known.
 
     Raises:
         InputError: if there is no such machine, or its file is wrong: names file, field and value.
@@ -75,7 +80,10 @@ def load_accelerator(name: str | Path) -> Accelerator:
             f"unknown accelerator '{name}'{_nearest(str(name), list_accelerators())}: known are "
             f"{known}, or a path to a .toml"
         )
-    return _machine(_opened(str(name), Path()))
+    try:
+        return _machine(_opened(str(name), Path()))
+    except UnknownFamilyError as error:
+        raise error.of_plugins([plugin]) from None
 
 
 def read_accelerator(text: str, where: str) -> Accelerator:

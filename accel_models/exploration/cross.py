@@ -126,7 +126,7 @@ def cross_table(
         chosen[name] = loaded
     for name, home in homes.items():
         if not machines and home and home not in chosen:
-            chosen[home] = _home(name, home)
+            chosen[home] = _home(name, home, policies[name].header.plugin)
     _check(policies, homes, chosen)
     runs = tuple(NetworkRun.of_trace(trace, name) for name, trace in policies.items())
     demand = Demand("policy", 1.0, runs)
@@ -168,10 +168,10 @@ def _policies(traces: Mapping[str, GateTrace] | Sequence[str | Path]) -> dict[st
     return policies
 
 
-def _home(policy: str, machine: str) -> Accelerator:
+def _home(policy: str, machine: str, plugin: str) -> Accelerator:
     """The machine that a policy says it was trained for."""
     try:
-        return load_accelerator(machine)
+        return load_accelerator(machine, plugin=plugin)
     except InputError as error:
         raise InputError(
             f"'{policy}' was trained for '{machine}', which cannot be loaded: say on which "

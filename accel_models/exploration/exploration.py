@@ -14,7 +14,7 @@ import optuna
 import pyarrow as pa
 from tqdm import tqdm
 
-from accel_models.accelerators.accelerator import Accelerator
+from accel_models.accelerators.accelerator import Accelerator, UnknownFamilyError
 from accel_models.accelerators.plugins import source_of
 from accel_models.costs.pricing import Pricing
 from accel_models.costs.table_cache import loaded_digest
@@ -203,14 +203,19 @@ def _read(
     space: str | Path | Mapping[str, Any] | Space, traces: Traces, networks: Networks | None
 ) -> tuple[Space, tuple[Demand, ...]]:
     """The space and its workloads; alternatives of a workload are a dimension like any other."""
+    traced = demands_of_traces(traces)
     entries: Iterable[Any] = ()
-    if isinstance(space, Space):
-        chosen = space
-    elif isinstance(space, Mapping):
-        chosen, entries = parse_space(space)
-    else:
-        chosen, entries = read_space(space)
-    demands = (*demands_of(entries, networks), *demands_of_traces(traces))
+    try:
+        if isinstance(space, Space):
+            chosen = space
+        elif isinstance(space, Mapping):
+            chosen, entries = parse_space(space)
+        else:
+            chosen, entries = read_space(space)
+    except UnknownFamilyError as error:
+        plugins = {run.trace.header.plugin for demand in traced for run in demand.runs} - {""}
+        raise error.of_plugins(plugins) from None
+    demands = (*demands_of(entries, networks), *traced)
     names = [demand.name for demand in demands]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)

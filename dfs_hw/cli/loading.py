@@ -25,15 +25,16 @@ CLASSES = 10
 Number = TypeVar("Number", int, float)
 
 
-def load_machine(name: str, settings: list[str] | None = None) -> Accelerator:
-    """A machine of the library or of a file, with fields changed as FIELD=VALUE says.
+def load_machine(name: str, settings: list[str] | None = None, *, plugin: str = "") -> Accelerator:
+    """A machine of the library or of a file, with fields changed as FIELD=VALUE says; `plugin` is
+    that of which it is said to be.
 
     Raises:
         InputError: if there is no such machine or field, or the value is none for it.
     """
     from accel_models import load_accelerator
 
-    machine = load_accelerator(name)
+    machine = load_accelerator(name, plugin=plugin)
     return machine.configured(**dict(map(_field, settings))) if settings else machine
 
 
@@ -47,7 +48,9 @@ def load_traced_machine(
     """
     if not (asked or header.accelerator):
         raise InputError(f"{trace} names no machine: say which with --accelerator")
-    return load_machine(asked or header.accelerator, settings)
+    if asked:
+        return load_machine(asked, settings)
+    return load_machine(header.accelerator, settings, plugin=header.plugin)
 
 
 def load_workload(

@@ -70,6 +70,7 @@ class Recorder:
                 split,
                 data=network.config.data,
                 accelerator=network.config.accelerator,
+                plugin=network.checkpoint.facts.get("plugin", ""),
                 seed=network.config.seed,
             )
             record(dynamic, dataset, path, header, price=price)

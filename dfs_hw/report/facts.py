@@ -126,7 +126,7 @@ def gather(run_dir: Path | str) -> Facts:
     run = read_run(run_dir / "run.json")
     trace = GateTrace.read(run_dir / "trace.parquet")
     header, config = trace.header, run.settings
-    machine = load_accelerator(header.accelerator)
+    machine = load_accelerator(header.accelerator, plugin=header.plugin)
     table = cost_table(header.workload, machine, header.choices, always=header.always)
     if table.key != run.cost_table:
         raise InputError(

@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 
 import torch
 
+from accel_models.accelerators.plugins import plugin_of
 from accel_models.costs.cost_table import CostTable
 from dfs_hw.budgets.budget import Budget
 from dfs_hw.budgets.hardware_cost import RelativeCost
@@ -250,6 +251,13 @@ class TrainingSetup:
     def prices(self) -> str:
         """Identifies what choices cost: the key of the machine's table, or ``paper``."""
         return PAPER if self.cost.metric == PAPER else self.table.key
+
+    @property
+    def plugin(self) -> str:
+        """The plugin that the machine's arithmetic is of, or "", also where no machine is asked."""
+        if self.cost.metric == PAPER and self.priced_by is None:
+            return ""
+        return plugin_of(type(self.table.accelerator.array))
 
     def network(self) -> DynamicNetwork:
         """A copy of the network to start from, on the device."""

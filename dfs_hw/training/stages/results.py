@@ -87,6 +87,7 @@ def save_result(
         "chosen": asdict(chosen),
         "outcome": asdict(outcome),
         "price": outcome.price,
+        "plugin": setup.plugin,
     }
     save_checkpoint(path, network, facts)
 

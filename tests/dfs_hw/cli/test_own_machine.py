@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import own_machine
 import pytest
+from exploring import trace_of
+
+from accel_models import load_accelerator
+from accel_models.accelerators.plugins import plugin_of
 
 pytestmark = pytest.mark.usefixtures("own_families")
 
@@ -30,6 +35,25 @@ def test_the_worked_example_runs_as_its_page_says(
         r"array\.stated\.pj_per_operation +0\.14 +own +(stated in ant\.toml|as above)", sheet
     )
     assert '[array] of family = "ant"' in printed("accelerators", "--fields", "--plugin", "ant.py")
+
+
+def test_a_trace_says_which_plugin_its_machine_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: Printed, refused: Printed
+) -> None:
+    own_machine.written(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    trace = trace_of(accelerator="ant.toml")
+    header = replace(trace.header, plugin="ant.py")
+    replace(trace, header=header).write("ant.parquet")
+    Path("space.toml").write_text('base = "ant.toml"\nobjectives = ["energy"]\n')
+    for command in (("replay",), ("timeline",), ("cross",), ("explore", "space.toml")):
+        said = refused(*command, "ant.parquet")
+        assert "or of a plugin that is loaded, got 'ant' (its trace was made with" in said
+        assert "--plugin ant.py" in said
+    found = json.loads(printed("replay", "ant.parquet", "--plugin", "ant.py", "--json"))
+    assert found["accelerator"] == "ant"
+    assert plugin_of(type(load_accelerator("ant.toml").array)) == header.plugin
+    assert plugin_of(type(load_accelerator("bitfusion").array)) == ""
 
 
 def test_the_first_example_of_the_page_loads_too(tmp_path: Path, printed: Printed) -> None:
