@@ -56,7 +56,8 @@ class VectorTask(NamedTuple):
     input_room: int
     output_room: int
     weights_overlap: bool = True
-    """As of a `Problem`; a pass holds no weights, and leaves their buffer to the next layer."""
+    """Whether weights load beside a tile; a pass holds none, and leaves their buffer to the next
+    layer."""
     inputs_overlap: bool = True
     outputs_overlap: bool = True
     ramp: int = 0
