@@ -138,7 +138,8 @@ def ticked(p: Problem, walked: list[list[int]]) -> int:
             port.popleft()
         if not port and computing == draining == 0 and late:
             port, late = deque(late), []
-        elif not port and computing == draining == 0:
+            continue
+        if not port and computing == draining == 0:
             step += 1
             if step == len(walked):
                 break
