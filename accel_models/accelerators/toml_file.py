@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,8 +54,13 @@ class _File(NamedTuple):
 
 def list_accelerators() -> list[str]:
     """Names of the machines in the library."""
+    return list(_names())
+
+
+@cache
+def _names() -> tuple[str, ...]:
     names = (file.name[:-5] for file in LIBRARY.iterdir() if file.name.endswith(".toml"))
-    return sorted(name for name in names if name != GROUND)
+    return tuple(sorted(name for name in names if name != GROUND))
 
 
 def ground_tables() -> dict[str, Any]:
@@ -73,8 +79,10 @@ def load_accelerator(name: str | Path, *, plugin: str = "") -> Accelerator:
     Raises:
         InputError: if there is no such machine, or its file is wrong: names file, field and value.
     """
-    path = Path(name)
-    if str(name) not in list_accelerators() and path.suffix != ".toml":
+    if str(name) in list_accelerators():
+        machine = _of_library(str(name))
+        return machine.model_copy(update={"provenance": dict(machine.provenance)})
+    if Path(name).suffix != ".toml":
         known = ", ".join(list_accelerators())
         raise InputError(
             f"unknown accelerator '{name}'{_nearest(str(name), list_accelerators())}: known are "
@@ -84,6 +92,12 @@ def load_accelerator(name: str | Path, *, plugin: str = "") -> Accelerator:
         return _machine(_opened(str(name), Path()))
     except UnknownFamilyError as error:
         raise error.of_plugins([plugin]) from None
+
+
+@cache
+def _of_library(name: str) -> Accelerator:
+    """A machine of the library, read once: nothing but its dictionary of sources can change."""
+    return _machine(_opened(name, Path()))
 
 
 def read_accelerator(text: str, where: str) -> Accelerator:
