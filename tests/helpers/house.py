@@ -24,10 +24,15 @@ MODULES = [name for name in FILES if not name.endswith("__main__")]
 
 
 @cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def tree(module: str) -> ast.Module:
-    return ast.parse(FILES[module].read_text(encoding="utf-8"))
+    return parsed(FILES[module])
 
 
+@cache
 def imported(module: str) -> set[str]:
     """Modules of the house that a module imports: anywhere in it, for type checkers alone, or by a
     string that is a module's full name."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from house import parsed
 from places import ROOT
 
 FILES = [
@@ -33,10 +34,6 @@ CALLED_BY_OTHERS = {"forward", "backward", "extra_repr"}
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef
 
 
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
 def fields(node: ast.Module | ast.ClassDef) -> Iterator[tuple[int, str]]:
     """Line and text of every string that stands under an assignment."""
     for above, below in zip(node.body, node.body[1:], strict=False):
@@ -47,17 +44,17 @@ def fields(node: ast.Module | ast.ClassDef) -> Iterator[tuple[int, str]]:
 
 
 def docstrings(path: Path) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(tree(path)):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, Documented) and (text := ast.get_docstring(node)):
             yield node.body[0].lineno, text
         if isinstance(node, ast.Module | ast.ClassDef):
             yield from fields(node)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_docstrings_can_be_read_alone(path: Path) -> None:
+def test_docstrings_can_be_read_alone() -> None:
     leaning = [
         f"{path.relative_to(ROOT)}:{line}: {text.splitlines()[0]}"
+        for path in FILES
         for line, text in docstrings(path)
         if LEANS.match(text) or REFERS.search(text) or BARE.match(text)
     ]
@@ -91,7 +88,7 @@ def bases() -> dict[str, ast.ClassDef]:
     return {
         node.name: node
         for path in FILES
-        for node in ast.walk(tree(path))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.ClassDef)
     }
 
@@ -123,7 +120,7 @@ def is_property(node: ast.FunctionDef) -> bool:
 
 def without(path: Path) -> Iterator[str]:
     """Public names that have no docstring, of module level and of classes."""
-    module = tree(path)
+    module = parsed(path)
     if not ast.get_docstring(module):
         yield "the module"
     for node in module.body:
@@ -140,9 +137,9 @@ def without(path: Path) -> Iterator[str]:
                     yield f"{node.name}.{method.name}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_public_names_have_docstrings(path: Path) -> None:
-    assert not list(without(path))
+def test_public_names_have_docstrings() -> None:
+    bare = [f"{path.relative_to(ROOT)}: {name}" for path in FILES for name in without(path)]
+    assert not bare, "\n".join(bare)
 
 
 def raised(node: ast.FunctionDef) -> Iterator[str]:
@@ -162,7 +159,7 @@ def raised(node: ast.FunctionDef) -> Iterator[str]:
 
 def silent(path: Path) -> Iterator[str]:
     """Public functions and methods that raise an error for people and do not say so."""
-    for owner in [tree(path), *(n for n in tree(path).body if isinstance(n, ast.ClassDef))]:
+    for owner in [parsed(path), *(n for n in parsed(path).body if isinstance(n, ast.ClassDef))]:
         if isinstance(owner, ast.ClassDef) and owner.name.startswith("_"):
             continue
         for node in owner.body:
@@ -179,6 +176,6 @@ def silent(path: Path) -> Iterator[str]:
                 yield f"{path.relative_to(ROOT)}:{node.lineno}: {node.name}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_errors_for_people_are_announced(path: Path) -> None:
-    assert not list(silent(path))
+def test_errors_for_people_are_announced() -> None:
+    unsaid = [said for path in FILES for said in silent(path)]
+    assert not unsaid, "\n".join(unsaid)

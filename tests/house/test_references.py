@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from house import parsed
 from places import ROOT
 
 ROOMS = ("accel_models", "dfs_hw", "tests", "benchmarks", "docs", "notebooks", "traces", "results")
@@ -53,7 +54,7 @@ def members() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     bases: dict[str, list[str]] = {}
     for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if not isinstance(node, ast.ClassDef):
                 continue
             names = found.setdefault(node.name, set())
@@ -96,6 +97,7 @@ def leads_somewhere(name: str) -> bool:
     return False
 
 
+@cache
 def resolves(name: str) -> bool:
     """Whether a quoted dotted name that could be ours is: in full, from some folder on, or of a
     class. Other names are variables, fields of a machine's file or other people's."""
@@ -128,31 +130,28 @@ def prose(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_dotted_names_lead_somewhere(path: Path) -> None:
-    if not path.exists():
-        pytest.skip("not written yet")
+def test_dotted_names_lead_somewhere() -> None:
     lost = []
-    for number, line in prose(path):
-        quoted = set(QUOTED.findall(line))
-        full = set(OURS.findall(line)) if path.suffix == ".ipynb" else set()
-        lost += [f"{path.name}:{number}: {name}" for name in quoted | full if not resolves(name)]
+    for path in FILES:
+        for number, line in prose(path):
+            quoted = set(QUOTED.findall(line))
+            full = set(OURS.findall(line)) if path.suffix == ".ipynb" else set()
+            names = (name for name in quoted | full if not resolves(name))
+            lost += [f"{path.relative_to(ROOT)}:{number}: {name}" for name in names]
     assert not lost, "\n".join(lost)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_files_that_are_named_exist(path: Path) -> None:
-    if not path.exists():
-        pytest.skip("not written yet")
+def test_files_that_are_named_exist() -> None:
     lost = []
-    for number, line in prose(path):
-        named = [(ROOT, name.lstrip("./")) for name in PATHS.findall(line)]
-        if path.suffix == ".md":
-            named += [(path.parent, name) for name in LINKS.findall(line) if "/" in name]
-        for start, name in named:
-            there = (start / name).exists() or any(start.glob(name.rstrip("/")))
-            if not (there or name.startswith(MADE)):
-                lost.append(f"{path.name}:{number}: {name}")
+    for path in FILES:
+        for number, line in prose(path):
+            named = [(ROOT, name.lstrip("./")) for name in PATHS.findall(line)]
+            if path.suffix == ".md":
+                named += [(path.parent, name) for name in LINKS.findall(line) if "/" in name]
+            for start, name in named:
+                there = (start / name).exists() or any(start.glob(name.rstrip("/")))
+                if not (there or name.startswith(MADE)):
+                    lost.append(f"{path.relative_to(ROOT)}:{number}: {name}")
     assert not lost, "\n".join(lost)
 
 
