@@ -20,7 +20,7 @@ from places import ROOT
 from torch import Tensor, nn
 from torch.nn import functional
 
-from accel_models import load_accelerator, simulate
+from accel_models import Workload, load_accelerator, simulate
 from accel_models.errors import InputError
 from accel_models.precision import highest
 from accel_models.replay import replay
@@ -54,6 +54,11 @@ def _decisive(kind: str) -> DynamicNetwork:
     return decisive(network(kind), [contrasts(8, seed) for seed in range(2)], scale=30.0)
 
 
+@cache
+def _workload(kind: str) -> Workload:
+    return workload_of(network(kind))
+
+
 def contrasts(count: int, seed: int) -> Tensor:
     """Images that gates tell apart."""
     return images(count, seed=seed) * torch.linspace(0.1, 4.0, count).view(-1, 1, 1, 1)
@@ -83,7 +88,7 @@ def test_blocks_are_found_and_all_but_the_first_decided(kind: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_its_workload_is_that_of_its_model_with_units_and_gates(kind: str) -> None:
-    made, plain = workload_of(network(kind)), workload_of(_model(kind), torch.empty(1, *IMAGE))
+    made, plain = _workload(kind), workload_of(_model(kind), torch.empty(1, *IMAGE))
     bare = made.without_gates()
     assert [replace(layer, role="fixed", unit="") for layer in bare.layers] == list(plain.layers)
     assert set(bare.edges) == set(plain.edges)
@@ -138,8 +143,7 @@ def test_gates_and_weights_learn(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_decisions_are_recorded_replayed_and_kept(kind: str, tmp_path: Path) -> None:
     made, machine = _decisive(kind), load_accelerator("bitfusion")
-    workload = workload_of(made)
-    always = highest(made.choices)
+    workload, always = _workload(kind), highest(made.choices)
     header = TraceHeader(kind, "noise", workload, made.choices, always, "bitfusion", 0, "test")
     pixels = torch.randint(256, (8, *IMAGE), dtype=torch.uint8)
     data = Dataset("noise", pixels, torch.arange(8) % 5, torch.full((3,), 0.5), torch.ones(3))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import plain_networks
@@ -21,10 +22,14 @@ WITHOUT_PRICE = {
 """Beginning of the one sentence that is said of a network; nothing is said of others."""
 
 
-@pytest.fixture(scope="module", params=NETS)
-def read(request: pytest.FixtureRequest) -> Workload:
-    name: str = request.param
+@cache
+def read_as(name: str) -> Workload:
     return workload_of(built(name), NETS[name].example(), name=name)
+
+
+@pytest.fixture(params=NETS)
+def read(request: pytest.FixtureRequest) -> Workload:
+    return read_as(request.param)
 
 
 @pytest.mark.slow
@@ -84,7 +89,7 @@ PARAMETERS = {"efficientnet_b0": 5_288_548, "swin_t": 28_288_354}
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet50", "mobilenet_v1", "mobilenet_v2"])
 def test_lists_that_come_with_the_package_are_the_networks(name: str) -> None:
-    workload, listed = workload_of(built(name), NETS[name].example()), listed_network(name)
+    workload, listed = read_as(name), listed_network(name)
     assert without_names(workload.layers) == without_names(listed.layers)
     machine = load_accelerator("bitfusion")
     one, other = (simulate(each, machine, 8) for each in (workload, listed))
@@ -96,7 +101,7 @@ def test_lists_that_come_with_the_package_are_the_networks(name: str) -> None:
 @pytest.mark.parametrize("name", ["vit_b_16", "vit_tiny"])
 def test_listed_transformers_differ_in_their_last_norm(name: str) -> None:
     """The lists normalise the class token alone, transformers all of them."""
-    workload, listed = workload_of(built(name), NETS[name].example()), listed_network(name)
+    workload, listed = read_as(name), listed_network(name)
     ours, theirs = without_names(workload.layers), without_names(listed.layers)
     (more,), (less,) = ours - theirs, theirs - ours
     assert replace(more, in_size=(1, 1), out_size=(1, 1)) == less
