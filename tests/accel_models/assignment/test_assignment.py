@@ -74,12 +74,12 @@ def interleaved() -> Workload:
 
 CASES = {
     "bitfusion": (residual, "bitfusion", "skip,2,8", None),
-    "bitfusion-published": (residual, "bitfusion-published", "skip,2,4/8,8", None),
+    "bitfusion-published": (residual, "bitfusion-published", "skip,4/8,8", None),
     "loom-1b": (residual, "loom-1b", "skip,3,8", None),
     "stripes": (residual, "stripes", "skip,4,8", None),
     "chain with gates": (gated_pair, "bitfusion", "skip,2,4,8", None),
     "units that take turns": (interleaved, "stripes", "skip,2,4,8", None),
-    "widths beyond what always runs": (residual, "loom-1b", "skip,8/2,2/12,2/16", 4),
+    "widths beyond what always runs": (residual, "loom-1b", "skip,8/2,2/16", 4),
     "resident tensors": (residual, "kept", "skip,8,2/16", 4),
     "only part of the choices can run": (gated_pair, "bitfusion-published", "skip,8,2,16", 8),
 }
