@@ -34,11 +34,6 @@ columns = [16, 32]
 """
 
 
-def finish(*words: str | Path) -> None:
-    done = subprocess.run(command(*words), capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 def figures(path: Path) -> dict[str, Any]:
     """What a run found, without when and how long."""
     return {name: x for name, x in json.loads(path.read_text()).items() if name not in PASSING}
@@ -47,11 +42,16 @@ def figures(path: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole") / "demo"
-    finish("demo", *TINY, "--out", folder)
+    done = subprocess.run(
+        command("demo", *TINY, "--out", folder), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
     return folder
 
 
-def test_a_demo_killed_at_any_time_comes_to_the_same(whole: Path, tmp_path: Path) -> None:
+def test_a_demo_killed_at_any_time_comes_to_the_same(
+    whole: Path, tmp_path: Path, printed: Callable[..., str]
+) -> None:
     folder = tmp_path / "demo"
     moments = ("settings.json", "backbone.safetensors", "network.safetensors", "trace.parquet")
 
@@ -61,19 +61,21 @@ def test_a_demo_killed_at_any_time_comes_to_the_same(whole: Path, tmp_path: Path
     for moment in moments:
         kill_when(there(moment), "demo", *TINY, "--out", folder)
         assert not (folder / "run.json").exists()
-    finish("demo", *TINY, "--out", folder)
+    printed("demo", *TINY, "--out", folder)
     assert figures(folder / "run.json") == figures(whole / "run.json")
     assert {path.name for path in folder.iterdir()} == {path.name for path in whole.iterdir()}
     for path in (*whole.glob("*.safetensors"), whole / "trace.parquet"):
         assert (folder / path.name).read_bytes() == path.read_bytes(), path.name
 
 
-def test_a_codesign_killed_at_any_time_comes_to_the_same(whole: Path, tmp_path: Path) -> None:
+def test_a_codesign_killed_at_any_time_comes_to_the_same(
+    whole: Path, tmp_path: Path, printed: Callable[..., str]
+) -> None:
     space = tmp_path / "space.toml"
     space.write_text(SPACE)
     words = ("codesign", space, whole / "network.safetensors", "--floor", "0.01", "--quiet")
     words = (*words, "--prices", "0.2,0.8", "--sampler", "sweep", "--workers", "1", "--out")
-    finish(*words, tmp_path / "whole")
+    printed(*words, tmp_path / "whole")
     killed = tmp_path / "killed"
 
     def left(pattern: str, number: int) -> Callable[[], bool]:
@@ -87,7 +89,7 @@ def test_a_codesign_killed_at_any_time_comes_to_the_same(whole: Path, tmp_path: 
         left("traces/*-test-*.parquet", 1),
     ):
         kill_when(happened, *words, killed)
-    finish(*words, killed)
+    printed(*words, killed)
     assert figures(killed / "codesign.json") == figures(tmp_path / "whole" / "codesign.json")
     chosen = (killed / "chosen.toml").read_bytes()
     assert chosen == (tmp_path / "whole" / "chosen.toml").read_bytes()

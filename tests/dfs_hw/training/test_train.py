@@ -16,6 +16,7 @@ from dfs_hw.quantize.layers import PrecisionNorm
 from dfs_hw.recording import evaluate
 from dfs_hw.training.config import TrainConfig
 from dfs_hw.training.run import train, train_static
+from dfs_hw.training.setup import TrainingSetup
 from dfs_hw.training.stages.before_joint import random_assignment, train_gates, train_supernet
 from dfs_hw.training.stages.calibration import open_all_widths
 from dfs_hw.training.stages.results import Trained, relevant
@@ -28,6 +29,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Path]:
     folder = tmp_path_factory.mktemp("run")
     return train(TINY, folder, progress=False), folder
+
+
+@pytest.fixture(scope="module")
+def first() -> TrainingSetup:
+    return setup_of(QUICK)
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -72,8 +78,10 @@ def test_a_finished_run_is_not_repeated(run: tuple[Trained, Path]) -> None:
         ({"backbone_lr": 0.05}, {"joint", "gates", "static", "supernet", "backbone"}),
     ],
 )
-def test_what_a_stage_depends_on(change: dict[str, Any], changed: set[str]) -> None:
-    first, other = setup_of(QUICK), setup_of(replace(QUICK, **change))
+def test_what_a_stage_depends_on(
+    first: TrainingSetup, change: dict[str, Any], changed: set[str]
+) -> None:
+    other = setup_of(replace(QUICK, **change))
     kinds = ("backbone", "supernet", "gates", "joint", "static")
     assert {kind for kind in kinds if relevant(first, kind) != relevant(other, kind)} == changed
 
