@@ -29,11 +29,11 @@ def test_no_decision_gets_dearer_as_the_price_rises(
     costs: list[float], prices: list[float]
 ) -> None:
     """Of the first unit, whose input no decision has changed."""
-    network, x = trained(knob=True), images(16).repeat(len(prices), 1, 1, 1)
-    taken, price = torch.tensor(costs), torch.tensor(sorted(prices)).repeat_interleave(16)
+    network, x = trained(name="resnet8", knob=True), images(8).repeat(len(prices), 1, 1, 1)
+    taken, price = torch.tensor(costs), torch.tensor(sorted(prices)).repeat_interleave(8)
     network.price_shift.copy_(taken.expand_as(network.price_shift))
     with torch.no_grad():
-        spent = taken[network(x, price=price).choices[:, 0]].view(len(prices), 16)
+        spent = taken[network(x, price=price).choices[:, 0]].view(len(prices), 8)
     assert (spent[1:] <= spent[:-1]).all()
 
 
