@@ -18,12 +18,12 @@ class Place:
     """Where the tensor of a block stands among its arguments."""
 
     at: int | str = 0
-    """Its position or name."""
+    """Position of the tensor, or its name."""
     joined: bool = False
     """Whether maps stand there in a list [N, C1, H, W], [N, C2, H, W], ... as layers of DenseNet
     are given them; side by side they are the tensor."""
     along: tuple[int | str, ...] = ()
-    """Other tensors that have a row for each input, such as masks."""
+    """Tensors besides it that have a row for each input, such as masks."""
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class ModuleRun:
 
     @property
     def read(self) -> Handed | None:
-        """That tensor; None if it is several maps."""
+        """Tensor that it is decided by, were it a block; None if it is several maps."""
         return None if self.beside is None else self.given.get(self.place.at)
 
 

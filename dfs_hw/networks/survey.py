@@ -138,7 +138,7 @@ class _Running:
     """What it is decided by, were it a block: of several tensors the first that depends on the
     network's input. None if there is none, or an argument is no size or switch."""
     beside: Arguments | None = None
-    """Its arguments without that tensor."""
+    """Arguments of the call without that tensor."""
     versions: tuple[int, ...] = ()
     """Versions of the contents of its tensors."""
     readers: set[str] = field(default_factory=set)
