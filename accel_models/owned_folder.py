@@ -35,7 +35,8 @@ def owned_folder(
     Args:
         settings: all that tells the run from others, as JSON can hold it.
         results: names of the files that it ends with.
-        growing: settings that are lists, to which a run may add.
+        growing: settings that are lists, to which a run may add; one that a folder does not name
+            had no entries.
         overwrite: take a folder of other settings; results in it go, but for checkpoints, which
             say themselves what they are of.
 
@@ -123,7 +124,9 @@ def _settle(
         fault = f"has a {SETTINGS} that is damaged"
     else:
         grown = {
-            name: list(settings[name]) for name in growing if _holds(settings[name], kept.get(name))
+            name: list(settings[name])
+            for name in growing
+            if _holds(settings[name], kept.get(name, []))
         }
         changed = changed_settings(kept | grown, settings)
         fault = f"is of a run with other settings ({changed})" if changed else ""

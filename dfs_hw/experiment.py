@@ -240,7 +240,7 @@ def best_static_width(variants: list[Variant], validation_inputs: int) -> Varian
     """The cheapest uniform width whose validation accuracy is as good as the best one's.
 
     As good means within one standard error of the best: a finer difference is chance. No budget
-    bounds it; within one, `dfs_hw.baselines.tabulation.best_static_network` chooses.
+    bounds it; within one, `dfs_hw.baselines.judgement.frontier.Frontier` chooses.
     """
     statics = [variant for variant in variants if variant.kind == "static"]
     best = max(variant.validation_accuracy for variant in statics)

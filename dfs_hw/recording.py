@@ -34,6 +34,8 @@ class Evaluation:
     """Predicted class of each input, int64 [N]."""
     choices: Tensor
     """Choice of each unit for each input, int64 [N, units], indices into the network's choices."""
+    confidence: Tensor
+    """Probability of the predicted class by the softmax of the logits, float32 [N]."""
 
 
 def evaluate(
@@ -58,12 +60,17 @@ def evaluate(
         InputError: if the data is neither, or has no batch.
     """
     seen = [
-        (outcome.logits.argmax(1).cpu(), outcome.choices.cpu(), labels.cpu())
+        (
+            outcome.logits.argmax(1).cpu(),
+            outcome.choices.cpu(),
+            outcome.logits.float().softmax(1).amax(1).cpu(),
+            labels.cpu(),
+        )
         for outcome, labels in _outcomes(network, data, assignment, batch, price)
     ]
-    predictions, choices, labels = map(torch.cat, zip(*seen, strict=True))
+    predictions, choices, confidence, labels = map(torch.cat, zip(*seen, strict=True))
     accuracy = float((predictions == labels).double().mean())
-    return Evaluation(accuracy, predictions, choices)
+    return Evaluation(accuracy, predictions, choices, confidence)
 
 
 def record(

@@ -10,18 +10,21 @@ from tqdm import tqdm
 
 from accel_models.owned_folder import owned_folder
 from accel_models.replay import Policy
+from dfs_hw.baselines.cascades import cascade_runs
 from dfs_hw.baselines.contenders import Contender, LineUp, line_up
-from dfs_hw.baselines.findings import Findings, write
-from dfs_hw.baselines.measurement import Record, measure
+from dfs_hw.baselines.findings import Findings
+from dfs_hw.baselines.measurement import measure
 from dfs_hw.baselines.picture import write_findings_picture
 from dfs_hw.baselines.possible import possible
 from dfs_hw.baselines.preparation import Ready, prepare
+from dfs_hw.baselines.records import Run
 from dfs_hw.baselines.setups import ContenderSetups, same_start
 from dfs_hw.baselines.study import Study
+from dfs_hw.baselines.writing import write
 from dfs_hw.provenance import provenance
 from dfs_hw.training.folder import RESULTS
 
-GROWING = ("seeds", "families", "points")
+GROWING = ("seeds", "families", "points", "smaller", "grid")
 """Settings of a study to which a later call may add."""
 
 
@@ -62,14 +65,16 @@ def compare(
 def _carried_out(
     study: Study, field: LineUp, setups: ContenderSetups, out: Path, progress: bool
 ) -> Findings:
-    parts = [(one, seed) for seed in study.seeds for one in field.contenders]
+    trained = [one for one in field.contenders if one.trained]
+    parts = [(one, seed) for seed in study.seeds for one in trained]
     for one, seed in tqdm(parts, desc="trained", disable=not progress):
         ready(one, seed, field, setups, out)
-    records: list[Record] = []
+    runs: list[Run] = []
     for one, seed in tqdm(parts, desc="measured", disable=not progress):
-        records += measure(ready(one, seed, field, setups, out), study)
+        runs += measure(ready(one, seed, field, setups, out), study, field.budget)
+    runs += cascade_runs(runs, study, field)
     beside = possible(study, field, setups, out, progress)
-    findings = Findings.of(study, field, tuple(records), beside)
+    findings = Findings.of(study, field, tuple(runs), beside)
     write_findings_picture(findings, out / "compare.png")
     write(findings, out, {**provenance(), "policy": Policy().to_dict()})
     return findings
@@ -86,7 +91,7 @@ def ready(
     relatives = [
         folder(one)
         for one in field.contenders
-        if one is not contender and same_start(one.config, contender.config)
+        if one is not contender and one.trained and same_start(one.config, contender.config)
     ]
     setup = setups.of(replace(contender.config, seed=seed))
     return prepare(contender, setup, folder(contender), relatives)

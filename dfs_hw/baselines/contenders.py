@@ -11,18 +11,18 @@ from accel_models.errors import InfeasibleError, InputError
 from accel_models.precision import Precision, highest, parse_choices
 from accel_models.workloads.workload import Workload
 from dfs_hw.baselines.setups import ContenderSetups
-from dfs_hw.baselines.study import STATIC, Study
+from dfs_hw.baselines.smaller import Size
+from dfs_hw.baselines.study import COMPOSED, STATIC, Study
 from dfs_hw.budgets.budget import unit_of
 from dfs_hw.budgets.hardware_cost import RelativeCost
 from dfs_hw.training.config import TrainConfig
-from dfs_hw.training.setup import TrainingSetup
 
 AT_BUDGET = 1.0
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One network to train, for each seed anew."""
+    """One network to train, for each seed anew, or something made of several."""
 
     name: str
     """Name of the contender, and of its folder."""
@@ -43,6 +43,11 @@ class Contender:
         """Whether it decides per input."""
         return self.family not in STATIC
 
+    @property
+    def trained(self) -> bool:
+        """Whether it is a network of its own."""
+        return self.family not in COMPOSED
+
 
 @dataclass(frozen=True)
 class LineUp:
@@ -56,6 +61,8 @@ class LineUp:
     """Cost allowed for one input, in the metric's SI unit."""
     difficulty: str
     """What says how hard an input is."""
+    statistic: str = "mean"
+    """Figure of the inputs' costs that the budget limits."""
 
 
 def line_up(study: Study, progress: bool = False) -> LineUp:
@@ -72,15 +79,16 @@ def line_up(study: Study, progress: bool = False) -> LineUp:
     first = replace(study.config, gate="lstm", knob=False, seed=study.seeds[0])
     setups = ContenderSetups(progress=progress)
     setup = setups.of(first)
-    drafting = _Drafting(study, first, setup)
+    drafting = _Drafting(study, first, setups)
     contenders: list[Contender] = []
     left_out: dict[str, str] = {}
     for family in study.families:
         try:
             drafts = drafting.of(family)
         except InputError as error:
-            if family == "dfq" and study.dfq_choices != Study.dfq_choices:
-                raise  # they were asked for
+            asked = {"dfq": study.dfq_choices != Study.dfq_choices, "smaller": study.smaller}
+            if asked.get(family):
+                raise
             left_out[family] = str(error)
             continue
         for draft in drafts:
@@ -93,19 +101,27 @@ def line_up(study: Study, progress: bool = False) -> LineUp:
                     left_out[draft.name] = str(error)
             else:
                 contenders.append(draft)
+    left_out |= drafting.left_out
+    if sum(not one.adaptive for one in contenders) < 2:
+        for one in [one for one in contenders if not one.trained]:
+            contenders.remove(one)
+            left_out[one.name] = "it takes two static networks to make one"
     if not contenders:
         reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
         raise InputError(f"no contender can take part ({reasons})")
     known = setup.splits.test.severity is not None
     difficulty = "severity of its degradation" if known else "loss at the highest precision"
-    return LineUp(tuple(contenders), left_out, drafting.budget, difficulty)
+    return LineUp(tuple(contenders), left_out, drafting.budget, difficulty, drafting.statistic)
 
 
 class _Drafting:
     """Contenders of a family, before anybody has looked whether they can reach the budget."""
 
-    def __init__(self, study: Study, config: TrainConfig, setup: TrainingSetup) -> None:
-        self.study, self.table = study, setup.table
+    def __init__(self, study: Study, config: TrainConfig, setups: ContenderSetups) -> None:
+        setup = setups.of(config)
+        self.study, self.table, self.setups = study, setup.table, setups
+        self.left_out: dict[str, str] = {}
+        """Why some of a family cannot take part, by name."""
         self.metric, self.statistic = setup.cost.metric, setup.budget.statistic
         self.budget = float(f"{setup.budget.fraction * setup.cost.reference:.6g}")
         self.base = replace(config, budget=self._amount(AT_BUDGET))
@@ -117,9 +133,13 @@ class _Drafting:
             InputError: if nobody differs from the others.
         """
         if family == "static":
-            return [self._uniform(c) for c in parse_choices(self.base.choices) if not c.is_skip]
+            return [self._uniform(choice) for choice in self._widths()]
         if family == "best-static":
             return [Contender(family, family, "static, best per block", self.base)]
+        if family == "smaller":
+            return self._smaller()
+        if family == "cascade":
+            return [Contender(family, family, "cascade of two static networks", self.base)]
         if family == "dfs":
             beside = self.study.points if "knob" in self.study.families else ()
             return [Contender(family, family, "DFS", self.base), *map(self._point, beside)]
@@ -139,10 +159,41 @@ class _Drafting:
         title = f"{draft.title} for {target:.2f} x budget"
         return replace(draft, title=title, config=config, target=target)
 
-    def _uniform(self, choice: Precision) -> Contender:
+    def _uniform(self, choice: Precision, size: Size | None = None) -> Contender:
+        """A network at one width: the study's own, or a smaller one."""
         name = f"static-{choice}".replace("/", "by")
-        title = "static, full precision" if choice.full else f"static, {choice} bit"
-        return Contender(name, "static", title, self.base, choice=str(choice))
+        at = "full precision" if choice.full else f"{choice} bit"
+        if size is None:
+            return Contender(name, "static", f"static, {at}", self.base, choice=str(choice))
+        title = f"static, {size.title}, {at}"
+        name = f"{size.name}-{name}".replace(":", ".")
+        return Contender(name, "smaller", title, size.config, choice=str(choice))
+
+    def _smaller(self) -> list[Contender]:
+        """Every smaller network, at every width.
+
+        Raises:
+            InputError: if one that was asked for costs as much as the whole network, or nobody
+                knows of any.
+        """
+        network, whole = self.base.network, self.setups.cost(self.base).reference
+        asked = self.study.smaller is not None
+        if not asked and not self.study.sizes:
+            raise InputError(f"none is known for {network}: name some, as resnet8 or x0.5")
+        found = []
+        for size in (Size.of(name, self.base) for name in self.study.sizes):
+            if self.setups.cost(size.config).reference < whole:
+                found += [self._uniform(choice, size) for choice in self._widths()]
+                continue
+            said = f"'{size.name}' costs no less than {network} at the highest precision"
+            if asked:
+                raise InputError(f"a smaller network must be smaller: {said}")
+            self.left_out[size.name] = said
+        return found
+
+    def _widths(self) -> list[Precision]:
+        """What every block can be at."""
+        return [choice for choice in parse_choices(self.base.choices) if not choice.is_skip]
 
     def _point(self, multiple: float) -> Contender:
         config = replace(self.base, budget=self._amount(multiple))

@@ -1,42 +1,41 @@
-"""What a comparison found, and how it is written down."""
+"""What a comparison found, and what tables say of it."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
-from accel_models.files import whole_file
-from dfs_hw.baselines.contenders import Contender, LineUp
-from dfs_hw.baselines.measurement import (
+from dfs_hw.baselines.contenders import AT_BUDGET, Contender, LineUp
+from dfs_hw.baselines.judgement.frontier import Frontier
+from dfs_hw.baselines.judgement.resampling import Interval
+from dfs_hw.baselines.judgement.sentences import lead, sentence
+from dfs_hw.baselines.judgement.verdicts import Verdict, verdicts
+from dfs_hw.baselines.records import (
     AS_TRAINED,
     AT_PRICE,
     FROZEN,
     FROZEN_PAYING,
-    MET,
     SHUFFLED,
+    WITHIN,
     Record,
+    Run,
 )
-from dfs_hw.baselines.study import CONTENDER_FAMILIES, Study
-from dfs_hw.baselines.tabulation import (
-    Rise,
-    Row,
-    Spread,
-    Verdict,
-    best_static_network,
-    contender_rows,
-    rises,
-    verdict_on,
-)
-from dfs_hw.budgets.budget import unit_of
+from dfs_hw.baselines.study import Study
+from dfs_hw.baselines.tabulation import Rise, Row, Spread, contender_rows, rises
 from dfs_hw.headroom import Headroom
-from dfs_hw.provenance import write_json
-from dfs_hw.training.config import plain
 
-FORMAT = 1
+VERDICT_HEADER = (
+    "",
+    "x budget",
+    "spent, %",
+    "accuracy, %",
+    "points over the best static",
+    "which is",
+    "points over itself shuffled",
+    "spared at equal accuracy, %",
+    "against",
+    "earned its keep",
+)
+"""Columns of the table of verdicts: accuracy at equal cost, and cost at equal accuracy."""
 HEADER = (
     "",
     "accuracy, %",
@@ -66,34 +65,64 @@ class Findings:
     line_up: LineUp
     records: tuple[Record, ...]
     rows: tuple[Row, ...]
-    best_static_network: Contender | None
-    """Static network that adaptive ones are held against, where the study's budget is theirs."""
+    frontier: Frontier
+    """Static networks, and which of them is best within what it costs."""
     verdicts: tuple[Verdict, ...]
+    """Verdict on every contender that decides, at every budget that it was run within."""
     rises: tuple[Rise, ...]
     possible: Headroom | str
     """What any gate could win at the budget; or why that cannot be told."""
 
     @classmethod
     def of(
-        cls,
-        study: Study,
-        line_up: LineUp,
-        records: tuple[Record, ...],
-        possible: Headroom | str,
+        cls, study: Study, line_up: LineUp, runs: tuple[Run, ...], possible: Headroom | str
     ) -> Findings:
-        """Draw rows, verdicts and the knob's rises from all records of a study."""
-        contenders, metric = line_up.contenders, study.config.metric
-        adaptive = (contender for contender in contenders if contender.adaptive)
+        """Draw rows, verdicts and the knob's rises from all runs of a study."""
+        records = tuple(run.record for run in runs)
         return cls(
             study,
             line_up,
             records,
             tuple(contender_rows(records)),
-            best_static_network(records, contenders),
-            tuple(verdict_on(one, records, contenders, metric) for one in adaptive),
+            Frontier(records, line_up.contenders),
+            verdicts(runs, line_up),
             tuple(rises(records)),
             possible,
         )
+
+    @property
+    def best_static_network(self) -> Contender | None:
+        """Static network that adaptive ones are held against at the study's budget."""
+        step = self.frontier.best_within(AT_BUDGET)
+        return None if step is None else step.contender
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Names that tables show, by names of contenders."""
+        return {one.name: one.title for one in self.line_up.contenders}
+
+    def lead(self) -> str:
+        """What it all comes to."""
+        return lead(self.verdicts, self.titles)
+
+    def verdict_table(self) -> list[tuple[str, ...]]:
+        """Rows of text under `VERDICT_HEADER`: every contender that decides, at every budget."""
+        return [self._of_verdict(verdict) for verdict in self.verdicts]
+
+    def stairs(self) -> str:
+        """The static networks that are best within what they cost, in a sentence."""
+        steps = self.frontier.stairs()
+        each = [f"{one.contender.title} ({one.share:.0%} of the budget)" for one in steps]
+        return f"Static networks that are best within what they cost: {'; '.join(each) or 'none'}."
+
+    def cascades(self) -> list[str]:
+        """What the cascade is made of, budget by budget."""
+        made = {
+            one.target: " then ".join(map(self._short, one.made_of))
+            for one in self.records
+            if one.made_of
+        }
+        return [f"cascade at {target:g} x budget: {of}" for target, of in sorted(made.items())]
 
     def contender(self, name: str) -> Contender:
         """The contender of a name."""
@@ -101,7 +130,7 @@ class Findings:
 
     def table(self) -> list[tuple[str, ...]]:
         """Rows of text under `HEADER`: every contender, and its ablations indented below it."""
-        return [self._text(row) for row in self.rows if row.variant != AT_PRICE]
+        return [self._text(row) for row in self.rows if self._is_of_table(row)]
 
     def curve(self) -> list[Row]:
         """The knob turned from the lowest price to the highest."""
@@ -115,7 +144,7 @@ class Findings:
 
     def remarks(self) -> list[str]:
         """What has to be said beside the table."""
-        said = [verdict.sentence for verdict in self.verdicts]
+        said = [sentence(one, self.titles) for one in self.verdicts if one.as_trained]
         said.append(
             f"How much any gate could earn is not told: {self.possible}."
             if isinstance(self.possible, str)
@@ -125,6 +154,31 @@ class Findings:
             said.append(self._of_rises())
         said += [f"Left out: {name}: {why}." for name, why in self.line_up.left_out.items()]
         return said
+
+    def _is_of_table(self, row: Row) -> bool:
+        """Whether a row is of a contender as training left it, not set to something else."""
+        trained = row.target == self.contender(row.contender).target
+        return trained and row.variant not in (AT_PRICE, WITHIN)
+
+    def _of_verdict(self, verdict: Verdict) -> tuple[str, ...]:
+        static, saving = verdict.against_static, verdict.saving
+        earned = {True: "yes", False: "no", None: "cannot be told"}[verdict.earned]
+        return (
+            self.titles[verdict.contender],
+            f"{verdict.target:.3g}",
+            f"{100 * verdict.share:.1f}",
+            f"{100 * verdict.accuracy:.1f}",
+            "–" if static is None else _signed(static.points, 2),
+            "–" if static is None else self._short(static.than),
+            _signed(verdict.against_shuffled.points, 2),
+            "–" if saving is None else _signed(saving.share, 0),
+            "none as accurate" if saving is None else self._short(saving.than),
+            earned,
+        )
+
+    def _short(self, name: str) -> str:
+        """Title of a static network where nobody else can be meant."""
+        return self.titles[name].removeprefix("static, ")
 
     def _text(self, row: Row) -> tuple[str, ...]:
         decides = self.contender(row.contender).adaptive
@@ -155,112 +209,6 @@ class Findings:
         )
 
 
-def write(findings: Findings, out: Path, provenance: Mapping[str, object]) -> Path:
-    """Write ``compare.json``, ``compare.csv`` and ``compare.md``; returns the first."""
-    _write_text(out / "compare.csv", as_csv(findings.records))
-    _write_text(out / "compare.md", as_markdown(findings))
-    return write_json(out / "compare.json", as_json(findings, provenance))
-
-
-def as_json(findings: Findings, provenance: Mapping[str, object]) -> dict[str, Any]:
-    """Everything, for programs. Amounts are in SI units, shares and accuracies from 0 to 1."""
-    study, line_up = findings.study, findings.line_up
-    return {
-        "format": FORMAT,
-        "study": {
-            **{f.name: getattr(study, f.name) for f in fields(study) if f.name != "config"},
-            "config": {k: v for k, v in plain(study.config).items() if k != "seed"},
-        },
-        **provenance,
-        "budget": {
-            "text": study.config.budget,
-            "metric": study.config.metric,
-            "amount": line_up.budget,
-            "unit": unit_of(study.config.metric),
-            "tolerance": MET,
-        },
-        "difficulty": findings.line_up.difficulty,
-        "contenders": [
-            {
-                "name": one.name,
-                "title": one.title,
-                "family": one.family,
-                "source": CONTENDER_FAMILIES[one.family],
-                "choices": one.config.choices,
-                "budget": one.config.budget,
-                "target": one.target,
-            }
-            for one in line_up.contenders
-        ],
-        "left_out": line_up.left_out,
-        "records": [
-            {**asdict(record), "met": record.met, "over": record.over}
-            for record in findings.records
-        ],
-        "rows": [asdict(row) for row in findings.rows],
-        "best_static": static.name if (static := findings.best_static_network) else None,
-        "verdicts": [asdict(verdict) for verdict in findings.verdicts],
-        "headroom": None if isinstance(findings.possible, str) else asdict(findings.possible),
-        "knob_rises": [asdict(rise) for rise in findings.rises],
-    }
-
-
-def as_csv(records: tuple[Record, ...]) -> str:
-    """One line a record, in SI units; empty where a record has no figure."""
-    names = [field.name for field in fields(Record)]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*names, "met"])
-    for record in records:
-        cells = [getattr(record, name) for name in names]
-        writer.writerow(["" if cell is None else cell for cell in cells] + [record.met])
-    return text.getvalue()
-
-
-def as_markdown(findings: Findings) -> str:
-    """The table, the verdicts, and what the columns mean."""
-    study, line_up = findings.study, findings.line_up
-    config = study.config
-    seeds = ", ".join(map(str, study.seeds))
-    budget = f"{line_up.budget:.4g} {unit_of(config.metric)} of {config.metric} per input"
-    lines = [
-        f"# {config.network} on {config.data}, {config.accelerator}",
-        "",
-        f"Budget {config.budget}, which is {budget}; seeds {seeds}. Test split, means ± standard "
-        "deviation over seeds.",
-        "",
-        *_markdown_table(HEADER, [_as_child(row) for row in findings.table()]),
-        "",
-        "\\* the static network that adaptive ones are held against: of those within the budget, "
-        "the most accurate on the validation split. Budget kept: in how many seeds; by a static "
-        "network if it spends at most 2 % more, by an adaptive one if it is within 2 % of what it "
-        "was trained for. ρ: rank correlation of an input's energy with "
-        f"difficulty, which is the {line_up.difficulty}. Vectors: different decision vectors. "
-        "Deciding: blocks where more than 5 % of the inputs take one choice beside the commonest.",
-        "",
-        *(f"- {remark}" for remark in findings.remarks()),
-    ]
-    if findings.curve():
-        lines += ["", "## The knob", "", *_markdown_table(CURVE_HEADER, findings.curve_table())]
-    lines += ["", "## Contenders", ""]
-    families = dict.fromkeys(one.family for one in line_up.contenders)
-    lines += [f"- {family}: {CONTENDER_FAMILIES[family]}." for family in families]
-    fixed = [row for row in findings.rows if row.contender == "best-static" and row.fixed]
-    lines += [f"- best per block, over seeds: {'; '.join(row.fixed)}." for row in fixed]
-    return "\n".join(lines) + "\n"
-
-
-def _markdown_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    rule = ["---", *("---:" for _ in header[1:])]
-    return [f"| {' | '.join(cells)} |" for cells in (header, rule, *rows)]
-
-
-def _as_child(cells: tuple[str, ...]) -> tuple[str, ...]:
-    """Markdown drops spaces at the start of a cell."""
-    name = cells[0].replace("*", "\\*")
-    return (f"– {name.strip()}" if name.startswith("  ") else name, *cells[1:])
-
-
 _SCALES = {"accuracy": 100, "energy_j": 1e6, "bitops": 1e-6, "latency_s": 1e6, "share": 100}
 _DIGITS = {"accuracy": 1, "energy_j": 2, "bitops": 1, "latency_s": 2, "share": 1, "correlation": 2}
 
@@ -275,6 +223,8 @@ def _figure(row: Row, name: str) -> str:
     return mean if spread.deviation is None else f"{mean} ± {spread.deviation * scale:.{digits}f}"
 
 
-def _write_text(path: Path, text: str) -> None:
-    with whole_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+def _signed(interval: Interval, digits: int) -> str:
+    """Mean and interval in hundredths, such as +1.20 (0.31 to 2.09)."""
+    ends = (interval.mean, interval.low, interval.high)
+    mean, low, high = (round(100 * end, digits) + 0.0 for end in ends)  # no -0
+    return f"{mean:+.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"

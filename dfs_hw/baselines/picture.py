@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from accel_models.files import whole_file
 from dfs_hw.baselines.contenders import AT_BUDGET, Contender
 from dfs_hw.baselines.findings import Findings
-from dfs_hw.baselines.measurement import AS_TRAINED, FROZEN, SHUFFLED
+from dfs_hw.baselines.records import AS_TRAINED, FROZEN, SHUFFLED, WITHIN
 from dfs_hw.baselines.study import STATIC
 from dfs_hw.baselines.tabulation import Row, Spread
 from dfs_hw.palette import FAINT, INK, frame
@@ -18,13 +18,17 @@ from dfs_hw.palette import FAINT, INK, frame
 COLORS = {
     "static": "#6b7a89",
     "best-static": "#1b2a3a",
+    "smaller": "#8796a3",
     "dfs": "#0b6e6e",
     "skipnet": "#c8553d",
     "dfq": "#3b5b92",
     "feedforward": "#8e7cc3",
     "upfront": "#a0522d",
     "knob": "#e08e2b",
+    "cascade": "#5a9a3c",
 }
+UNNAMED = ("static", "smaller")
+"""Families of many networks: each is named where it stands, and the legend has the family."""
 MARKERS = {AS_TRAINED: "o", FROZEN: "x", SHUFFLED: "o"}
 
 
@@ -42,17 +46,22 @@ def draw_findings(findings: Findings) -> Figure:
             marker=".",
             label="the knob turned, in order of price",
         )
+    _stairs(axes, findings)
     for row in findings.rows:
-        if row.variant in MARKERS:
+        if row.variant in MARKERS and row.target == findings.contender(row.contender).target:
             _point(axes, row, findings.contender(row.contender), row.contender)
+    for contender in findings.line_up.contenders:
+        if contender.name != "knob":  # whose curve is drawn at every price
+            _within(axes, findings, contender)
     if findings.study.config.metric == "energy":
         budget = findings.line_up.budget * 1e6
         axes.axvline(budget, color=INK, linewidth=1, linestyle="--", label="budget", zorder=1)
     axes.scatter(
         [], [], marker="o", facecolors="none", edgecolors=FAINT, label="shuffled decisions"
     )
-    if any(one.family == "static" for one in findings.line_up.contenders):
-        axes.scatter([], [], marker="s", color=COLORS["static"], label="static, one width")
+    for family, label in (("static", "static, one width"), ("smaller", "static, smaller")):
+        if any(one.family == family for one in findings.line_up.contenders):
+            axes.scatter([], [], marker="s", color=COLORS[family], label=label)
     axes.scatter([], [], marker="x", color=FAINT, label="frozen choices, no gates")
     axes.set_xlabel("simulated energy per input, µJ (mean over test inputs)")
     axes.set_ylabel("test accuracy, %")
@@ -94,7 +103,7 @@ def _point(axes: Axes, row: Row, contender: Contender, name: str) -> None:
         elinewidth=1 if trained else 0.6,
         alpha=1 if trained else 0.7,
         zorder=3 if trained else 2,
-        label=contender.title if trained and contender.family != "static" else None,
+        label=contender.title if trained and contender.family not in UNNAMED else None,
     )
     if trained and square:
         text = contender.title.removeprefix("static, ")
@@ -102,6 +111,44 @@ def _point(axes: Axes, row: Row, contender: Contender, name: str) -> None:
             text, (energy.mean * 1e6, accuracy.mean * 100), (6, 6), textcoords="offset points",
             fontsize=7, color=color,
         )  # fmt: skip
+
+
+def _stairs(axes: Axes, findings: Findings) -> None:
+    """The best that static networks do at every energy: those that validation calls best."""
+    rows = {row.contender: row for row in findings.rows if row.variant == AS_TRAINED}
+    static = findings.frontier.networks
+    steps = [rows[stair.contender.name] for stair in findings.frontier.stairs()]
+    if findings.study.config.metric == "energy" and steps:
+        dearest = max(_mean(rows[one.contender.name], "energy_j") for one in static)
+        axes.step(
+            [*(_mean(row, "energy_j") * 1e6 for row in steps), dearest * 1e6],
+            [*(_mean(row, "accuracy") * 100 for row in steps), _mean(steps[-1], "accuracy") * 100],
+            where="post",
+            color=COLORS["best-static"],
+            linewidth=1,
+            alpha=0.5,
+            label="best static within that, by validation",
+            zorder=1,
+        )
+
+
+def _within(axes: Axes, findings: Findings, contender: Contender) -> None:
+    """A contender at every budget that its thresholds were set for, from the lowest on."""
+    rows = [
+        row
+        for row in findings.rows
+        if row.contender == contender.name and row.variant in (AS_TRAINED, WITHIN)
+    ]
+    if len(rows) > 1:
+        rows.sort(key=lambda row: row.target)
+        axes.plot(
+            [_mean(row, "energy_j") * 1e6 for row in rows],
+            [_mean(row, "accuracy") * 100 for row in rows],
+            color=COLORS[contender.family],
+            linewidth=1.2,
+            marker=".",
+            zorder=2,
+        )
 
 
 def _bar(spread: Spread, scale: float) -> float:

@@ -12,7 +12,8 @@ from dfs_hw.training.start import PricedNetwork, check_device, fresh_network, lo
 class ContenderSetups:
     """What `TrainingSetup.of` would give; keeps data and networks to start from, of one seed.
 
-    Configurations must be of one study: they differ in seed, budget, choices and design alone.
+    Configurations must be of one study: they differ in seed, budget, network, widths, choices and
+    design alone.
 
     Args:
         device: to train on.
@@ -60,4 +61,7 @@ class ContenderSetups:
 
 def same_start(first: TrainConfig, second: TrainConfig) -> bool:
     """Whether two configurations of a study and a seed start from the same network."""
-    return first.choices == second.choices and first.design() == second.design()
+    same = all(
+        getattr(first, name) == getattr(second, name) for name in ("network", "widths", "choices")
+    )
+    return same and first.design() == second.design()

@@ -11,6 +11,7 @@ from accel_models.errors import InputError, listed
 from accel_models.metrics import additive, names
 from accel_models.precision import parse_choices
 from accel_models.seeds import checked_seed
+from dfs_hw.baselines.smaller import usual_sizes
 from dfs_hw.training.config import TrainConfig, plain
 
 CONTENDER_FAMILIES = {
@@ -19,6 +20,8 @@ CONTENDER_FAMILIES = {
     "best-static": "one choice for each block, the same for all inputs, of least validation loss "
     "within the budget: proposed by the integer program of HAWQ-V3 (Yao et al., ICML 2021) over "
     "measured sensitivities and simulated costs, judged as a whole",
+    "smaller": "networks of fewer blocks or fewer channels, at one width for all blocks and "
+    "inputs, for every width of the choice set",
     "dfs": "DFS (Shen et al., AAAI 2020): an LSTM decides block after block",
     "skipnet": "the choices of SkipNet (Wang et al., ECCV 2018), skip or run; trained like DFS, "
     "without reinforcement learning",
@@ -29,10 +32,16 @@ CONTENDER_FAMILIES = {
     "CVPR 2022)",
     "knob": "gates that take the price of cost as an input, trained once for all budgets; as in "
     "conditional training over Lagrange multipliers (Dosovitskiy and Djolonga, ICLR 2020)",
+    "cascade": "two of the static networks, the dearer one only for inputs of which the cheaper "
+    "one is not sure: its largest softmax probability is below a threshold; nothing is trained for "
+    "it",
 }
 """Kinds of contender, and where each is from."""
-STATIC = ("static", "best-static")
-USUAL = ("static", "best-static", "dfs", "skipnet", "dfq", "knob")
+STATIC = ("static", "best-static", "smaller")
+"""Kinds that do the same for all inputs."""
+COMPOSED = ("cascade",)
+"""Kinds made of other contenders, for which nothing is trained."""
+USUAL = ("static", "best-static", "smaller", "dfs", "skipnet", "dfq", "knob", "cascade")
 
 
 @dataclass(frozen=True)
@@ -53,20 +62,35 @@ class Study:
     """Prices of cost, 0 to 1, at which the network with a knob is looked at."""
     shuffles: int = 5
     """How often decisions are dealt to other inputs."""
+    smaller: tuple[str, ...] | None = None
+    """Smaller networks, as `smaller.Size.of` reads them: a network's name, or a multiple of the
+    channels such as ``x0.5``. None for those that are known of the network."""
+    grid: tuple[float, ...] = (0.5, 0.75, 1.25, 1.5)
+    """Multiples of the budget, beside 1, that whoever has thresholds or a knob is set to."""
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """Smaller networks that take part."""
+        if "smaller" not in self.families:
+            return ()
+        return usual_sizes(self.config.network) if self.smaller is None else self.smaller
 
     def to_dict(self) -> dict[str, Any]:
         """All that tells it from others, as plain data for JSON."""
         config = {name: value for name, value in plain(self.config).items() if name != "seed"}
         own = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "config"}
-        return config | own
+        return config | own | {"smaller": self.sizes}
 
     def __post_init__(self) -> None:
         _check(self.seeds and _differ(self.seeds), "seeds", self.seeds)
         for seed in self.seeds:
             checked_seed(seed, "seeds of a comparison: each")
-        usable = all(0 < multiple < math.inf for multiple in self.points)
-        named = _differ([f"{multiple:g}" for multiple in self.points])  # as folders are called
-        _check(usable and named, "points", self.points)
+        for name in ("points", "grid"):
+            multiples = getattr(self, name)
+            usable = all(0 < multiple < math.inf for multiple in multiples)
+            named = _differ([f"{multiple:g}" for multiple in multiples])  # as folders are called
+            _check(usable and named, name, multiples)
+        _check(_differ(self.smaller or ()), "smaller", self.smaller)
         possible = all(0 <= price <= 1 for price in self.prices)
         _check(possible and _differ(self.prices), "prices", self.prices)
         _check(self.shuffles >= 1, "shuffles", self.shuffles)
@@ -99,11 +123,18 @@ class Study:
                 )
 
 
-_GOES_WITH = {"dfq_choices": ("dfq",), "points": ("dfs", "knob"), "prices": ("knob",)}
+_GOES_WITH = {
+    "dfq_choices": ("dfq",),
+    "points": ("dfs", "knob"),
+    "prices": ("knob",),
+    "smaller": ("smaller",),
+}
 """Contenders that settings are for."""
 _WANTED = {
     "seeds": "different",
     "points": "different multiples of the budget, above 0 and finite",
+    "grid": "different multiples of the budget, above 0 and finite",
+    "smaller": "different",
     "prices": "different, between 0 and 1",
     "shuffles": "at least 1",
     "families": "at least one kind of contender, none twice",

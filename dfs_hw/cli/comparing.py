@@ -29,7 +29,37 @@ from dfs_hw.cli.options import (
     Style,
     TrainedFor,
 )
+from dfs_hw.cli.own_model import register_own_model
 from dfs_hw.cli.show import tables as show
+
+Seeds = Annotated[str, typer.Option(help="Everything is trained once for each.")]
+Contenders = Annotated[
+    str,
+    typer.Option(
+        help="Of static, best-static, smaller, dfs, skipnet, dfq, knob, cascade, and feedforward, "
+        "upfront."
+    ),
+]
+Smaller = Annotated[
+    str | None,
+    typer.Option(
+        help="Smaller static networks: names, x0.5 for half the channels, or none; default: all "
+        "CIFAR ResNets of fewer blocks, x0.75 and x0.5.",
+        show_default=False,
+    ),
+]
+DfqChoices = Annotated[
+    str, typer.Option(help="Choices of DFQ, as far as the machine supports them.")
+]
+Points = Annotated[
+    str, typer.Option(help="Multiples of the budget to train DFS for beside the knob's curve.")
+]
+Grid = Annotated[
+    str, typer.Option(help="Multiples of the budget to set thresholds and the knob for.")
+]
+Shuffles = Annotated[
+    int, typer.Option(help="How often decisions are dealt to other inputs.", min=1)
+]
 
 
 @app.command()
@@ -41,23 +71,14 @@ def compare(
     accelerator: TrainedFor = None,
     metric: Metric = None,
     budget: Budget = None,
-    seeds: Annotated[str, typer.Option(help="Everything is trained once for each.")] = "0,1,2",
-    contenders: Annotated[
-        str,
-        typer.Option(
-            help="Of static, best-static, dfs, skipnet, dfq, knob, and feedforward, upfront."
-        ),
-    ] = "static,best-static,dfs,skipnet,dfq,knob",
-    dfq: Annotated[
-        str, typer.Option(help="Choices of DFQ, as far as the machine supports them.")
-    ] = "4/3,4/4,4/6",
-    points: Annotated[
-        str, typer.Option(help="Multiples of the budget to train DFS for beside the knob's curve.")
-    ] = "0.75,1.5",
+    seeds: Seeds = "0,1,2",
+    contenders: Contenders = "static,best-static,smaller,dfs,skipnet,dfq,knob,cascade",
+    smaller: Smaller = None,
+    dfq: DfqChoices = "4/3,4/4,4/6",
+    points: Points = "0.75,1.5",
+    grid: Grid = "0.5,0.75,1.25,1.5",
     prices: Prices = PRICES,
-    shuffles: Annotated[
-        int, typer.Option(help="How often decisions are dealt to other inputs.", min=1)
-    ] = 5,
+    shuffles: Shuffles = 5,
     epochs: Epochs = None,
     settings: Settings = None,
     device: Device = "cpu",
@@ -84,6 +105,7 @@ def compare(
     from dfs_hw.baselines import compare as run_comparison
     from dfs_hw.cli.show.findings import comparison
 
+    sizes = None if smaller is None else tuple(_sizes(smaller))
     wanted = Study(
         config,
         tuple(numbers("seeds", seeds, int)),
@@ -92,6 +114,8 @@ def compare(
         tuple(numbers("points", points, float)),
         tuple(numbers("prices", prices, float)),
         shuffles,
+        sizes,
+        tuple(numbers("grid", grid, float)),
     )
     findings = run_comparison(wanted, out, device=device, progress=not quiet, overwrite=overwrite)
     comparison(findings)
@@ -161,3 +185,11 @@ def headroom(
     )
     show_headroom(found)
     show.line(f"As a picture, JSON and CSV: {out / 'headroom.png'}")
+
+
+def _sizes(text: str) -> list[str]:
+    """Smaller networks by name, those of one's own made known."""
+    names = [] if text.strip() == "none" else words(text)
+    for name in names:
+        register_own_model(name)
+    return names

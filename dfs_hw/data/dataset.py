@@ -32,6 +32,10 @@ class Dataset:
     """What training does to the images."""
     severity: Tensor | None = None
     """How badly each image was degraded, float32 [N]: 0 for clean, at most 1. None if unknown."""
+    source: Tensor | None = None
+    """Number of the picture that each image was made of, int64 [N], the same in all splits and for
+    all seeds, so that images of one picture are known to belong together. None if it is not
+    said."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -62,6 +66,7 @@ class Dataset:
             pixels=pixels.subset(index) if isinstance(pixels, MappedPixels) else pixels[index],
             labels=self.labels[index],
             severity=None if self.severity is None else self.severity[index],
+            source=None if self.source is None else self.source[index],
         )
 
     def to(self, device: torch.device | str) -> Dataset:
@@ -78,6 +83,7 @@ class Dataset:
             mean=self.mean.to(device),
             std=self.std.to(device),
             severity=None if self.severity is None else self.severity.to(device),
+            source=None if self.source is None else self.source.to(device),
         )
 
     def gather(self, index: Tensor) -> tuple[Tensor, Tensor]:

@@ -54,6 +54,7 @@ def load_digits(seed: int = 0, size: int = 16) -> Splits:
         *channel_statistics(pixels[torch.from_numpy(train)]),
         augmentation=Augmentation(max_shift=1),
         severity=torch.from_numpy(severity).float(),
+        source=torch.from_numpy(everything),
     )
     parts = [whole.subset(torch.from_numpy(np.sort(part))) for part in (train, validation, test)]
     return Splits(parts[0], parts[1], parts[2], tuple(str(digit) for digit in range(10)))

@@ -87,6 +87,12 @@ def test_lists_that_grow_may_gain_entries_and_lose_none(tmp_path: Path) -> None:
         grow(*seeds)
     with pytest.raises(InputError, match=r"seeds was \[3, 2, 1, 0\], is \[0, 1, 2\]"):
         grow(0, 1, 2)
+    settings = {"seeds": (3, 2, 1, 0), "grid": (0.5,)}  # a list that nobody knew of before
+    with owned_folder(tmp_path, settings, (), growing=["seeds", "grid"]):
+        pass
+    fewer = owned_folder(tmp_path, settings | {"grid": ()}, (), growing=["seeds", "grid"])
+    with pytest.raises(InputError, match=r"grid was \[0\.5\], is \[\]"), fewer:
+        pass
 
 
 def test_results_of_other_settings_do_not_stay_beside_new_ones(tmp_path: Path) -> None:

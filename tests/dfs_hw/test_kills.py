@@ -121,6 +121,6 @@ def test_a_finished_run_is_not_overwritten_by_other_settings(
         assert "other settings (joint_lr was 0.01, is 0.02, network and images was " in said
         assert "seed was 0, is 1)" in said
     said = refused("compare", *TINY, "--contenders", "static,knob", "--out", whole)
-    assert "families was None" in said
+    assert "dfq_choices was None" in said
     after = {path: path.stat().st_mtime_ns for path in whole.iterdir() if path.name != ".lock"}
     assert after == before

@@ -18,7 +18,7 @@ SHOWN = 4
 
 def comparison(findings: Findings) -> None:
     """Every contender with its ablations below it, the knob's curve, and the verdicts."""
-    from dfs_hw.baselines.findings import CURVE_HEADER, HEADER
+    from dfs_hw.baselines.findings import CURVE_HEADER, HEADER, VERDICT_HEADER
 
     table = new_table(*(_two_lines(name) for name in HEADER))
     for cells in findings.table():
@@ -35,8 +35,16 @@ def comparison(findings: Findings) -> None:
         line("The knob:")
         terminal().print(curve)
     line("")
+    verdicts = new_table(*map(_two_lines, VERDICT_HEADER))
+    for cells in findings.verdict_table():
+        verdicts.add_row(*cells)
+    line("Against static networks, both ways round (95 % intervals):")
+    terminal().print(verdicts)
+    line(findings.stairs())
     for remark in findings.remarks():
         line(remark)
+    line("")
+    line(findings.lead())
 
 
 def headroom(found: Headroom) -> None:

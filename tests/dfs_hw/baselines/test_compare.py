@@ -3,45 +3,43 @@
 import csv
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from comparing import AS_WORDS, CONFIG, STUDY
+from comparing import AS_WORDS, CONFIG, STUDY, adaptive, costs, setup_of, simulated
 from PIL import Image
 from torch.nn.functional import cross_entropy
 
-from accel_models import InputError, load_accelerator, simulate
-from accel_models.precision import Precision, highest
+from accel_models import InputError
 from accel_models.replay import replay
 from accel_models.trace import GateTrace
 from dfs_hw.baselines import compare
+from dfs_hw.baselines.bench import losses
 from dfs_hw.baselines.comparison import ready
 from dfs_hw.baselines.findings import Findings
-from dfs_hw.baselines.kept import kept
-from dfs_hw.baselines.measurement import (
+from dfs_hw.baselines.measurement import measure
+from dfs_hw.baselines.per_input import read_columns
+from dfs_hw.baselines.picture import draw_findings
+from dfs_hw.baselines.records import (
     AS_TRAINED,
     AT_PRICE,
     FROZEN,
     FROZEN_PAYING,
     SHUFFLED,
-    Record,
-    losses,
-    measure,
+    WITHIN,
 )
-from dfs_hw.baselines.picture import draw_findings
 from dfs_hw.baselines.setups import ContenderSetups
 from dfs_hw.baselines.static_search import StaticSearch
 from dfs_hw.baselines.study import CONTENDER_FAMILIES
 from dfs_hw.cli import main
+from dfs_hw.data import load_digits
+from dfs_hw.recording import evaluate
 from dfs_hw.training.config import TrainConfig
-from dfs_hw.training.setup import TrainingSetup
 from dfs_hw.training.stages.before_joint import train_supernet
 
 pytestmark = pytest.mark.slow
@@ -62,48 +60,63 @@ def setups() -> dict[int, ContenderSetups]:
     return {seed: ContenderSetups() for seed in STUDY.seeds}
 
 
-def setup_of(
-    setups: dict[int, ContenderSetups], findings: Findings, record: Record
-) -> TrainingSetup:
-    config = findings.contender(record.contender).config
-    return setups[record.seed].of(replace(config, seed=record.seed))
-
-
-def adaptive(findings: Findings, variant: str) -> Iterator[Record]:
-    """Records of networks that decide, run in one way, seed by seed."""
-    found = (record for record in findings.records if record.variant == variant)
-    return (one for one in found if findings.contender(one.contender).adaptive)
-
-
-def costs(record: Record) -> tuple[float, ...]:
-    return record.energy_j, record.latency_s, record.bitops, record.share
-
-
-def simulated(setup: TrainingSetup, choices: str) -> tuple[float, float, float]:
-    """Energy, latency and BitOps of the bare network at choices written as records have them."""
-    precisions = [Precision.parse(word) for word in choices.split()]
-    bare = setup.table.workload.without_gates()
-    machine = load_accelerator(setup.accelerator)
-    by_unit = dict(zip(setup.table.units, precisions, strict=True))
-    run = simulate(bare, machine, by_unit, always=highest(setup.start.choices))
-    return run.energy_j, run.latency_s, float(run.bitops)
-
-
 def test_every_contender_has_every_record_of_every_seed(findings: Findings) -> None:
     names = [one.name for one in findings.line_up.contenders]
-    assert names == ["static-2", "static-8", "best-static", "dfs", "knob"]
+    smaller = ["x0.5-static-2", "x0.5-static-8"]
+    assert names == ["static-2", "static-8", "best-static", *smaller, "dfs", "knob", "cascade"]
     for one in findings.line_up.contenders:
         variants = [
             (record.seed, record.variant)
             for record in findings.records
-            if record.contender == one.name
+            if record.contender == one.name and record.target == one.target
         ]
         each = [AS_TRAINED]
+        if one.adaptive and one.trained:
+            each += [FROZEN, FROZEN_PAYING]
         if one.adaptive:
-            each += [FROZEN, FROZEN_PAYING, SHUFFLED]
+            each += [SHUFFLED]
         if one.name == "knob":
             each += [AT_PRICE] * 3
         assert variants == [(seed, variant) for seed in (0, 1) for variant in each]
+
+
+def test_the_knob_is_set_to_every_budget_that_a_price_is_within(
+    findings: Findings, setups: dict[int, ContenderSetups], folder: Path
+) -> None:
+    for seed in STUDY.seeds:
+        trained = ready(findings.contender("knob"), seed, findings.line_up, setups[seed], folder)
+        looks = {}
+        for price in STUDY.prices:
+            seen = evaluate(trained.trained.network, trained.setup.splits.validation, price=price)
+            spent = float(trained.setup.cost.of_choices(seen.choices).mean())
+            amount = spent * trained.setup.cost.reference / findings.line_up.budget
+            looks[price] = (seen.accuracy, -amount)
+        for allowed in STUDY.grid:
+            within = [look for look in looks.values() if -look[1] <= allowed * 1.02]
+            found = [
+                looks[record.price]
+                for record in findings.records
+                if (record.contender, record.seed) == ("knob", seed)
+                and (record.variant, record.target) == (WITHIN, allowed)
+                and record.price is not None
+            ]
+            assert found == ([max(within)] if within else [])
+
+
+def test_what_is_left_of_every_input_comes_to_the_figures(findings: Findings, folder: Path) -> None:
+    sources = {seed: load_digits(seed).test.source for seed in STUDY.seeds}
+    for record in findings.records:
+        if record.made_of:
+            continue
+        path = folder / f"seed{record.seed}/{record.contender}/test.json"
+        digest = json.loads(path.read_text())["result"]["digests"]["inputs.parquet"]
+        inputs = read_columns(path.with_name("inputs.parquet"), digest, path)
+        assert inputs[f"correct: {record.way}"].mean() == pytest.approx(record.accuracy, rel=1e-12)
+        costs = inputs[f"cost: {record.way}"]
+        assert costs.mean() == pytest.approx(record.energy_j, rel=1e-12)
+        digits = sources[record.seed]
+        assert digits is not None
+        assert inputs["source"].tolist() == digits.tolist()
 
 
 def test_shuffled_decisions_cost_exactly_what_the_true_ones_do(findings: Findings) -> None:
@@ -121,7 +134,7 @@ def test_frozen_and_static_networks_cost_exactly_what_simulate_says(
     bare += [
         record for record in findings.records if not findings.contender(record.contender).adaptive
     ]
-    assert len(bare) == 10
+    assert len(bare) == 14
     for record in bare:
         setup = setup_of(setups, findings, record)
         assert (record.energy_j, record.latency_s, record.bitops) == simulated(setup, record.fixed)
@@ -156,8 +169,9 @@ def test_all_are_trained_for_the_same_joules(
     budget = findings.line_up.budget
     for record in findings.records:
         setup = setup_of(setups, findings, record)
-        assert setup.budget.fraction * setup.cost.reference == pytest.approx(budget, rel=1e-5)
-        assert record.share == pytest.approx(record.energy_j / budget, rel=1e-5)
+        if findings.contender(record.contender).family != "smaller":  # for no budget at all
+            assert setup.budget.fraction * setup.cost.reference == pytest.approx(budget, rel=1e-5)
+        assert record.share == pytest.approx(record.energy_j / budget, rel=1e-12)
 
 
 def test_the_best_static_assignment_is_within_the_budget(findings: Findings, folder: Path) -> None:
@@ -199,6 +213,7 @@ def test_the_knob_without_a_price_of_its_own_stands_where_validation_put_it(
         assert (record.price is not None) == (record.contender == "knob")
 
 
+@pytest.mark.usefixtures("findings")
 def test_relatives_share_a_backbone_and_go_on_from_it(folder: Path) -> None:
     for seed in (0, 1):
         first = (folder / f"seed{seed}/static-2/backbone.safetensors").read_bytes()
@@ -215,7 +230,8 @@ def test_tables_hold_the_means_and_deviations_of_the_records(
     groups: dict[tuple[str, ...], list[dict[str, str]]] = {}
     for line in lines:
         price = line["price"] if line["variant"] == AT_PRICE else ""
-        groups.setdefault((line["contender"], line["variant"], price), []).append(line)
+        way = (line["contender"], line["variant"], line["target"], price)
+        groups.setdefault(way, []).append(line)
     written = json.loads((folder / "compare.json").read_text())
     assert len(written["rows"]) == len(groups)
     for row, group in zip(written["rows"], groups.values(), strict=True):
@@ -231,27 +247,31 @@ def test_tables_hold_the_means_and_deviations_of_the_records(
 
 
 def test_differences_are_paired_by_seed(findings: Findings) -> None:
-    assert [verdict.contender for verdict in findings.verdicts] == ["dfs", "knob"]
+    trained = [one.contender for one in findings.verdicts if one.as_trained]
+    assert trained == ["dfs", "knob", "cascade"]
     for verdict in findings.verdicts:
         accuracy = {
-            (r.contender, r.variant, r.seed): r.accuracy
+            (r.contender, r.variant, r.target, r.seed): r.accuracy
             for r in findings.records
             if r.variant != AT_PRICE
         }
-        assert verdict.against_shuffled.by_seed == {
-            seed: accuracy[verdict.contender, AS_TRAINED, seed]
-            - accuracy[verdict.contender, SHUFFLED, seed]
-            for seed in (0, 1)
-        }
-        found = verdict.against_static
-        assert found is not None
-        assert findings.best_static_network is not None
-        assert found.than == findings.best_static_network.name
-        assert found.by_seed == {
-            seed: accuracy[verdict.contender, AS_TRAINED, seed]
-            - accuracy[found.than, AS_TRAINED, seed]
-            for seed in (0, 1)
-        }
+        variant = AS_TRAINED if verdict.as_trained else WITHIN
+        own = {s: accuracy[verdict.contender, variant, verdict.target, s] for s in (0, 1)}
+        for than, points in (
+            (SHUFFLED, verdict.against_shuffled.points),
+            (verdict.against_static, verdict.against_static and verdict.against_static.points),
+            (verdict.saving, verdict.saving and verdict.saving.points),
+        ):
+            if points is None:
+                continue
+            key = (
+                (than.than, AS_TRAINED, 1.0)
+                if not isinstance(than, str)
+                else (verdict.contender, SHUFFLED, verdict.target)
+            )
+            for seed in (0, 1):
+                apart = own[seed] - accuracy[(*key, seed)]
+                assert points.by_seed[seed] == pytest.approx(apart, abs=1e-12)
 
 
 def test_the_record_of_the_study_says_how_it_came_about(folder: Path, findings: Findings) -> None:
@@ -280,7 +300,7 @@ def test_the_picture_shows_everyone_and_the_budget(findings: Findings, folder: P
         energy, accuracy = row.figures["energy_j"], row.figures["accuracy"]
         assert energy is not None
         assert accuracy is not None
-        if row.variant in (AS_TRAINED, FROZEN, SHUFFLED):
+        if row.variant in (AS_TRAINED, FROZEN, SHUFFLED) and row.target == 1:
             assert (energy.mean * 1e6, accuracy.mean * 100) in points
     budget = next(line for line in axes.lines if line.get_label() == "budget")
     assert budget.get_xdata()[0] == findings.line_up.budget * 1e6
@@ -330,6 +350,7 @@ def test_what_is_lost_is_made_again_and_only_that(
     [
         ("dfs/test.json", "{", "test.json is not valid JSON"),
         ("dfs/test.json", "[]", "test.json: it must be a table"),
+        ("dfs/inputs.parquet", "short", "inputs.parquet is not the file that test.json was left"),
         ("best-static/assignment.json", '{"result": []}', "assignment.json: made_from is missing"),
         ("dfs/network.safetensors", "short", "network.safetensors is damaged"),
         ("static-2/static-2.safetensors", "short", "static-2.safetensors is damaged"),
@@ -349,21 +370,10 @@ def test_a_broken_file_is_named(
     path.write_text(content)
     try:
         with pytest.raises(InputError, match=said):
-            measure(ready(one, 0, findings.line_up, setups[0], folder), STUDY)
+            measured = ready(one, 0, findings.line_up, setups[0], folder)
+            measure(measured, STUDY, findings.line_up.budget)
     finally:
         path.write_bytes(whole)
-
-
-def test_what_was_made_from_something_else_is_made_again(tmp_path: Path) -> None:
-    path, made = tmp_path / "a.json", []
-
-    def make() -> dict[str, Any]:
-        made.append(1)
-        return {"figures": (1.5, len(made))}
-
-    assert kept(path, {"seed": (1, 2)}, make, dict[str, Any]) == {"figures": [1.5, 1]}
-    assert kept(path, {"seed": (1, 2)}, make, dict[str, Any]) == {"figures": [1.5, 1]}
-    assert kept(path, {"seed": (1, 3)}, make, dict[str, Any]) == {"figures": [1.5, 2]}
 
 
 def test_difficulty_without_severity_is_the_loss_at_the_highest_precision(

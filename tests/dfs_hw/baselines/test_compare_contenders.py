@@ -12,15 +12,18 @@ from comparing import CONFIG, STUDY
 
 from accel_models import InputError
 from dfs_hw.baselines.contenders import line_up
+from dfs_hw.baselines.smaller import usual_sizes
 from dfs_hw.baselines.study import Study
 from dfs_hw.cli import main
 from dfs_hw.cli.app import app
+from dfs_hw.networks.build import NETWORKS, register_network
+from dfs_hw.networks.cifar_resnet import BasicBlock, CifarResNet
 from dfs_hw.training.setup import TrainingSetup
 
 
 @pytest.mark.slow
 def test_dfq_takes_what_the_machine_supports_and_says_so() -> None:
-    study = replace(STUDY, families=("dfq",), prices=(), seeds=(0,), dfq_choices="4/3,4,4/20")
+    study = Study(CONFIG, (0,), ("dfq",), dfq_choices="4/3,4,4/20")
     (dfq,) = line_up(study).contenders
     assert dfq.config.choices == "4/3,4"
     assert "(4/3,4)" in dfq.title
@@ -30,7 +33,7 @@ def test_dfq_takes_what_the_machine_supports_and_says_so() -> None:
 
 @pytest.mark.slow
 def test_who_cannot_reach_the_budget_is_trained_for_the_middle_of_what_it_can() -> None:
-    study = replace(STUDY, families=("dfq",), prices=(), seeds=(0,), dfq_choices="4/3,4")
+    study = Study(CONFIG, (0,), ("dfq",), dfq_choices="4/3,4")
     field = line_up(study)
     (dfq,) = field.contenders
     setup = TrainingSetup.of(dfq.config, progress=False)
@@ -51,6 +54,60 @@ def test_who_differs_from_nobody_and_points_out_of_reach_are_left_out_by_name() 
     assert "can be reached" in field.left_out["dfs-x0.1"]
 
 
+def test_smaller_networks_are_those_of_fewer_blocks_and_of_fewer_channels() -> None:
+    study = Study(replace(CONFIG, network="resnet14", widths=(4, 6, 9)), (0,), ("smaller",))
+    assert study.sizes == ("resnet8", "x0.75", "x0.5")
+    field = line_up(study)
+    found = {one.name: (one.config.network, one.config.widths) for one in field.contenders}
+    assert found == {
+        f"{name}-static-{width}": size
+        for name, size in (
+            ("resnet8", ("resnet8", (4, 6, 9))),
+            ("x0.75", ("resnet14", (3, 4, 7))),
+            ("x0.5", ("resnet14", (2, 3, 4))),
+        )
+        for width in (2, 8)
+    }
+    assert {one.choice for one in field.contenders} == {"2", "8"}
+    assert not any(one.adaptive for one in field.contenders)
+    assert usual_sizes("resnet32") == ("resnet20", "resnet14", "resnet8", "x0.75", "x0.5")
+
+
+@pytest.mark.parametrize(
+    ("smaller", "said"),
+    [
+        (("resnet14",), "'resnet14' costs no less than resnet8"),
+        (("resnet8",), "another one than resnet8"),
+        (("x1.5",), "below 1 such as x0.5, got 'x1.5'"),
+        (("x0",), "below 1 such as x0.5, got 'x0'"),
+        (("resnet9",), "no network is called 'resnet9'"),
+    ],
+)
+def test_smaller_networks_that_were_asked_for_are_smaller(
+    smaller: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        line_up(Study(CONFIG, (0,), ("static", "smaller"), smaller=smaller))
+
+
+def test_nobody_knows_what_is_smaller_than_a_network_of_ones_own() -> None:
+    register_network("own", lambda *shape: CifarResNet(8, *shape), BasicBlock)
+    try:
+        own = replace(CONFIG, network="own")
+        field = line_up(Study(own, (0,), ("static", "smaller", "dfs")))
+        assert field.left_out["smaller"].startswith("none is known for own: name some")
+        named = line_up(Study(own, (0,), ("smaller",), smaller=("x0.5",)))
+        assert [one.name for one in named.contenders] == ["x0.5-static-2", "x0.5-static-8"]
+    finally:
+        del NETWORKS["own"]
+
+
+def test_a_cascade_takes_two_static_networks() -> None:
+    field = line_up(Study(CONFIG, (0,), ("cascade", "best-static")))
+    assert [one.name for one in field.contenders] == ["best-static"]
+    assert field.left_out == {"cascade": "it takes two static networks to make one"}
+
+
 def test_choices_of_dfq_that_were_asked_for_are_not_left_out() -> None:
     config = replace(CONFIG, accelerator="tpu-int8", choices="skip,8")
     usual = Study(config, (0,), ("dfs", "dfq"))
@@ -69,6 +126,13 @@ def test_choices_of_dfq_that_were_asked_for_are_not_left_out() -> None:
         *(({"points": points}, "above 0 and finite") for points in ((0.0,), (-1.0,), (math.inf,))),
         *(({"points": points}, "different multiples") for points in ((math.nan,), (0.5, 0.5))),
         ({"points": (0.5, 0.50000001)}, "different multiples"),
+        ({"grid": (0.5, 0.5)}, "grid of a comparison must be different multiples"),
+        ({"grid": (math.inf,)}, "grid of a comparison must be different multiples"),
+        ({"smaller": ("x0.5", "x0.5")}, "smaller of a comparison must be different"),
+        (
+            {"families": ("dfs", "knob"), "smaller": ("x0.5",)},
+            "smaller .* no effect without the contender 'smaller'",
+        ),
         ({"prices": (1.5,)}, "between 0 and 1"),
         ({"prices": (0.5, 0.5)}, "different, between 0 and 1"),
         ({"families": ("dfs", "dfq"), "dfq_choices": "9999"}, "choices of DFQ: .*1 to 32 bits"),
@@ -98,6 +162,8 @@ def test_the_command_asks_for_what_a_study_does_by_default() -> None:
     assert options["contenders"].split(",") == list(usual.families)
     assert options["dfq"] == usual.dfq_choices
     assert tuple(map(float, options["points"].split(","))) == usual.points
+    assert tuple(map(float, options["grid"].split(","))) == usual.grid
+    assert options["smaller"] is usual.smaller is None
     assert tuple(map(float, options["prices"].split(","))) == usual.prices
     assert options["shuffles"] == usual.shuffles
 

@@ -1,27 +1,18 @@
-"""From the figures of a comparison to its sentences: spreads, the best static network, verdicts."""
+"""From the figures of a comparison to its sentences: spreads, verdicts both ways round."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from comparing import CONFIG
 
-from dfs_hw.baselines.contenders import Contender
-from dfs_hw.baselines.measurement import (
-    AS_TRAINED,
-    AT_PRICE,
-    SHUFFLED,
-    Record,
-    correlation,
-    deciding_units,
-)
-from dfs_hw.baselines.tabulation import (
-    Spread,
-    best_static_network,
-    contender_rows,
-    rises,
-    verdict_on,
-)
+from dfs_hw.baselines.bench import correlation, deciding_units
+from dfs_hw.baselines.contenders import Contender, LineUp
+from dfs_hw.baselines.judgement.sentences import lead, sentence
+from dfs_hw.baselines.judgement.verdicts import Verdict, verdicts
+from dfs_hw.baselines.records import AS_TRAINED, AT_PRICE, SHUFFLED, WITHIN, Record, Run
+from dfs_hw.baselines.tabulation import Spread, contender_rows, rises
 
 
 def test_a_block_decides_if_one_more_choice_has_more_than_a_twentieth() -> None:
@@ -52,73 +43,126 @@ def contender(name: str, family: str, **more: Any) -> Contender:
 def test_a_spread_is_that_of_a_sample() -> None:
     spread = Spread.of([1.0, 2.0, 3.0])
     assert (spread.mean, spread.deviation) == (2.0, 1.0)
-    assert spread.error == pytest.approx(3**-0.5)
-    # Student's t for 2 degrees of freedom is 4.303 at 97.5 %: 2 is within 4.303 / sqrt(3) = 2.48.
-    assert spread.side == 0
-    assert Spread.of([2.0, 2.5, 3.0]).side == 1  # 4.303 / 2 / sqrt(3) = 1.24 < 2.5
-    assert Spread.of([-2.0, -2.5, -3.0]).side == -1
-    assert (Spread.of([5.0]).error, Spread.of([5.0]).side) == (None, 0)
+    assert Spread.of([5.0]).deviation is None
 
 
-def test_the_best_static_network_is_that_of_validation_within_the_budget() -> None:
-    field = [contender(name, "static") for name in "abc"] + [contender("d", "dfs")]
-    records = [
-        record("a", 0, 0.9, validation_accuracy=0.7, share=0.5),
-        record("b", 0, 0.5, validation_accuracy=0.8, share=1.0199),
-        record("b", 1, 0.5, validation_accuracy=0.8, share=1.0),
-        record("c", 0, 0.9, validation_accuracy=0.9, share=1.021),
-        record("d", 0, 0.9, validation_accuracy=0.95, share=0.5),
-    ]
-    best = best_static_network(records, field)
-    assert best is not None
-    assert best.name == "b"
-    cheap = best_static_network(records, field, target=0.6)
-    assert cheap is not None
-    assert cheap.name == "a"
-    assert best_static_network(records, field, target=0.4) is None
+INPUTS = 1000
 
 
-def judged(own: list[float], fixed: list[float], dealt: list[float], **more: Any) -> str:
-    """The sentence on a contender of so many seeds, given its and the others' accuracies."""
-    field = [contender("s", "static"), contender("d", "dfs")]
-    records = [
+def run(contender: str, seed: int, accuracy: float, **more: Any) -> Run:
+    """A run that has the first of the inputs right, and the same cost for all."""
+    one = record(contender, seed, accuracy, **more)
+    correct = (np.arange(INPUTS) < round(accuracy * INPUTS)).astype(float)
+    return Run(one, correct, np.full(INPUTS, one.share), np.arange(INPUTS))
+
+
+FIELD = LineUp(
+    (contender("s", "static"), contender("t", "smaller"), contender("d", "dfs")), {}, 1.0, ""
+)
+TITLES = {one.name: one.title for one in FIELD.contenders}
+
+
+def judged(own: list[float], fixed: list[float], dealt: list[float], **more: Any) -> Verdict:
+    """The verdict on a contender of so many seeds, given its and the others' accuracies."""
+    runs = [
         one
         for seed, (a, b, c) in enumerate(zip(own, fixed, dealt, strict=True))
         for one in (
-            record("d", seed, a, **more),
-            record("s", seed, b, validation_accuracy=b),
-            record("d", seed, c, variant=SHUFFLED, **more),
+            run("d", seed, a, **{"validation_accuracy": a, **more}),
+            run("s", seed, b, validation_accuracy=b),
+            run("d", seed, c, variant=SHUFFLED, **more),
         )
     ]
-    return verdict_on(field[1], records, field, "energy").sentence
+    (verdict,) = verdicts(runs, FIELD)
+    return verdict
+
+
+def said(*args: list[float], **more: Any) -> str:
+    return sentence(judged(*args, **more), TITLES)
 
 
 def test_the_verdict_says_what_the_figures_say() -> None:
     better, worse = [0.90, 0.91, 0.92], [0.80, 0.81, 0.82]
-    said = judged(better, worse, [0.85, 0.86, 0.87])
-    assert said.startswith("D earned its keep: at 100% of the energy budget it is 10.00 ± 0.00")
-    assert "more accurate than the best static network (S), and 5.00 ± 0.00 points more" in said
-    assert "chance" not in said
-    said = judged(worse, better, [0.75, 0.76, 0.77])
-    assert said.startswith("D did NOT earn its keep")
-    assert "10.00 ± 0.00 points less accurate than the best static network" in said
-    assert judged(better, worse, better).startswith("D did NOT earn")  # inputs do not matter
-    said = judged([0.9, 0.8, 0.85], [0.8, 0.85, 0.8], worse)
-    assert said.startswith("Whether D earned its keep cannot be told")
-    assert "The difference to the best static network and to shuffled decisions may be" in said
-    assert "One seed says nothing" in judged([0.9], [0.8], [0.8])
-    said = judged(better, worse, worse, share=1.1)
-    assert said.startswith("Whether D earned its keep cannot be told: at 110% of the energy budget")
-    assert "not at matched cost" in said
+    text = said(better, worse, [0.85, 0.86, 0.87])
+    assert text.startswith("D earned its keep: at 100% of the budget it is 10.00 points (")
+    assert "more accurate than the best static network (S), and 5.00 points (" in text
+    assert "No static network is as accurate on the validation split" in text
+    assert "chance" not in text
+    text = said(worse, better, [0.75, 0.76, 0.77])
+    assert text.startswith("D did NOT earn its keep")
+    assert "less accurate than the best static network (S)" in text
+    assert said(better, worse, better).startswith("D did NOT earn")  # inputs do not matter
+    text = said([0.9, 0.8, 0.85], [0.8, 0.85, 0.8], worse)
+    assert text.startswith("Whether D earned its keep cannot be told")
+    assert "The difference to the best static network and to shuffled decisions may be" in text
+    assert "One seed says nothing" in said([0.9], [0.8], [0.8])
+    assert judged([0.9], [0.8], [0.8]).earned is None
+
+
+def test_who_overspends_is_held_against_what_that_buys() -> None:
+    runs = [
+        run("d", 0, 0.9, validation_accuracy=0.9, share=1.3),
+        run("d", 0, 0.8, variant=SHUFFLED, share=1.3),
+        run("t", 0, 0.7, validation_accuracy=0.7, share=1.0),
+        run("s", 0, 0.8, validation_accuracy=0.8, share=1.3),
+    ]
+    (verdict,) = verdicts(runs, FIELD)
+    assert verdict.against_static is not None
+    assert verdict.against_static.than == "s"
+    assert "It spends more than it was to, and is held against" in sentence(verdict, TITLES)
+
+
+def test_energy_is_compared_at_equal_accuracy_by_validation() -> None:
+    runs = [
+        one
+        for seed in (0, 1)
+        for one in (
+            run("d", seed, 0.802, validation_accuracy=0.8, share=0.6),
+            run("d", seed, 0.7, variant=SHUFFLED, share=0.6),
+            run("s", seed, 0.9, validation_accuracy=0.798, share=0.8),  # as accurate
+            run("t", seed, 0.9, validation_accuracy=0.796, share=0.7),  # 0.4 points below
+        )
+    ]
+    (verdict,) = verdicts(runs, FIELD)
+    assert verdict.saving is not None
+    assert verdict.saving.than == "s"
+    share, points = verdict.saving.share, verdict.saving.points
+    assert (share.mean, share.low, share.high) == pytest.approx((0.25, 0.25, 0.25))
+    assert points.mean == pytest.approx(-0.098)
+    assert "spends 25 % less (25 to 25) than the cheapest static" in sentence(verdict, TITLES)
+
+
+def test_whoever_has_thresholds_is_judged_at_every_budget_that_all_seeds_have() -> None:
+    runs = []
+    for seed in (0, 1):
+        runs += [run("s", seed, 0.8, validation_accuracy=0.8, share=0.5)]
+        for variant, target in ((AS_TRAINED, 1.0), (WITHIN, 0.6), (WITHIN, 0.5)):
+            if seed == 0 or target != 0.5:
+                more = {"target": target, "share": target}
+                runs += [run("d", seed, 0.8 + target / 10, variant=variant, **more)]
+                runs[-1] = replace(
+                    runs[-1], record=replace(runs[-1].record, validation_accuracy=0.8)
+                )
+                runs += [run("d", seed, 0.5, variant=SHUFFLED, **more)]
+    found = verdicts(runs, FIELD)
+    assert [(one.target, one.as_trained) for one in found] == [(0.6, False), (1.0, True)]
+    gains = [one.against_static.points.mean for one in found if one.against_static]
+    assert gains == pytest.approx([0.06, 0.1])
+    text = lead(found, TITLES)
+    assert text.startswith("D beats the best static network at equal cost, at 0.6, 1 x budget: by")
+    assert "10.00 points" in text
+    assert lead([], TITLES).startswith("No network that decides per input beats")
 
 
 def test_a_verdict_needs_a_static_network_within_the_budget() -> None:
-    field = [contender("s", "static"), contender("d", "dfs")]
-    records = [record("d", 0, 0.9), record("s", 0, 0.8, share=1.1, validation_accuracy=0.8)]
-    records.append(record("d", 0, 0.8, variant=SHUFFLED))
-    verdict = verdict_on(field[1], records, field, "energy")
+    runs = [
+        run("d", 0, 0.9, validation_accuracy=0.9),
+        run("s", 0, 0.8, share=1.1, validation_accuracy=0.8),
+        run("d", 0, 0.8, variant=SHUFFLED),
+    ]
+    (verdict,) = verdicts(runs, FIELD)
     assert (verdict.earned, verdict.against_static) == (None, None)
-    assert "no static network of this comparison is within its budget" in verdict.sentence
+    assert "no static network of this comparison costs as little" in sentence(verdict, TITLES)
 
 
 def test_a_knob_that_spends_more_at_a_higher_price_is_found_out() -> None:

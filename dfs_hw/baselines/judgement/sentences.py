@@ -1,0 +1,102 @@
+"""Verdicts in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from dfs_hw.baselines.judgement.resampling import Interval
+from dfs_hw.baselines.judgement.verdicts import ROUNDING, Saving, Verdict
+from dfs_hw.baselines.records import MET
+
+Titles = Mapping[str, str]
+"""Names that tables show, by names of contenders."""
+_HEADS = {
+    True: "{} earned its keep",
+    False: "{} did NOT earn its keep",
+    None: "Whether {} earned its keep cannot be told",
+}
+
+
+def lead(verdicts: Iterable[Verdict], titles: Titles) -> str:
+    """What all verdicts come to: who beats the static networks, at which budgets, by how much."""
+    found = list(verdicts)
+    earned: dict[str, list[Verdict]] = {}
+    for verdict in found:
+        if verdict.earned:
+            earned.setdefault(verdict.contender, []).append(verdict)
+    if not earned:
+        rest = " It cannot be told of all." if any(one.earned is None for one in found) else ""
+        return f"No network that decides per input beats the best static one at equal cost.{rest}"
+    return " ".join(_gain(titles[name], points) for name, points in earned.items())
+
+
+def _gain(title: str, points: list[Verdict]) -> str:
+    """A sentence on a contender that beats static networks: where, and by how much."""
+
+    def least(verdict: Verdict) -> float:
+        assert verdict.against_static is not None  # or it would not have earned its keep
+        return verdict.against_static.points.low
+
+    best = max(points, key=least)
+    assert best.against_static is not None
+    gain, low, high = _hundred(best.against_static.points)
+    budgets = ", ".join(f"{one.target:g}" for one in points)
+    return (
+        f"{_sentence_case(title)} beats the best static network at equal cost, at {budgets} x "
+        f"budget: by {gain:.2f} points ({low:.2f} to {high:.2f}) at {best.target:g}."
+    )
+
+
+def sentence(verdict: Verdict, titles: Titles) -> str:
+    """The verdict on one contender at one budget."""
+    title, fixed = titles[verdict.contender], verdict.against_static
+    head = _sentence_case(_HEADS[verdict.earned].format(title))
+    if fixed is None:
+        return f"{head}: no static network of this comparison costs as little."
+    shuffled = verdict.against_shuffled.points
+    seeds = len(shuffled.by_seed)
+    said = (
+        f"{head}: at {verdict.share:.0%} of the budget it is {_than(fixed.points)} the best "
+        f"static network ({titles[fixed.than]}), and {_than(shuffled)} itself with its decisions "
+        f"shuffled ({seeds} seed{'s' if seeds > 1 else ''}, 95 % intervals)."
+    )
+    said += _spared(verdict.saving, titles)
+    if verdict.share / verdict.target > 1 + MET:
+        said += " It spends more than it was to, and is held against what is static at that."
+    if seeds == 1:
+        return said + " One seed says nothing of chance in training."
+    both = (("the best static network", fixed.points), ("shuffled decisions", shuffled))
+    unsure = [name for name, points in both if points.side == 0]
+    if not unsure:
+        return said
+    return f"{said} The difference to {' and to '.join(unsure)} may be chance."
+
+
+def _spared(saving: Saving | None, titles: Titles) -> str:
+    if saving is None:
+        return " No static network is as accurate on the validation split."
+    share, low, high = _hundred(saving.share)
+    amount = f"{share:.0f} % less ({low:.0f} to {high:.0f})"
+    if share < 0:
+        amount = f"{-share:.0f} % more ({-high:.0f} to {-low:.0f})"
+    return (
+        f" It spends {amount} than the cheapest static network that is as accurate "
+        f"({titles[saving.than]})."
+    )
+
+
+def _than(points: Interval) -> str:
+    """A difference in words, such as 1.20 points (0.31 to 2.09) more accurate than."""
+    mean, low, high = _hundred(points)
+    if points.mean < -ROUNDING:
+        return f"{-mean:.2f} points ({-high:.2f} to {-low:.2f}) less accurate than"
+    return f"{mean:.2f} points ({low:.2f} to {high:.2f}) more accurate than"
+
+
+def _sentence_case(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _hundred(interval: Interval) -> tuple[float, float, float]:
+    """Mean and ends in hundredths."""
+    return 100 * interval.mean, 100 * interval.low, 100 * interval.high

@@ -1,0 +1,161 @@
+"""What can be said of every contender that decides: both ways round, and whether by chance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+
+from dfs_hw.baselines.contenders import Contender, LineUp
+from dfs_hw.baselines.judgement.frontier import Frontier, Stair
+from dfs_hw.baselines.judgement.resampling import Interval, Resampling
+from dfs_hw.baselines.records import AS_TRAINED, SHUFFLED, WITHIN, Run
+
+ROUNDING = 1e-9
+"""Difference of accuracies below which there is none."""
+
+Seeds = Mapping[int, Run]
+"""Runs of one contender in one way, by seed."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Accuracy of a contender less another's, 0 to 1, paired by input and seed."""
+
+    than: str
+    """The other, or ``shuffled`` for its own decisions dealt to other inputs."""
+    points: Interval
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What a contender spares of the cost of the cheapest static network that is as accurate."""
+
+    than: str
+    share: Interval
+    """Share of that network's cost, in the study's metric and statistic."""
+    points: Interval
+    """Accuracy less that network's, 0 to 1: how equal the accuracies are on the test split."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether deciding per input earned its keep, for one contender and budget."""
+
+    contender: str
+    target: float
+    """Budget over the study's that it was trained for, or set to afterwards."""
+    as_trained: bool
+    """Whether it is as training left it."""
+    share: float
+    """Cost over the study's budget, mean over seeds."""
+    accuracy: float
+    """Accuracy, mean over seeds, 0 to 1."""
+    against_static: Difference | None
+    """Difference to the best static network that costs no more; None if there is none."""
+    against_shuffled: Difference
+    saving: Saving | None
+    """Cost spared at equal accuracy; None if no static network is as accurate on the validation
+    split."""
+    earned: bool | None
+    """Whether it earned its keep; None if it cannot be told."""
+
+
+def verdicts(runs: Iterable[Run], field: LineUp) -> tuple[Verdict, ...]:
+    """What the runs say of every contender that decides, at every budget it was run within."""
+    evidence = Evidence(runs, field)
+    return tuple(
+        evidence.verdict(contender, variant, target)
+        for contender in field.contenders
+        if contender.adaptive
+        for variant, target in evidence.points(contender)
+    )
+
+
+class Evidence:
+    """All runs of a comparison, to judge by.
+
+    Args:
+        runs: of all contenders and seeds.
+        field: who took part.
+    """
+
+    def __init__(self, runs: Iterable[Run], field: LineUp) -> None:
+        self.field = field
+        self._runs: dict[tuple[str, str, float], dict[int, Run]] = {}
+        self._sources: dict[int, np.ndarray] = {}
+        for run in runs:
+            one = run.record
+            key = (one.contender, one.variant, one.target)
+            self._runs.setdefault(key, {})[one.seed] = run
+            self._sources[one.seed] = run.source
+        records = (run.record for seeds in self._runs.values() for run in seeds.values())
+        self.frontier = Frontier(records, field.contenders)
+        self.resampling = Resampling(self._sources)
+
+    def points(self, contender: Contender) -> Iterator[tuple[str, float]]:
+        """Variant and target of what is judged of a contender, from the lowest target on."""
+        seeds = len(self._sources)
+        found = [key for key in self._runs if key[0] == contender.name]
+        for _, variant, target in sorted(found, key=lambda key: key[2]):
+            everywhere = len(self._runs[contender.name, variant, target]) == seeds
+            if variant in (AS_TRAINED, WITHIN) and everywhere:
+                yield variant, target
+
+    def verdict(self, contender: Contender, variant: str, target: float) -> Verdict:
+        """What can be said of one point of one contender."""
+        own = self._runs[contender.name, variant, target]
+        share = fmean(run.record.share for run in own.values())
+        step = self.frontier.best_within(max(target, share))
+        dealt = self._difference(own, SHUFFLED, self._runs[contender.name, SHUFFLED, target])
+        fixed = None
+        if step is not None:
+            fixed = self._difference(own, step.contender.name, self._static(step))
+        return Verdict(
+            contender=contender.name,
+            target=target,
+            as_trained=variant == AS_TRAINED,
+            share=share,
+            accuracy=fmean(run.record.accuracy for run in own.values()),
+            against_static=fixed,
+            against_shuffled=dealt,
+            saving=self._saving(own),
+            earned=_earned(fixed, dealt, len(own)),
+        )
+
+    def _static(self, step: Stair) -> Seeds:
+        return self._runs[step.contender.name, AS_TRAINED, step.contender.target]
+
+    def _saving(self, own: Seeds) -> Saving | None:
+        """What is spared against the cheapest static network that is as accurate."""
+        accuracies = [run.record.validation_accuracy for run in own.values()]
+        step = self.frontier.cheapest_with(fmean(a for a in accuracies if a is not None))
+        if step is None:
+            return None
+        static = self._static(step)
+        share = self.resampling.saving(_costs(own), _costs(static), self.field.statistic)
+        points = self.resampling.difference(_correct(own), _correct(static))
+        return Saving(step.contender.name, share, points)
+
+    def _difference(self, own: Seeds, than: str, other: Seeds) -> Difference:
+        return Difference(than, self.resampling.difference(_correct(own), _correct(other)))
+
+
+def _correct(runs: Seeds) -> dict[int, np.ndarray]:
+    return {seed: run.correct for seed, run in runs.items()}
+
+
+def _costs(runs: Seeds) -> dict[int, np.ndarray]:
+    return {seed: run.cost for seed, run in runs.items()}
+
+
+def _earned(fixed: Difference | None, dealt: Difference, seeds: int) -> bool | None:
+    """Whether it is more accurate than both, by more than chance; None if that cannot be told."""
+    if fixed is None:
+        return None
+    both = (fixed.points, dealt.points)
+    if min(one.mean for one in both) < ROUNDING:
+        return False
+    return True if seeds > 1 and all(one.side > 0 for one in both) else None
