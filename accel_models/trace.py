@@ -16,12 +16,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from accel_models.errors import InputError
-from accel_models.files import readable
 from accel_models.remade import Remade
-from accel_models.row_groups import RowGroupWriter
+from accel_models.row_groups import RowGroupReader, RowGroupWriter
 from accel_models.trace_header import ARRIVAL, METADATA_KEY, TraceHeader, header_in
 
 __all__ = [
@@ -162,28 +160,15 @@ class TraceFile:
 
     def __enter__(self) -> TraceFile:
         with ExitStack() as stack:
-            readable(self.path)
-            try:
-                # No buffers ahead: a chunk of a large trace would be held twice.
-                self._file = stack.enter_context(
-                    pq.ParquetFile(self.path, page_checksum_verification=True, pre_buffer=False)
-                )
-                schema = self._file.schema_arrow
-            except FileNotFoundError as error:
-                raise InputError(f"there is no trace {self.path}") from error
-            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-                raise InputError(
-                    f"{self.path} is truncated, damaged or no Parquet file: {_reason(error)}"
-                ) from error
-            self.header = header_in(schema, self.path)
+            self._file = stack.enter_context(RowGroupReader(self.path, "trace"))
+            schema = self._file.schema
+            self.header = header_in(schema, self.path, has_digests=self._file.digests is not None)
             self.timed = ARRIVAL in schema.names
             expected = self.header.schema(timed=self.timed)
             if schema.remove_metadata() != expected.remove_metadata():
                 raise InputError(f"{self.path}: its columns are not those its header promises")
-            about = self._file.metadata
-            self.inputs = int(about.num_rows)
-            sizes = [about.row_group(number).num_rows for number in range(about.num_row_groups)]
-            ends = np.cumsum([0, *sizes]).tolist()
+            ends = np.cumsum([0, *self._file.sizes]).tolist()
+            self.inputs = int(ends[-1])
             self.groups = [range(*pair) for pair in pairwise(ends)]
             self._cleanup = stack.pop_all()
         return self
@@ -191,53 +176,54 @@ class TraceFile:
     def __exit__(self, *error: Any) -> None:
         self._cleanup.__exit__(*error)
 
+    def first(self, inputs: int) -> GateTrace:
+        """The first inputs, of the first row group at most; all of that is read, since only then is
+        it known to be what was written.
+
+        Raises:
+            DamagedRows: as `parts`.
+        """
+        kept: list[GateTrace] = []
+        for part in self.parts(0):
+            have = sum(map(len, kept))
+            if have < inputs:
+                kept.append(part[: inputs - have])
+        columns = (np.concatenate(parts) for parts in zip(*(p.columns for p in kept), strict=True))
+        return GateTrace(self.header, *columns)
+
     def parts(self, group: int, inputs: int = SLICE) -> Iterator[GateTrace]:
         """The inputs of a row group, at most so many at a time.
 
         Raises:
-            DamagedRows: if they cannot be read, or are not what the header promises.
+            DamagedRows: if they cannot be read, or are not what the header promises, or, which is
+                known at their end, not what was written.
         """
         rows = self.groups[group]
         at = rows.start
-        batches = self._file.iter_batches(inputs, row_groups=[group], use_threads=False)
-        while True:
-            try:
-                batch = next(batches, None)
-            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-                raise DamagedRows(self.path, group, rows, _reason(error)) from error
-            if batch is None:
-                break
-            fault = _fault(batch, self.header, at)
-            if fault:
-                raise DamagedRows(self.path, group, rows, fault)
-            try:
-                part = _of_batch(batch, self.header, timed=self.timed)
-            except InputError as error:
-                raise DamagedRows(self.path, group, rows, str(error)) from error
-            yield part
-            at += len(batch)
-        if at != rows.stop:
-            raise DamagedRows(self.path, group, rows, f"it ends after row {at - 1}")
+        try:
+            for batch in self._file.batches(inputs, [group]):
+                _check(batch, self.header, at)
+                yield _of_batch(batch, self.header, timed=self.timed)
+                at += len(batch)
+            if at != rows.stop:
+                raise InputError(f"it ends after row {at - 1}")
+        except InputError as error:
+            raise DamagedRows(self.path, group, rows, str(error)) from error
 
 
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0].rstrip(".")
-
-
-def _fault(batch: pa.RecordBatch, header: TraceHeader, start: int) -> str:
-    """What is wrong with rows from `start` on, or nothing."""
+def _check(batch: pa.RecordBatch, header: TraceHeader, start: int) -> None:
+    """Refuse rows from `start` on that no trace has."""
     for name in batch.schema.names:
         if batch[name].null_count:
-            return f"column {name} has empty cells"
+            raise InputError(f"column {name} has empty cells")
     for unit in header.workload.units:
         chosen = batch[unit].to_numpy()
         worst = int(chosen.max(initial=0))
         if worst >= len(header.choices):
-            return (
+            raise InputError(
                 f"row {start + int(chosen.argmax())} has choice {worst} in {unit}, "
                 f"but the choice set has only {len(header.choices)}"
             )
-    return ""
 
 
 def _of_batch(batch: pa.RecordBatch, header: TraceHeader, *, timed: bool) -> GateTrace:

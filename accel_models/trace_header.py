@@ -132,8 +132,9 @@ class TraceHeader:
         return header
 
 
-def header_in(schema: pa.Schema, path: Path) -> TraceHeader:
-    """The header of a trace by the schema of its file; a warning says where it has no digest.
+def header_in(schema: pa.Schema, path: Path, *, has_digests: bool) -> TraceHeader:
+    """The header of a trace by the schema of its file; a warning says where it has no digest, or
+    the file's columns have none.
 
     Raises:
         InputError: if there is none, or it cannot be read: names the file and the field.
@@ -147,11 +148,15 @@ def header_in(schema: pa.Schema, path: Path) -> TraceHeader:
     except InputError as error:
         raise InputError(f"{path} has a header that cannot be read: {error}") from error
     if data["format"] < DIGESTED:
-        warnings.warn(
-            f"{path} is of trace format {data['format']} and has no digest: its layers match their "
-            "key, whether the rest of its header was changed cannot be told",
-            stacklevel=1,  # one place: said once of each file
+        missing = (
+            f"is of trace format {data['format']} and has no digest: its layers match their key, "
+            "whether the rest of it was changed cannot be told"
         )
+    elif not has_digests:
+        missing = "has no digests of its columns: whether they were changed cannot be told"
+    else:
+        return header
+    warnings.warn(f"{path} {missing}", stacklevel=1)  # one place: said once of each file
     return header
 
 

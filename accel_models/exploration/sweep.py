@@ -12,7 +12,6 @@ from typing import Any
 
 import optuna
 import pyarrow as pa
-import pyarrow.parquet as pq
 from optuna.trial import create_trial
 
 from accel_models.errors import InputError
@@ -28,8 +27,8 @@ from accel_models.exploration.outcomes import OUTCOME, kept_outcome
 from accel_models.exploration.results import schema_of, tabled
 from accel_models.exploration.space import Space
 from accel_models.exploration.storage import StudyStorage
-from accel_models.files import whole_file
 from accel_models.metrics import columns
+from accel_models.row_groups import RowGroupReader, RowGroupWriter
 
 CHUNK = 128
 """Configurations that are worked on together."""
@@ -91,19 +90,21 @@ def _work_out(
                 zip(space.configurations(start, stop), outcomes, strict=True)
             )
         ]
-        with whole_file(_part(folder, number)) as partial:
-            table = tabled(space, rows)
-            pq.write_table(table, partial, compression="zstd", write_page_checksum=True)
+        with RowGroupWriter(_part(folder, number), schema_of(space), CHUNK) as writer:
+            writer.add(tabled(space, rows))
         advance(stop - start)
 
 
 def _kept(space: Space, folder: Path, number: int, of: tuple[int, int]) -> pa.Table | None:
     """A chunk's outcomes as they were left; None if they cannot be read, as after a crash of the
-    machine, or are another chunk's."""
+    machine, are not what was written, or are another chunk's."""
+    schema = schema_of(space)
     try:
-        table = pq.read_table(_part(folder, number), page_checksum_verification=True)
-        table = table.cast(schema_of(space))
-    except (pa.ArrowException, OSError, ValueError):
+        with RowGroupReader(_part(folder, number)) as file:
+            if file.digests is None or file.schema != schema:
+                return None
+            table = pa.Table.from_batches(file.batches(CHUNK), schema)
+    except InputError:
         return None
     return table if table["number"].to_pylist() == list(range(*of)) else None
 

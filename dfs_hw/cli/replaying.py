@@ -246,7 +246,7 @@ def _checked(found: Summary, trace: Path, inputs: int) -> Check | None:
     if inputs == 0 or any(one.group == 0 for one in found.damaged):
         return None
     with TraceFile(trace) as file:
-        first = next(file.parts(0, min(inputs, len(file.groups[0]))))
+        first = file.first(inputs)
     return check(first, found.plan)
 
 

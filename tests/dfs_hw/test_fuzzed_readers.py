@@ -25,6 +25,11 @@ from accel_models.errors import LONGEST_SENTENCE, DfsHwError
 TRIED = int(os.environ.get("DFS_HW_FUZZ", "20"))
 """Files tried of each format."""
 LONGEST_S, MOST_BYTES = 10, 2**30
+TIMERS = {
+    signal.ITIMER_PROF: (signal.SIGPROF, LONGEST_S),
+    signal.ITIMER_REAL: (signal.SIGALRM, 10 * LONGEST_S),
+}
+"""Seconds of work, and of waiting, which is longer on a machine that does much else."""
 SEED = 18
 UNLIKE = (ValueError, KeyError, IndexError, OSError, RecursionError)
 """What changes end in where a file is not of its format any more: it stays as it is."""
@@ -41,17 +46,20 @@ def bounded() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise Hang
 
-    before = signal.signal(signal.SIGALRM, stop)
+    before = {number: signal.signal(number, stop) for number, _ in TIMERS.values()}
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (taken + MOST_BYTES, hard))
-    signal.setitimer(signal.ITIMER_REAL, LONGEST_S)
+    for timer, (_, seconds) in TIMERS.items():
+        signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for timer in TIMERS:
+            signal.setitimer(timer, 0)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def check(reader: Reader, path: Path, what: object) -> bool:

@@ -57,6 +57,7 @@ accel_models.machine_code
 accel_models.metrics
 accel_models.remade
 accel_models.row_groups
+accel_models.column_digest
 accel_models.private_folder
 accel_models.files
 accel_models.si

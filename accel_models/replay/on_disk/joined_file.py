@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from accel_models.documents import parse_json
 from accel_models.errors import InputError, reason_of
@@ -18,7 +17,7 @@ from accel_models.replay.plan import Plan
 from accel_models.replay.queueing import Poisson, Server
 from accel_models.replay.summary.summary import amounts
 from accel_models.replay.totals import Totals
-from accel_models.row_groups import RowGroupWriter
+from accel_models.row_groups import RowGroupReader, RowGroupWriter
 from accel_models.trace import ARRIVAL
 
 TOTALS = "dfs_hw_totals"
@@ -56,10 +55,10 @@ class Joined:
     def read(self) -> Iterator[tuple[Mapping[str, np.ndarray], np.ndarray]]:
         """Begin a pass over the whole: amounts by name, and whether predictions are right."""
         names = amounts(self.ready.policy)
-        columns = [*names, "label", "prediction"]
-        for batch in _batches(self.path, ROWS_IN_GROUP, columns):
-            values = {name: batch[name].to_numpy() for name in names}
-            yield values, batch["label"].to_numpy() == batch["prediction"].to_numpy()
+        with RowGroupReader(self.path) as file:
+            for batch in file.batches(ROWS_IN_GROUP, columns=[*names, "label", "prediction"]):
+                values = {name: batch[name].to_numpy() for name in names}
+                yield values, batch["label"].to_numpy() == batch["prediction"].to_numpy()
 
     def _totals(self) -> Totals:
         total: Totals | None = None
@@ -76,23 +75,39 @@ class Joined:
         """All rows, whole batches at a time."""
         batch = self.ready.policy.batch
         for part in self.parts:
-            for rows in _batches(part, max(1, ROWS_IN_GROUP // batch) * batch):
-                table = pa.Table.from_batches([rows])
-                yield table.replace_schema_metadata(about(self.ready))
+            with RowGroupReader(part) as file:
+                for rows in file.batches(max(1, ROWS_IN_GROUP // batch) * batch):
+                    table = pa.Table.from_batches([rows])
+                    yield table.replace_schema_metadata(about(self.ready))
 
 
 def totals_of(part: Path) -> Totals:
     """Totals that a part's metadata has.
 
     Raises:
-        InputError: if there are none that can be read: after a crash of the machine a part may be
-            there and yet be cut off.
+        InputError: if there are none that can be read, or they are not those that were written.
     """
+    with RowGroupReader(part) as file:
+        try:
+            said = file.metadata[TOTALS.encode()]
+            return Totals.from_dict(parse_json(said, str(part), finite=False))
+        except (LookupError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{part} has no totals that can be read: {reason_of(error)}"
+            ) from error
+
+
+def is_whole(part: Path) -> bool:
+    """Whether a part is there, and all of it what was written: after a crash of the machine it may
+    be cut off."""
     try:
-        said = (pq.read_metadata(part).metadata or {})[TOTALS.encode()]
-        return Totals.from_dict(parse_json(said, str(part), finite=False))
-    except (pa.ArrowException, OSError, LookupError, TypeError, ValueError) as error:
-        raise InputError(f"{part} has no totals that can be read: {reason_of(error)}") from error
+        totals_of(part)
+        with RowGroupReader(part) as file:
+            for _ in file.batches(ROWS_IN_GROUP):
+                pass
+            return file.digests is not None
+    except InputError:
+        return False
 
 
 class _Queue:
@@ -118,10 +133,3 @@ class _Queue:
         if not self.policy.idle_gating:
             table = with_idle_power(table, queued.idle, self.pricing)
         return with_queue(table, queued)
-
-
-def _batches(
-    path: Path, rows: int, columns: Sequence[str] | None = None
-) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
-        yield from file.iter_batches(rows, columns=columns, use_threads=False)

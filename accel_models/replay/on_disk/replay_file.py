@@ -26,7 +26,7 @@ from accel_models.costs.cost_table import CostTable
 from accel_models.errors import InputError
 from accel_models.files import ending_in, replaceable, same_file, writable_folder
 from accel_models.replay.matching import check_match
-from accel_models.replay.on_disk.joined_file import TOTALS, Joined, totals_of
+from accel_models.replay.on_disk.joined_file import TOTALS, Joined, is_whole
 from accel_models.replay.on_disk.rows import ENDING, ROWS_IN_GROUP, rows_of
 from accel_models.replay.plan import Plan, plan
 from accel_models.replay.policy import Policy
@@ -139,14 +139,6 @@ def _digest(file: TraceFile, ready: Plan) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _is_whole(part: Path) -> bool:
-    try:
-        totals_of(part)
-    except InputError:
-        return False
-    return True
-
-
 @dataclass(frozen=True)
 class _Task:
     """A trace, what it is asked against, and the folder for what comes of its row groups."""
@@ -164,7 +156,7 @@ class _Task:
         for group in range(len(self.file.groups)):
             part = self.folder / f"{group:06}.parquet"
             try:
-                if not _is_whole(part):
+                if not is_whole(part):
                     self._replay(group, part)
                 parts.append(part)
             except DamagedRows as error:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from changed_rows import change_rows, exchanged
+from places import HELPERS
 
 from accel_models import InputError
 from accel_models.exploration import Exploration, explore
@@ -82,6 +84,15 @@ def test_damage_is_mended_or_named(study: Any, tmp_path: Path, name: str, damage
     assert found.trials.table.equals(whole.trials.table)
 
 
+def test_a_chunk_whose_columns_were_exchanged_is_made_again(study: Any, tmp_path: Path) -> None:
+    folder, sampler, whole = study
+    if sampler != "sweep":
+        pytest.skip("a search has no chunks")
+    shutil.copytree(folder / "out", tmp_path / "out")
+    change_rows(tmp_path / "out" / CHUNK, exchanged("energy_j", "latency_s"))
+    assert explored(folder, sampler, tmp_path / "out").trials.table.equals(whole.trials.table)
+
+
 def test_an_outcome_is_that_of_its_configuration(study: Any, tmp_path: Path) -> None:
     folder, sampler, _ = study
     if sampler == "sweep":
@@ -99,7 +110,7 @@ def test_an_outcome_is_that_of_its_configuration(study: Any, tmp_path: Path) -> 
 FULL = """
 import resource, signal, sys
 from accel_models.errors import DfsHwError
-sys.path.insert(0, {here!r})
+sys.path[:0] = {here!r}
 from pathlib import Path
 from test_explore_damage import explored
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -119,7 +130,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(study: Any, tmp_path: Path, lim
     """As a file that may not grow, which every system can be asked for."""
     folder, sampler, whole = study
     script = FULL.format(
-        here=str(Path(__file__).parent),
+        here=[str(Path(__file__).parent), str(HELPERS)],
         limit=limit,
         folder=str(folder),
         sampler=sampler,

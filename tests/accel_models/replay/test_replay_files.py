@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from changed_rows import change_rows, exchanged
 from hypothesis import given
 from hypothesis import strategies as st
 from places import HELPERS
@@ -24,8 +25,10 @@ import accel_models
 from accel_models import InputError, cost_table
 from accel_models.costs.pricing import COMPONENTS
 from accel_models.replay import Policy, replay, replay_file, spread, summarise, write_rows
-from accel_models.replay.on_disk.joined_file import TOTALS
+from accel_models.replay.on_disk.joined_file import TOTALS, is_whole
+from accel_models.replay.on_disk.rows import rows_of
 from accel_models.replay.summary.percentiles import spreads
+from accel_models.row_groups import RowGroupWriter
 from accel_models.trace import DamagedRows, GateTrace, TraceFile, TraceWriter
 
 TABLE = cost_table(three_units(), MACHINES["bitfusion"], "skip,2,8", max_group=8)
@@ -213,6 +216,31 @@ def test_no_flipped_bit_changes_a_trace_unnoticed(trace: Path) -> None:
                 assert np.array_equal(read.arrival_s, intact.arrival_s)
             trace.write_bytes(content)
     assert noticed > 50
+
+
+def test_exchanged_columns_are_noticed_and_placed(trace: Path) -> None:
+    change_rows(trace, exchanged(*TABLE.units[:2]))
+    with pytest.raises(DamagedRows, match=r"row group 0 .* do not match their digest"):
+        GateTrace.read(trace)
+    with TraceFile(trace) as file, pytest.raises(DamagedRows):
+        file.first(3)
+
+
+def test_a_trace_that_another_program_wrote_is_read_with_a_warning(trace: Path) -> None:
+    pq.write_table(pq.read_table(trace), trace)
+    with pytest.warns(UserWarning, match=r"trace\.parquet has no digests of its columns"):
+        assert len(GateTrace.read(trace)) == INPUTS
+
+
+def test_a_part_that_is_not_what_was_written_is_not_taken(tmp_path: Path) -> None:
+    outcome, part = replay(recorded(20), TABLE), tmp_path / "part.parquet"
+    rows = rows_of(outcome)
+    with RowGroupWriter(part, rows.schema, ROWS) as writer:
+        writer.add(rows)
+        writer.describe({TOTALS: json.dumps(outcome.totals.to_dict())})
+    assert is_whole(part)
+    change_rows(part, exchanged("energy_j", "latency_s"))
+    assert not is_whole(part)
 
 
 @pytest.mark.parametrize("column", [0, 1, 3, 5])
