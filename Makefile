@@ -35,6 +35,7 @@ lint: $(VENV)/.installed
 
 types: $(VENV)/.installed
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32
 
 kernels: $(VENV)/.installed
 	$(BIN)/python tests/helpers/compile_kernels.py search replay datapath

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -138,6 +139,10 @@ def _remove_left_by_killed(path: Path) -> None:
 def is_running(pid: int) -> bool:
     """Whether a process of this machine is there."""
     try:
+        if sys.platform == "win32":  # where `os.kill` would press its Ctrl-C
+            import psutil
+
+            return bool(psutil.pid_exists(pid))
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,7 +12,12 @@ from typing import Any
 
 from accel_models.documents import read_json
 from accel_models.errors import InputError, listed, reason_of
-from accel_models.files import whole_file, writable_folder
+from accel_models.files import replaceable, whole_file, writable_folder
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 LOCK = ".lock"
 SETTINGS = "settings.json"
@@ -75,7 +80,7 @@ def lock_folder(folder: Path) -> int:
     except OSError as error:
         raise InputError(f"cannot lock the folder {folder}: {reason_of(error)}") from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(handle)
         # Its last holder may have removed it since it was opened: such a one keeps nobody out.
         if not os.path.samestat(os.fstat(handle), os.stat(folder / LOCK)):
             raise BlockingIOError
@@ -91,6 +96,23 @@ def lock_folder(folder: Path) -> int:
         os.close(handle)
         raise InputError(f"cannot lock the folder {folder}: {reason_of(error)}") from error
     return handle
+
+
+def _lock(handle: int) -> None:
+    """Lock a file that is open, for as long as it is.
+
+    Raises:
+        BlockingIOError: if another process has locked it.
+    """
+    if sys.platform == "win32":
+        os.lseek(handle, 2**30, os.SEEK_SET)  # one byte far behind what others may still read
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            raise BlockingIOError from error
+        os.lseek(handle, 0, os.SEEK_SET)
+    else:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def changed_settings(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
@@ -135,9 +157,16 @@ def _settle(
             raise InputError(f"{folder} {fault}: {REMEDY}")
         for name in left:  # beside what is new they would be taken for it
             if not name.endswith(CHECKPOINT):
-                (folder / name).unlink()
+                _unlink(folder / name)
     with whole_file(folder / SETTINGS) as partial:
         partial.write_text(json.dumps(dict(settings), indent=2) + "\n", encoding="utf-8")
+
+
+def _unlink(result: Path) -> None:
+    try:
+        replaceable(result).unlink()
+    except OSError as error:
+        raise InputError(f"cannot overwrite {result}: {reason_of(error)}") from error
 
 
 def _holds(entries: Iterable[Any], kept: Any) -> bool:

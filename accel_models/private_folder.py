@@ -3,13 +3,16 @@
 Machine code is unpickled, and a cost table is taken for what the model says: neither may come from
 somebody else. A folder is private if it is this user's and nobody else may write to it, and nobody
 else can put another one in its place: what lies above it is this user's or root's, and is not
-everybody's to write to unless it is sticky, as ``/tmp`` is.
+everybody's to write to unless it is sticky, as ``/tmp`` is. On Windows, where all files seem to be
+everybody's, lists of access that Python does not read keep a home its user's: folders are taken as
+they are.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+import sys
 import warnings
 from pathlib import Path
 
@@ -85,6 +88,8 @@ def open_to_others(path: Path) -> str:
     """Why somebody else could put files into a folder, or another one in its place; "" if nobody
     can. One that is not there is one that this user makes."""
     path = Path(os.path.realpath(path))
+    if sys.platform == "win32":
+        return ""
     for place in (path, *path.parents):
         try:
             found = os.lstat(place)
@@ -104,5 +109,6 @@ def open_to_others(path: Path) -> str:
 
 def is_own(found: os.stat_result, forbidden: int = 0) -> bool:
     """Whether a file is this user's, and has none of some permissions."""
-    me = os.geteuid() if hasattr(os, "geteuid") else found.st_uid  # Windows has no such numbers
-    return found.st_uid == me and not found.st_mode & forbidden
+    if sys.platform == "win32":
+        return True
+    return found.st_uid == os.geteuid() and not found.st_mode & forbidden

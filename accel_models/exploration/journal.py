@@ -17,6 +17,9 @@ from accel_models.errors import DfsHwError, InputError, reason_of
 from accel_models.files import readable
 
 JOURNAL = "study.journal"
+LINE = "line"
+"""Field of an entry, which Optuna passes over, that counts lines up: one that is there twice, as
+after a bad copy, would be one trial more."""
 
 
 class Journal(BaseJournalBackend):
@@ -37,7 +40,7 @@ class Journal(BaseJournalBackend):
         yield from self._held[max(0, log_number_from - self._written) :]
 
     def _written_logs(self, start: int) -> Iterator[dict[str, Any]]:
-        number, logs = start, self._file.read_logs(start)
+        number, before, logs = start, 0, self._file.read_logs(start)
         while True:
             number += 1
             try:
@@ -48,6 +51,10 @@ class Journal(BaseJournalBackend):
                 return
             if not isinstance(log, dict):
                 raise InputError(_damaged(self._path, number, "is no table"))
+            line = log.pop(LINE, before + 1)  # entries of others have none
+            if type(line) is not int or line <= before:
+                raise InputError(_damaged(self._path, number, "was there before"))
+            before = line
             yield log
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
@@ -63,8 +70,11 @@ class Journal(BaseJournalBackend):
         """
         held, self._held = self._held, []
         if held:
+            lines = range(self._written + 1, self._written + len(held) + 1)
             try:
-                self._file.append_logs(held)
+                self._file.append_logs(
+                    [{**log, LINE: line} for log, line in zip(held, lines, strict=True)]
+                )
             except OSError as error:
                 raise InputError(f"cannot write {self._path}: {reason_of(error)}") from error
             self._written += len(held)

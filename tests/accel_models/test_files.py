@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from accel_models import InputError
 from accel_models.files import (
+    is_running,
     remove_empty_folders,
     replaceable,
     same_file,
@@ -25,6 +27,19 @@ def test_a_file_appears_whole_in_the_place_of_another(tmp_path: Path) -> None:
             partial.write_text(content)
         assert target.read_text() == content
     assert list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("platform", [sys.platform, "win32"])
+def test_processes_that_are_there_and_those_that_are_not(
+    platform: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    pytest.importorskip("psutil")
+    monkeypatch.setattr(sys, "platform", platform)
+    assert is_running(os.getpid())
+    assert not is_running(gone.pid)
+    assert not is_running(10**30)
 
 
 def test_what_is_no_file_is_left_where_it_is(tmp_path: Path) -> None:

@@ -237,6 +237,16 @@ def test_a_private_folder_is_told_from_others(tmp_path: Path) -> None:
         private_folder(tmp_path / "file" / "inside")
 
 
+def test_windows_where_everybody_seems_to_may_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o777)
+    assert open_to_others(tmp_path) == "others may write to it"
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert open_to_others(tmp_path) == ""
+    assert private_folder(tmp_path / "a") == tmp_path / "a"
+
+
 @AS_ROOT
 def test_folders_under_those_of_another_user_are_not_private(tmp_path: Path) -> None:
     own = private_folder(tmp_path / "a" / "b")

@@ -103,6 +103,13 @@ def test_results_of_other_settings_do_not_stay_beside_new_ones(tmp_path: Path) -
         assert (tmp_path / "net.safetensors").exists()
 
 
+def test_a_folder_where_a_result_belongs_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "run.json").mkdir()
+    with pytest.raises(InputError, match=r"cannot write .*run\.json: it is a folder"):
+        enter(tmp_path, overwrite=True, seed=0)
+    assert (tmp_path / "run.json").is_dir()
+
+
 def test_results_without_settings_and_settings_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(InputError, match=r"holds run\.json, and not the settings they"):

@@ -31,8 +31,11 @@ def write_perfetto(
     Raises:
         InputError: if a timeline was not drawn, the window is empty, or the file cannot be written.
     """
-    if window_s is not None and not 0 <= window_s[0] < window_s[1]:
-        raise InputError(f"a window begins at 0 or later and ends after that, got {window_s}")
+    if window_s is not None and not 0 <= window_s[0] < window_s[1] < np.inf:
+        start, end = window_s
+        raise InputError(
+            f"a window begins at 0 or later and ends after that, got {start:g} to {end:g} s"
+        )
     events = [
         event
         for process, (name, timeline) in enumerate(timelines.items())

@@ -93,6 +93,21 @@ def test_a_chunk_whose_columns_were_exchanged_is_made_again(study: Any, tmp_path
     assert explored(folder, sampler, tmp_path / "out").trials.table.equals(whole.trials.table)
 
 
+def test_no_line_of_a_journal_can_be_there_twice(study: Any, tmp_path: Path) -> None:
+    """Optuna would take it for one trial more, or pass over it."""
+    folder, sampler, _ = study
+    shutil.copytree(folder / "out", tmp_path / "out")
+    journal = tmp_path / "out" / JOURNAL
+    lines = journal.read_bytes().splitlines(keepends=True)
+    trial = next(at for at, line in enumerate(lines) if json.loads(line)["op_code"] == 4)
+    for place in (trial + 1, len(lines)):
+        journal.write_bytes(b"".join([*lines[:place], lines[trial], *lines[place:]]))
+        with pytest.raises(InputError, match=rf"journal is damaged: line {place + 1} was there"):
+            explored(folder, sampler, tmp_path / "out")
+    journal.write_bytes(b"".join(lines[:trial]))
+    assert len(explored(folder, sampler, tmp_path / "out").study.trials) == 4
+
+
 def test_an_outcome_is_that_of_its_configuration(study: Any, tmp_path: Path) -> None:
     folder, sampler, _ = study
     if sampler == "sweep":

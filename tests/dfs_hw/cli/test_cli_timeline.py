@@ -66,6 +66,7 @@ def test_either_a_trace_or_a_network(
     [
         (("--window", "0:5"), "--window goes with --perfetto FILE"),
         (("--perfetto", "t.json", "--window", "5"), "FROM:TO in microseconds, got '5'"),
+        (("--perfetto", "t.json", "--window", "0:inf"), "a window begins at 0 or later and ends"),
         (("--inputs", "450"), "cheapest, dearest or numbers from 0 to 449, got '450'"),
         (("--inputs", ","), "--inputs names no input"),
         (("--picture", "t.xyz"), "cannot draw into t.xyz: end its name with .png"),
