@@ -37,15 +37,18 @@ def read_bytes(path: str | Path, most: int = MOST_BYTES) -> bytes:
     Raises:
         InputError: if it is missing, no regular file, or has over `most` bytes.
     """
+    too_large = f"{path} is too large: it may have {most} bytes"
     try:
         with open(readable(path), "rb") as file:
-            content = file.read(most + 1)
+            if os.fstat(file.fileno()).st_size > most:  # before there is memory for it
+                raise InputError(too_large)
+            content = file.read()
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"cannot read {path}: {reason_of(error)}") from error
     if len(content) > most:
-        raise InputError(f"{path} is too large: it may have {most} bytes")
+        raise InputError(too_large)
     return content
 
 

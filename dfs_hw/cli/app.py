@@ -14,7 +14,12 @@ from pydantic import ValidationError
 
 from accel_models.errors import DfsHwError, printable, quoted, reason_of
 from accel_models.files import remove_empty_folders
-from dfs_hw.cli.terminal import turn_off, use_inert_warnings, use_plain_spellings
+from dfs_hw.cli.terminal import (
+    open_closed_streams,
+    turn_off,
+    use_inert_warnings,
+    use_plain_spellings,
+)
 
 app = typer.Typer(
     help=(
@@ -53,6 +58,7 @@ def dfs_hw(
 def main() -> None:
     """Entry point: whatever is wrong ends in one sentence and exit status 2."""
     _let_threads_sleep()
+    open_closed_streams()
     use_plain_spellings()
     use_inert_warnings()
     try:

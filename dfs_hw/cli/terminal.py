@@ -39,6 +39,13 @@ PLAIN = "dfs-hw-plain"
 """Name of the error handler that spells so."""
 
 
+def open_closed_streams() -> None:
+    """Have what is printed go nowhere where a parent closed the place that it would go to."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
+
+
 def use_plain_spellings() -> None:
     """Have standard output and errors spell what their encoding lacks in other ways."""
     codecs.register_error(PLAIN, _spelled)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from accel_models.errors import InputError
-from accel_models.files import user_cache, whole_file
+from accel_models.files import readable, user_cache, whole_file
 from dfs_hw.data.augmentation import Augmentation
 from dfs_hw.data.dataset import Dataset, Splits
 from dfs_hw.data.pixels import channel_statistics
@@ -141,15 +141,15 @@ def read_records(path: Path, source: Cifar, count: int) -> tuple[Tensor, Tensor]
     Raises:
         InputError: if the file is absent, holds more or fewer records, or a label that is none.
     """
+    record = source.label_bytes + _PIXELS
     try:
-        data = np.fromfile(path, np.uint8)
+        size = readable(path).stat().st_size
+        data = np.fromfile(path, np.uint8, count * record)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    record = source.label_bytes + _PIXELS
-    if data.size != count * record:
+    if size != count * record:
         raise InputError(
-            f"{path} has {data.size} bytes, and {count} records of {source.title} have "
-            f"{count * record}"
+            f"{path} has {size} bytes, and {count} records of {source.title} have {count * record}"
         )
     rows = data.reshape(count, record)
     labels = rows[:, source.label_bytes - 1].astype(np.int64)

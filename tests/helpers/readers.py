@@ -248,7 +248,29 @@ def published_rows() -> bytes:
     return b"".join(PUBLISHED.read_bytes().splitlines(keepends=True)[:3])
 
 
+def read_model(path: Path) -> object:
+    """Layers of an ONNX file."""
+    from accel_models.workloads.onnx_file import read_onnx
+
+    return read_onnx(path)
+
+
+def model_file() -> bytes:
+    """The first whole ONNX file."""
+    from damaged_onnx import whole_models
+
+    return whole_models()[0]
+
+
+def model_changed(content: bytes, draw: Draw) -> bytes:
+    """An ONNX file whose graph says something else."""
+    from damaged_onnx import damaged_model
+
+    return damaged_model(content, draw)
+
+
 READERS: dict[str, Reader] = {
+    "model": Reader("net.onnx", model_file, (*ANY, *(model_changed,) * 8), read_model),
     "machine": Reader("mine.toml", MACHINE_TOML.encode, TEXT, load_accelerator),
     "whole machine": Reader(
         "whole.toml",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_models.errors import InputError, listed
+from accel_models.files import read_bytes
 from accel_models.workloads.graphs.assembling import assembled
 from accel_models.workloads.workload import Workload
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 LEAST_OPSET = 7
 """The first opset whose operators repeat smaller operands as NumPy does, as all later ones do."""
 MOST_SIZE = 10**9
+MOST_BYTES = 2**31 - 1
+"""Size of a file, at most: Protocol Buffers hold no more, larger weights lie beside it."""
 NONSENSE = (
     *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError),
     ValueError,
@@ -76,9 +79,9 @@ def _opened(path: Path) -> ModelProto:
     from google.protobuf.message import DecodeError
 
     try:
-        model = onnx.load(str(path), load_external_data=False)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+        model = onnx.load_model_from_string(read_bytes(path, MOST_BYTES))
+    except InputError:
+        raise
     except (DecodeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path} is no ONNX file, or not a whole one") from error
     if not model.graph.node:

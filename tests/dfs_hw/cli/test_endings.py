@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,11 @@ def test_a_full_place_for_output_is_said() -> None:
     with open("/dev/full", "w") as full:
         done = run(*MACHINES, stdout=full, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (2, "dfs-hw: the output: No space left on device\n")
+
+
+def test_places_that_were_closed_are_done_without() -> None:
+    done = run(*MACHINES, stderr=subprocess.PIPE, preexec_fn=partial(os.close, 1))
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_reader_that_has_gone_is_no_error() -> None:
