@@ -6,8 +6,8 @@ are samples. The inputs are drawn anew, with replacement, for all contenders and
 made of stay together, and inputs that seeds share stay shared. Seeds are too few to be drawn anew,
 and a bootstrap of three is too sure of itself. So what seeds do not share, their trainings and
 inputs of their own, enters by Student's t of their means, which is exact for few; what they share,
-which no difference between seeds shows, by the bootstrap. A single seed has the bootstrap alone,
-and its interval is of that training.
+which no difference between seeds shows, by the bootstrap. Seeds that agree by luck make no interval
+smaller than the bootstrap does for these very trainings. A single seed has that alone.
 """
 
 from __future__ import annotations
@@ -110,12 +110,13 @@ class Resampling:
         means = np.array(list(by_seed.values()))
         mean, seeds = float(means.mean()), len(means)
         around = drawn.mean(1) - mean
+        ends = _ends(around)
         if seeds > 1:
-            around *= shared_share(drawn)
             error = float(means.std(ddof=1)) / math.sqrt(seeds)
-            around += error * student.ppf(self._quantiles, seeds - 1)
-        low, high = np.quantile(around, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-        return Interval(mean, mean + float(low), mean + float(high), by_seed)
+            own = error * student.ppf(self._quantiles, seeds - 1)
+            low, high = _ends(around * shared_share(drawn) + own)
+            ends = min(ends[0], low), max(ends[1], high)
+        return Interval(mean, mean + ends[0], mean + ends[1], by_seed)
 
 
 def shared_share(drawn: np.ndarray) -> float:
@@ -129,6 +130,12 @@ def shared_share(drawn: np.ndarray) -> float:
     seeds, of_mean = len(covariance), float(covariance.mean())
     between = float(covariance.sum() - np.trace(covariance)) / (seeds * (seeds - 1))
     return math.sqrt(min(1.0, max(0.0, between) / of_mean)) if of_mean > 0 else 0.0
+
+
+def _ends(around: np.ndarray) -> tuple[float, float]:
+    """Ends of the interval that holds `CONFIDENCE` of the draws [draws]."""
+    low, high = np.quantile(around, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
 
 
 def _starts(times: np.ndarray) -> range:
