@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
+from torch.nn import functional
 
-from accel_models.costs.cost_table import CostTable
+from accel_models.costs.cost_table import CostTable, Stages
 from accel_models.errors import InputError
-from accel_models.leaving import NEVER
+from accel_models.leaving import NEVER, exit_index
 from accel_models.metrics import budgeted, named
 from accel_models.precision import Precision
 from dfs_hw.budgets.paper import PAPER
@@ -26,14 +27,16 @@ PAPER_BITS = 32
 class RelativeCost(nn.Module):
     """What one input costs, relative to the highest precision everywhere.
 
-    Every cost is a sum over units and what always runs, or a product of such sums.
+    Every cost is a sum over units and what runs whatever is chosen, or a product of such sums. An
+    input that leaves spends nothing behind its exit.
 
     Args:
         metric: name of what is counted.
         units: names of the U decision units.
         choices: K options in the order of choice indices.
         unit_costs: [summands, U, K], each summand relative to its own reference.
-        fixed: [summands], of what no choice changes.
+        settled: [summands, U + 1], of what no choice changes, by how many units an input stays for
+            to come that far; see `cost_table.Stages`.
         reference: what a relative cost of 1 amounts to, in the metric's SI unit.
         offered: bool [U, K], what each unit may choose; everything if None. The cost of what is
             not offered never counts.
@@ -43,7 +46,7 @@ class RelativeCost(nn.Module):
     """
 
     unit_costs: Tensor
-    fixed: Tensor
+    settled: Tensor
     offered: Tensor
 
     def __init__(
@@ -52,32 +55,42 @@ class RelativeCost(nn.Module):
         units: Sequence[str],
         choices: Sequence[Precision],
         unit_costs: np.ndarray,
-        fixed: np.ndarray,
+        settled: np.ndarray,
         reference: float,
         offered: ArrayLike | None = None,
     ) -> None:
         super().__init__()
         self.metric, self.units, self.choices = metric, tuple(units), tuple(choices)
         self.reference = reference
+        self.leaving = exit_index(self.choices)
         mask = _offered(offered, self.units, self.choices)
         self.register_buffer("unit_costs", torch.tensor(unit_costs, dtype=torch.float32))
-        self.register_buffer("fixed", torch.tensor(fixed, dtype=torch.float32))
+        self.register_buffer("settled", torch.tensor(settled, dtype=torch.float32))
         self.register_buffer("offered", torch.from_numpy(mask))
 
     @property
     def floor(self) -> float:
         """The lowest mean cost any choices on offer can reach (for edp: a bound)."""
-        cheapest = self.unit_costs.masked_fill(~self.offered, math.inf).amin(2)
-        return self._total(cheapest)
+        return float(self._totals(-1).amin(1).prod())
 
     @property
     def ceiling(self) -> float:
         """The highest mean cost: a little over 1 where gates cost something (for edp: a bound)."""
-        dearest = self.unit_costs.masked_fill(~self.offered, -math.inf).amax(2)
-        return self._total(dearest)
+        return float(self._totals(1).amax(1).prod())
 
-    def _total(self, per_unit: Tensor) -> float:
-        return float((self.fixed.double() + per_unit.double().sum(1)).prod())
+    def _totals(self, sign: int) -> Tensor:
+        """The most (or, for a sign of -1, the least) that each summand can come to for inputs that
+        leave at each unit that offers it, and for those that do not leave."""
+        stays = self.offered.clone()
+        if self.leaving != NEVER:
+            stays[:, self.leaving] = False
+        signed = sign * self.unit_costs.double()
+        extreme = sign * signed.masked_fill(~stays, -math.inf).amax(2)
+        spent = functional.pad(extreme.cumsum(1), (1, 0)) + self.settled.double().cumsum(1)
+        ends = [len(self.units)]
+        if self.leaving != NEVER:
+            ends += self.offered[:, self.leaving].nonzero()[:, 0].tolist()
+        return spent[:, ends]
 
     def forward(self, gates: Tensor) -> Tensor:
         """Relative cost of each input; waits for no device.
@@ -97,9 +110,19 @@ class RelativeCost(nn.Module):
             )
         # Not a matrix product: autocast would take its sum in half precision, and that over many
         # units would be off by as much as a budget may be missed.
-        chosen = (gates * self.unit_costs[:, None]).sum((2, 3))
-        sums = self.fixed[:, None] + chosen
+        chosen = gates * self.unit_costs[:, None]
+        if self.leaving == NEVER:
+            sums = self.settled[:, :1] + chosen.sum((2, 3))
+        else:
+            begun = self._begun(gates)
+            settled = (begun * self.settled[:, None]).sum(2)
+            sums = settled + (chosen * begun[:, :-1, None]).sum((2, 3))
         return sums[0] if len(sums) == 1 else sums[0] * sums[1].mean()
+
+    def _begun(self, gates: Tensor) -> Tensor:
+        """Whether inputs come to each unit and to the end, [N, U + 1], with the gradient of leaving
+        before."""
+        return functional.pad((1 - gates[:, :, self.leaving]).cumprod(1), (1, 0), value=1.0)
 
     def of_choices(self, choices: Tensor) -> Tensor:
         """Relative cost [N] of choices given by index, int64 [N, units].
@@ -107,7 +130,7 @@ class RelativeCost(nn.Module):
         Raises:
             InputError: if a unit took a choice that it does not offer.
         """
-        one_hot = nn.functional.one_hot(choices.long(), len(self.choices))
+        one_hot = functional.one_hot(choices.long(), len(self.choices))
         costs = self(one_hot.to(self.unit_costs))
         foreign = (one_hot.bool() & ~self.offered).any(0).nonzero()
         if len(foreign):
@@ -136,22 +159,28 @@ class HardwareCost(RelativeCost):
     def __init__(
         self, table: CostTable, metric: str = "energy", offered: ArrayLike | None = None
     ) -> None:
-        if table.leaving != NEVER:
-            raise InputError(f"the cost of '{table.workload.name}' knows no inputs that leave yet")
         summands = named(metric, budgeted()).summands
         table = _without_what_nobody_runs(table, _offered(offered, table.units, table.choices))
-        parts = [table.costs(summand) for summand in summands]
+        parts = [_stages(table, summand) for summand in summands]
         totals = [table.reference(summand) for summand in summands]
         pairs = list(zip(parts, totals, strict=True))
         super().__init__(
             metric,
             table.units,
             table.choices,
-            np.stack([costs / total for (_, costs), total in pairs]),
-            np.array([fixed / total for (fixed, _), total in pairs]),
+            np.stack([stages.units / total for stages, total in pairs]),
+            np.stack([stages.settled / total for stages, total in pairs]),
             math.prod(totals),
             offered,
         )
+
+
+def _stages(table: CostTable, metric: str) -> Stages:
+    """What a table charges; without exits, what decides about a unit at each of its choices."""
+    if table.leaving != NEVER:
+        return table.stages(metric)
+    fixed, units = table.costs(metric)
+    return Stages(np.array([fixed] + [0.0] * len(table.units)), units)
 
 
 class BlockCost(RelativeCost):
@@ -180,7 +209,7 @@ class BlockCost(RelativeCost):
             units,
             choices,
             np.tile(each, (1, len(units), 1)),
-            np.zeros(1),
+            np.zeros((1, len(units) + 1)),
             float(len(units)),
             offered,
         )

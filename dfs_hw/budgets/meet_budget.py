@@ -177,12 +177,13 @@ def shift_per_tau(cost: RelativeCost, choices: Tensor) -> Tensor:
     Args:
         choices: int64 [N, units], at which the slope is taken.
     """
-    shares = functional.one_hot(choices, len(cost.choices)).to(cost.unit_costs).mean(0)[None]
+    made = functional.one_hot(choices, len(cost.choices)).to(cost.unit_costs)
     with torch.enable_grad():
-        shares.requires_grad_()
-        (slope,) = torch.autograd.grad(cost(shares).sum(), shares)
-    cheapest = slope[0].masked_fill(~cost.offered, math.inf).amin(1, keepdim=True)
-    above = (slope[0] - cheapest).masked_fill(~cost.offered, 0)
+        made.requires_grad_()
+        (slopes,) = torch.autograd.grad(cost(made).mean(), made)
+    slope = slopes.sum(0)
+    cheapest = slope.masked_fill(~cost.offered, math.inf).amin(1, keepdim=True)
+    above = (slope - cheapest).masked_fill(~cost.offered, 0)
     average = above.amax(1).mean()
     return above / average if average > 0 else above
 

@@ -6,9 +6,11 @@ at, and in how early the hardware knows it:
 
 - ``lstm``: the features before the unit, and a memory of those before earlier units (DFS);
 - ``feedforward``: the features before the unit alone (SkipNet);
-- ``upfront``: the features before the first unit, which decide every unit at once (DQNet).
+- ``upfront``: the features before the first unit, which decide every unit at once (DQNet);
+- ``confidence``: what the last exit predicts; thresholds instead of training.
 """
 
+from dfs_hw.gates.confidence import ConfidenceGate
 from dfs_hw.gates.decisions import ESTIMATORS, decide, gumbel_noise, noise_is_on, probabilities
 from dfs_hw.gates.feedforward import FeedforwardGate
 from dfs_hw.gates.gate import Gate, State
@@ -20,6 +22,7 @@ from dfs_hw.gates.upfront import UpfrontGate
 __all__ = [
     "ESTIMATORS",
     "GATES",
+    "ConfidenceGate",
     "FeedforwardGate",
     "Gate",
     "RecurrentGate",

@@ -48,7 +48,9 @@ class FeedforwardGate(Gate):
         )
         self.head = nn.ModuleList(QuantizedLinear(hidden, choices, precision) for _ in channels)
 
-    def forward(self, unit: int, features: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(
+        self, unit: int, features: Tensor, state: State, belief: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         hidden = self.embed[unit](pooled(features), state.price).relu()
         return self.head[unit](hidden), state
 

@@ -20,6 +20,11 @@ class State(NamedTuple):
     price: Tensor | None = None
     """Price of cost [N, 1], for a gate with a knob."""
 
+    def of(self, rows: Tensor) -> State:
+        """State of some of the inputs, by their indices."""
+        price = None if self.price is None else self.price[rows]
+        return State(tuple(one[rows] for one in self.known), price)
+
 
 class Gate(nn.Module, ABC):
     """Decides the units of a network one after another.
@@ -37,6 +42,8 @@ class Gate(nn.Module, ABC):
 
     memory: ClassVar[str | None] = None
     """Name of the layer that reads what it made of the unit before, if there is one."""
+    learned: ClassVar[bool] = True
+    """Whether gradients teach it; otherwise it has thresholds, settled on held-out inputs."""
 
     def __init__(self, choices: int, knob: bool) -> None:
         super().__init__()
@@ -56,13 +63,16 @@ class Gate(nn.Module, ABC):
         return State(self._know(features, column), column)
 
     @abstractmethod
-    def forward(self, unit: int, features: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(
+        self, unit: int, features: Tensor, state: State, belief: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """Logits [N, K] of unit number `unit`, and the state for the next.
 
         Args:
             unit: which of the units; every one once, in order.
             features: the input of that unit, [N, C, H, W].
-            state: as left by the decision before, or by `begin`.
+            state: as left by the decision before, or by `begin`; some of its inputs may have left.
+            belief: logits of the exit before the unit [N, classes], where there is one.
         """
 
     @abstractmethod

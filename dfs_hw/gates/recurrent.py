@@ -55,7 +55,9 @@ class RecurrentGate(Gate):
         self.cell = QuantizedLinear(embedding + hidden, 4 * hidden, precision, signed=True)
         self.head = QuantizedLinear(hidden, choices, precision, signed=True)
 
-    def forward(self, unit: int, features: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(
+        self, unit: int, features: Tensor, state: State, belief: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         hidden, cell = state.known
         embedded = self.embed[unit](pooled(features), state.price)
         hidden, cell = lstm_step(self.cell(torch.cat([embedded, hidden], 1)), cell)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from accel_models.errors import InputError
 from accel_models.precision import Precision
+from dfs_hw.gates.confidence import ConfidenceGate
 from dfs_hw.gates.feedforward import FeedforwardGate
 from dfs_hw.gates.gate import Gate
 from dfs_hw.gates.recurrent import RecurrentGate
@@ -15,6 +17,9 @@ GATES: dict[str, Callable[..., Gate]] = {
     "lstm": RecurrentGate,
     "feedforward": FeedforwardGate,
     "upfront": UpfrontGate,
+    "confidence": ConfidenceGate,
+    "confidence-margin": partial(ConfidenceGate, measure="margin"),
+    "confidence-entropy": partial(ConfidenceGate, measure="entropy"),
 }
 """Families of gates by name: called as `make_gate` calls them."""
 

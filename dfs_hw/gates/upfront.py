@@ -45,7 +45,9 @@ class UpfrontGate(Gate):
         self.embed = Projection(channels[0], hidden, precision, signed=signed, knob=knob)
         self.head = QuantizedLinear(hidden, self.units * choices, precision)
 
-    def forward(self, unit: int, features: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(
+        self, unit: int, features: Tensor, state: State, belief: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         (logits,) = state.known
         return logits[:, unit], state
 

@@ -92,13 +92,20 @@ class GatedUnit(StandIn):
         super().__init__()
         self.name, self.block, self.dial, self.conductor = name, block, dial, conductor
         self.passage, self.skip_path = passage, passage.skip_path
-        run, skips = executed(choices), passage.skip_path is not None
-        self.index_of = tuple(None if c.is_skip else run.index(c) for c in choices)
-        self.highest = run.index(highest(run))
-        self.offered = tuple(not c.is_skip or skips for c in choices)
-        # What compiled kernels know of the block; None if it always runs layer by layer.
-        self.fused = unit_of(block, self.index_of, self.offered, self.highest, self.skip_path)
         self._beside = Arguments()
+        self.choose_from(choices)
+
+    def choose_from(self, choices: tuple[Precision, ...]) -> None:
+        """Take its choices by their index in another set; those that run have to be the same."""
+        run, skips = executed(choices), self.skip_path is not None
+        self.index_of = tuple(run.index(c) if c.runs else None for c in choices)
+        self.highest = run.index(highest(run))
+        # To leave is none of its own choices: it does not come to that.
+        self.offered = tuple(c.runs or (c.is_skip and skips) for c in choices)
+        # What compiled kernels know of the block; None if it always runs layer by layer.
+        self.fused = unit_of(
+            self.block, self.index_of, self.offered, self.highest, self.skip_path
+        )
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         x, self._beside = Arguments.taken_apart(args, kwargs, self.passage.place)
@@ -226,4 +233,4 @@ class GatedUnit(StandIn):
 
 def executed(choices: tuple[Precision, ...]) -> tuple[Precision, ...]:
     """The choices that run something: what a layer's precisions are."""
-    return tuple(choice for choice in choices if not choice.is_skip)
+    return tuple(choice for choice in choices if choice.runs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from accel_models.errors import InputError
@@ -30,6 +30,8 @@ class Design:
         first_block: whether the first block is decided too, from the stem's output.
         knob: whether the gates take the price of cost as an input.
         faults: which of `FAULTS` to reproduce.
+        exits: names of units, or patterns of `fnmatch`, at which inputs may leave; all that are
+            decided where there are none and the choices have ``exit``.
     """
 
     gate: str = "lstm"
@@ -37,9 +39,11 @@ class Design:
     first_block: bool = False
     knob: bool = False
     faults: tuple[str, ...] = ()
+    exits: tuple[str, ...] = field(default=(), repr=False)  # training is told apart by what is shown
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "faults", tuple(sorted(self.faults)))
+        object.__setattr__(self, "exits", tuple(self.exits))
         for fault in self.faults:
             if fault not in FAULTS:
                 raise InputError(
@@ -54,7 +58,7 @@ class Design:
         Raises:
             InputError: if an option is unknown.
         """
-        known = {field.name for field in fields(cls)}
+        known = {one.name for one in fields(cls)}
         if unknown := sorted(set(data) - known):
             raise InputError(
                 f"no design option is called '{unknown[0]}': choose from {', '.join(sorted(known))}"

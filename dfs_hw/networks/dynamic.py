@@ -15,11 +15,22 @@ import torch
 from torch import Tensor, nn
 
 from accel_models.errors import InputError, quoted
+from accel_models.leaving import exit_index
 from accel_models.precision import Precision, highest
 from dfs_hw.distributed import world
-from dfs_hw.gates import Gate, Trials, decide, probabilities
+from dfs_hw.gates import Gate, Trials
 from dfs_hw.networks.branches import GatedUnit, executed
 from dfs_hw.networks.design import Design
+from dfs_hw.networks.exits import Departures, EverybodyLeft, ExitHead
+from dfs_hw.networks.passes import (
+    Decisions,
+    Forced,
+    Mixing,
+    Outcome,
+    forced,
+    gone_for_good,
+    stopping,
+)
 from dfs_hw.networks.statistics import note_inputs, settle
 from dfs_hw.quantize.layers import PrecisionNorm, QuantizedConv2d, QuantizedLinear
 from dfs_hw.quantize.minmax import MinMaxActivations
@@ -30,22 +41,13 @@ MIDDLE_PRICE = 0.5
 """Price of cost in the middle of those that a gate with a knob is trained for."""
 
 
-class Outcome(NamedTuple):
-    """What a network made of a batch of N inputs, on the network's device.
+class Reads(NamedTuple):
+    """What the units of a network read, and so its gates and exits."""
 
-    Units are in execution order, choices in that of `DynamicNetwork.choices`.
-    """
-
-    logits: Tensor
-    """Logits of the classes [N, classes], float32; the largest is the prediction."""
-    gates: Tensor | None
-    """Decisions as the loss sees them [N, units, choices], float32 and one-hot: 1 for the choice
-    that ran, 0 for the others. The gradient passes straight through to the gates' probabilities, so
-    that a cost of them can be descended. Under the fault ``ties-run-both`` several can be 1. None
-    where the choices were forced and no gate was asked."""
-    choices: Tensor
-    """Decisions as the machine sees them [N, units], int64: the index of each choice that ran,
-    forced or not."""
+    channels: tuple[int, ...]
+    """Channels of the input of each unit."""
+    signed: bool
+    """Whether inputs of units can be negative."""
 
 
 class DynamicNetwork(nn.Module):
@@ -58,7 +60,10 @@ class DynamicNetwork(nn.Module):
         gate: decides them.
         choices: what a decision chooses from.
         design: as the units and the gate were built.
+        exits: heads at which inputs may leave, by the number of the unit before which each stands;
+            of a network whose choices have ``exit``.
         image: channels, height and width of the images it was built for, or how many tokens.
+        reads: what its units read.
         shape: arguments of `build_network` that make such a network again, as plain JSON; empty
             if there are none.
     """
@@ -78,16 +83,24 @@ class DynamicNetwork(nn.Module):
         choices: tuple[Precision, ...],
         design: Design,
         image: tuple[int, ...],
+        reads: Reads,
         shape: Mapping[str, Any],
+        exits: Mapping[int, ExitHead] | None = None,
     ) -> None:
         super().__init__()
         self.name, self.choices, self.design = name, choices, design
-        self.image, self.shape = image, dict(shape)
+        self.image, self.shape, self.reads = image, dict(shape), reads
         self.model, self.gate = model, gate
         path_of = {module: path for path, module in model.named_modules()}
         self.unit_paths = tuple(path_of[unit] for unit in units)
         self.conductor = units[0].conductor
+        heads = {str(unit): head for unit, head in (exits or {}).items()}
+        self.exits: nn.ModuleDict | dict[str, ExitHead] = nn.ModuleDict(heads) if heads else heads
+        self.leaving = exit_index(choices)
+        """Index of the choice to leave, `leaving.NEVER` without exits."""
         offered = torch.tensor([unit.offered for unit in units])
+        if self.exits:
+            offered[list(map(int, self.exits)), self.leaving] = True
         self.register_buffer("offered", offered, persistent=False)
         self.register_buffer("shift", torch.zeros(offered.shape))
         self.register_buffer("price_shift", torch.zeros(offered.shape), persistent=gate.knob)
@@ -107,14 +120,14 @@ class DynamicNetwork(nn.Module):
         return self.unit_paths
 
     def uniform(self, choice: Precision | str | int) -> Tensor:
-        """The assignment [units] in which every unit makes the same choice; a unit that cannot be
-        skipped runs at its cheapest precision instead."""
+        """The assignment [units] in which every unit makes the same choice; a unit that does not
+        offer it runs at its cheapest precision instead."""
         parsed = self._known(choice)
-        cheapest = min((c for c in self.choices if not c.is_skip), key=lambda c: c.bitops_per_mac)
+        cheapest = min((c for c in self.choices if c.runs), key=lambda c: c.bitops_per_mac)
         return torch.tensor(
             [
-                self.choices.index(parsed if unit.offered[self.choices.index(parsed)] else cheapest)
-                for unit in self.blocks
+                self.choices.index(parsed if offered[self.choices.index(parsed)] else cheapest)
+                for offered in self.offered.tolist()
             ]
         )
 
@@ -129,9 +142,9 @@ class DynamicNetwork(nn.Module):
                 f"{len(choices)} choices were given for the {len(self.units)} units of {self.name}"
             )
         indices = [self.choices.index(self._known(choice)) for choice in choices]
-        for unit, index in zip(self.blocks, indices, strict=True):
-            if not unit.offered[index]:
-                raise InputError(f"unit '{unit.name}' cannot take '{self.choices[index]}'")
+        for unit, index, offered in zip(self.units, indices, self.offered.tolist(), strict=True):
+            if not offered[index]:
+                raise InputError(f"unit '{unit}' cannot take '{self.choices[index]}'")
         return torch.tensor(indices)
 
     def forward(
@@ -165,39 +178,82 @@ class DynamicNetwork(nn.Module):
             if assignment is None:
                 self._prepare(x)
             note_inputs(self, x)
-        if assignment is not None:
-            self._check(assignment, len(x))
-            with self._conducting(_forced(self.units, assignment)):
-                logits = self._logits(x)
-            return Outcome(logits, None, assignment.to(x.device).expand(len(x), -1))
-        decisions = Decisions(self, price, noise, temperature, trials)
-
-        def run(unit: GatedUnit, features: Tensor) -> Tensor:
-            gate = decisions.next(unit.features(features))
-            if self.training and self.branches == "all":
-                return unit.run_all(features, gate)
-            if self.training and torch.is_grad_enabled():
-                return unit.run_gated(features, gate, decisions.tried)
-            return unit.run_chosen(features, gate.argmax(-1))
-
-        with self._conducting(run):
+        if assignment is None:
+            return self._decided_by(Decisions(self, price, noise, temperature, trials), x)
+        self._check(assignment, len(x))
+        chosen = assignment.to(x.device).expand(len(x), -1)
+        if self.exits and bool((assignment == self.leaving).any()):
+            return self._decided_by(Forced(self, chosen), x)._replace(gates=None)
+        with self._conducting(forced(self.units, assignment)):
             logits = self._logits(x)
-        gates = decisions.stacked()
-        return Outcome(logits, gates, gates.argmax(-1))
+        return Outcome(logits, None, chosen)
+
+    def _decided_by(self, decider: Decisions | Forced, x: Tensor) -> Outcome:
+        """What comes of a batch whose units are decided one after the other."""
+        if self.exits and not self.training:
+            departures = Departures(len(x), len(self.units), self.leaving, x.device)
+            with self._conducting(stopping(self, decider, departures)):
+                try:
+                    last: Tensor | None = self._logits(x)
+                except EverybodyLeft:
+                    last = None
+            choices = departures.choices
+            gates = nn.functional.one_hot(choices, len(self.choices)).float()
+            return Outcome(departures.logits(last), gates, choices)
+        mixing = Mixing(self, decider)
+        with self._conducting(mixing):
+            logits = mixing.logits(self._logits(x))
+        gates = torch.stack(mixing.gates, 1)
+        beliefs = torch.stack(mixing.beliefs, 1) if mixing.beliefs else None
+        return Outcome(logits, gates, gone_for_good(gates.argmax(-1), self.leaving), beliefs)
+
+    def belief(self, unit: int, features: Tensor) -> Tensor | None:
+        """What the exit before a unit makes of its input: logits [N, classes]; None if there is no
+        exit."""
+        head = self.exit_before(unit)
+        return None if head is None else head(features)
+
+    def exit_before(self, unit: int) -> ExitHead | None:
+        """The exit before a unit, by its number, if there is one."""
+        return self.exits[str(unit)] if str(unit) in self.exits else None  # type: ignore[return-value]
+
+    def all_beliefs(self, x: Tensor, assignment: Tensor) -> tuple[Tensor, Tensor]:
+        """What all exits predict while no input leaves and the choices are forced to [units].
+
+        Gradients reach the exits alone.
+
+        Returns:
+            Logits of the exits [N, exits, classes], in execution order, and of the network itself
+            [N, classes].
+        """
+        if self.training:
+            note_inputs(self, x)
+        run, found = forced(self.units, assignment), []
+
+        def listening(unit: GatedUnit, features: Tensor) -> Tensor:
+            with torch.enable_grad():
+                belief = self.belief(self.units.index(unit.name), unit.features(features))
+            if belief is not None:
+                found.append(belief)
+            return run(unit, features)
+
+        with self._conducting(listening), torch.no_grad():
+            logits = self._logits(x)
+        return torch.stack(found, 1), logits
 
     def watch(self, x: Tensor, assignment: Tensor, *, price: Tensor | None = None) -> Tensor:
         """What the gates would choose [N, units, K] while the choices are forced to [units].
 
         The blocks get no gradient and their statistics stay as they are: only gates can learn.
         """
-        decisions, forced = Decisions(self, price), _forced(self.units, assignment)
+        decisions, run_forced = Decisions(self, price), forced(self.units, assignment)
         if self.training:
             note_inputs(self, x)
 
         def run(unit: GatedUnit, features: Tensor) -> Tensor:
             with torch.enable_grad():
                 decisions.next(unit.features(features))
-            return forced(unit, features)
+            return run_forced(unit, features)
 
         with self._conducting(run), torch.no_grad():
             self._logits(x)
@@ -244,9 +300,7 @@ class DynamicNetwork(nn.Module):
         self.train()
         for module in self.model.modules():
             module.training = isinstance(module, Observer)
-        for choice in self.choices:
-            if choice.is_skip:
-                continue
+        for choice in executed(self.choices):
             for images in batches:
                 with torch.enable_grad():
                     self(images, self.uniform(choice))
@@ -255,7 +309,10 @@ class DynamicNetwork(nn.Module):
                 settle(self)
         for images in batches:
             price = images.new_full((len(images),), MIDDLE_PRICE) if self.gate.knob else None
-            self.watch(images, self.uniform(highest(self.choices)), price=price)
+            top = self.uniform(highest(self.choices))
+            self.watch(images, top, price=price)
+            if self.exits:
+                self.all_beliefs(images, top)
             settle(self)
         self._started = True
         self.train(was_training)
@@ -333,57 +390,3 @@ class DynamicNetwork(nn.Module):
             raise ValueError(
                 "choices forced per input split the batch, whose statistics batch norm uses"
             )
-
-
-class Decisions:
-    """The gates' decisions of one forward pass, unit after unit."""
-
-    def __init__(
-        self,
-        network: DynamicNetwork,
-        price: Tensor | None,
-        noise: Tensor | None = None,
-        temperature: float = 1.0,
-        trials: Trials | None = None,
-    ) -> None:
-        self.network, self.price, self.noise = network, price, noise
-        self.temperature, self.trials = temperature, trials
-        self.tried: Tensor | None = None
-        """Weights of the branches of the last unit [N, K], as `trials` has drawn them."""
-        self.state: Any = None
-        self.gates: list[Tensor] = []
-
-    def next(self, features: Tensor) -> Tensor:
-        """Straight-through one-hot choices [N, K] of the next unit, which reads `features`."""
-        network, unit = self.network, len(self.gates)
-        if unit == 0:
-            self.state = network.gate.begin(features, self.price)
-        logits, self.state = network.gate(unit, features, self.state)
-        logits, offered = logits - network.shift[unit], network.offered[unit]
-        if self.price is not None:
-            logits = logits - self.price[:, None] * network.price_shift[unit]
-        how: dict[str, Any] = {
-            "estimator": "straight-through" if self.noise is None else "gumbel",
-            "temperature": self.temperature,
-            "noise": None if self.noise is None else self.noise[:, unit],
-        }
-        gate = decide(
-            logits, offered, ties_run_both="ties-run-both" in network.design.faults, **how
-        )
-        if self.trials is not None:
-            likely = probabilities(logits.detach(), offered, **how)
-            self.tried = self.trials.weights(unit, likely)
-        self.gates.append(gate)
-        return gate
-
-    def stacked(self) -> Tensor:
-        """Choices of all gates so far, one-hot [N, units, K]."""
-        return torch.stack(self.gates, 1)
-
-
-def _forced(names: tuple[str, ...], assignment: Tensor) -> Callable[[GatedUnit, Tensor], Tensor]:
-    if assignment.ndim == 1:
-        choice_of = dict(zip(names, assignment.tolist(), strict=True))
-        return lambda unit, features: unit.run(features, choice_of[unit.name])
-    choices_of = dict(zip(names, assignment.unbind(1), strict=True))
-    return lambda unit, x: unit.run_chosen(x, choices_of[unit.name].to(x.device))

@@ -5,20 +5,23 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from accel_models.errors import InputError
-from accel_models.precision import Precision, highest, parse_choices
-from dfs_hw.gates import make_gate
+from accel_models.precision import EXIT, Precision, highest, parse_choices
+from dfs_hw.gates import ConfidenceGate
 from dfs_hw.networks.branches import GatedUnit
 from dfs_hw.networks.convert import Converter
 from dfs_hw.networks.design import Design
-from dfs_hw.networks.dynamic import DynamicNetwork
+from dfs_hw.networks.dynamic import DynamicNetwork, Reads
+from dfs_hw.networks.exits import ExitHead, exit_places
 from dfs_hw.networks.found_blocks import RESIDUAL_BLOCKS, Blocks, block_paths
 from dfs_hw.networks.inputs import empty_input, input_size, random_inputs
+from dfs_hw.networks.leaving import gate_for, require_leaving
 from dfs_hw.networks.refusals import refusals
 from dfs_hw.networks.shadow import for_shapes, shadow_of
 from dfs_hw.networks.states import plain_copy
@@ -34,6 +37,7 @@ def make_dynamic(
     *,
     image: Sequence[int] = (3, 224, 224),
     blocks: Blocks = None,
+    exits: str | Iterable[str] = (),
     design: Design | None = None,
     name: str = "",
     shape: Mapping[str, Any] | None = None,
@@ -60,17 +64,18 @@ def make_dynamic(
         blocks: path, class, or pattern of paths or class names (as of `fnmatch`) of the blocks to
             gate, or several of those; by default the classes in `RESIDUAL_BLOCKS`. The first block
             that is found by its class is always run, see `Design.first_block`.
+        exits: units at which inputs may leave, by name or pattern (as of `fnmatch`): each gets a
+            head that reads its input, and ``exit`` is one of the choices. By default those of the
+            design; all, if the choices have ``exit`` and nothing says where.
         design: gates and quantisers.
         name: of the network; by default that of the model's class.
         shape: see `DynamicNetwork`.
 
     Raises:
         InputError: if there are no blocks, or parts that would be computed or priced wrongly: all
-            are named.
+            are named; or if inputs cannot leave where they should.
     """
-    options, design = parse_choices(choices), design or Design()
-    if any(choice.exits for choice in options):
-        raise InputError("choices: networks have no exits to train yet, leave out 'exit'")
+    options, design = _with_exits(parse_choices(choices), exits, design or Design())
     if isinstance(model, DynamicNetwork):
         raise InputError(f"{model.name} is dynamic already: make it anew from the model itself")
     size = input_size(image)
@@ -87,29 +92,58 @@ def make_dynamic(
     converter.convert(model, (highest(options),), outside=bodies)
     maker = UnitMaker(model, seen, converter, options, design)
     units = [unit for path in paths for unit in maker.units(path)]
-    gate = make_gate(
-        design.gate,
-        maker.channels,
-        len(options),
-        highest(options),
-        signed=maker.signed,
-        knob=design.knob,
-    )
+    reads = Reads(tuple(maker.channels), maker.signed)
+    gate = gate_for(options, design, reads)
     name = name or type(model).__name__
     device = next(model.parameters()).device
-    network = DynamicNetwork(name, model, units, gate, options, design, size, shape or {})
-    _require_all_parts_to_run(network)
+
+    def made(heads: Mapping[int, ExitHead]) -> DynamicNetwork:
+        return DynamicNetwork(
+            name, model, units, gate, options, design, size, reads, shape or {}, heads
+        )
+
+    network = made({})
+    puts_out = _require_all_parts_to_run(network)
+    if design.exits:
+        places = exit_places(name, network.units, design.exits)
+        require_leaving(network, places, puts_out)
+        precision = highest(options)
+        network = made(
+            {
+                unit: ExitHead(reads.channels[unit], puts_out[-1], precision, signed=reads.signed)
+                for unit in places
+            }
+        )
+    if isinstance(gate, ConfidenceGate):
+        gate.fix(network.uniform(highest(options)))
     return network.to(device).train()
 
 
-def _require_all_parts_to_run(network: DynamicNetwork) -> None:
-    """Refuse a model that still runs layers that have been replaced, or cannot without them."""
+def _with_exits(
+    choices: tuple[Precision, ...], exits: str | Iterable[str], design: Design
+) -> tuple[tuple[Precision, ...], Design]:
+    """Choices and design that agree about exits."""
+    wanted = (exits,) if isinstance(exits, str) else tuple(exits)
+    wanted = wanted or design.exits or (("*",) if EXIT in choices else ())
+    if wanted and EXIT not in choices:
+        choices = (*choices, EXIT)
+    if design.gate.startswith("confidence") and not wanted:
+        raise InputError(
+            f"gate '{design.gate}' goes by what exits believe, and there are none: "
+            "add 'exit' to the choices"
+        )
+    return choices, replace(design, exits=wanted)
+
+
+def _require_all_parts_to_run(network: DynamicNetwork) -> tuple[int, ...]:
+    """Shape of what a model puts out; one that still runs layers that have been replaced, or
+    cannot without them, is refused."""
     try:
-        missing = _left_out(shadow_of(network), empty_input(network.image))
+        missing, puts_out = _left_out(shadow_of(network), empty_input(network.image))
     except Exception:  # as of a model that looks at what is in its tensors
         try:
             copied, device = copy.deepcopy(network), next(network.parameters()).device
-            missing = _left_out(for_shapes(copied), random_inputs(1, network.image).to(device))
+            missing, puts_out = _left_out(for_shapes(copied), random_inputs(1, network.image).to(device))
         except Exception as error:  # whatever a stranger's model may raise
             raise InputError(
                 f"{network.name} does not run with its layers replaced: {error} (no layer's own "
@@ -120,11 +154,12 @@ def _require_all_parts_to_run(network: DynamicNetwork) -> None:
             f"{network.name} does not call what '{', '.join(missing)}' was replaced by: is it kept "
             f"in a plain list or dictionary? Use ModuleList or ModuleDict"
         )
+    return puts_out
 
 
 @torch.no_grad()
-def _left_out(network: DynamicNetwork, images: Tensor) -> list[str]:
-    """Paths of the replaced parts that the network does not run."""
+def _left_out(network: DynamicNetwork, images: Tensor) -> tuple[list[str], tuple[int, ...]]:
+    """Paths of the replaced parts that the network does not run, and the shape of its logits."""
     ran: list[str] = []
     parts = {
         path: module
@@ -133,8 +168,9 @@ def _left_out(network: DynamicNetwork, images: Tensor) -> list[str]:
     }
     for path, module in parts.items():
         module.register_forward_hook(lambda *_, path=path: ran.append(path))
-    network.model(images)
-    return [path for path in parts if path not in ran]
+    made = network.model(images)
+    logits = made if isinstance(made, Tensor) else made.logits
+    return [path for path in parts if path not in ran], tuple(logits.shape)
 
 
 __all__ = ["RESIDUAL_BLOCKS", "SHORTCUTS", "make_dynamic"]

@@ -140,7 +140,8 @@ def _role(inside: str, skip_path: Sequence[str]) -> Role:
 
 
 def _with_gates(network: DynamicNetwork, bare: Workload) -> Workload:
-    """The layers with each unit's gate before its first one. A gate reads what its unit reads."""
+    """The layers with each unit's exit and gate before its first one. Both read what their unit
+    reads."""
     unit_of = {layer.name: layer.unit for layer in bare.layers}
     reads: dict[str, dict[str, None]] = {unit: {} for unit in network.units}
     for maker, reader, *_ in bare.edges:
@@ -153,13 +154,29 @@ def _with_gates(network: DynamicNetwork, bare: Workload) -> Workload:
         if layer.unit and layer.unit not in decided:
             decided.add(layer.unit)
             number = network.units.index(layer.unit)
-            gates, read = _gates(network, number, list(reads[layer.unit]))
-            layers += gates
-            gate_edges += read
+            for deciding in (_exit, _gates):
+                found, read = deciding(network, number, list(reads[layer.unit]))
+                layers += found
+                gate_edges += read
         layers.append(layer)
     place = {layer.name: number for number, layer in enumerate(layers)}
     edges = sorted(dict.fromkeys((*bare.edges, *gate_edges)), key=lambda edge: place[edge[1]])
     return Workload(bare.name, tuple(layers), tuple(edges), bare.assumed)
+
+
+def _exit(
+    network: DynamicNetwork, number: int, before: list[str]
+) -> tuple[list[Layer], list[tuple[str, ...]]]:
+    """Layers of the exit before a unit, and what they read; none where there is no exit."""
+    unit, layers, edges = network.units[number], list[Layer](), list[tuple[str, ...]]()
+    head = network.exit_before(number)
+    for part, linear in head.layers() if head else ():
+        outputs, inputs = linear.weight.shape
+        name = f"{unit}.exit.{part}"
+        layers.append(Layer(name, inputs, outputs, role="exit", unit=unit))
+        edges += [(maker, name, *("input",) * (len(before) > 1)) for maker in before]
+        before = [name]
+    return layers, edges
 
 
 def _gates(

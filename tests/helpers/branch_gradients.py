@@ -12,7 +12,8 @@ def gradients(network: DynamicNetwork, branches: Branches, x: Tensor) -> dict[st
     network.zero_grad()
     x = x.clone().requires_grad_()
     network.branches = branches
-    logits, gates, _ = network(x)
+    made = network(x)
+    logits, gates = made.logits, made.gates
     prices = torch.linspace(-1, 1, gates[0].numel()).view_as(gates[0])
     scores = torch.linspace(1, -1, logits.shape[1])
     (logits.log_softmax(1) @ scores + (gates * prices).sum((1, 2))).sum().backward()
