@@ -27,6 +27,7 @@ from dfs_hw.data import load_dataset
 from dfs_hw.distributed import world
 from dfs_hw.logs import Log
 from dfs_hw.networks import DynamicNetwork
+from dfs_hw.networks.branches import executed
 from dfs_hw.networks.checkpoint import load_checkpoint
 from dfs_hw.networks.workload_of import workload_of
 from dfs_hw.provenance import provenance, write_json
@@ -116,8 +117,8 @@ def run_experiment(
 def _carried_out(setup: TrainingSetup, out_dir: Path, started: float) -> Path:
     """Everything, on all processes; returns the path of ``run.json``."""
     trained = train_joint(setup, out_dir)
-    executed = [choice for choice in trained.network.choices if not choice.is_skip]
-    statics = {precision: train_fixed(setup, precision, out_dir) for precision in executed}
+    widths = executed(trained.network.choices)
+    statics = {precision: train_fixed(setup, precision, out_dir) for precision in widths}
     if world()[0] > 0:  # the first process does what is left
         return out_dir / "run.json"
     table = setup.table
@@ -229,10 +230,12 @@ def trace_header(
 
 
 def static_cost(table: CostTable, precision: Precision | dict[str, Precision]) -> Simulation:
-    """The network without gates, at fixed precisions, on the table's machine."""
+    """The network without gates, at fixed precisions, on the table's machine; all inputs leave at
+    the first unit that is to be left at, where its exit runs."""
     if isinstance(precision, Precision):
         precision = dict.fromkeys(table.units, precision)
-    bare = table.workload.without_gates()
+    left = next((unit for unit in table.units if precision[unit].exits), "")
+    bare = table.workload.without_gates(left)
     return simulate(bare, table.accelerator, precision, always=table.always)
 
 
@@ -289,7 +292,7 @@ def _gated(setup: TrainingSetup, trained: Trained, outcome: Replay) -> list[Vari
     """The adaptive network, and the two ablations that tell whether it reads its inputs."""
     network, splits = trained.network, setup.splits
     decided = evaluate(network, splits.validation, price=trained.outcome.price).choices
-    frozen = modal_assignment(decided)
+    frozen = modal_assignment(decided, network.leaving)
     frozen_cost = static_cost(
         setup.table,
         {

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from accel_models.errors import DfsHwError, InputError
 from accel_models.files import ending_in
+from accel_models.leaving import NEVER
 from accel_models.trace import TraceHeader, TraceWriter
 from dfs_hw.data import Dataset
 from dfs_hw.fixed_widths.network import inputs_of
 from dfs_hw.networks import DynamicNetwork, Outcome
 from dfs_hw.networks.finite import why_not_finite
+from dfs_hw.networks.passes import gone_for_good
 
 BATCH = 256
 Labelled = Dataset | Iterable[Any]
@@ -112,9 +114,10 @@ def record(
     return Path(path)
 
 
-def modal_assignment(choices: Tensor) -> Tensor:
-    """The most frequent choice of each unit [units], of decisions [N, units]."""
-    return choices.mode(0).values
+def modal_assignment(choices: Tensor, leaving: int = NEVER) -> Tensor:
+    """The most frequent choice of each unit [units], of decisions [N, units]; where that is to
+    leave, whose index may be given, all later ones are to leave, too."""
+    return gone_for_good(choices.mode(0).values[None], leaving)[0]
 
 
 def shuffled(choices: Tensor, generator: torch.Generator) -> Tensor:

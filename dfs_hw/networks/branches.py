@@ -103,9 +103,7 @@ class GatedUnit(StandIn):
         # To leave is none of its own choices: it does not come to that.
         self.offered = tuple(c.runs or (c.is_skip and skips) for c in choices)
         # What compiled kernels know of the block; None if it always runs layer by layer.
-        self.fused = unit_of(
-            self.block, self.index_of, self.offered, self.highest, self.skip_path
-        )
+        self.fused = unit_of(self.block, self.index_of, self.offered, self.highest, self.skip_path)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         x, self._beside = Arguments.taken_apart(args, kwargs, self.passage.place)

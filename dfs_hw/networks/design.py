@@ -39,7 +39,7 @@ class Design:
     first_block: bool = False
     knob: bool = False
     faults: tuple[str, ...] = ()
-    exits: tuple[str, ...] = field(default=(), repr=False)  # training is told apart by what is shown
+    exits: tuple[str, ...] = field(default=(), repr=False)  # what is shown tells trainings apart
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "faults", tuple(sorted(self.faults)))

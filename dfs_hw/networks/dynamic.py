@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +46,8 @@ class Reads(NamedTuple):
 
     channels: tuple[int, ...]
     """Channels of the input of each unit."""
+    sizes: tuple[tuple[int, int], ...]
+    """Height and width of it; tokens are a column."""
     signed: bool
     """Whether inputs of units can be negative."""
 
@@ -215,7 +217,8 @@ class DynamicNetwork(nn.Module):
 
     def exit_before(self, unit: int) -> ExitHead | None:
         """The exit before a unit, by its number, if there is one."""
-        return self.exits[str(unit)] if str(unit) in self.exits else None  # type: ignore[return-value]
+        head = self.exits[str(unit)] if str(unit) in self.exits else None
+        return cast(ExitHead | None, head)
 
     def all_beliefs(self, x: Tensor, assignment: Tensor) -> tuple[Tensor, Tensor]:
         """What all exits predict while no input leaves and the choices are forced to [units].
@@ -226,7 +229,7 @@ class DynamicNetwork(nn.Module):
             Logits of the exits [N, exits, classes], in execution order, and of the network itself
             [N, classes].
         """
-        if self.training:
+        if any(head.training for head in self.exits.values()):  # the rest may be in evaluation
             note_inputs(self, x)
         run, found = forced(self.units, assignment), []
 

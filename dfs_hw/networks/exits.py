@@ -7,40 +7,55 @@ from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from accel_models.errors import InputError, listed, quoted
 from accel_models.precision import Precision
-from dfs_hw.gates.gate import pooled
-from dfs_hw.quantize.layers import QuantizedLinear
+from dfs_hw.quantize.layers import PrecisionNorm, QuantizedLinear
 
-HIDDEN = 64
-"""Features between the two layers of a head: at 64 channels its weights are a ninth of a block's."""
+HIDDEN = 32
+"""Features between the two layers of a head: at 64 channels it has under a quarter of the weights
+of a block of two 3 x 3 convolutions, and on a map of 8 x 8 one in 280 of its multiplications."""
+GRID = 2
+"""Parts that a map is pooled in, up and down and across. On the degraded digits, what a head of two
+layers makes of the first block's output goes from 70 % with the whole map in one part to 87 %."""
 
 
 class ExitHead(nn.Module):
     """Predicts the class from the input of a unit: two linear layers with a ReLU between them.
 
-    It reads the mean and the maximum of every channel, cut off from their gradient: a head that
-    pulls at the network while it learns costs the network accuracy, which later units have to pay.
+    It reads the mean and the maximum of every channel in each quarter of the map, normalised (which
+    hardware does as it rounds them), and cut off from their gradient: a head that pulls at the
+    network while it learns costs the network accuracy, which later units have to pay for.
 
     Args:
         channels: of the unit's input.
+        size: height and width of it, at least 1 each.
         classes: of the network.
         precision: of the head's arithmetic; ``FULL`` for floating point.
-        signed: True if the unit's input can be negative.
     """
 
     def __init__(
-        self, channels: int, classes: int, precision: Precision, *, signed: bool = False
+        self, channels: int, size: tuple[int, int], classes: int, precision: Precision
     ) -> None:
         super().__init__()
-        self.hidden = QuantizedLinear(2 * channels, HIDDEN, precision, signed=signed)
+        self.grid = (min(size[0], GRID), min(size[1], GRID))
+        features = 2 * channels * self.grid[0] * self.grid[1]
+        self.norm = PrecisionNorm(nn.BatchNorm2d(features), 1)
+        self.hidden = QuantizedLinear(features, HIDDEN, precision, signed=True)
         self.classes = QuantizedLinear(HIDDEN, classes, precision)
 
     def forward(self, features: Tensor) -> Tensor:
         """Features [N, C, H, W] -> logits [N, classes]."""
-        features = features.detach()
-        seen = torch.cat([pooled(features), features.amax((2, 3))], 1)
+        features = features.detach().float()
+        pooled = torch.cat(
+            [
+                functional.adaptive_avg_pool2d(features, self.grid).flatten(1),
+                functional.adaptive_max_pool2d(features, self.grid).flatten(1),
+            ],
+            1,
+        )
+        seen = self.norm(pooled[:, :, None, None]).flatten(1)
         logits: Tensor = self.classes(self.hidden(seen).relu())
         return logits
 
@@ -127,4 +142,4 @@ class Departures:
         return values[rows.argsort()]
 
 
-__all__ = ["HIDDEN", "Departures", "EverybodyLeft", "ExitHead", "exit_places"]
+__all__ = ["GRID", "HIDDEN", "Departures", "EverybodyLeft", "ExitHead", "exit_places"]

@@ -92,7 +92,7 @@ def make_dynamic(
     converter.convert(model, (highest(options),), outside=bodies)
     maker = UnitMaker(model, seen, converter, options, design)
     units = [unit for path in paths for unit in maker.units(path)]
-    reads = Reads(tuple(maker.channels), maker.signed)
+    reads = Reads(tuple(maker.channels), tuple(maker.sizes), maker.signed)
     gate = gate_for(options, design, reads)
     name = name or type(model).__name__
     device = next(model.parameters()).device
@@ -110,7 +110,7 @@ def make_dynamic(
         precision = highest(options)
         network = made(
             {
-                unit: ExitHead(reads.channels[unit], puts_out[-1], precision, signed=reads.signed)
+                unit: ExitHead(reads.channels[unit], reads.sizes[unit], puts_out[-1], precision)
                 for unit in places
             }
         )

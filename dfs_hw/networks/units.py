@@ -47,6 +47,8 @@ class UnitMaker:
         self.skips = any(choice.is_skip for choice in choices)
         self.channels: list[int] = []
         """Channels of what each unit reads."""
+        self.sizes: list[tuple[int, int]] = []
+        """Height and width of it; tokens are a column."""
         self.signed = False
         """Whether what a unit reads can be negative."""
         self._proved: dict[tuple[type[nn.Module], Cut], bool] = {}
@@ -57,12 +59,15 @@ class UnitMaker:
         self.signed |= facts.signed
         run, last = self.seen.runs[path], _channels_last(block, facts)
         channels = facts.in_shape[-1 if last else 0]
+        size = _size(facts.in_shape[:-1] if last else facts.in_shape[1:])
         cut = self._cut(path, block, facts)
         if cut is not None:
             self.channels += [channels, channels]
+            self.sizes += [size, size]
             passage = Passage(() if self.skips else None, 0, last, run.places, run.place)
             return self._halves(path, block, cut, passage)
         self.channels.append(channels)
+        self.sizes.append(size)
         skip = _skip_path(path, block, self.seen, self.design) if self.skips else None
         more = _appended(facts, run.place.joined) if self.skips and skip is None else 0
         if more:
@@ -129,6 +134,12 @@ def _halves_make_the_whole(path: str, block: nn.Module, cut: Cut, seen: Survey) 
     for number in (0, 1):
         found = made(Half(block, silence, number), found)
     return torch.allclose(found, wanted, 1e-4, 1e-5 * float(wanted.abs().max()))
+
+
+def _size(places: tuple[int, ...]) -> tuple[int, int]:
+    """Height and width of a map; of tokens, their number and 1."""
+    height, *width = places
+    return (height, width[0] if width else 1)
 
 
 def _channels_last(block: nn.Module, facts: ObservedModule) -> bool:

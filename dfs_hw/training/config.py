@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from accel_models.errors import InputError, quoted
+from accel_models.precision import parse_choices
 from accel_models.seeds import checked_seed
 from accel_models.workloads.cifar_resnet import checked_widths
 
@@ -87,7 +88,15 @@ class TrainConfig:
 
     gate: str = "lstm"
     """Kind of gate, one of `dfs_hw.gates.GATES`: ``lstm`` decides block after block (DFS),
-    ``feedforward`` has no memory, ``upfront`` decides all blocks before the first runs."""
+    ``feedforward`` has no memory, ``upfront`` decides all blocks before the first runs;
+    ``confidence`` goes by what the last exit believes, with thresholds in place of stages 2 and 3,
+    as do ``confidence-margin`` and ``confidence-entropy``."""
+    exits: str = "*"
+    """Blocks at which inputs may leave, where choices have ``exit``: names or patterns, with commas
+    between."""
+    floor: float = 0.0
+    """Accuracy on validation inputs, 0 to 1, that a gate that goes by confidence is to keep at
+    least cost, in place of the budget; 0 keeps to the budget."""
     quantizer: str = "normal"
     """Kind of quantiser, one of `dfs_hw.quantize.QUANTIZERS`: ``normal`` has the least squared
     error on a normal distribution; ``minmax`` is that of DFS, ``lsq`` learns its steps, and
@@ -111,6 +120,9 @@ class TrainConfig:
     points less accurate than by the batch's."""
     gate_epochs: int = 1
     """Epochs of stage 2, where gates are taught, at least 1."""
+    exit_epochs: int = 10
+    """Epochs in which exits are trained on a network that stays as it is, before stage 2; at least
+    1. They take a third of the time of others: nothing goes back through the network."""
     joint_epochs: int = 10
     """Epochs of stage 3, at least 1. Static baselines have as many, and those of the supernet."""
     backbone_steps: int = 0
@@ -137,6 +149,8 @@ class TrainConfig:
     on the digits."""
     gate_lr: float = 0.1
     """Learning rate that gates start from in stages 2 and 3, above 0. In the README of DFS 0.01."""
+    exit_lr: float = 0.1
+    """Learning rate that exits start from, before stage 2 and in stage 3, above 0."""
     schedule: str = "cosine"
     """Way in which learning rates fall: ``cosine`` to zero (Loshchilov & Hutter, ICLR 2017);
     ``step``, as in DFS, to a tenth at 1/2 and a hundredth at 3/4 of stages 1 and 3, and not at all
@@ -223,15 +237,19 @@ class TrainConfig:
         from dfs_hw.networks import Design
 
         own = tuple(fault for fault in self.faults if fault not in FAULTS)
-        return Design(self.gate, self.quantizer, self.first_block, self.knob, own)
+        leaving = any(choice.exits for choice in parse_choices(self.choices))
+        exits = tuple(word.strip() for word in self.exits.split(",")) if leaving else ()
+        return Design(self.gate, self.quantizer, self.first_block, self.knob, own, exits)
 
     def length(self, stage: str, pass_steps: int) -> StageLength:
         """How long a stage is.
 
         Args:
-            stage: backbone, supernet, gate, joint, or static for a baseline.
+            stage: backbone, supernet, exits, gate, joint, or static for a baseline.
             pass_steps: steps of one pass over the data.
         """
+        if stage == "exits":
+            return StageLength(self.exit_epochs * pass_steps, pass_steps)
         if stage == "static":
             supernet, joint = (self.length(part, pass_steps) for part in ("supernet", "joint"))
             return StageLength(supernet.steps + joint.steps, joint.epoch_steps)
@@ -259,16 +277,16 @@ KINDS = {
 """What a setting of each type is, in a sentence."""
 
 _LEAST = {
-    **dict.fromkeys(("gate_epochs", "joint_epochs", "batch"), 1),
+    **dict.fromkeys(("gate_epochs", "joint_epochs", "exit_epochs", "batch"), 1),
     **dict.fromkeys(("backbone_epochs", "supernet_epochs"), 0),
     **dict.fromkeys(("backbone_steps", "supernet_steps", "gate_steps", "joint_steps"), 0),
-    **dict.fromkeys(("weight_decay", "distill", "tries"), 0),
+    **dict.fromkeys(("weight_decay", "distill", "tries", "floor"), 0),
 }
 """Lowest value of the numbers that have one."""
 MOST = 10**9
 """Largest number that a setting can have."""
 _ABOVE_0 = (
-    *("backbone_lr", "supernet_lr", "joint_lr", "gate_lr"),
+    *("backbone_lr", "supernet_lr", "joint_lr", "gate_lr", "exit_lr"),
     *("beta", "temperature", "top_price"),
 )
 

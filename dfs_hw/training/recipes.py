@@ -15,6 +15,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "backbone_epochs": 100,
         "supernet_epochs": 40,
         "joint_epochs": 20,
+        "exit_epochs": 5,
         "batch": 128,
         "weight_decay": 1e-4,
     },

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, cast
 
@@ -22,6 +22,7 @@ from dfs_hw.budgets.paper import PAPER
 from dfs_hw.data import Dataset, Splits, TrainingStream, generator_for
 from dfs_hw.logs import Log
 from dfs_hw.networks import DynamicNetwork
+from dfs_hw.networks.leaving import without_exits
 from dfs_hw.training.config import StageLength, TrainConfig, plain
 from dfs_hw.training.loop.stage import RateSchedule
 from dfs_hw.training.start import (
@@ -34,8 +35,9 @@ from dfs_hw.training.start import (
     priced,
 )
 
-Kind = Literal["backbone", "supernet", "gates", "joint", "static"]
-"""Kinds of stage: the three of DFS, the supernet between the first two, and static baselines."""
+Kind = Literal["backbone", "supernet", "exits", "gates", "joint", "static"]
+"""Kinds of stage: the three of DFS, the supernet and exits between the first two, and static
+baselines."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class LearningRates:
     """Rate of everything but the gates, in stage 3."""
     gates: float
     """Rate of the gates, in stages 2 and 3."""
+    exits: float
+    """Rate of the exits."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,8 @@ class TrainingSetup:
     """How all of them step."""
     gates: GateOptions
     """How gates are trained."""
+    floor: float
+    """Accuracy that a gate without training keeps to in place of the budget; 0 if to the budget."""
     distill: float
     """Weight of the divergence from the backbone's predictions, in every stage after it."""
     norm_by_batch: bool
@@ -208,6 +214,7 @@ class TrainingSetup:
             rates=learning_rates(config, lengths),
             sgd=sgd_options(config),
             gates=gate_options(config),
+            floor=config.floor,
             distill=config.distill,
             norm_by_batch=config.norm == "batch",
             faults=faults,
@@ -230,6 +237,30 @@ class TrainingSetup:
     def knob(self) -> bool:
         """Whether the gates take the price of cost as an input."""
         return self.start.design.knob
+
+    @cached_property
+    def without_exits(self) -> TrainingSetup:
+        """The same training of the network without exits, in which what comes before them is
+        trained: by the settings of a run that has none, so that each may go on from the other's."""
+        settings = dict(self.settings)
+        choices = [str(one) for one in self.start.choices if not one.exits]
+        learned = settings["gate"] if self.start.gate.learned else TrainConfig.gate
+        settings |= {"choices": ",".join(choices), "gate": learned, "floor": 0.0}
+        config = TrainConfig.from_dict(settings)
+        built = bool(self.start.shape)
+        start = fresh_network(config, self.splits) if built else without_exits(self.start)
+        ready = priced(config, start, self.splits, self.device)
+        # Nothing before the exits goes by the budget, which others may not reach.
+        config = replace(config, budget="1")
+        made = TrainingSetup.assembled(
+            config, self.splits, ready, device=self.device, progress=self.progress, log=self.log
+        )
+        return replace(made, settings=settings)
+
+    @property
+    def trunk(self) -> TrainingSetup:
+        """What trains all that comes before exits: itself where there are none."""
+        return self.without_exits if self.start.exits else self
 
     @property
     def has_supernet(self) -> bool:
@@ -283,6 +314,7 @@ def stage_lengths(config: TrainConfig, pass_steps: int) -> dict[Kind, StageLengt
         "backbone": config.length("backbone", pass_steps),
         "supernet": config.length("supernet", pass_steps),
         "gates": config.length("gate", pass_steps),
+        "exits": config.length("exits", pass_steps),
         "joint": config.length("joint", pass_steps),
         "static": config.length("static", pass_steps),
     }
@@ -297,6 +329,7 @@ def learning_rates(config: TrainConfig, lengths: Mapping[Kind, StageLength]) -> 
         static=config.supernet_lr if supernet else config.joint_lr,
         joint=config.joint_lr,
         gates=config.gate_lr,
+        exits=config.exit_lr,
     )
 
 

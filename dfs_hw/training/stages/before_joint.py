@@ -1,4 +1,4 @@
-"""The stages before joint training, and static baselines in place of it."""
+"""The stages before exits and gates, and static baselines in place of them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,16 @@ from torch.nn import functional
 
 from accel_models.precision import Precision, highest
 from dfs_hw.networks import DynamicNetwork
-from dfs_hw.networks.dynamic import MIDDLE_PRICE
-from dfs_hw.recording import BATCH
+from dfs_hw.networks.branches import executed
 from dfs_hw.training.loop.run_stage import Batch, StepResult, Validation
 from dfs_hw.training.setup import TrainingSetup
 from dfs_hw.training.stages.calibration import calibrate, open_all_widths, show, start_all_widths
 from dfs_hw.training.stages.choosing import latest, latest_of_the_best
-from dfs_hw.training.stages.objective import TaskLoss, prices, task_loss
-from dfs_hw.training.stages.parameters import gate_group, weight_groups
+from dfs_hw.training.stages.objective import TaskLoss, task_loss
+from dfs_hw.training.stages.parameters import weight_groups
 from dfs_hw.training.stages.plan import Descent, StagePlan, carry_out
 from dfs_hw.training.stages.results import Trained
 from dfs_hw.training.stages.validation import validate
-
-MARGIN = 3.0
-"""Bias, in logits, that gates start with in place of stage 2; see `Gate.prefer`."""
 
 
 def train_backbone(setup: TrainingSetup, out: Path) -> Trained:
@@ -63,7 +59,7 @@ def train_supernet(setup: TrainingSetup, out: Path) -> Trained:
         network = copy.deepcopy(backbone)
         start_all_widths(setup, network)
         loss = task_loss(setup.distill, backbone)
-        run = [network.uniform(choice) for choice in network.choices if not choice.is_skip]
+        run = [network.uniform(choice) for choice in executed(network.choices)]
         full = network.uniform(highest(network.choices))
         known_cost = setup.cost.of_choices(full[None].to(setup.device)).mean()
 
@@ -82,69 +78,9 @@ def train_supernet(setup: TrainingSetup, out: Path) -> Trained:
 
 
 def random_assignment(network: DynamicNetwork, generator: torch.Generator) -> Tensor:
-    """Choices [units], each as likely as every other that its unit offers."""
-    return torch.multinomial(network.offered.cpu().float(), 1, generator=generator).squeeze(1)
-
-
-def train_gates(setup: TrainingSetup, out: Path) -> Trained:
-    """Stage 2: gates that ask for the highest precision, on a frozen network."""
-
-    def begin() -> Descent | DynamicNetwork:
-        network = train_supernet(setup, out).network
-        top = highest(network.choices)
-        full = network.uniform(top)
-        network.normalize_by_batch(True)
-
-        def watch(images: Tensor, price: Tensor | None) -> Tensor:
-            return network.watch(images, full, price=price if setup.knob else None)
-
-        show(setup, network.train(), lambda x: watch(x, x.new_full((len(x),), MIDDLE_PRICE)))
-        if setup.gates.start == "biased":
-            network.gate.prefer(network.choices.index(top), MARGIN)
-            return network
-        strength = upward_strength(setup)
-
-        def step(batch: Batch) -> StepResult:
-            cost = setup.cost(watch(batch.images, prices(batch))).mean()
-            return StepResult(-strength * cost, cost)
-
-        def asking() -> Validation:
-            return Validation(validate(setup, network, full).accuracy, asked(setup, network, full))
-
-        schedule = "constant" if setup.sgd.schedule == "step" else setup.sgd.schedule
-        groups = [gate_group(network, setup.rates.gates, setup.sgd)]
-        return Descent(network, groups, step, asking, latest, schedule=schedule)
-
-    return carry_out(setup, StagePlan("gates", "gates", "gates.safetensors", begin), out)
-
-
-def upward_strength(setup: TrainingSetup) -> float:
-    """Loss, at a relative cost of 1, that drives the gates up in stage 2.
-
-    In the released code of DFS the batch's costs are summed, and so is what drives them.
-    """
-    if setup.gates.controller != "paper":
-        return 1.0
-    return setup.gates.beta * setup.batch * len(setup.start.units)
-
-
-@torch.no_grad()
-def asked(setup: TrainingSetup, network: DynamicNetwork, full: Tensor) -> float:
-    """Mean relative cost of what the gates would choose.
-
-    Only the highest precision has been trained, so whatever is asked for, that runs. Gates with a
-    knob are asked at the dearest price, where they resist most.
-
-    Args:
-        full: the highest precision everywhere, as choices [units].
-    """
-    network.eval()
-    total = torch.zeros((), device=setup.device)
-    for images, _ in setup.judge.batches(BATCH):
-        price = images.new_ones(len(images)) if setup.knob else None
-        total += setup.cost(network.watch(images, full, price=price)).sum()
-    network.train()
-    return float(total / len(setup.judge))
+    """Choices [units], each as likely as every other that its unit offers; none is to leave."""
+    offered = torch.tensor([unit.offered for unit in network.blocks])
+    return torch.multinomial(offered.float(), 1, generator=generator).squeeze(1)
 
 
 def train_fixed(
@@ -160,6 +96,7 @@ def train_fixed(
     Args:
         choice: of every unit, or of each unit in order.
     """
+    setup = setup.trunk
     if isinstance(choice, Precision | str | int):
         assignment = setup.start.uniform(choice)
     else:

@@ -15,9 +15,11 @@ from dfs_hw.gates import Trials, gumbel_noise, noise_is_on, uniform
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.training.loop.run_stage import Batch, Epoch, StepResult, Validation
 from dfs_hw.training.setup import GateOptions, TrainingSetup
-from dfs_hw.training.stages.before_joint import train_backbone, train_gates
+from dfs_hw.training.stages.before_joint import train_backbone
 from dfs_hw.training.stages.calibration import open_all_widths
 from dfs_hw.training.stages.choosing import Choose, best_on_target, first_to_beat_all
+from dfs_hw.training.stages.exits import exit_group, loss_of_heads, settle_thresholds
+from dfs_hw.training.stages.gates import train_gates
 from dfs_hw.training.stages.knob import Setting, find_price, open_knob
 from dfs_hw.training.stages.objective import (
     TaskLoss,
@@ -37,10 +39,12 @@ FEASIBLE = 0.02
 
 
 def train_joint(setup: TrainingSetup, out: Path) -> Trained:
-    """Stage 3, or what an earlier run left of it."""
+    """Stage 3, or what an earlier run left of it; thresholds for a gate that learns nothing."""
+    if not setup.start.gate.learned:
+        return settle_thresholds(setup, out)
 
     def begin() -> Descent:
-        backbone = train_backbone(setup, out)
+        backbone = train_backbone(setup.trunk, out)
         network = copy.deepcopy(train_gates(setup, out).network)
         open_all_widths(setup, network)
         if setup.knob:
@@ -53,6 +57,7 @@ def train_joint(setup: TrainingSetup, out: Path) -> Trained:
             [
                 *weight_groups(network, setup.rates.joint, setup.sgd),
                 gate_group(network, setup.rates.gates, setup.sgd),
+                *([exit_group(setup, network)] if network.exits else []),
             ],
             joint_step(setup, network, loss, controller),
             lambda: validate_at_budget(setup, network),
@@ -85,7 +90,10 @@ def joint_step(
             pressure = weigh(costs, price, gates.top_price)
         else:
             pressure = controller.term(costs, level(costs, setup.budget.statistic))
-        return StepResult(loss(made.logits, batch) + pressure, costs.mean())
+        task = loss(made.logits, batch)
+        if made.beliefs is not None:
+            task = task + loss_of_heads(made.beliefs, batch.labels)
+        return StepResult(task + pressure, costs.mean())
 
     return step
 

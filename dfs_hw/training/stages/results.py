@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from accel_models.leaving import NEVER
 from dfs_hw.budgets.budget import TOLERANCE, Budget
 from dfs_hw.distributed import on_first
 from dfs_hw.networks import DynamicNetwork
@@ -20,10 +21,12 @@ _JOINT_ONLY = {
 }
 _GATES_ON = {"gate_epochs", "gate_steps", "gate_lr", "gate_start", "accelerator", "metric"}
 _AFTER_GATES = {"joint_epochs", "joint_steps", "joint_lr", "distill", "norm"} | _JOINT_ONLY
+_EXITS = {"exits", "exit_epochs", "exit_lr", "floor"}
 _SUPERNET = {"supernet_epochs", "supernet_steps", "supernet_lr"}
 LATER: dict[Kind, set[str]] = {
     "backbone": _AFTER_GATES | _GATES_ON | _SUPERNET,
     "supernet": (_AFTER_GATES | _GATES_ON) - {"distill"},
+    "exits": _AFTER_GATES | _GATES_ON | {"floor"},
     "gates": _AFTER_GATES,
     "static": _JOINT_ONLY | (_GATES_ON - {"accelerator", "metric"}),
     "joint": set(),
@@ -122,9 +125,11 @@ def origin(setup: TrainingSetup, kind: Kind, name: str) -> dict[str, Any]:
 
 def relevant(setup: TrainingSetup, kind: Kind) -> dict[str, Any]:
     """All that the outcome of a kind of stage depends on, as plain JSON."""
-    settings = setup.settings
+    settings, later = setup.settings, LATER[kind]
+    if setup.start.leaving == NEVER:
+        later = later | _EXITS
     return {
-        "config": {name: settings[name] for name in settings if name not in LATER[kind]},
+        "config": {name: settings[name] for name in settings if name not in later},
         "start": setup.fingerprint,
-        "prices": "" if kind in ("backbone", "supernet") else setup.prices,
+        "prices": "" if kind in ("backbone", "supernet", "exits") else setup.prices,
     }

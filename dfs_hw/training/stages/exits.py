@@ -1,0 +1,274 @@
+"""Exits: heads trained on a network that stays as it is, and thresholds for those who need them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+from torch.nn import functional
+
+from accel_models.errors import InputError
+from accel_models.precision import highest
+from dfs_hw.budgets.thresholds import Seen, Setting, frontier, settings_of, spread
+from dfs_hw.gates.confidence import ALWAYS, NEVER_SURE, POINTS, ConfidenceGate
+from dfs_hw.networks import DynamicNetwork
+from dfs_hw.networks.branches import executed
+from dfs_hw.recording import BATCH
+from dfs_hw.training.loop.run_stage import Batch, StepResult, Validation
+from dfs_hw.training.setup import TrainingSetup
+from dfs_hw.training.stages.before_joint import random_assignment, train_supernet
+from dfs_hw.training.stages.calibration import show
+from dfs_hw.training.stages.choosing import latest
+from dfs_hw.training.stages.parameters import Group
+from dfs_hw.training.stages.plan import Descent, StagePlan, carry_out
+from dfs_hw.training.stages.results import StageOutcome, Trained, finished, save_result
+from dfs_hw.training.stages.validation import held_against_budget, validate
+
+HOTTEST = 10.0
+"""Temperature of a softmax beyond which, or below the inverse of which, none is looked for."""
+
+
+def train_exits(setup: TrainingSetup, out: Path, fixed: Tensor | None = None) -> Trained:
+    """Train the heads of a network; all else stays as the stages before left it.
+
+    They learn from the labels and, as much again, from what the network itself predicts in the end
+    (self-distillation, Zhang et al., ICCV 2019), at choices drawn anew for every step.
+
+    Args:
+        fixed: choices of the units [units], by index, that `setup` starts from trained; by default
+            the supernet is trained first.
+    """
+
+    def begin() -> Descent:
+        network = setup.network()
+        if fixed is None:
+            trunk = train_supernet(setup.trunk, out).network
+            network.model.load_state_dict(trunk.model.state_dict())
+        top = network.uniform(highest(network.choices)) if fixed is None else fixed
+        varied = fixed is None and setup.has_supernet
+        network.normalize_by_batch(True)
+        heads_alone(network)
+        show(setup, network, lambda images: network.all_beliefs(images, top))
+
+        def step(batch: Batch) -> StepResult:
+            heads_alone(network)
+            drawn = top
+            if varied:
+                drawn = random_assignment(network, setup.generator("exits", batch.number))
+            beliefs, taught = network.all_beliefs(batch.images, drawn)
+            return StepResult(loss_of_heads(beliefs, batch.labels, taught), known_cost)
+
+        def means() -> Validation:
+            beliefs, _, labels = beliefs_of(setup, network, top)
+            right = (beliefs.argmax(2) == labels[:, None]).double().mean(0)
+            curves = {
+                f"accuracy/{unit}": float(share)
+                for unit, share in zip(exit_names(network), right, strict=True)
+            }
+            return Validation(float(right.mean()), float(known_cost), curves)
+
+        known_cost = setup.cost.of_choices(top[None].to(setup.device)).mean()
+        return Descent(network, [exit_group(setup, network)], step, means, latest)
+
+    return carry_out(setup, StagePlan("exits", "exits", "exits.safetensors", begin), out)
+
+
+def exit_group(setup: TrainingSetup, network: DynamicNetwork) -> Group:
+    """Parameters of the exits."""
+    return {
+        "params": list(heads(network).parameters()),
+        "initial_lr": setup.rates.exits,
+        "weight_decay": setup.sgd.weight_decay,
+    }
+
+
+def heads(network: DynamicNetwork) -> torch.nn.ModuleDict:
+    """The exits of a network.
+
+    Raises:
+        InputError: if it has none.
+    """
+    if not isinstance(network.exits, torch.nn.ModuleDict):
+        raise InputError(f"{network.name} has no exits to train: add 'exit' to its choices")
+    return network.exits
+
+
+def heads_alone(network: DynamicNetwork) -> None:
+    """Have the heads train, and the rest stay as it is."""
+    network.eval()
+    heads(network).train()
+
+
+def exit_names(network: DynamicNetwork) -> list[str]:
+    """Units at which inputs may leave, in execution order."""
+    return [network.units[int(unit)] for unit in network.exits]
+
+
+def loss_of_heads(beliefs: Tensor, labels: Tensor, taught: Tensor | None = None) -> Tensor:
+    """Mean over exits of the cross entropy with the labels and with what the network predicts.
+
+    Args:
+        beliefs: logits of the exits [N, exits, classes].
+        labels: classes, int64 [N].
+        taught: logits of the network [N, classes]; labels alone count without.
+    """
+    each, exits = beliefs.flatten(0, 1), beliefs.shape[1]
+    loss = functional.cross_entropy(each, labels.repeat_interleave(exits))
+    if taught is None:
+        return loss
+    soft = taught.detach().softmax(1).repeat_interleave(exits, 0)
+    return loss + functional.cross_entropy(each, soft)
+
+
+@torch.no_grad()
+def beliefs_of(
+    setup: TrainingSetup, network: DynamicNetwork, assignment: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits of the exits [N, exits, classes] and of the network [N, classes], and labels [N], of
+    all judging inputs at fixed choices."""
+    was_training = network.training
+    network.eval()
+    seen = [
+        (*network.all_beliefs(images, assignment), labels)
+        for images, labels in setup.judge.to(torch.device(setup.device)).batches(BATCH)
+    ]
+    network.train(was_training)
+    beliefs, logits, labels = (torch.cat(part).cpu() for part in zip(*seen, strict=True))
+    return beliefs.float(), logits.float(), labels
+
+
+def settle_thresholds(setup: TrainingSetup, out: Path, fixed: Tensor | None = None) -> Trained:
+    """Settle by which confidence inputs leave, and how wide those run that stay: for every budget
+    in reach, and set to the one at hand, or to the accuracy asked for in its place.
+
+    Args:
+        fixed: see `train_exits`; then widths are those.
+    """
+    path = out / "network.safetensors"
+    if done := finished(setup, "joint", "joint", path):
+        return done
+    trained = train_exits(setup, out, fixed)
+    assert trained.chosen is not None
+    network, gate = trained.network, trained.network.gate
+    assert isinstance(gate, ConfidenceGate)
+    tried = [fixed] if fixed is not None else list(assignments(setup, network))
+    gate.temperature.copy_(temperatures(setup, network, tried[0]))
+    settings = [
+        setting
+        for assignment in tried
+        for setting in settings_of(
+            seen_at(setup, network, assignment), partial(_cost, setup, network, assignment)
+        )
+    ]
+    best = spread(frontier(settings), POINTS, setup.budget.fraction)
+    gate.adopt(*as_table(network, best))
+    outcome = set_point(setup, network)
+    save_result(setup, "joint", "joint", path, network, trained.history, trained.chosen, outcome)
+    return replace(trained, outcome=outcome)
+
+
+def set_point(setup: TrainingSetup, network: DynamicNetwork) -> StageOutcome:
+    """Leave a gate at the setting for the budget or, if one was asked for, for the accuracy.
+
+    Raises:
+        InputError: if no setting is cheap, or accurate, enough.
+    """
+    gate = network.gate
+    assert isinstance(gate, ConfidenceGate)
+    floor, budget = setup.floor, setup.budget.fraction
+    gate.point.fill_(gate.as_accurate_as(floor) if floor else gate.within(budget))
+    accuracy, cost, _ = validate(setup, network)
+    return StageOutcome(accuracy, cost)
+
+
+def assignments(setup: TrainingSetup, network: DynamicNetwork) -> Iterator[Tensor]:
+    """Widths to try: one for all units, and one up to each unit with a wider one from it on, so
+    that those that stay get more."""
+    top = network.uniform(highest(network.choices))
+    yield top
+    if not setup.has_supernet:
+        return
+    widths = sorted(executed(network.choices), key=lambda one: one.bitops_per_mac)
+    for number, narrow in enumerate(widths):
+        first = network.uniform(narrow)
+        if narrow != widths[-1]:
+            yield first
+        for wide in widths[number + 1 :]:
+            for unit in range(1, len(top)):
+                yield torch.cat([first[:unit], network.uniform(wide)[unit:]])
+
+
+def seen_at(setup: TrainingSetup, network: DynamicNetwork, assignment: Tensor) -> Seen:
+    """What the judging inputs do at fixed widths."""
+    gate = network.gate
+    assert isinstance(gate, ConfidenceGate)
+    beliefs, logits, labels = beliefs_of(setup, network, assignment)
+    places = list(map(int, network.exits))
+    sure = [gate.confidence(unit, beliefs[:, at]) for at, unit in enumerate(places)]
+    predicted = torch.cat([beliefs.argmax(2), logits.argmax(1, keepdim=True)], 1)
+    ends = torch.stack([_left_at(network, assignment, at) for at in range(len(places) + 1)])
+    cost = torch.cat([setup.cost.of_choices(one[None].to(setup.device)) for one in ends])
+    return Seen(
+        assignment.numpy(),
+        torch.stack(sure, 1).numpy().astype(np.float64),
+        (predicted == labels[:, None]).numpy(),
+        cost.cpu().double().numpy(),
+    )
+
+
+def _left_at(network: DynamicNetwork, assignment: Tensor, exit_number: int) -> Tensor:
+    """Choices of an input that leaves at an exit, or at none if there are no more."""
+    places = [*map(int, network.exits), len(network.units)]
+    left = assignment.clone()
+    left[places[exit_number] :] = network.leaving
+    return left
+
+
+def _cost(
+    setup: TrainingSetup, network: DynamicNetwork, assignment: Tensor, places: np.ndarray
+) -> float:
+    """What the budget limits, of inputs that leave at these exits [N]."""
+    ends = [_left_at(network, assignment, at) for at in range(len(network.exits) + 1)]
+    choices = torch.stack(ends)[torch.from_numpy(places)]
+    return held_against_budget(setup, setup.cost.of_choices(choices.to(setup.device)))
+
+
+def temperatures(setup: TrainingSetup, network: DynamicNetwork, assignment: Tensor) -> Tensor:
+    """Temperature [units] at which the probabilities of each exit fit held-out inputs best, 1 where
+    there is none (Guo et al., On Calibration of Modern Neural Networks, ICML 2017)."""
+    beliefs, _, labels = beliefs_of(setup, network, assignment)
+    found = torch.ones(len(network.units))
+    for at, unit in enumerate(map(int, network.exits)):
+        found[unit] = _fitting(beliefs[:, at].double(), labels)
+    return found
+
+
+def _fitting(logits: Tensor, labels: Tensor) -> float:
+    def misfit(log_temperature: float) -> float:
+        scaled = logits / float(np.exp(log_temperature))
+        return float(functional.cross_entropy(scaled, labels))
+
+    bounds = (-np.log(HOTTEST), np.log(HOTTEST))
+    return float(np.exp(minimize_scalar(misfit, bounds=bounds, method="bounded").x))
+
+
+def as_table(network: DynamicNetwork, settings: list[Setting]) -> tuple[Tensor, Tensor, Tensor]:
+    """Settings as `ConfidenceGate.adopt` takes them."""
+    thresholds = torch.full((len(settings), *network.shift.shape), NEVER_SURE)
+    units, places = torch.arange(len(network.units)), list(map(int, network.exits))
+    for row, setting in zip(thresholds, settings, strict=True):
+        row[units, torch.from_numpy(setting.assignment)] = ALWAYS
+        row[places, network.leaving] = torch.from_numpy(
+            np.minimum(setting.thresholds, NEVER_SURE)
+        ).float()
+    costs, accuracies = zip(*((one.cost, one.accuracy) for one in settings), strict=True)
+    return thresholds, torch.tensor(costs), torch.tensor(accuracies)
+
+
+__all__ = ["exit_group", "loss_of_heads", "settle_thresholds", "train_exits"]
