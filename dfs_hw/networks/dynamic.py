@@ -217,7 +217,7 @@ class DynamicNetwork(nn.Module):
 
     def exit_before(self, unit: int) -> ExitHead | None:
         """The exit before a unit, by its number, if there is one."""
-        head = self.exits[str(unit)] if str(unit) in self.exits else None
+        head = self.exits[str(unit)] if str(unit) in self.exits else None  # noqa: SIM401 (modules)
         return cast(ExitHead | None, head)
 
     def all_beliefs(self, x: Tensor, assignment: Tensor) -> tuple[Tensor, Tensor]:
