@@ -83,6 +83,11 @@ class BudgetVerdict:
     def __str__(self) -> str:
         if self.met:
             return f"The {self.metric} budget of {self.text} was met: {self.miss:+.1%}."
+        if self.miss < 0:
+            return (
+                f"The {self.metric} budget of {self.text} was kept, and not used up: "
+                f"the replayed test cost is {self.miss:+.1%} off."
+            )
         return (
             f"The {self.metric} budget of {self.text} was NOT met: "
             f"the replayed test cost is {self.miss:+.1%} off."

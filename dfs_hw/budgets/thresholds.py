@@ -10,11 +10,12 @@ quantiles of held-out inputs: as many leave at each exit as that says, and so th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
+from scipy.optimize import isotonic_regression
 
 SWEEPS = 10
 """Times all thresholds are gone through at one price, at most."""
@@ -22,8 +23,12 @@ PRICES = 24
 """Prices on a path, in equal ratios."""
 PRICE_RANGE = (0.01, 10.0)
 """Accuracy that a relative cost of 1 is worth, at the lowest and the highest price."""
-BETWEEN = 8
+BETWEEN = 24
 """Settings on a path for each price."""
+NEARLY = 0.98
+"""Share of a cost that a setting for it spends at least, if there is one."""
+ROUNDING = 1e-9
+"""Share by which a cost may be over another and still count as within it."""
 
 
 @dataclass(frozen=True)
@@ -142,38 +147,39 @@ def _setting(seen: Seen, thresholds: np.ndarray, cost_of: Callable[[np.ndarray],
     return Setting(seen.assignment, thresholds, cost_of(places), accuracy)
 
 
-def frontier(settings: Iterable[Setting]) -> list[Setting]:
-    """The settings than which none is cheaper and as accurate, from cheap to dear."""
-    found: list[Setting] = []
-    for one in sorted(settings, key=lambda one: (one.cost, -one.accuracy)):
-        if not found or one.accuracy > found[-1].accuracy:
-            found.append(one)
-    return found
+def ladder(settings: Sequence[Setting], points: int, budget: float) -> list[Setting]:
+    """So many settings from the cheapest to the dearest, their costs about equally far apart in
+    ratio, and each the most accurate of about its cost; one is for the budget, if that is in reach.
 
-
-def spread(settings: Sequence[Setting], points: int, budget: float) -> list[Setting]:
-    """So many of a frontier, about equally far apart in the ratio of their costs, with the dearest
-    within the budget among them; the last again where there are fewer."""
-    wanted = np.geomspace(settings[0].cost, settings[-1].cost, points)
+    Their accuracies are those measured, made not to fall with the cost (isotonic regression): what
+    falls is chance, since a dearer setting could do what a cheaper one does.
+    """
     costs = np.array([one.cost for one in settings])
-    picked = {int(np.abs(costs - cost).argmin()) for cost in wanted}
-    within = np.flatnonzero(costs <= budget)
-    if len(within) and int(within[-1]) not in picked:
-        if len(picked) == points:
-            nearest = min(picked, key=lambda one: abs(costs[one] - costs[within[-1]]))
-            picked.remove(nearest)
-        picked.add(int(within[-1]))
-    found = [settings[one] for one in sorted(picked)]
-    return found + [found[-1]] * (points - len(found))
+    wanted = np.geomspace(costs.min(), costs.max(), points)
+    if costs.min() <= budget <= costs.max():
+        wanted[np.abs(np.log(wanted / budget)).argmin()] = budget
+    picked = sorted((_best_of_about(settings, costs, cost) for cost in wanted), key=_cost)
+    expected = isotonic_regression([one.accuracy for one in picked]).x
+    return [replace(one, accuracy=float(a)) for one, a in zip(picked, expected, strict=True)]
+
+
+def _best_of_about(settings: Sequence[Setting], costs: np.ndarray, cost: float) -> Setting:
+    """The most accurate setting within a cost that spends nearly all of it, or else the dearest."""
+    spent = costs[costs <= cost * (1 + ROUNDING)].max()
+    near = np.flatnonzero((costs <= cost * (1 + ROUNDING)) & (costs >= min(cost * NEARLY, spent)))
+    return max((settings[one] for one in near), key=lambda one: (one.accuracy, -one.cost))
+
+
+def _cost(setting: Setting) -> float:
+    return setting.cost
 
 
 __all__ = [
     "Seen",
     "Setting",
     "best_thresholds",
-    "frontier",
+    "ladder",
     "leaves_at",
     "quantiles",
     "settings_of",
-    "spread",
 ]

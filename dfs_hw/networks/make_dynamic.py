@@ -143,7 +143,8 @@ def _require_all_parts_to_run(network: DynamicNetwork) -> tuple[int, ...]:
     except Exception:  # as of a model that looks at what is in its tensors
         try:
             copied, device = copy.deepcopy(network), next(network.parameters()).device
-            missing, puts_out = _left_out(for_shapes(copied), random_inputs(1, network.image).to(device))
+            images = random_inputs(1, network.image).to(device)
+            missing, puts_out = _left_out(for_shapes(copied), images)
         except Exception as error:  # whatever a stranger's model may raise
             raise InputError(
                 f"{network.name} does not run with its layers replaced: {error} (no layer's own "

@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dfs_hw.gates import Gate
+from dfs_hw.gates import GATES, Gate
 
 CHANNELS = (3, 3, 5)
 """Of the three units that most gates here decide about."""
+LEARNED = tuple(name for name in GATES if not name.startswith("confidence"))
+"""Families that gradients teach."""
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from accel_models.errors import InputError
 from accel_models.precision import highest
-from dfs_hw.budgets.thresholds import Seen, Setting, frontier, settings_of, spread
+from dfs_hw.budgets.thresholds import Seen, Setting, ladder, settings_of
 from dfs_hw.gates.confidence import ALWAYS, NEVER_SURE, POINTS, ConfidenceGate
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.networks.branches import executed
@@ -166,7 +166,7 @@ def settle_thresholds(setup: TrainingSetup, out: Path, fixed: Tensor | None = No
             seen_at(setup, network, assignment), partial(_cost, setup, network, assignment)
         )
     ]
-    best = spread(frontier(settings), POINTS, setup.budget.fraction)
+    best = ladder(settings, POINTS, setup.budget.fraction)
     gate.adopt(*as_table(network, best))
     outcome = set_point(setup, network)
     save_result(setup, "joint", "joint", path, network, trained.history, trained.chosen, outcome)

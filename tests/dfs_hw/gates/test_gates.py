@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from gating import CHANNELS, features_of, generator, logits_of
+from gating import CHANNELS, LEARNED, features_of, generator, logits_of
 from torch import Tensor, nn
 
 from accel_models.errors import InputError
@@ -19,7 +19,7 @@ from dfs_hw.quantize.layers import QuantizedLinear
 from dfs_hw.quantize.observer import Observer
 
 
-@pytest.fixture(params=GATES)
+@pytest.fixture(params=LEARNED)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

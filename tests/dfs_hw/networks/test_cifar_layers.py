@@ -1,10 +1,10 @@
 """Layers listed by name are those of the network that is built under the name."""
 
 import pytest
+from gating import LEARNED
 
 from accel_models.errors import InputError
 from accel_models.workloads.cifar_resnet import NAMES, WIDTHS, cifar_resnet
-from dfs_hw.gates import GATES
 from dfs_hw.networks import Design, build_network
 from dfs_hw.networks.workload_of import workload_of
 from dfs_hw.quantize import QuantizedConv2d, QuantizedLinear
@@ -88,7 +88,7 @@ def test_every_side_of_images(side: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("gate", LEARNED)
 @pytest.mark.parametrize("knob", [False, True])
 def test_whatever_decides(gate: str, knob: bool) -> None:
     assert_listed("resnet8", design=Design(gate=gate, knob=knob))
