@@ -167,7 +167,7 @@ def _best_of_about(settings: Sequence[Setting], costs: np.ndarray, cost: float) 
     """The most accurate setting within a cost that spends nearly all of it, or else the dearest."""
     spent = costs[costs <= cost * (1 + ROUNDING)].max()
     near = np.flatnonzero((costs <= cost * (1 + ROUNDING)) & (costs >= min(cost * NEARLY, spent)))
-    return max((settings[one] for one in near), key=lambda one: (one.accuracy, -one.cost))
+    return max((settings[int(one)] for one in near), key=lambda one: (one.accuracy, -one.cost))
 
 
 def _cost(setting: Setting) -> float:

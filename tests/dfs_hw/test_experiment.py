@@ -201,7 +201,12 @@ def test_a_trace_of_another_run_is_refused(run: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("reached", "said"),
-    [(1.049, "was met: +4.9%"), (0.951, "was met: -4.9%"), (1.051, "NOT met"), (0.9, "not used up")],
+    [
+        (1.049, "was met: +4.9%"),
+        (0.951, "was met: -4.9%"),
+        (1.051, "NOT met"),
+        (0.9, "not used up"),
+    ],
 )
 def test_a_budget_missed_by_more_than_five_percent_is_called_missed(
     reached: float, said: str
