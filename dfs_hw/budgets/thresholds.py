@@ -148,8 +148,9 @@ def _setting(seen: Seen, thresholds: np.ndarray, cost_of: Callable[[np.ndarray],
 
 
 def ladder(settings: Sequence[Setting], points: int, budget: float) -> list[Setting]:
-    """So many settings from the cheapest to the dearest, their costs about equally far apart in
-    ratio, and each the most accurate of about its cost; one is for the budget, if that is in reach.
+    """Settings, as many as `points`, from cheapest to dearest: their costs about equally far
+    apart in ratio, each the most accurate of about its cost, and one for the budget, if that is in
+    reach.
 
     Their accuracies are those measured, made not to fall with the cost (isotonic regression): what
     falls is chance, since a dearer setting could do what a cheaper one does.

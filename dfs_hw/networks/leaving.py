@@ -86,8 +86,8 @@ def gate_for(choices: tuple[Precision, ...], design: Design, reads: Reads) -> Ga
 
 
 def without_exits(network: DynamicNetwork) -> DynamicNetwork:
-    """The same network with no exits, and a fresh gate that knows of none; it shares nothing with
-    the one given. One that went by confidence, which there is none of, gets an LSTM."""
+    """A copy of a network with no exits, and with a fresh gate that knows of none: one that went by
+    confidence, which there is none of, becomes an LSTM."""
     bare = copy.deepcopy(network)
     choices = tuple(choice for choice in bare.choices if not choice.exits)
     learned = "lstm" if not bare.gate.learned else bare.design.gate

@@ -44,7 +44,7 @@ class Outcome(NamedTuple):
     """Decisions as the machine sees them [N, units], int64: the index of each choice that ran,
     forced or not; that of ``exit`` for all units from the one an input left at."""
     beliefs: Tensor | None = None
-    """In training, logits of all exits [N, exits, classes], in execution order; for a loss of their
+    """Logits of all exits, in training [N, exits, classes], in execution order; for a loss of their
     own, since a head that nobody leaves at learns nothing else. None if there are no exits."""
 
 

@@ -240,7 +240,7 @@ class TrainingSetup:
 
     @cached_property
     def without_exits(self) -> TrainingSetup:
-        """The same training of the network without exits, in which what comes before them is
+        """Training of the network without exits, in which what comes before them is
         trained: by the settings of a run that has none, so that each may go on from the other's."""
         settings = dict(self.settings)
         choices = [str(one) for one in self.start.choices if not one.exits]
