@@ -227,16 +227,10 @@ class Workload:
         return tuple(left is None or last < left for last in self.left_at)
 
     def without_gates(self, leaving_at: str = "") -> Workload:
-        """The static network: the same layers, with nothing that decides, no gate and no exit.
-
-        Args:
-            leaving_at: unit whose exit is kept, where all inputs are to leave there.
-        """
-        keep = tuple(
-            layer
-            for layer in self.layers
-            if not layer.decides or (layer.role == "exit" and layer.unit == leaving_at)
-        )
+        """The static network: the same layers, with nothing that decides, no gate and no exit but
+        that of the unit `leaving_at`, where all inputs are to leave there."""
+        exit_of = ("exit", leaving_at)
+        keep = tuple(x for x in self.layers if not x.decides or (x.role, x.unit) == exit_of)
         names = {layer.name for layer in keep}
         edges = tuple(edge for edge in self.edges if names.issuperset(edge[:2]))
         return Workload(self.name, keep, edges, self.assumed)

@@ -32,7 +32,7 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Seen:
+class HeldOut:
     """What N held-out inputs do at fixed widths if none leaves, and what leaving costs."""
 
     assignment: np.ndarray
@@ -46,7 +46,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Setting:
+class OperatingPoint:
     """Widths and thresholds, and what came of them on held-out inputs."""
 
     assignment: np.ndarray
@@ -65,7 +65,7 @@ def leaves_at(confidence: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     return sure.argmax(1)
 
 
-def best_thresholds(seen: Seen, price: float) -> np.ndarray:
+def best_thresholds(seen: HeldOut, price: float) -> np.ndarray:
     """Thresholds [exits] at which no other choice of a single one is worth more.
 
     Args:
@@ -104,7 +104,7 @@ def _cut(confidence: np.ndarray, gain: np.ndarray) -> float:
     return float((confidence[best] + below) / 2)
 
 
-def settings_of(seen: Seen, cost_of: Callable[[np.ndarray], float]) -> list[Setting]:
+def settings_of(seen: HeldOut, cost_of: Callable[[np.ndarray], float]) -> list[OperatingPoint]:
     """Settings of one assignment, from those that spend most to those that spend least.
 
     Args:
@@ -141,13 +141,15 @@ def quantiles(confidence: np.ndarray, shares: np.ndarray) -> np.ndarray:
     return np.where(count == 0, np.inf, np.where(count == inputs, above, (above + below) / 2))
 
 
-def _setting(seen: Seen, thresholds: np.ndarray, cost_of: Callable[[np.ndarray], float]) -> Setting:
+def _setting(
+    seen: HeldOut, thresholds: np.ndarray, cost_of: Callable[[np.ndarray], float]
+) -> OperatingPoint:
     places = leaves_at(seen.confidence, thresholds)
     accuracy = float(seen.right[np.arange(len(places)), places].mean())
-    return Setting(seen.assignment, thresholds, cost_of(places), accuracy)
+    return OperatingPoint(seen.assignment, thresholds, cost_of(places), accuracy)
 
 
-def ladder(settings: Sequence[Setting], points: int, budget: float) -> list[Setting]:
+def ladder(settings: Sequence[OperatingPoint], points: int, budget: float) -> list[OperatingPoint]:
     """Settings, as many as `points`, from cheapest to dearest: their costs about equally far
     apart in ratio, each the most accurate of about its cost, and one for the budget, if that is in
     reach.
@@ -164,20 +166,22 @@ def ladder(settings: Sequence[Setting], points: int, budget: float) -> list[Sett
     return [replace(one, accuracy=float(a)) for one, a in zip(picked, expected, strict=True)]
 
 
-def _best_of_about(settings: Sequence[Setting], costs: np.ndarray, cost: float) -> Setting:
+def _best_of_about(
+    settings: Sequence[OperatingPoint], costs: np.ndarray, cost: float
+) -> OperatingPoint:
     """The most accurate setting within a cost that spends nearly all of it, or else the dearest."""
     spent = costs[costs <= cost * (1 + ROUNDING)].max()
     near = np.flatnonzero((costs <= cost * (1 + ROUNDING)) & (costs >= min(cost * NEARLY, spent)))
     return max((settings[int(one)] for one in near), key=lambda one: (one.accuracy, -one.cost))
 
 
-def _cost(setting: Setting) -> float:
+def _cost(setting: OperatingPoint) -> float:
     return setting.cost
 
 
 __all__ = [
-    "Seen",
-    "Setting",
+    "HeldOut",
+    "OperatingPoint",
     "best_thresholds",
     "ladder",
     "leaves_at",

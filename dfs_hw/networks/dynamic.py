@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +21,9 @@ from dfs_hw.distributed import world
 from dfs_hw.gates import Gate, Trials
 from dfs_hw.networks.branches import GatedUnit, executed
 from dfs_hw.networks.design import Design
-from dfs_hw.networks.exits import Departures, EverybodyLeft, ExitHead
+from dfs_hw.networks.exits import EverybodyLeft, ExitHead, Leavers
 from dfs_hw.networks.passes import (
+    Branches,
     Decisions,
     Forced,
     Mixing,
@@ -36,7 +37,6 @@ from dfs_hw.quantize.layers import PrecisionNorm, QuantizedConv2d, QuantizedLine
 from dfs_hw.quantize.minmax import MinMaxActivations
 from dfs_hw.quantize.observer import Observer
 
-Branches = Literal["chosen", "all"]
 MIDDLE_PRICE = 0.5
 """Price of cost in the middle of those that a gate with a knob is trained for."""
 
@@ -193,15 +193,15 @@ class DynamicNetwork(nn.Module):
     def _decided_by(self, decider: Decisions | Forced, x: Tensor) -> Outcome:
         """What comes of a batch whose units are decided one after the other."""
         if self.exits and not self.training:
-            departures = Departures(len(x), len(self.units), self.leaving, x.device)
-            with self._conducting(stopping(self, decider, departures)):
+            leavers = Leavers(len(x), len(self.units), self.leaving, x.device)
+            with self._conducting(stopping(self, decider, leavers)):
                 try:
                     last: Tensor | None = self._logits(x)
                 except EverybodyLeft:
                     last = None
-            choices = departures.choices
+            choices = leavers.choices
             gates = nn.functional.one_hot(choices, len(self.choices)).float()
-            return Outcome(departures.logits(last), gates, choices)
+            return Outcome(leavers.logits(last), gates, choices)
         mixing = Mixing(self, decider)
         with self._conducting(mixing):
             logits = mixing.logits(self._logits(x))

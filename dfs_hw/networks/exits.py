@@ -92,7 +92,7 @@ class EverybodyLeft(Exception):
     """Ends a forward pass behind the last input that has left."""
 
 
-class Departures:
+class Leavers:
     """The inputs of one forward pass that have left, and with what.
 
     Args:
@@ -142,4 +142,4 @@ class Departures:
         return values[rows.argsort()]
 
 
-__all__ = ["GRID", "HIDDEN", "Departures", "EverybodyLeft", "ExitHead", "exit_places"]
+__all__ = ["GRID", "HIDDEN", "EverybodyLeft", "ExitHead", "Leavers", "exit_places"]

@@ -4,22 +4,22 @@ that leave."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from accel_models.leaving import NEVER
-from accel_models.precision import highest
-from dfs_hw.gates import Trials, decide, probabilities
+from accel_models.precision import Precision, highest
+from dfs_hw.gates import Gate, Trials, decide, probabilities
 from dfs_hw.networks.branches import GatedUnit
-from dfs_hw.networks.exits import Departures
+from dfs_hw.networks.design import Design
+from dfs_hw.networks.exits import Leavers
 from dfs_hw.networks.gate_gradient import rows
 
-if TYPE_CHECKING:
-    from dfs_hw.networks.dynamic import DynamicNetwork
-
+Branches = Literal["chosen", "all"]
+"""Branches that run in training: those chosen, or all, weighted by the decision."""
 RunUnit = Callable[[GatedUnit, Tensor], Tensor]
 """What a unit makes of its input."""
 
@@ -46,6 +46,30 @@ class Outcome(NamedTuple):
     beliefs: Tensor | None = None
     """Logits of all exits, in training [N, exits, classes], in execution order; for a loss of their
     own, since a head that nobody leaves at learns nothing else. None if there are no exits."""
+
+
+class Deciding(Protocol):
+    """What a pass needs of a network that decides; see `DynamicNetwork`."""
+
+    gate: Gate
+    design: Design
+    choices: tuple[Precision, ...]
+    exits: Any
+    leaving: int
+    shift: Tensor
+    price_shift: Tensor
+    offered: Tensor
+    branches: Branches
+    training: bool
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Names of the decision units, in execution order."""
+        ...
+
+    def belief(self, unit: int, features: Tensor) -> Tensor | None:
+        """Logits of the exit before a unit, by its number; None if there is no exit."""
+        ...
 
 
 class Decider(Protocol):
@@ -76,12 +100,13 @@ class Forced:
         assignment: int64 [N, units], by index.
     """
 
-    def __init__(self, network: DynamicNetwork, assignment: Tensor) -> None:
+    def __init__(self, network: Deciding, assignment: Tensor) -> None:
         self.assignment, self.network = assignment, network
         self.unit = 0
         self.runs = assignment.new_zeros(())
 
     def next(self, features: Tensor, belief: Tensor | None) -> Tensor:
+        """Choices of the next unit, one-hot [n, K]; see `Decider`."""
         chosen, choices = self.assignment[:, self.unit], len(self.network.choices)
         top = self.network.choices.index(highest(self.network.choices))
         instead = chosen.masked_fill(chosen == self.network.leaving, top)
@@ -90,6 +115,7 @@ class Forced:
         return functional.one_hot(chosen, choices).float()
 
     def keep(self, stays: Tensor) -> None:
+        """Go on with some of the inputs alone; see `Decider`."""
         self.assignment = self.assignment[stays]
 
 
@@ -98,7 +124,7 @@ class Decisions:
 
     def __init__(
         self,
-        network: DynamicNetwork,
+        network: Deciding,
         price: Tensor | None,
         noise: Tensor | None = None,
         temperature: float = 1.0,
@@ -159,7 +185,7 @@ class Decisions:
         return torch.stack(self.gates, 1)
 
 
-def stopping(network: DynamicNetwork, decider: Decider, departures: Departures) -> RunUnit:
+def stopping(network: Deciding, decider: Decider, leavers: Leavers) -> RunUnit:
     """Units of a pass from which inputs are gone when they leave: nothing behind is computed."""
     unit_of = iter(range(len(network.units)))
 
@@ -167,7 +193,7 @@ def stopping(network: DynamicNetwork, decider: Decider, departures: Departures) 
         number, read = next(unit_of), unit.features(features)
         belief = network.belief(number, read)
         chosen = decider.next(read, belief).argmax(-1)
-        stays = departures.at(number, chosen, belief)
+        stays = leavers.at(number, chosen, belief)
         if stays is not None:
             features, chosen = rows(features, stays), chosen[stays]
             decider.keep(stays)
@@ -183,7 +209,7 @@ class Mixing:
     times whether the input left there: exactly one of them, with the gradient of the others.
     """
 
-    def __init__(self, network: DynamicNetwork, decider: Decider) -> None:
+    def __init__(self, network: Deciding, decider: Decider) -> None:
         self.network, self.decider = network, decider
         self.gates: list[Tensor] = []
         """Decisions of the units so far, one-hot [N, K]."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from dfs_hw.networks import DynamicNetwork
-from dfs_hw.networks.dynamic import Branches
+from dfs_hw.networks.passes import Branches
 
 
 def gradients(network: DynamicNetwork, branches: Branches, x: Tensor) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from accel_models.errors import InputError
 from accel_models.precision import highest
-from dfs_hw.budgets.thresholds import Seen, Setting, ladder, settings_of
+from dfs_hw.budgets.thresholds import HeldOut, OperatingPoint, ladder, settings_of
 from dfs_hw.gates.confidence import ALWAYS, NEVER_SURE, POINTS, ConfidenceGate
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.networks.branches import executed
@@ -204,7 +204,7 @@ def assignments(setup: TrainingSetup, network: DynamicNetwork) -> Iterator[Tenso
                 yield torch.cat([first[:unit], network.uniform(wide)[unit:]])
 
 
-def seen_at(setup: TrainingSetup, network: DynamicNetwork, assignment: Tensor) -> Seen:
+def seen_at(setup: TrainingSetup, network: DynamicNetwork, assignment: Tensor) -> HeldOut:
     """What the judging inputs do at fixed widths."""
     gate = network.gate
     assert isinstance(gate, ConfidenceGate)
@@ -214,7 +214,7 @@ def seen_at(setup: TrainingSetup, network: DynamicNetwork, assignment: Tensor) -
     predicted = torch.cat([beliefs.argmax(2), logits.argmax(1, keepdim=True)], 1)
     ends = torch.stack([_left_at(network, assignment, at) for at in range(len(places) + 1)])
     cost = torch.cat([setup.cost.of_choices(one[None].to(setup.device)) for one in ends])
-    return Seen(
+    return HeldOut(
         assignment.numpy(),
         torch.stack(sure, 1).numpy().astype(np.float64),
         (predicted == labels[:, None]).numpy(),
@@ -258,7 +258,9 @@ def _fitting(logits: Tensor, labels: Tensor) -> float:
     return float(np.exp(minimize_scalar(misfit, bounds=bounds, method="bounded").x))
 
 
-def as_table(network: DynamicNetwork, settings: list[Setting]) -> tuple[Tensor, Tensor, Tensor]:
+def as_table(
+    network: DynamicNetwork, settings: list[OperatingPoint]
+) -> tuple[Tensor, Tensor, Tensor]:
     """Settings as `ConfidenceGate.adopt` takes them."""
     thresholds = torch.full((len(settings), *network.shift.shape), NEVER_SURE)
     units, places = torch.arange(len(network.units)), list(map(int, network.exits))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dfs_hw.budgets.thresholds import (
-    Seen,
+    HeldOut,
     best_thresholds,
     ladder,
     leaves_at,
@@ -17,7 +17,7 @@ from dfs_hw.budgets.thresholds import (
 )
 
 
-def seen(inputs: int, exits: int, seed: int, *, ties: bool = False) -> Seen:
+def seen(inputs: int, exits: int, seed: int, *, ties: bool = False) -> HeldOut:
     """Inputs whose exits are right the more often the surer, and the later."""
     drawn = np.random.default_rng(seed)
     confidence = drawn.random((inputs, exits))
@@ -25,10 +25,10 @@ def seen(inputs: int, exits: int, seed: int, *, ties: bool = False) -> Seen:
         confidence = np.round(confidence * 4) / 4
     chance = np.column_stack([0.5 * confidence + 0.3, np.full(inputs, 0.9)])
     right = drawn.random((inputs, exits + 1)) < chance
-    return Seen(np.zeros(exits, dtype=int), confidence, right, np.linspace(0.2, 1.0, exits + 1))
+    return HeldOut(np.zeros(exits, dtype=int), confidence, right, np.linspace(0.2, 1.0, exits + 1))
 
 
-def worth(at: Seen, thresholds: np.ndarray, price: float) -> float:
+def worth(at: HeldOut, thresholds: np.ndarray, price: float) -> float:
     """By hand, input by input."""
     total = 0.0
     for row, sure in enumerate(at.confidence):

@@ -202,7 +202,13 @@ def test_a_recorded_trace_replays_as_simulation_has_its_inputs() -> None:
     network, prices, x = settled(), table(), images(10)
     outcome = network(x, assignments(10, 5))
     header = trace_header(
-        prices.workload, network.choices, "test", data="none", accelerator="bitfusion", seed=0
+        prices.workload,
+        network.choices,
+        "test",
+        data="none",
+        accelerator="bitfusion",
+        plugin="",
+        seed=0,
     )
     ids = np.arange(10, dtype=np.int64)
     trace = GateTrace(
