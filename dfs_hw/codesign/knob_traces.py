@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from accel_models.accelerators.accelerator import Accelerator
@@ -11,6 +12,7 @@ from accel_models.costs.table_cache import table_key
 from accel_models.errors import InputError
 from accel_models.precision import highest
 from accel_models.trace import GateTrace
+from accel_models.workloads.workload import Workload
 from dfs_hw.data import Dataset, Splits, load_dataset
 from dfs_hw.experiment import trace_header
 from dfs_hw.networks.checkpoint import Checkpoint, load_checkpoint
@@ -33,6 +35,11 @@ class Network:
     def price(self) -> float:
         """Price of cost at which training left it."""
         return self.checkpoint.price or 0.0
+
+    @cached_property
+    def workload(self) -> Workload:
+        """Layers of the network on images of its data; tracing it takes longer than a trace."""
+        return workload_of(self.checkpoint.network, self.splits.test.image_size)
 
     @classmethod
     def load(cls, path: Path, name: str) -> Network:
@@ -58,8 +65,7 @@ class Recorder:
     def trace(self, network: Network, price: float, machine: Accelerator, split: str) -> GateTrace:
         """What a network decides at a price of cost, for the inputs of a split."""
         dataset: Dataset = getattr(network.splits, split)
-        dynamic = network.checkpoint.network
-        workload = workload_of(dynamic, dataset.image_size)
+        dynamic, workload = network.checkpoint.network, network.workload
         always = highest(dynamic.choices)
         key = table_key(workload, machine, dynamic.choices, always, 1)
         path = self.folder / f"{network.digest}-{split}-{price:.12g}-{key}.parquet"
