@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,8 @@ def figures(path: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole") / "demo"
-    done = subprocess.run(
-        command("demo", *TINY, "--out", folder), capture_output=True, text=True, check=False
-    )
+    demo = [sys.executable, "-m", "dfs_hw", "demo", *TINY, "--out", folder]
+    done = subprocess.run(demo, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return folder
 
@@ -59,7 +59,7 @@ def test_a_demo_killed_at_any_time_comes_to_the_same(
         return lambda: (folder / name).exists()
 
     for moment in moments:
-        kill_when(there(moment), "demo", *TINY, "--out", folder)
+        kill_when(there(moment), command, "demo", *TINY, "--out", folder)
         assert not (folder / "run.json").exists()
     printed("demo", *TINY, "--out", folder)
     assert figures(folder / "run.json") == figures(whole / "run.json")
@@ -88,7 +88,7 @@ def test_a_codesign_killed_at_any_time_comes_to_the_same(
         left("machines-at-*/*", 1),
         left("traces/*-test-*.parquet", 1),
     ):
-        kill_when(happened, *words, killed)
+        kill_when(happened, command, *words, killed)
     printed(*words, killed)
     assert figures(killed / "codesign.json") == figures(tmp_path / "whole" / "codesign.json")
     chosen = (killed / "chosen.toml").read_bytes()

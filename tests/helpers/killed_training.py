@@ -1,6 +1,5 @@
-"""Trains in a process of its own, which tests kill: ``python killed_training.py FOLDER``."""
+"""Trains in a process of its own, which tests kill."""
 
-import sys
 from pathlib import Path
 
 import staging
@@ -23,6 +22,7 @@ def train(folder: Path) -> None:
     )
 
 
-if __name__ == "__main__":
+def train_alone(folder: Path) -> None:
+    """The same in a process that has nothing else to do."""
     torch.set_num_threads(1)
-    train(Path(sys.argv[1]))
+    train(folder)

@@ -1,24 +1,43 @@
-"""Commands of dfs-hw in processes of their own, to be killed without warning."""
+"""Commands of dfs-hw, and functions, in processes of their own, to be killed without warning."""
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
+
+FORKS = get_context("forkserver")
+FORKS.set_forkserver_preload(
+    [
+        *("dfs_hw.experiment", "dfs_hw.report", "dfs_hw.codesign", "dfs_hw.cli.training"),
+        *("torch._dynamo", "torch.export", "sklearn.datasets", "sklearn.model_selection", "numba"),
+    ]
+)
+"""Processes are forked from one that has imported all this once, which takes seconds."""
 
 
-def command(*words: str | Path) -> list[str]:
-    return [sys.executable, "-m", "dfs_hw", *map(str, words)]
-
-
-def kill_when(happened: Callable[[], bool], *words: str | Path) -> None:
-    """Start a command, and kill it as soon as something has happened."""
-    process = subprocess.Popen(command(*words), stdout=subprocess.DEVNULL)
+def kill_when(happened: Callable[[], bool], run: Callable[..., object], *given: Any) -> None:
+    """Start a function in a process of its own, and kill it as soon as something has happened."""
+    process = FORKS.Process(target=run, args=given)
+    process.start()
     while not happened():
-        assert process.poll() is None, "it ended before it was killed"
+        assert process.is_alive(), "it ended before it was killed"
         time.sleep(0.02)
     process.kill()
-    assert process.wait() == -signal.SIGKILL
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def command(*words: str | Path) -> None:
+    """Run a command, which prints into the void."""
+    from dfs_hw.cli import main  # PyTorch with it
+
+    sys.argv = ["dfs-hw", *map(str, words)]
+    with open(os.devnull, "w", encoding="utf-8") as void, redirect_stdout(void):
+        main()
