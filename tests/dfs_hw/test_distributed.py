@@ -6,6 +6,7 @@ from pathlib import Path
 import parallel_training
 import pytest
 import torch
+from forks import side_by_side
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -35,11 +36,7 @@ four steps pass that on. Half of the batch alone ends more than a hundred times 
 def parallel(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Tensor]]:
     """What each of two processes came to; they also check what only several can tell."""
     folder = tmp_path_factory.mktemp("parallel")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*torchrun, parallel_training.__file__, str(folder)], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    side_by_side(parallel_training.train_in_parallel, folder)
     return [load_file(folder / f"{rank}.safetensors") for rank in range(2)]
 
 

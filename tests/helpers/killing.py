@@ -8,18 +8,10 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-FORKS = get_context("forkserver")
-FORKS.set_forkserver_preload(
-    [
-        *("dfs_hw.experiment", "dfs_hw.report", "dfs_hw.codesign", "dfs_hw.cli.training"),
-        *("torch._dynamo", "torch.export", "sklearn.datasets", "sklearn.model_selection", "numba"),
-    ]
-)
-"""Processes are forked from one that has imported all this once, which takes seconds."""
+from forks import FORKS
 
 
 def kill_when(happened: Callable[[], bool], run: Callable[..., object], *given: Any) -> None:

@@ -1,9 +1,9 @@
-"""A plain PyTorch loop over a small dynamic network; alone or under ``torchrun ... FOLDER``."""
+"""A plain PyTorch loop over a small dynamic network; in one process or several."""
 
 from __future__ import annotations
 
 import copy
-import sys
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -73,9 +73,14 @@ def accuracy(network: DynamicNetwork) -> float:
         return float((network.eval()(images).logits.argmax(1) == labels).float().mean())
 
 
-def prepared() -> DynamicNetwork:
+def prepared(choices: str = "skip,4,8") -> DynamicNetwork:
     """A network whose norms go by running statistics that have seen images."""
-    network = own_network()
+    return copy.deepcopy(_prepared(choices))
+
+
+@cache
+def _prepared(choices: str) -> DynamicNetwork:
+    network = own_network(choices=choices)
     network.calibrate([own_data()[0]] * 20)
     network.normalize_by_batch(False)
     return network
@@ -94,8 +99,3 @@ def train_in_parallel(folder: Path) -> None:
             network.train()
         steps(wrapped, 2, part=part)
         save_file(copy.deepcopy(network.state_dict()), folder / f"{rank}.safetensors")
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    train_in_parallel(Path(sys.argv[1]))

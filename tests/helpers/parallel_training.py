@@ -1,10 +1,9 @@
-"""Every kind of stage, in one process or several: ``torchrun ... parallel_training.py FOLDER``."""
+"""Every kind of stage, in one process or several."""
 
 from __future__ import annotations
 
 import shutil
 import signal
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -183,8 +182,3 @@ def curve(history: list[Epoch]) -> Tensor:
     return torch.tensor(
         [[e.loss, e.train_cost, e.validation_accuracy, e.validation_cost] for e in history]
     )
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    train_in_parallel(Path(sys.argv[1]))

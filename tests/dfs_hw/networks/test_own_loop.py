@@ -2,13 +2,12 @@
 
 import copy
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import own_training
 import pytest
 import torch
+from forks import side_by_side
 from own_training import accuracy, own_data, own_network, prepared, steps
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -89,7 +88,7 @@ def test_passes_without_a_step_count_in_evaluation() -> None:
 
 @pytest.mark.slow
 def test_a_compiled_network_trains_as_it_does_by_itself() -> None:
-    plain, compiled = prepared(), prepared()
+    plain, compiled = prepared("skip,8"), prepared("skip,8")
     steps(torch.compile(compiled, backend="eager"), 2)
     near(steps(plain, 2), compiled.state_dict())
 
@@ -104,10 +103,7 @@ def test_networks_in_the_middle_of_a_step_are_copied_and_pickled() -> None:
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_does_with_the_whole_batch(tmp_path: Path) -> None:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [*torchrun, own_training.__file__, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    side_by_side(own_training.train_in_parallel, tmp_path)
     alone = steps(steps(prepared(), 3), 2)
     for rank in range(2):
         near(alone, load_file(tmp_path / f"{rank}.safetensors"))
