@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,36 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forks import answer_of
+from tripling import KERNEL, tripled
 
 from accel_models.private_folder import open_to_others, private_folder
 
 pytestmark = pytest.mark.slow
 
-KERNEL = """
-from numba import njit
-
-@njit(cache=True)
-def triple(x):
-    return 3 * x
-"""
-RUN = """
-import json, os, sys, warnings
-
-from accel_models.compiled import compiled
-
-if len(sys.argv) > 1:  # numba first, as long as this process may read it
-    from numba import njit
-
-    njit(lambda x: x + 1)(1)
-    os.environ.pop("HOME", None)
-    os.setuid(int(sys.argv[1]))
-with warnings.catch_warnings(record=True) as said:
-    warnings.simplefilter("default")
-    triple = compiled("wood.kernel.work").triple
-    result = triple(14)
-hits = sum(triple.stats.cache_hits.values())
-print(json.dumps([result, hits, [str(one.message) for one in said]]))
-"""
 NOBODY = 54321
 """A user that no machine knows."""
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
@@ -65,15 +40,9 @@ class Place:
 
     def run(self, *user: int, **environment: str) -> tuple[int, int, list[str]]:
         """Compile, or find compiled: result, functions that were found, and warnings."""
-        paths = os.pathsep.join([str(self.folder), *filter(None, sys.path)])
-        given = {"PATH": os.environ["PATH"], "HOME": str(self.home), "PYTHONPATH": paths}
-        words = [sys.executable, "-c", RUN, *map(str, user)]
-        done = subprocess.run(
-            words, env=given | environment, capture_output=True, text=True, check=False, umask=0
-        )
-        assert done.returncode == 0, done.stderr
-        result, hits, said = json.loads(done.stdout)
-        return result, hits, said
+        given = {"PATH": os.environ["PATH"], "HOME": str(self.home), **environment}
+        found: tuple[int, int, list[str]] = answer_of(tripled, str(self.folder), given, *user)
+        return found
 
     def open_the_package(self) -> None:
         """Let everybody write to it: no machine code is kept there then."""

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
@@ -17,6 +18,22 @@ FORKS.set_forkserver_preload(
         *("torch._dynamo", "torch.export", "sklearn.datasets", "sklearn.model_selection", "numba"),
     ]
 )
+
+
+def answer_of(run: Callable[..., Any], *given: Any) -> Any:
+    """What a function returns in a process of its own."""
+    answers, answer = FORKS.Pipe(duplex=False)
+    process = FORKS.Process(target=_answer, args=(answer, run, given))
+    process.start()
+    answer.close()
+    found = answers.recv()
+    process.join()
+    assert process.exitcode == 0
+    return found
+
+
+def _answer(answer: Connection, run: Callable[..., Any], given: tuple[Any, ...]) -> None:
+    answer.send(run(*given))
 
 
 def side_by_side(run: Callable[..., object], *given: Any, ranks: int = 2) -> None:
