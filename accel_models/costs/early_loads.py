@@ -47,20 +47,17 @@ def prefetched(workload: Workload, costs: Sequence[Timed]) -> list[int]:
     layer before has left of DRAM's time. Behind a unit that is skipped nothing loads before it is
     known that the input does not leave there.
     """
+    names = (layer.name for layer in workload.layers)
+    left_at = dict(zip(names, workload.left_at, strict=True))
     spared, free = [0], 0
     for before, after in pairwise(costs):
         decides = before.mapping is None and before.layer.decides
         free = free * decides + before.tail_cycles
-        if may_leave_after(workload, before.layer, after.layer):
-            free = 0
+        if left_at[before.layer.name] < left_at[after.layer.name]:
+            free = 0  # an input may leave between them
         known = is_known(workload, before.layer, after.layer)
         spared.append(min(free, after.head_cycles) if known else 0)
     return spared[: len(costs)]
-
-
-def may_leave_after(workload: Workload, before: Layer, after: Layer) -> bool:
-    """Whether an input may leave between a layer and the one that runs next, of a later unit."""
-    return before.decides and before.unit in workload.exits and after.unit != before.unit
 
 
 def is_known_early(workload: Workload, layer: Layer) -> bool:

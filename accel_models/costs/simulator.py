@@ -104,7 +104,8 @@ class LayerSimulator:
             tuple((reader.widths, reader.reads_image) for reader in readers)
             for readers in workload.settling[layer.name]
         )
-        return layer.geometry, workload.ends[layer.name], resident, waiting
+        ends = workload.ends[layer.name]
+        return layer.geometry, self.decides_on_vector_unit(layer), ends, resident, waiting
 
     def problem(self, workload: Workload, layer: Layer, precision: Precision) -> Problem:
         """The layer's mapping problem.

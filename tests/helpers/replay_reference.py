@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
@@ -56,8 +56,8 @@ OPERATORS: tuple[dict[str, Any], ...] = (
 
 @st.composite
 def networks(draw: st.DrawFn, gates: str = "any", operators: bool = False) -> Workload:
-    """A stem, two to four units with or without shortcut or exit, perhaps a layer between them, a
-    classifier.
+    """A stem, two to four units with or without shortcut or exit, perhaps a layer that always runs
+    between them or between what decides about a unit and its own layers, a classifier.
 
     `gates`: ``own`` for each unit, all ``upfront`` in the first one, ``none``, or ``any`` of these.
     `operators`: put some of `OPERATORS` into units and between them.
@@ -77,6 +77,8 @@ def networks(draw: st.DrawFn, gates: str = "any", operators: bool = False) -> Wo
         if exits and draw(st.booleans()):
             layers.append(Layer(f"{unit}.exit0", 2 * width, 8, role="exit", **here))
             layers.append(Layer(f"{unit}.exit1", 8, 10, role="exit", **here))
+        if layers[-1].decides and draw(st.booleans()):
+            layers.append(Layer(f"{unit}.ahead", width, width, out_size=(side, side)))
         if draw(st.booleans()):
             layers.append(
                 Layer(f"{unit}.side", width, width, out_size=(side, side), role="shortcut", **here)
@@ -112,6 +114,20 @@ def three_units() -> Workload:
         layers.append(Layer(f"{unit}.gate", 16, 4, role="gate", unit=unit))
         layers.append(Layer(f"{unit}.conv", 16, 16, role="body", unit=unit, **conv))
     return Workload.chain("three", [*layers, Layer("classifier", 16, 10)])
+
+
+CONV: dict[str, Any] = {"kernel": (3, 3), "padding": (1, 1), "out_size": (8, 8)}
+OWN = Layer("a.conv", 8, 8, role="body", unit="a", **CONV)
+FIXED = Layer("fixed", 8, 8, out_size=(8, 8))
+PATH = Layer("a.path", 8, 8, role="shortcut", unit="a", out_size=(8, 8))
+
+
+def may_leave(*layers: Layer) -> Workload:
+    """A stem, gate and exit of a unit, such layers as `OWN`, `FIXED` and `PATH`, a classifier."""
+    stem = Layer("stem", 3, 8, reads_image=True, **CONV)
+    gate = Layer("a.gate", 8, 4, role="gate", unit="a")
+    leave = Layer("a.exit", 8, 10, role="exit", unit="a")
+    return Workload.chain("may leave", [stem, gate, leave, *layers, Layer("classifier", 8, 10)])
 
 
 def table_of(workload: Workload, machine: str, choices: str, groups: int = 1) -> CostTable:
@@ -150,6 +166,14 @@ def random_choices(table: CostTable, inputs: int, seed: int) -> np.ndarray:
     return taken
 
 
+class Waiting(NamedTuple):
+    """A unit that its gate decides about, by number, and the layers that wait for it: rows of those
+    that follow, up to where others cut the unit off."""
+
+    unit: int
+    layers: list[int]
+
+
 class Batch:
     """What a batch takes: cycles, and the exact share of each input in all actions."""
 
@@ -168,23 +192,27 @@ class Batch:
         self.pause = machine.array.reconfiguration_cycles if policy.switches else 0
         everyone = list(range(len(rows)))
         self.present = everyone
-        layers = list(enumerate(table.workload.layers))
+        layers, begun = list(enumerate(table.workload.layers)), set[str]()
         for unit, stretch in groupby(layers, key=lambda pair: pair[1].unit):
             members = list(stretch)
             gates = [row for row, layer in members if layer.role in ("gate", "exit")]
             others = [row for row, layer in members if layer.role not in ("gate", "exit")]
-            decides = bool(gates)
+            # A unit is decided where its own layers begin, whatever always runs before them; what
+            # others cut off behind the first of them was decided with it.
+            decided = unit in begun and not gates
             if gates and not self.on_vector_unit:
-                self.run(gates, 0, self.present, known=True)
+                self.run(gates, 0, self.present)
             elif gates:
                 self.decide(gates, self.present)
             if unit:
                 number = table.units.index(unit)
-                self.unit(others, number, known=not decides)
-                if decides and any(layer.role == "exit" for _, layer in members):
-                    self.leave(number)
+                waits = unit in table.workload.deciding_units and not decided
+                self.unit(others, number, known=not waits)
+                if unit in table.workload.exits and others and not decided:
+                    self.leave(number, others)
+                begun.update([unit] if others else [])
             elif others:
-                self.run(others, 0, self.present, known=True)
+                self.run(others, 0, self.present)
             if not self.present:
                 break
 
@@ -207,12 +235,10 @@ class Batch:
             self.take(row, 0, everyone)
             self.free += int(self.table.cycles[row, 0, len(everyone) - 1])
 
-    def leave(self, unit: int) -> None:
+    def leave(self, unit: int, own: list[int]) -> None:
         """Inputs that chose so leave. Nothing that follows could load before that was known."""
         staying = [n for n in self.present if not self.table.choices[self.rows[n][unit]].exits]
         choices = {self.rows[n][unit] for n in staying}
-        members = [row for row, at in enumerate(self.table.unit_of_layer) if at == unit]
-        own = [row for row in members if not self.table.workload.layers[row].decides]
         ran = any(self.table.runs[row, choice] for row in own for choice in choices)
         if not ran and self.policy.prefetch != "oracle":
             self.free = 0
@@ -225,15 +251,16 @@ class Batch:
             inputs = [n for n in self.present if self.rows[n][unit] == choice]
             running = [row for row in layers if self.table.runs[row, choice]]
             if running:
-                self.run(running, choice, inputs, known=known or not first, unit=unit)
+                waits = None if known or not first else Waiting(unit, layers)
+                self.run(running, choice, inputs, waits)
                 first = False
         if first and not known:
             self.in_vain(layers, unit)
 
     def run(
-        self, running: list[int], choice: int, inputs: list[int], *, known: bool, unit: int = -1
+        self, running: list[int], choice: int, inputs: list[int], waits: Waiting | None = None
     ) -> None:
-        spared = self.spared_at(running[0], choice, len(inputs), known, unit)
+        spared = self.spared_at(running[0], choice, len(inputs), waits)
         self.spared += spared
         self.wait(inputs, -spared)
         for row in running:
@@ -246,18 +273,14 @@ class Batch:
         last = int(self.table.tail[running[-1], choice, len(inputs) - 1])
         self.free = last if self.early else 0
 
-    def spared_at(self, row: int, choice: int, size: int, known: bool, unit: int) -> int:
+    def spared_at(self, row: int, choice: int, size: int, waits: Waiting | None) -> int:
         head = int(self.table.head[row, choice, size - 1]) if self.early else 0
         right = min(self.free, head)
-        if known or self.policy.prefetch == "oracle":
+        if waits is None or self.policy.prefetch == "oracle":
             return right
         if self.policy.prefetch == "none":
             return 0
-        layers = [
-            r
-            for r, one in enumerate(self.table.workload.layers)
-            if one.unit == self.unit_name(unit)
-        ]
+        unit, layers = waits
         if self.policy.prefetch == "modal":
             if self.guess[unit] == choice:
                 return right
@@ -287,11 +310,7 @@ class Batch:
         return self.fetched(layers, self.guess[unit], len(self.present))
 
     def fetched(self, layers: list[int], choice: int, size: int) -> int:
-        running = [
-            row
-            for row in layers
-            if self.table.runs[row, choice] and not self.table.workload.layers[row].decides
-        ]
+        running = [row for row in layers if self.table.runs[row, choice]]
         if not running:
             return 0
         machine = self.table.accelerator
@@ -309,9 +328,6 @@ class Batch:
     @property
     def widest(self) -> int:
         return self.table.choices.index(highest(self.table.choices))
-
-    def unit_name(self, unit: int) -> str:
-        return self.table.units[unit]
 
     def operands(self, row: int, choice: int) -> tuple[int, int] | None:
         """Widths that the array is set to; None where the vector unit alone is at work."""

@@ -73,7 +73,7 @@ class LayerRuns:
         if precision is None:
             return None
         simulator = self._simulator(inputs)
-        key = (simulator.alike(table.workload, layer), layer.decides, precision, inputs)
+        key = (simulator.alike(table.workload, layer), precision, inputs)
         if key not in self._known:
             self._known[key] = self._found(simulator, layer, precision)
         return self._known[key]._replace(layer=layer)

@@ -6,14 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from replay_reference import (
     CHOICE_SETS,
     ENTER,
+    FIXED,
     MACHINES,
+    OWN,
+    PATH,
     READ,
     batches,
+    may_leave,
     networks,
     random_choices,
     table_of,
@@ -34,6 +38,8 @@ choice_sets = st.sampled_from(CHOICE_SETS)
 
 @some
 @given(networks(), st.sampled_from(list(MACHINES)), choice_sets, seeds)
+@example(may_leave(FIXED, OWN), "bitfusion", "skip,2", 0)
+@example(may_leave(OWN, FIXED, PATH), "bitfusion", "skip,2", 0)
 def test_with_everything_off_a_replay_is_a_simulation(
     network: Workload, machine: str, choices: str, seed: int
 ) -> None:
@@ -60,6 +66,9 @@ def test_with_everything_off_a_replay_is_a_simulation(
     st.sampled_from(["single", "grouped"]),
     seeds,
 )
+@example(may_leave(FIXED, OWN), "slow memory", "skip,2", "modal", False, "single", 0)
+@example(may_leave(OWN, FIXED, PATH), "bitfusion", "skip,2", "none", False, "single", 0)
+@example(may_leave(OWN, FIXED, PATH), "slow memory", "skip,2", "modal", False, "single", 2)
 def test_policies_cost_what_plain_python_says(
     network: Workload,
     machine: str,
@@ -186,6 +195,18 @@ def test_switches_are_charged_between_executed_choices_only() -> None:
     assert outcome.switching_cycles.tolist() == [pause * times for times in rows.values()]
     late = replay(trace_of(table, np.array(list(rows))), table, Policy(switches=False))
     assert (outcome.cycles - late.cycles).tolist() == outcome.switching_cycles.tolist()
+
+
+def test_a_classifier_shaped_like_an_exit_is_not_one() -> None:
+    """The exit decides on the vector unit, the classifier loads its weights and uses the array."""
+    network = may_leave(FIXED, OWN, replace(FIXED, name="last"))
+    leave, classifier = network.layers[2], network.layers[-1]
+    assert leave.geometry == classifier.geometry
+    assert network.ends[leave.name] == network.ends[classifier.name]
+    of = {cost.layer.name: cost for cost in simulate(network, MACHINES["bitfusion"], 8).layers}
+    assert of[leave.name].mapping is None and of[classifier.name].mapping is not None
+    table = table_of(network, "bitfusion", "8")
+    assert table.head[2].sum() == 0 < table.head[-1].sum()
 
 
 def test_a_unit_in_two_places_runs_at_one_choice() -> None:
