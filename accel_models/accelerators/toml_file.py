@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 from accel_models.accelerators.accelerator import Accelerator, UnknownFamilyError, checked
 from accel_models.accelerators.base_machine import with_base
+from accel_models.accelerators.process import check_process
 from accel_models.documents import MOST_TOML_BYTES, parse_toml
 from accel_models.energy.dram import dram_device, dram_preset
 from accel_models.errors import InputError, quoted
@@ -78,6 +79,7 @@ def load_accelerator(name: str | Path, *, plugin: str = "") -> Accelerator:
 
     Raises:
         InputError: if there is no such machine, or its file is wrong: names file, field and value.
+        InfeasibleError: if its logic does not reach its clock.
     """
     if str(name) in list_accelerators():
         machine = _of_library(str(name))
@@ -105,6 +107,7 @@ def read_accelerator(text: str, where: str) -> Accelerator:
 
     Raises:
         InputError: if it is no TOML, or says what no machine can be.
+        InfeasibleError: if the machine's logic does not reach its clock.
     """
     return _machine(_File(text, where, Path(where)))
 
@@ -186,6 +189,7 @@ def _checked(tables: Mapping[str, Any], where: str) -> Accelerator:
     plain = _without_sources(tables, where, "", provenance)
     _apply_preset(plain, where, provenance)
     machine = checked({**plain, "provenance": provenance}, where)
+    check_process(machine, where)
     for path, source in provenance.items():
         for end in (source.low, source.high):
             if end is not None:

@@ -10,12 +10,12 @@ import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.accelerators.arrays.array import BankShape
+from accel_models.accelerators.process import check_process
 from accel_models.energy.array import ArrayFigures, SramBank, sram_bank
 from accel_models.energy.sram_process import SramProcess
 from accel_models.energy.technology import (
     leakage_volt_scale,
     logic_area_scale,
-    logic_delay_scale,
     logic_energy_scale,
 )
 from accel_models.errors import InfeasibleError, InputError
@@ -60,7 +60,7 @@ class Pricing:
 
     def __init__(self, machine: Accelerator) -> None:
         self.machine = machine
-        _check_clock(machine)
+        check_process(machine, machine.name)
         self.buffers = tuple(_buffers(machine))
         self.array = _scaled_array(machine)
         self.frequency_hz = machine.frequency_hz
@@ -233,20 +233,17 @@ def _scaled_array(machine: Accelerator) -> ArrayFigures:
     """The array's figures, brought to the machine's process and supply."""
     figures, array, technology = machine.array.figures(), machine.array, machine.technology
     per_volt, leakage = technology.leakage_per_volt, 1.0
-    try:
-        energy = machine.energy.array_scale * machine.energy.logic_scale
-        energy *= logic_energy_scale(
-            array.node_nm,
-            technology.figures_volts,
-            technology.node_nm,
-            technology.volts,
-            technology.devices,
-        )
-        area = logic_area_scale(array.node_nm, technology.node_nm)
-        if per_volt is not None:
-            leakage = leakage_volt_scale(technology.figures_volts, technology.volts, per_volt)
-    except InputError as error:
-        raise InputError(f"{machine.name}: array.node_nm or [technology]: {error}") from error
+    energy = machine.energy.array_scale * machine.energy.logic_scale
+    energy *= logic_energy_scale(
+        array.node_nm,
+        technology.figures_volts,
+        technology.node_nm,
+        technology.volts,
+        technology.devices,
+    )
+    area = logic_area_scale(array.node_nm, technology.node_nm)
+    if per_volt is not None:
+        leakage = leakage_volt_scale(technology.figures_volts, technology.volts, per_volt)
     return ArrayFigures(
         pj_per_cycle=figures.pj_per_cycle * energy,
         leakage_mw=figures.leakage_mw * area * leakage,
@@ -270,30 +267,6 @@ def _vector_pj(machine: Accelerator) -> float:
         )
     except InputError as error:
         raise InputError(f"{machine.name}: energy.vector_node_nm: {error}") from error
-
-
-def _check_clock(machine: Accelerator) -> None:
-    """Refuse a clock that the logic does not reach at its node and supply."""
-    technology, array = machine.technology, machine.array
-    if technology.figures_hz is None or technology.devices is None:
-        return
-    try:
-        slower = logic_delay_scale(
-            array.node_nm,
-            technology.figures_volts,
-            technology.node_nm,
-            technology.volts,
-            technology.devices,
-        )
-    except InputError as error:
-        raise InputError(f"{machine.name}: array.node_nm or [technology]: {error}") from error
-    reached = technology.figures_hz / slower
-    if machine.frequency_hz > reached * (1 + 1e-9):
-        raise InfeasibleError(
-            f"{machine.name}: frequency_hz, {machine.frequency_hz / 1e6:g} MHz, is too fast: at "
-            f"{technology.node_nm:g} nm and {technology.volts:g} V its logic reaches "
-            f"{reached / 1e6:.4g} MHz"
-        )
 
 
 def _buffers(machine: Accelerator) -> list[Buffer]:

@@ -116,13 +116,13 @@ def leakage_volt_scale(from_v: float, to_v: float, per_volt: float) -> float:
 
 @lru_cache(maxsize=1024)
 def _energy(nm: float, volts: float, devices: Devices | None) -> float:
-    _check(volts)
+    check_volts(volts)
     return _at(nm, [float(np.polyval(node.energy, volts)) for node in _nodes(devices)])
 
 
 @lru_cache(maxsize=1024)
 def _delay(nm: float, volts: float, devices: Devices) -> float:
-    _check(volts)
+    check_volts(volts)
     nodes = _nodes(devices)
     return _at(nm, [float(np.polyval(node.delay, min(volts, _lowest(node)))) for node in nodes])
 
@@ -139,21 +139,35 @@ def _lowest(node: _Node) -> float:
     return min([volts for volts in rises if volts > LOWEST_V], default=HIGHEST_V)
 
 
-def _check(volts: float) -> None:
+def check_volts(volts: float) -> None:
+    """Refuse a supply voltage that logic cannot be scaled to.
+
+    Raises:
+        InputError: outside 0.6 to 1.3 V.
+    """
     if not LOWEST_V <= volts <= HIGHEST_V:
         raise InputError(
             f"logic cannot be scaled at {volts} V: the range is {LOWEST_V} to {HIGHEST_V} V"
         )
 
 
+def check_node(nm: float) -> None:
+    """Refuse a node that logic cannot be scaled to.
+
+    Raises:
+        InputError: outside 130 to 7 nm.
+    """
+    first, last = _nodes(None)[0].nm, _nodes(None)[-1].nm
+    if not first <= nm <= last:
+        raise InputError(
+            f"logic cannot be scaled at {nm:g} nm: the range is {last:g} to {first:g} nm"
+        )
+
+
 def _at(nm: float, values: list[float]) -> float:
     """Values at the tabled nodes, read at any node between."""
-    known = [node.nm for node in _nodes(None)]
-    if not known[0] <= nm <= known[-1]:
-        raise InputError(
-            f"logic cannot be scaled at {nm} nm: the range is {known[-1]:g} to {known[0]:g} nm"
-        )
-    return float(np.interp(nm, known, values))
+    check_node(nm)
+    return float(np.interp(nm, [node.nm for node in _nodes(None)], values))
 
 
 @cache

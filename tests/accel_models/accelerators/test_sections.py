@@ -144,6 +144,32 @@ def test_half_a_process_is_refused(text: str, said: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '[technology]\nnode_nm = 16\nsram_cell = "lop"\nsram_kelvin = 330\n',
+            "technology.node_nm: no SRAM figures at 16 nm: the range is 22 to 90 nm",
+        ),
+        (
+            "[technology]\nnode_nm = 200\n",
+            "technology.node_nm: logic cannot be scaled at 200 nm: the range is 130 to 7 nm",
+        ),
+        ("[array]\nnode_nm = 200\n", "array.node_nm: logic cannot be scaled at 200 nm"),
+        ("[technology]\nvolts = 0.4\n", r"technology.volts: logic cannot be scaled at 0\.4 V"),
+        (
+            'frequency_hz = 2e9\n[technology]\ndevices = "hp"\nfigures_hz = 5e8\n',
+            "frequency_hz, 2000 MHz, is too fast: at 45 nm and 0.9 V its logic reaches 500 MHz",
+        ),
+    ],
+)
+def test_a_file_whose_process_does_not_hang_together_is_named(
+    text: str, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises((InputError, InfeasibleError), match=rf"mine\.toml: {said}"):
+        written(tmp_path, text)
+
+
+@pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"technology__node_nm": 16.0}, "no SRAM figures at 16 nm: the range is 22 to 90 nm"),
