@@ -33,6 +33,7 @@ from dfs_hw.baselines.study import Study
 from dfs_hw.budgets.budget import statistic_of
 from dfs_hw.data import Dataset
 from dfs_hw.experiment import header_of, static_cost
+from dfs_hw.gates import ConfidenceGate
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.recording import BATCH, Evaluation, evaluate, modal_assignment, shuffled
 from dfs_hw.training.stages.before_joint import train_backbone
@@ -88,13 +89,16 @@ class Bench:
         yield self._dealt(outcome, hardness)
         if self.ready.setup.knob:
             yield from self._turned(hardness)
+        if isinstance(self.ready.trained.network.gate, ConfidenceGate):
+            yield from self._set(self.ready.trained.network.gate, hardness)
 
     def _frozen(self, outcome: Replay, hardness: np.ndarray) -> Iterator[Run]:
         """Every block at its most frequent choice of the validation inputs, gates left out or
         not."""
         network, splits = self.ready.trained.network, self.ready.setup.splits
         price = self.ready.trained.outcome.price
-        modal = modal_assignment(evaluate(network, splits.validation, price=price).choices)
+        decided = evaluate(network, splits.validation, price=price).choices
+        modal = modal_assignment(decided, network.leaving)
         right = answers(evaluate(network, self.test, modal), self.test).correct
         yield self._simulated(FROZEN, modal.tolist(), right)
         alike = _rechosen(outcome, modal.expand(len(self.test), -1))
@@ -129,6 +133,24 @@ class Bench:
                     WITHIN, outcomes[price], hardness, validation_accuracy=accuracy, **settled
                 )
                 yield self._dealt(outcomes[price], hardness, **settled)
+
+    def _set(self, gate: ConfidenceGate, hardness: np.ndarray) -> Iterator[Run]:
+        """A gate that keeps a table, set to every budget of the grid that is in its reach, with its
+        decisions dealt."""
+        before, reference = int(gate.point), self.ready.setup.cost.reference
+        try:
+            for allowed in self.study.grid:
+                relative = allowed * self.budget / reference
+                if not float(gate.cost[0]) <= relative <= float(gate.cost[-1]):
+                    continue
+                gate.point.fill_(gate.within(relative))
+                outcome, expected = self._replayed(None), float(gate.accuracy[gate.point])
+                yield self._priced(
+                    WITHIN, outcome, hardness, validation_accuracy=expected, target=allowed
+                )
+                yield self._dealt(outcome, hardness, target=allowed)
+        finally:
+            gate.point.fill_(before)
 
     def _looked(self, price: float) -> tuple[float, float]:
         """Accuracy and cost, over the study's budget, of the validation inputs at a price."""
@@ -236,7 +258,7 @@ def difficulty(ready: Ready) -> np.ndarray:
     test = ready.setup.splits.test
     if test.severity is not None:
         return test.severity.cpu().numpy()
-    return losses(train_backbone(ready.setup, ready.folder).network, test)
+    return losses(train_backbone(ready.setup.trunk, ready.folder).network, test)
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from dfs_hw.baselines.picture import write_findings_picture
 from dfs_hw.baselines.possible import possible
 from dfs_hw.baselines.preparation import Ready, prepare
 from dfs_hw.baselines.records import Run
-from dfs_hw.baselines.setups import ContenderSetups, same_start
+from dfs_hw.baselines.setups import ContenderSetups, same_trunk
 from dfs_hw.baselines.study import Study
 from dfs_hw.baselines.writing import write
 from dfs_hw.provenance import provenance
@@ -91,7 +91,7 @@ def ready(
     relatives = [
         folder(one)
         for one in field.contenders
-        if one is not contender and one.trained and same_start(one.config, contender.config)
+        if one is not contender and one.trained and same_trunk(one.config, contender.config)
     ]
     setup = setups.of(replace(contender.config, seed=seed))
     return prepare(contender, setup, folder(contender), relatives)

@@ -8,9 +8,9 @@ from typing import Any
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.cost_table import cost_table
 from accel_models.errors import InfeasibleError, InputError
-from accel_models.precision import Precision, highest, parse_choices
+from accel_models.precision import EXIT, Precision, highest, parse_choices
 from accel_models.workloads.workload import Workload
-from dfs_hw.baselines.setups import ContenderSetups
+from dfs_hw.baselines.setups import ContenderSetups, trunk_of
 from dfs_hw.baselines.smaller import Size
 from dfs_hw.baselines.study import COMPOSED, STATIC, Study
 from dfs_hw.budgets.budget import unit_of
@@ -76,7 +76,8 @@ def line_up(study: Study, progress: bool = False) -> LineUp:
             not the usual ones, or nobody is left.
         InfeasibleError: if the machine cannot run the study's own choices.
     """
-    first = replace(study.config, gate="lstm", knob=False, seed=study.seeds[0])
+    settings = replace(study.config, gate="lstm", knob=False, floor=0.0, seed=study.seeds[0])
+    first = trunk_of(settings)
     setups = ContenderSetups(progress=progress)
     setup = setups.of(first)
     drafting = _Drafting(study, first, setups)
@@ -146,6 +147,11 @@ class _Drafting:
         if family in _GATED:
             title, changes = _GATED[family]
             return [Contender(family, family, title, replace(self.base, **changes))]
+        if family in _LEAVING:
+            title, gate = _LEAVING[family]
+            choices = f"{self.base.choices},{EXIT}"
+            config = replace(self.base, choices=choices, gate=gate)
+            return [Contender(family, family, title, config)]
         title, choices = self._choices_of(family)
         if parse_choices(choices) == parse_choices(self.base.choices):
             raise InputError(f"its choices, {choices}, are those of DFS in this comparison")
@@ -193,7 +199,7 @@ class _Drafting:
 
     def _widths(self) -> list[Precision]:
         """What every block can be at."""
-        return [choice for choice in parse_choices(self.base.choices) if not choice.is_skip]
+        return [choice for choice in parse_choices(self.base.choices) if choice.runs]
 
     def _point(self, multiple: float) -> Contender:
         config = replace(self.base, budget=self._amount(multiple))
@@ -221,6 +227,12 @@ _GATED: dict[str, tuple[str, dict[str, Any]]] = {
     "feedforward": ("feed-forward gates", {"gate": "feedforward"}),
     "upfront": ("up-front gate", {"gate": "upfront"}),
     "knob": ("DFS with a knob", {"knob": True, "controller": "sign"}),
+}
+
+
+_LEAVING = {
+    "exits": ("exits and widths by confidence", "confidence"),
+    "dfs-exits": ("DFS with exits", "lstm"),
 }
 
 

@@ -44,7 +44,7 @@ def measure(ready: Ready, study: Study, budget: float) -> list[Run]:
     Raises:
         InputError: if a file that an earlier call left is damaged.
     """
-    path = ready.folder / "test.json"
+    path, turned = ready.folder / "test.json", ready.setup.knob
     made_from = {
         "network": digest(ready.trained.network),
         "start": ready.setup.fingerprint,
@@ -53,8 +53,8 @@ def measure(ready: Ready, study: Study, budget: float) -> list[Run]:
         "cost allowed": budget,
         "seed": ready.seed,
         "shuffles": study.shuffles,
-        "prices": study.prices if ready.setup.knob else (),
-        "grid": study.grid if ready.setup.knob else (),
+        "prices": study.prices if turned else (),
+        "grid": study.grid if turned or not ready.setup.start.gate.learned else (),
         "fields": [field.name for field in fields(Record)],
     }
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from accel_models.precision import parse_choices
 from dfs_hw.budgets.hardware_cost import RelativeCost
 from dfs_hw.data import Splits
 from dfs_hw.training.config import TrainConfig
@@ -57,6 +60,21 @@ class ContenderSetups:
         start = priced(config, fresh_network(config, splits), splits, self.device)
         self._starts.append((config, start))
         return start
+
+
+def same_trunk(first: TrainConfig, second: TrainConfig) -> bool:
+    """Whether two configurations train the same network before exits, should they have any."""
+    return same_start(trunk_of(first), trunk_of(second))
+
+
+def trunk_of(config: TrainConfig) -> TrainConfig:
+    """Settings of the network without exits."""
+    choices = parse_choices(config.choices)
+    if not any(choice.exits for choice in choices):
+        return config
+    kept = ",".join(str(choice) for choice in choices if not choice.exits)
+    gate = TrainConfig.gate if config.gate.startswith("confidence") else config.gate
+    return replace(config, choices=kept, gate=gate)
 
 
 def same_start(first: TrainConfig, second: TrainConfig) -> bool:

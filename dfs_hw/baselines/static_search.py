@@ -92,7 +92,7 @@ class StaticSearch:
     def _uniform(self) -> Iterator[Choices]:
         """Every width everywhere, if it is within the budget."""
         for choice in self.table.choices:
-            if not choice.is_skip:
+            if choice.runs:
                 everywhere = tuple(self.network.uniform(choice).tolist())
                 if self._within(everywhere):
                     yield everywhere

@@ -32,6 +32,9 @@ CONTENDER_FAMILIES = {
     "CVPR 2022)",
     "knob": "gates that take the price of cost as an input, trained once for all budgets; as in "
     "conditional training over Lagrange multipliers (Dosovitskiy and Djolonga, ICLR 2020)",
+    "exits": "inputs leave at exits, and those that stay run wider, by the confidence of the last "
+    "exit; thresholds are settled once for all budgets",
+    "dfs-exits": "DFS whose choices have exits: its LSTM says where an input leaves",
     "cascade": "two of the static networks, the dearer one only for inputs of which the cheaper "
     "one is not sure: its largest softmax probability is below a threshold; nothing is trained for "
     "it",
@@ -41,7 +44,7 @@ STATIC = ("static", "best-static", "smaller")
 """Kinds that do the same for all inputs."""
 COMPOSED = ("cascade",)
 """Kinds made of other contenders, for which nothing is trained."""
-USUAL = ("static", "best-static", "smaller", "dfs", "skipnet", "dfq", "knob", "cascade")
+USUAL = ("static", "best-static", "smaller", "dfs", "skipnet", "dfq", "knob", "exits", "cascade")
 
 
 @dataclass(frozen=True)

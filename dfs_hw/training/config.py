@@ -304,6 +304,12 @@ def _check(config: TrainConfig) -> None:
             "a network with a knob is trained at all prices, without a controller: "
             "controller 'paper' cannot go with knob"
         )
+    if config.floor and not config.gate.startswith("confidence"):
+        raise InputError(
+            f"floor has no effect with gate={config.gate}: it goes with gate=confidence"
+        )
+    if config.floor > 1:
+        raise InputError(f"floor is an accuracy, at most 1, got {quoted(config.floor)}")
     if config.tries and config.norm == "batch":
         raise InputError(
             "norms that go by the batch need every branch for every input: "
