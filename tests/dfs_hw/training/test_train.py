@@ -17,8 +17,9 @@ from dfs_hw.recording import evaluate
 from dfs_hw.training.config import TrainConfig
 from dfs_hw.training.run import train, train_static
 from dfs_hw.training.setup import TrainingSetup
-from dfs_hw.training.stages.before_joint import random_assignment, train_gates, train_supernet
+from dfs_hw.training.stages.before_joint import random_assignment, train_supernet
 from dfs_hw.training.stages.calibration import open_all_widths
+from dfs_hw.training.stages.gates import train_gates
 from dfs_hw.training.stages.results import Trained, relevant
 from dfs_hw.training.stages.validation import validate
 
