@@ -79,8 +79,9 @@ def train_supernet(setup: TrainingSetup, out: Path) -> Trained:
 
 def random_assignment(network: DynamicNetwork, generator: torch.Generator) -> Tensor:
     """Choices [units], each as likely as every other that its unit offers; none is to leave."""
-    offered = torch.tensor([unit.offered for unit in network.blocks])
-    return torch.multinomial(offered.float(), 1, generator=generator).squeeze(1)
+    stays = torch.tensor([not choice.exits for choice in network.choices])
+    offered = (network.offered.cpu() & stays).float()
+    return torch.multinomial(offered, 1, generator=generator).squeeze(1)
 
 
 def train_fixed(
