@@ -7,7 +7,8 @@ is replaced by choices drawn at random, whose BitOps are half of those at the hi
 
 - half skipped: some blocks are skipped, the others run at the highest precision, for all images;
 - widths mixed: no block is skipped, some run at lower widths, for all images;
-- each its own: any choice, drawn anew for every image.
+- each its own: any choice, drawn anew for every image;
+- exits: images run at the highest precision and leave, each at an exit of its own.
 
     python benchmarks/inference.py
     python benchmarks/inference.py --depth 14 --batch 64 --repeats 2 --threads 1
@@ -31,7 +32,7 @@ from accel_models import cost_table, load_accelerator
 from dfs_hw.budgets.hardware_cost import RelativeCost, cost_of
 from dfs_hw.networks import CifarResNet, DynamicNetwork, build_network
 from dfs_hw.networks.branches import GatedUnit
-from dfs_hw.networks.dynamic import Decisions
+from dfs_hw.networks.passes import Decisions
 from dfs_hw.networks.workload_of import workload_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "helpers"))
@@ -66,6 +67,10 @@ def main() -> None:
             run = partial(classify, network, images, choices)
             rivals[f"{style}, {name}"] = partial(run, chosen_branches)
         rivals[f"{style}, all branches"] = partial(run, all_branches)
+    network = prepared("exits", options.depth, images)
+    leaving = departures(network, options.batch)
+    shares["exits, half of the work"] = float(bitops_of(network).of_choices(leaving).mean())
+    rivals["exits, half of the work"] = partial(network, images, leaving)
     for threads in options.threads:
         torch.set_num_threads(threads)
         show(options, threads, rivals, shares)
@@ -85,7 +90,11 @@ def prepared(style: str, depth: int, images: Tensor) -> DynamicNetwork:
     if style == "paper":
         network = paper_network(depth)
     else:
-        network = build_network(f"resnet{depth}", MODERN, CLASSES)
+        choices = f"{MODERN},exit" if style == "exits" else MODERN
+        network = build_network(f"resnet{depth}", choices, CLASSES)
+    if network.exits:
+        network.calibrate([images])
+        return network.eval()
     spread_choices(network, images)
     with torch.enable_grad():
         adopt_statistics(network, images)
@@ -109,6 +118,16 @@ def mixes(network: DynamicNetwork, cost: RelativeCost, inputs: int) -> dict[str,
         "widths mixed": halved(cost, inputs, top, widths, alike=True),
         "each its own": halved(cost, inputs, top, others, alike=False),
     }
+
+
+def departures(network: DynamicNetwork, inputs: int) -> Tensor:
+    """Choices [N, units] of images that leave, each at a unit of its own, as often at one as at
+    another: so half of the units run."""
+    units = len(network.units)
+    last = torch.arange(inputs) % (units + 1)
+    top = network.uniform(max(network.choices, key=lambda c: c.bitops_per_mac))
+    gone = torch.arange(units) >= last[:, None]
+    return torch.where(gone, network.leaving, top)
 
 
 def halved(

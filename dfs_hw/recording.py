@@ -115,9 +115,18 @@ def record(
 
 
 def modal_assignment(choices: Tensor, leaving: int = NEVER) -> Tensor:
-    """The most frequent choice of each unit [units], of decisions [N, units]; where that is to
-    leave, whose index may be given, all later ones are to leave, too."""
-    return gone_for_good(choices.mode(0).values[None], leaving)[0]
+    """The most frequent choice of each unit [units], of decisions [N, units]: of the inputs that
+    came to it, where some leave; behind a unit at which most leave, all is to leave.
+
+    Args:
+        leaving: index of the choice to leave, if there is one.
+    """
+    here, found = torch.ones(len(choices), dtype=torch.bool), []
+    for chosen in choices.unbind(1):
+        came = chosen[here.to(chosen.device)]
+        found.append(came.mode().values if len(came) else chosen.new_tensor(leaving))
+        here &= chosen.cpu() != leaving
+    return gone_for_good(torch.stack(found)[None], leaving)[0]
 
 
 def shuffled(choices: Tensor, generator: torch.Generator) -> Tensor:

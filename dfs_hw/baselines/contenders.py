@@ -10,7 +10,7 @@ from accel_models.costs.cost_table import cost_table
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.precision import EXIT, Precision, highest, parse_choices
 from accel_models.workloads.workload import Workload
-from dfs_hw.baselines.setups import ContenderSetups, trunk_of
+from dfs_hw.baselines.setups import ContenderSetups
 from dfs_hw.baselines.smaller import Size
 from dfs_hw.baselines.study import COMPOSED, STATIC, Study
 from dfs_hw.budgets.budget import unit_of
@@ -76,8 +76,8 @@ def line_up(study: Study, progress: bool = False) -> LineUp:
             not the usual ones, or nobody is left.
         InfeasibleError: if the machine cannot run the study's own choices.
     """
-    settings = replace(study.config, gate="lstm", knob=False, floor=0.0, seed=study.seeds[0])
-    first = trunk_of(settings)
+    settings = study.config.without_exits()
+    first = replace(settings, gate="lstm", knob=False, seed=study.seeds[0])
     setups = ContenderSetups(progress=progress)
     setup = setups.of(first)
     drafting = _Drafting(study, first, setups)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from accel_models.precision import parse_choices
 from dfs_hw.budgets.hardware_cost import RelativeCost
 from dfs_hw.data import Splits
 from dfs_hw.training.config import TrainConfig
@@ -64,17 +61,7 @@ class ContenderSetups:
 
 def same_trunk(first: TrainConfig, second: TrainConfig) -> bool:
     """Whether two configurations train the same network before exits, should they have any."""
-    return same_start(trunk_of(first), trunk_of(second))
-
-
-def trunk_of(config: TrainConfig) -> TrainConfig:
-    """Settings of the network without exits."""
-    choices = parse_choices(config.choices)
-    if not any(choice.exits for choice in choices):
-        return config
-    kept = ",".join(str(choice) for choice in choices if not choice.exits)
-    gate = TrainConfig.gate if config.gate.startswith("confidence") else config.gate
-    return replace(config, choices=kept, gate=gate)
+    return same_start(first.without_exits(), second.without_exits())
 
 
 def same_start(first: TrainConfig, second: TrainConfig) -> bool:

@@ -132,7 +132,10 @@ class RelativeCost(nn.Module):
         """
         one_hot = functional.one_hot(choices.long(), len(self.choices))
         costs = self(one_hot.to(self.unit_costs))
-        foreign = (one_hot.bool() & ~self.offered).any(0).nonzero()
+        foreign = one_hot.bool() & ~self.offered
+        if self.leaving != NEVER:  # what has left goes on choosing so where there is no exit
+            foreign &= (self._begun(one_hot.to(self.unit_costs))[:, :-1] > 0)[:, :, None]
+        foreign = foreign.any(0).nonzero()
         if len(foreign):
             unit, choice = foreign[0].tolist()
             raise InputError(f"unit '{self.units[unit]}' does not offer '{self.choices[choice]}'")

@@ -144,6 +144,7 @@ def quantiles(confidence: np.ndarray, shares: np.ndarray) -> np.ndarray:
 def _setting(
     seen: HeldOut, thresholds: np.ndarray, cost_of: Callable[[np.ndarray], float]
 ) -> OperatingPoint:
+    thresholds = thresholds.astype(np.float32)  # as a network keeps them
     places = leaves_at(seen.confidence, thresholds)
     accuracy = float(seen.right[np.arange(len(places)), places].mean())
     return OperatingPoint(seen.assignment, thresholds, cost_of(places), accuracy)
@@ -160,7 +161,7 @@ def ladder(settings: Sequence[OperatingPoint], points: int, budget: float) -> li
     costs = np.array([one.cost for one in settings])
     wanted = np.geomspace(costs.min(), costs.max(), points)
     if costs.min() <= budget <= costs.max():
-        wanted[np.abs(np.log(wanted / budget)).argmin()] = budget
+        wanted[1 + np.abs(np.log(wanted[1:-1] / budget)).argmin()] = budget
     picked = sorted((_best_of_about(settings, costs, cost) for cost in wanted), key=_cost)
     expected = isotonic_regression([one.accuracy for one in picked]).x
     return [replace(one, accuracy=float(a)) for one, a in zip(picked, expected, strict=True)]

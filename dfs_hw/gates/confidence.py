@@ -97,7 +97,7 @@ class ConfidenceGate(Gate):
 
     def confidence(self, unit: int, belief: Tensor) -> Tensor:
         """Confidence [N], 0 to 1, in what the exit before a unit predicts [N, classes]."""
-        likely = (belief.detach().float() / self.temperature[unit]).softmax(-1)
+        likely = (belief.detach().float() / self.temperature[unit].to(belief.device)).softmax(-1)
         return MEASURES[self.measure](likely)
 
     def forward(

@@ -39,6 +39,11 @@ def require_leaving(
             "for logits [N, classes] alone"
         )
     shadow = shadow_of(network).eval()
+    if not _goes_on_with_the_rest(shadow, []):
+        raise InputError(
+            f"exits: {network.name} does not run on tensors without contents, by which it is found "
+            "out whether inputs can leave"
+        )
     if _goes_on_with_the_rest(shadow, places):
         return
     for place in places:
@@ -47,6 +52,7 @@ def require_leaving(
                 f"exits: inputs cannot leave {network.name} at '{network.units[place]}', since "
                 "tensors from before that unit are read behind it, too: name other units"
             )
+    raise InputError(f"exits: inputs cannot leave {network.name} at so many units: name fewer")
 
 
 @torch.no_grad()

@@ -38,14 +38,15 @@ class Outcome(NamedTuple):
     """Decisions as the loss sees them [N, units, choices], float32 and one-hot: 1 for the choice
     that ran, 0 for the others. The gradient passes straight through to the gates' probabilities, so
     that a cost of them can be descended. Under the fault ``ties-run-both`` several can be 1. Of an
-    input that has left, in training what would have been chosen. None where the choices were forced
-    and no gate was asked."""
+    input that has left, in training what would have been chosen; in evaluation, where it is gone,
+    there is no gradient. None where the choices were forced and no gate was asked."""
     choices: Tensor
     """Decisions as the machine sees them [N, units], int64: the index of each choice that ran,
     forced or not; that of ``exit`` for all units from the one an input left at."""
     beliefs: Tensor | None = None
     """Logits of all exits, in training [N, exits, classes], in execution order; for a loss of their
-    own, since a head that nobody leaves at learns nothing else. None if there are no exits."""
+    own, since a head that nobody leaves at learns nothing else. None in evaluation, and if there
+    are no exits."""
 
 
 class Deciding(Protocol):
@@ -179,6 +180,9 @@ class Decisions:
         """Go on with some of the inputs alone; see `Decider`."""
         self.state = self.state.of(stays)
         self.price = None if self.price is None else self.price[stays]
+        self.noise = None if self.noise is None else self.noise[stays]
+        if self.trials is not None:
+            self.trials = self.trials._replace(draws=self.trials.draws[stays])
 
     def stacked(self) -> Tensor:
         """Choices of all gates so far, one-hot [n, units, K]; of inputs that were all there."""

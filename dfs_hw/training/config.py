@@ -6,11 +6,11 @@ PyTorch is not needed to write settings down, so nothing here loads it before it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from accel_models.errors import InputError, quoted
-from accel_models.precision import parse_choices
+from accel_models.precision import EXIT, parse_choices
 from accel_models.seeds import checked_seed
 from accel_models.workloads.cifar_resnet import checked_widths
 
@@ -241,6 +241,12 @@ class TrainConfig:
         exits = tuple(word.strip() for word in self.exits.split(",")) if leaving else ()
         return Design(self.gate, self.quantizer, self.first_block, self.knob, own, exits)
 
+    def without_exits(self) -> TrainConfig:
+        """Settings of the same training without exits; an LSTM decides where confidence did."""
+        kept = ",".join(str(one) for one in parse_choices(self.choices) if not one.exits)
+        gate = "lstm" if self.gate.startswith("confidence") else self.gate
+        return replace(self, choices=kept, gate=gate, exits="*", floor=0.0)
+
     def length(self, stage: str, pass_steps: int) -> StageLength:
         """How long a stage is.
 
@@ -303,6 +309,10 @@ def _check(config: TrainConfig) -> None:
         raise InputError(
             "a network with a knob is trained at all prices, without a controller: "
             "controller 'paper' cannot go with knob"
+        )
+    if config.exits != "*" and EXIT not in parse_choices(config.choices):
+        raise InputError(
+            f"exits has no effect with choices={config.choices}: it goes with 'exit' among them"
         )
     if config.floor and not config.gate.startswith("confidence"):
         raise InputError(

@@ -241,21 +241,18 @@ class TrainingSetup:
     @cached_property
     def without_exits(self) -> TrainingSetup:
         """Training of the network without exits, in which what comes before them is
-        trained: by the settings of a run that has none, so that each may go on from the other's."""
-        settings = dict(self.settings)
-        choices = [str(one) for one in self.start.choices if not one.exits]
-        learned = settings["gate"] if self.start.gate.learned else TrainConfig.gate
-        settings |= {"choices": ",".join(choices), "gate": learned, "floor": 0.0}
-        config = TrainConfig.from_dict(settings)
+        trained: by the settings of a run that has none, so that networks that can be built by name
+        may go on from each other's."""
+        config = TrainConfig.from_dict(self.settings).without_exits()
         built = bool(self.start.shape)
         start = fresh_network(config, self.splits) if built else without_exits(self.start)
         ready = priced(config, start, self.splits, self.device)
-        # Nothing before the exits goes by the budget, which others may not reach.
-        config = replace(config, budget="1")
+        # Nothing before the exits goes by the budget, which a network without them may not reach.
+        anything = replace(config, budget=repr(ready.cost.ceiling))
         made = TrainingSetup.assembled(
-            config, self.splits, ready, device=self.device, progress=self.progress, log=self.log
+            anything, self.splits, ready, device=self.device, progress=self.progress, log=self.log
         )
-        return replace(made, settings=settings)
+        return replace(made, settings=plain(config))
 
     @property
     def trunk(self) -> TrainingSetup:

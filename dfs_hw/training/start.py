@@ -9,6 +9,7 @@ import torch
 from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.costs.cost_table import CostTable, cost_table
 from accel_models.errors import InputError
+from accel_models.precision import highest
 from dfs_hw.budgets.hardware_cost import BlockCost, HardwareCost, RelativeCost
 from dfs_hw.budgets.paper import PAPER
 from dfs_hw.data import Splits, load_dataset
@@ -111,7 +112,7 @@ def check_fit(network: DynamicNetwork, splits: Splits) -> None:
     was_training = network.training
     images = torch.zeros(2, data.channels, *data.image_size)
     try:
-        known = network.eval()(images, network.uniform(network.choices[-1])).logits.shape[1]
+        known = network.eval()(images, network.uniform(highest(network.choices))).logits.shape[1]
     except RuntimeError as error:
         size = "x".join(map(str, data.image_size))
         raise InputError(f"{network.name} does not run on images of {size}: {error}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from torch.nn import functional
 from accel_models.errors import InputError
 from accel_models.precision import highest
 from dfs_hw.budgets.thresholds import HeldOut, OperatingPoint, ladder, settings_of
+from dfs_hw.distributed import on_first
 from dfs_hw.gates.confidence import ALWAYS, NEVER_SURE, POINTS, ConfidenceGate
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.networks.branches import executed
@@ -34,24 +34,18 @@ HOTTEST = 10.0
 """Temperature of a softmax beyond which, or below the inverse of which, none is looked for."""
 
 
-def train_exits(setup: TrainingSetup, out: Path, fixed: Tensor | None = None) -> Trained:
+def train_exits(setup: TrainingSetup, out: Path) -> Trained:
     """Train the heads of a network; all else stays as the stages before left it.
 
     They learn from the labels and, as much again, from what the network itself predicts in the end
     (self-distillation, Zhang et al., ICCV 2019), at choices drawn anew for every step.
-
-    Args:
-        fixed: choices of the units [units], by index, that `setup` starts from trained; by default
-            the supernet is trained first.
     """
 
     def begin() -> Descent:
         network = setup.network()
-        if fixed is None:
-            trunk = train_supernet(setup.trunk, out).network
-            network.model.load_state_dict(trunk.model.state_dict())
-        top = network.uniform(highest(network.choices)) if fixed is None else fixed
-        varied = fixed is None and setup.has_supernet
+        trunk = train_supernet(setup.trunk, out).network
+        network.model.load_state_dict(trunk.model.state_dict())
+        top = network.uniform(highest(network.choices))
         network.normalize_by_batch(True)
         heads_alone(network)
         show(setup, network, lambda images: network.all_beliefs(images, top))
@@ -59,7 +53,7 @@ def train_exits(setup: TrainingSetup, out: Path, fixed: Tensor | None = None) ->
         def step(batch: Batch) -> StepResult:
             heads_alone(network)
             drawn = top
-            if varied:
+            if setup.has_supernet:
                 drawn = random_assignment(network, setup.generator("exits", batch.number))
             beliefs, taught = network.all_beliefs(batch.images, drawn)
             return StepResult(loss_of_heads(beliefs, batch.labels, taught), known_cost)
@@ -143,21 +137,25 @@ def beliefs_of(
     return beliefs.float(), logits.float(), labels
 
 
-def settle_thresholds(setup: TrainingSetup, out: Path, fixed: Tensor | None = None) -> Trained:
+def settle_thresholds(setup: TrainingSetup, out: Path) -> Trained:
     """Settle by which confidence inputs leave, and how wide those run that stay: for every budget
-    in reach, and set to the one at hand, or to the accuracy asked for in its place.
-
-    Args:
-        fixed: see `train_exits`; then widths are those.
-    """
+    in reach, and set to the one at hand, or to the accuracy asked for in its place."""
     path = out / "network.safetensors"
     if done := finished(setup, "joint", "joint", path):
         return done
-    trained = train_exits(setup, out, fixed)
-    assert trained.chosen is not None
+    trained = train_exits(setup, out)
+    on_first(lambda: _settle(setup, trained, path))
+    done = finished(setup, "joint", "joint", path)
+    assert done is not None
+    return done
+
+
+def _settle(setup: TrainingSetup, trained: Trained, path: Path) -> None:
+    """Give a network with trained exits its table, and write it."""
     network, gate = trained.network, trained.network.gate
     assert isinstance(gate, ConfidenceGate)
-    tried = [fixed] if fixed is not None else list(assignments(setup, network))
+    assert trained.chosen is not None
+    tried = list(assignments(setup, network))
     gate.temperature.copy_(temperatures(setup, network, tried[0]))
     settings = [
         setting
@@ -166,11 +164,9 @@ def settle_thresholds(setup: TrainingSetup, out: Path, fixed: Tensor | None = No
             seen_at(setup, network, assignment), partial(_cost, setup, network, assignment)
         )
     ]
-    best = ladder(settings, POINTS, setup.budget.fraction)
-    gate.adopt(*as_table(network, best))
+    gate.adopt(*as_table(network, ladder(settings, POINTS, setup.budget.fraction)))
     outcome = set_point(setup, network)
     save_result(setup, "joint", "joint", path, network, trained.history, trained.chosen, outcome)
-    return replace(trained, outcome=outcome)
 
 
 def set_point(setup: TrainingSetup, network: DynamicNetwork) -> StageOutcome:

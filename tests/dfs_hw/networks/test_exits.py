@@ -281,3 +281,28 @@ def test_without_its_exits_a_network_computes_what_it_did() -> None:
                 bare(x, bare.uniform(choice)).logits, network(x, network.uniform(choice)).logits
             )
     assert not workload_of(bare).exits
+
+
+def test_exits_can_stand_at_some_units_alone() -> None:
+    network = build_network(
+        "resnet14", CHOICES, 5, image_size=SIZE, widths=(4, 8, 8), design={"exits": ("block3",)}
+    )
+    x = images(6)
+    network.calibrate([x])
+    left = network.assign([8, "exit", "skip", "skip", "skip"])
+    seen = network.eval()(x, left)
+    assert seen.choices.tolist() == [[2, 3, 3, 3, 3]] * 6
+    prices = cost_table(workload_of(network), load_accelerator("bitfusion"), network.choices)
+    cost = HardwareCost(prices, "energy", network.offered)
+    assert float(cost.of_choices(seen.choices).max()) < float(
+        cost.of_choices(network.uniform(2)[None])
+    )
+    wrong = torch.tensor([2, 2, 3, 3, 3])
+    with pytest.raises(InputError, match="'block4' does not offer 'exit'"):
+        cost.of_choices(wrong[None])
+    with pytest.raises(InputError, match="cannot leave at 'block4'"):
+        network(x, wrong)
+    # 3 of 10 leave at block3, where most choose 8; behind it they are no part of the mode.
+    decided = torch.tensor([[2, 3, 3, 3, 3]] * 3 + [[2, 2, 1, 1, 1]] * 4 + [[2, 1, 2, 2, 2]] * 3)
+    decided[7:9, 2] = 0
+    assert modal_assignment(decided, network.leaving).tolist() == [2, 2, 1, 1, 1]

@@ -87,3 +87,10 @@ def test_an_experiment_with_an_lstm_that_leaves_goes_all_the_way(tmp_path: Path)
     assert kinds == ["static", "static", "adaptive", "frozen", "shuffled"]
     saved = load_checkpoint(tmp_path / "network.safetensors").network
     assert torch.isfinite(saved.exits["0"].hidden.weight).all()
+
+
+def test_the_trunk_of_exits_needs_no_budget_that_it_could_reach() -> None:
+    paper = replace(LEAVING, metric="paper", gate="lstm", budget="0.01")
+    assert setup_of(paper).trunk.cost.ceiling < 1
+    with pytest.raises(InputError, match="exits has no effect"):
+        replace(TINY, exits="block2")
