@@ -208,7 +208,7 @@ def trace_header(
     *,
     data: str,
     accelerator: str,
-    plugin: str,
+    plugin: str = "",
     seed: int,
 ) -> TraceHeader:
     """What a trace says of itself.
