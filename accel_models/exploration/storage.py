@@ -16,6 +16,7 @@ from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
+from optuna.study import StudyDirection
 
 from accel_models.documents import CLOSED, read_json, typed
 from accel_models.errors import InputError
@@ -87,12 +88,18 @@ class StudyStorage:
             kept = typed(dict[str, str], read_json(mark), str(mark))
             _check_same(kept, own, str(self.folder), "choose another folder")
         with damage_named(self._named), _database_errors(), quiet():
+            directions = [StudyDirection.MINIMIZE] * objectives
             study = optuna.create_study(
                 storage=self.backend,
                 study_name=name,
-                directions=["minimize"] * objectives,
+                directions=directions,
                 load_if_exists=True,
             )
+            if study.directions != directions:
+                raise InputError(
+                    f"{self._named} is damaged: study '{name}' is to make {objectives} objectives "
+                    "least, and is not: put back a whole one, or choose another folder"
+                )
             known = study.user_attrs.get("identity")
             if known is not None:
                 _check_same(known, identity, f"study '{name}'", "give the space another name")

@@ -93,6 +93,20 @@ def test_a_chunk_whose_columns_were_exchanged_is_made_again(study: Any, tmp_path
     assert explored(folder, sampler, tmp_path / "out").trials.table.equals(whole.trials.table)
 
 
+@pytest.mark.parametrize("directions", [[], [1], [1, 2], [2, 2]])
+def test_a_study_of_other_objectives_is_refused(
+    study: Any, tmp_path: Path, directions: list[int]
+) -> None:
+    folder, sampler, _ = study
+    shutil.copytree(folder / "out", tmp_path / "out")
+    journal = tmp_path / "out" / JOURNAL
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    lines[0]["directions"] = directions
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(InputError, match="journal is damaged: study 'damaged' is to make 2"):
+        explored(folder, sampler, tmp_path / "out")
+
+
 def test_no_line_of_a_journal_can_be_there_twice(study: Any, tmp_path: Path) -> None:
     """Optuna would take it for one trial more, or pass over it."""
     folder, sampler, _ = study
