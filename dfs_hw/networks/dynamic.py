@@ -30,6 +30,7 @@ from dfs_hw.networks.passes import (
     Outcome,
     forced,
     gone_for_good,
+    require_exits,
     stopping,
 )
 from dfs_hw.networks.statistics import note_inputs, settle
@@ -187,7 +188,7 @@ class DynamicNetwork(nn.Module):
         self._check(assignment, len(x))
         chosen = assignment.to(x.device).expand(len(x), -1)
         if self.exits and bool((assignment == self.leaving).any()):
-            self._check_leaving(chosen)
+            require_exits(self, chosen)
             return self._decided_by(Forced(self, chosen), x)._replace(gates=None)
         with self._conducting(forced(self.units, assignment)):
             logits = self._logits(x)
@@ -211,16 +212,6 @@ class DynamicNetwork(nn.Module):
         gates = torch.stack(mixing.gates, 1)
         beliefs = torch.stack(mixing.beliefs, 1) if mixing.beliefs else None
         return Outcome(logits, gates, gone_for_good(gates.argmax(-1), self.leaving), beliefs)
-
-    def _check_leaving(self, chosen: Tensor) -> None:
-        """Refuse choices [N, units] to leave where there is no exit."""
-        gone = gone_for_good(chosen, self.leaving) == self.leaving
-        leaves = gone.clone()
-        leaves[:, 1:] &= ~gone[:, :-1]
-        wrong = leaves.any(0) & ~self.offered[:, self.leaving].to(leaves.device)
-        if bool(wrong.any()):
-            unit = self.units[int(wrong.nonzero()[0])]
-            raise InputError(f"inputs cannot leave at '{unit}': it has no exit")
 
     def belief(self, unit: int, features: Tensor) -> Tensor | None:
         """What the exit before a unit makes of its input: logits [N, classes]; None if there is no

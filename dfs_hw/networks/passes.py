@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from accel_models.errors import InputError
 from accel_models.leaving import NEVER
 from accel_models.precision import Precision, highest
 from dfs_hw.gates import Gate, Trials, decide, probabilities
@@ -261,6 +262,21 @@ def forced(names: tuple[str, ...], assignment: Tensor) -> RunUnit:
     return lambda unit, x: unit.run_chosen(x, choices_of[unit.name].to(x.device))
 
 
+def require_exits(network: Deciding, chosen: Tensor) -> None:
+    """Refuse choices [N, units] to leave where there is no exit.
+
+    Raises:
+        InputError: names the first unit.
+    """
+    gone = gone_for_good(chosen, network.leaving) == network.leaving
+    leaves = gone.clone()
+    leaves[:, 1:] &= ~gone[:, :-1]
+    wrong = leaves.any(0) & ~network.offered[:, network.leaving].to(leaves.device)
+    if bool(wrong.any()):
+        unit = network.units[int(wrong.nonzero()[0])]
+        raise InputError(f"inputs cannot leave at '{unit}': it has no exit")
+
+
 def gone_for_good(choices: Tensor, leaving: int) -> Tensor:
     """Choices [N, units] of which all behind one to leave are to leave, too."""
     if leaving == NEVER:
@@ -269,4 +285,13 @@ def gone_for_good(choices: Tensor, leaving: int) -> Tensor:
     return choices.masked_fill(gone, leaving)
 
 
-__all__ = ["Decisions", "Forced", "Mixing", "Outcome", "forced", "gone_for_good", "stopping"]
+__all__ = [
+    "Decisions",
+    "Forced",
+    "Mixing",
+    "Outcome",
+    "forced",
+    "gone_for_good",
+    "require_exits",
+    "stopping",
+]
