@@ -126,9 +126,14 @@ def test_windows_of_one_plane_cost_what_planes_do_as_a_batch(
     deep = Layer("deep", *channels, **with_planes(geometry, planes))
     of_batch, own = run(machine, bits, flat, batch=planes), run(machine, bits, deep)
     assert (own is None) == (of_batch is None)
-    if own is not None and of_batch is not None:
-        assert own.cycles == of_batch.cycles
-        assert own.counts.tolist() == of_batch.counts.tolist()
+    if own is None or of_batch is None:
+        return
+    if deep.is_pointwise and "row-stationary" in machine.mapping.lane_rules:
+        # Places of all planes may lie in one row there; those of several inputs do not.
+        assert score(machine, own) <= score(machine, of_batch) * (1 + 1e-9)
+        return
+    assert own.cycles == of_batch.cycles
+    assert own.counts.tolist() == of_batch.counts.tolist()
 
 
 def with_planes(geometry: dict[str, Any], planes: int) -> dict[str, Any]:
