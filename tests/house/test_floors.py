@@ -59,6 +59,8 @@ accel_models.remade
 accel_models.row_groups
 accel_models.column_digest
 accel_models.private_folder
+accel_models.pages
+accel_models.pages.*
 accel_models.files
 accel_models.si
 accel_models.errors

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from accel_models.exploration.cross import CrossTable
-from accel_models.exploration.report.template import render
 from accel_models.files import whole_file, writable_folder
 from accel_models.metrics import METRICS
+from accel_models.pages import Chart, Frame, render
+from accel_models.pages.frame import Cell
 
-FULL_COLOUR = 50.0
-"""Percent of loss at which a cell is as dark as it gets."""
+FULL_COLOUR = 0.5
+"""Loss, as a share, with which a cell is as dark as it gets."""
+PACKAGE = "accel_models.exploration.report"
 
 
 def write_cross_table(
@@ -34,56 +36,54 @@ def write_cross_table(
 
 def write_cross_page(path: Path, crossed: CrossTable, about: Mapping[str, Any]) -> Path:
     """Write the page; returns its path."""
+    policies = zip(crossed.policies, crossed.trained_for, crossed.accuracies, strict=True)
     return render(
         path,
         "cross.html.jinja",
+        package=PACKAGE,
+        charts=[loss_chart(crossed, metric) for metric in crossed.costs],
         network=crossed.network,
-        machines=crossed.machines,
         without_own=crossed.without_own,
-        tables=[
-            {"title": METRICS[metric].title, "rows": _rows(crossed, metric)}
-            for metric in crossed.costs
+        policies=[
+            {"name": name, "home": home, "accuracy": f"{accuracy:.1%}"}
+            for name, home, accuracy in policies
         ],
         about=json.dumps(dict(about), indent=1, ensure_ascii=False),
     )
 
 
-def _rows(crossed: CrossTable, metric: str) -> list[dict[str, Any]]:
-    losses, costs = crossed.loss(metric), crossed.costs[metric]
-    return [
-        {
-            "policy": policy,
-            "home": crossed.trained_for[row],
-            "accuracy": f"{crossed.accuracies[row]:.1%}",
-            "cells": [
-                _cell(
-                    metric,
-                    float(losses[row, column]),
-                    float(costs[row, column]),
-                    crossed.infeasible.get((policy, machine), ""),
-                )
-                for column, machine in enumerate(crossed.machines)
-            ],
-        }
-        for row, policy in enumerate(crossed.policies)
+def loss_chart(crossed: CrossTable, metric: str) -> Chart:
+    """How much more each policy costs on each machine than the machine's own, as shares."""
+    known = METRICS[metric]
+    columns = [
+        ("policy", "policy"),
+        ("machine", "machine"),
+        ("loss", "more than the machine's own", "share"),
+        ("cost", known.title, known.unit),
+        ("why", "why it cannot run"),
     ]
+    return Chart(
+        metric,
+        known.title[0].upper() + known.title[1:],
+        "heat",
+        Frame.of(columns, _rows(crossed, metric)),
+        x="machine",
+        y="policy",
+        value="loss",
+        full=FULL_COLOUR,
+        diverging=True,
+        note="Red costs more than the machine's own policy, teal less; – cannot run.",
+    )
 
 
-def _cell(metric: str, loss: float, cost: float, why: str) -> dict[str, str]:
-    if math.isnan(cost):
-        return {"loss": "cannot run", "cost": "", "colour": "#eceff1", "why": why}
-    text = f"{loss:+.1f} %".replace("-", "−") if abs(loss) >= 0.05 else "0 %"
-    return {"loss": text, "cost": METRICS[metric].text(cost), "colour": colour(loss), "why": ""}
+def _rows(crossed: CrossTable, metric: str) -> Iterator[tuple[Cell, ...]]:
+    losses, costs = crossed.loss(metric), crossed.costs[metric]
+    for row, policy in enumerate(crossed.policies):
+        for column, machine in enumerate(crossed.machines):
+            loss, cost = float(losses[row, column]), float(costs[row, column])
+            runs = not math.isnan(cost)
+            why = crossed.infeasible.get((policy, machine), "")
+            yield policy, machine, loss / 100 if runs else None, cost if runs else None, why
 
 
-def colour(loss: float) -> str:
-    """White at 0, red above, teal below."""
-    if math.isnan(loss):
-        return "#eceff1"
-    share = min(1.0, abs(loss) / FULL_COLOUR) ** 0.6
-    end = (226, 120, 84) if loss > 0 else (96, 170, 160)
-    parts = (round(255 + share * (part - 255)) for part in end)
-    return f"rgb({', '.join(map(str, parts))})"
-
-
-__all__ = ["colour", "write_cross_page", "write_cross_table"]
+__all__ = ["loss_chart", "write_cross_page", "write_cross_table"]

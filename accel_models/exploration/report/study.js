@@ -1,31 +1,12 @@
 "use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
+(() => {
+const { $, svg, make, scale, HOT } = pages, TEAL = "#0b6e6e", GREY = "#9aa7b2";
+const data = JSON.parse($("data").textContent);
 const rows = data.rows, fields = data.fields, byName = Object.fromEntries(fields.map(f => [f.name, f]));
-const TEAL = "#0b6e6e", HOT = "#c4512d", GREY = "#b9c3cb";
 const filters = new Map();            // field name -> [low, high] on its axis, 0 to 1
-let hot = null, sortBy = data.objectives[0], descending = false, shown = [];
-const $ = id => document.getElementById(id);
-const svg = (tag, attributes, text) => {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [key, value] of Object.entries(attributes || {})) node.setAttribute(key, value);
-  if (text !== undefined) node.textContent = text;
-  return node;
-};
-
-// ---- numbers
-const PREFIXES = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""], [1e-3, "m"], [1e-6, "µ"], [1e-9, "n"], [1e-12, "p"], [1e-15, "f"]];
-function text(field, value) {
-  if (value === null || value === undefined) return "–";
-  if (typeof value !== "number") return String(value);
-  if (field.unit === "J" || field.unit === "s" || field.unit === "W") {
-    const [scale, prefix] = PREFIXES.find(([s]) => Math.abs(value) >= 0.9995 * s) || [1e-15, "f"];
-    return value === 0 ? "0 " + field.unit : (value / scale).toPrecision(3) + " " + prefix + field.unit;
-  }
-  if (field.share) return (100 * value).toFixed(2) + " %";
-  if (value !== 0 && Math.abs(value) < 1e-3) return value.toExponential(3) + (field.unit ? " " + field.unit : "");
-  const plain = Number.isInteger(value) ? value.toLocaleString("en") : Number(value.toPrecision(4)).toLocaleString("en", { maximumSignificantDigits: 4 });
-  return plain + (field.unit ? " " + field.unit : "");
-}
+let hot = null, shown = [];
+const text = (field, value) => pages.text(field.unit, value);
+const sorted = { by: byName[data.objectives[0]].at, down: false };
 
 // ---- axes: where a value lies between 0 and 1
 for (const field of fields) {
@@ -36,14 +17,16 @@ for (const field of fields) {
     field.place = v => places.has(v) ? (places.size > 1 ? places.get(v) / (places.size - 1) : 0.5) : null;
     field.ticks = (numeric ? [0, .25, .5, .75, 1].map(s => field.values[Math.round(s * (places.size - 1))]) : field.values).map(v => [field.place(v), text(field, v)]);
   } else {
-    const low = Math.min(...values), high = Math.max(...values);
-    const log = field.log || (low > 0 && high / low > 30);
-    const scale = log ? Math.log : v => v, from = scale(low), to = scale(high);
-    field.place = v => v === null ? null : (to > from ? (scale(v) - from) / (to - from) : 0.5);
-    const back = s => log ? Math.exp(from + s * (to - from)) : from + s * (to - from);
-    field.ticks = (to > from ? [0, .25, .5, .75, 1] : [0.5]).map(s => [s, text(field, back(s))]);
+    const low = values.reduce((a, b) => Math.min(a, b), Infinity), high = values.reduce((a, b) => Math.max(a, b), -Infinity);
+    if (high > low) {
+      const axis = scale(low, high, field.log || (low > 0 && high / low > 30), field.unit);
+      field.place = axis.place;
+      field.ticks = [0, .25, .5, .75, 1].map(s => [s, text(field, axis.back(s))]);
+    } else {
+      field.place = v => v === null ? null : 0.5;
+      field.ticks = [[0.5, text(field, low)]];
+    }
   }
-  field.log = field.log || false;
 }
 
 // ---- what is shown
@@ -68,22 +51,9 @@ function mark() {
   document.querySelectorAll("#table tbody tr").forEach(t => t.classList.toggle("hot", !!hot && +t.dataset.number === number(hot)));
 }
 function tip(event, row) {
-  const box = $("tip");
-  if (!row) { box.style.display = "none"; return; }
-  box.replaceChildren();
-  const head = document.createElement("b");
-  head.textContent = `machine ${number(row)}` + (row[data.at.front] ? " · on the front" : "") + (number(row) === data.chosen ? " · chosen" : "") + (row[data.at.kept] ? "" : " · misses a constraint");
-  const table = document.createElement("table");
-  for (const f of fields) {
-    if (row[f.at] === null) continue;
-    const tr = table.insertRow();
-    tr.insertCell().textContent = f.title; tr.insertCell().textContent = text(f, row[f.at]);
-  }
-  box.append(head, table);
-  box.style.display = "block";
-  const { innerWidth: w, innerHeight: h } = window, { offsetWidth: bw, offsetHeight: bh } = box;
-  box.style.left = Math.min(event.clientX + 16, w - bw - 8) + "px";
-  box.style.top = Math.max(8, Math.min(event.clientY + 16, h - bh - 8)) + "px";
+  if (!row) return pages.quiet();
+  const head = `machine ${number(row)}` + (row[data.at.front] ? " · on the front" : "") + (number(row) === data.chosen ? " · chosen" : "") + (row[data.at.kept] ? "" : " · misses a constraint");
+  pages.tip(event, head, fields.filter(f => row[f.at] !== null).map(f => [f.title, text(f, row[f.at])]));
 }
 function colour(row) {
   const field = byName[$("colour").value];
@@ -127,7 +97,7 @@ function drawScatter() {
     const [px, py] = at(row), front = row[data.at.front], kept = row[data.at.kept], chosen = number(row) === data.chosen;
     const dot = svg("circle", {
       cx: px, cy: py, r: chosen ? 8 : front ? 5.5 : 3.6, class: "dot", "data-number": number(row),
-      fill: kept ? colour(row) : "#fff", "fill-opacity": front ? 1 : 0.55, stroke: chosen ? HOT : kept ? "#fff" : GREY, "stroke-width": chosen ? 3 : 1,
+      fill: kept ? colour(row) : "var(--paper)", "fill-opacity": front ? 1 : 0.55, stroke: chosen ? HOT : kept ? "var(--paper)" : GREY, "stroke-width": chosen ? 3 : 1,
     });
     dot.addEventListener("mousemove", e => { point(row); tip(e, row); });
     dot.addEventListener("mouseleave", () => tip(null, null));
@@ -144,7 +114,7 @@ function drawParallel() {
   const px = i => axes.length > 1 ? left + i * (right - left) / (axes.length - 1) : (left + right) / 2;
   const py = s => bottom - s * (bottom - top);
   let canvas = box.querySelector("canvas"), root = box.querySelector("svg");
-  if (!canvas) { canvas = document.createElement("canvas"); box.append(canvas); }
+  if (!canvas) { canvas = make("canvas"); box.append(canvas); }
   const ratio = window.devicePixelRatio || 1;
   canvas.width = width * ratio; canvas.height = height * ratio;
   const pen = canvas.getContext("2d");
@@ -173,7 +143,7 @@ function drawParallel() {
     g.append(svg("text", { x: px(i), y: i % 2 ? 14 : 30, "text-anchor": "middle", class: "title" }, f.short));
     for (const [s, label] of f.ticks) {
       g.append(svg("line", { x1: px(i) - 4, x2: px(i), y1: py(s), y2: py(s), class: "axis" }));
-      g.append(svg("text", { x: px(i) + 6, y: py(s) + 4, "paint-order": "stroke", stroke: "#fff", "stroke-width": 4 }, label));
+      g.append(svg("text", { x: px(i) + 6, y: py(s) + 4, class: "halo" }, label));
     }
     const brush = svg("rect", { x: px(i) - 9, width: 18, y: 0, height: 0, fill: HOT, "fill-opacity": 0.22, stroke: HOT });
     const reach = svg("rect", { x: px(i) - 14, width: 28, y: top - 8, height: bottom - top + 16, fill: "transparent", style: "cursor: ns-resize" });
@@ -206,61 +176,17 @@ function drawParallel() {
 }
 
 // ---- table
-const TABLE_ROWS = 300;
 function drawTable() {
-  const field = byName[sortBy], table = $("table");
-  const order = [...shown].sort((a, b) => {
-    const p = a[field.at], q = b[field.at];
-    if (p === null || q === null) return (p === null) - (q === null);
-    return (p < q ? -1 : p > q ? 1 : number(a) - number(b)) * (descending ? -1 : 1);
+  pages.table($("table"), fields, shown, {
+    state: sorted, cut: $("cut"), drawn: mark,
+    each: (line, row) => {
+      line.dataset.number = number(row);
+      line.className = (number(row) === data.chosen ? "chosen " : "") + (row[data.at.kept] ? "" : "off");
+      line.addEventListener("mouseenter", () => point(row));
+    },
   });
-  const head = document.createElement("thead"), body = document.createElement("tbody"), tr = head.insertRow();
-  for (const f of fields) {
-    const th = document.createElement("th");
-    th.className = "sorts"; th.textContent = f.short + (f.name === sortBy ? (descending ? " ▼" : " ▲") : "");
-    th.title = f.title;
-    th.addEventListener("click", () => { descending = sortBy === f.name && !descending; sortBy = f.name; drawTable(); });
-    tr.append(th);
-  }
-  for (const row of order.slice(0, TABLE_ROWS)) {
-    const line = body.insertRow();
-    line.dataset.number = number(row);
-    line.className = (number(row) === data.chosen ? "chosen " : "") + (row[data.at.kept] ? "" : "off");
-    for (const f of fields) line.insertCell().textContent = text(f, row[f.at]);
-    line.addEventListener("mouseenter", () => point(row));
-  }
-  table.replaceChildren(head, body);
-  $("cut").textContent = order.length > TABLE_ROWS ? `The first ${TABLE_ROWS} of ${order.length}.` : "";
-  mark();
 }
-
-// ---- bars
-function bars(id, entries, label) {
-  const box = $(id);
-  if (!box || !entries.length) return;
-  const width = 560, height = 24 * entries.length + 8, from = 170;
-  const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, style: "width:100%;max-width:620px" });
-  const low = Math.min(...entries.map(e => e.low)), high = Math.max(...entries.map(e => e.high));
-  const at = v => from + (high > low ? (v - low) / (high - low) : 0) * (width - from - 150);
-  entries.forEach((e, i) => {
-    const y = 24 * i + 4;
-    root.append(svg("text", { x: from - 8, y: y + 13, "text-anchor": "end" }, e.name));
-    root.append(svg("rect", { x: at(e.low), y: y + 2, width: Math.max(1.5, at(e.high) - at(e.low)), height: 15, rx: 2, fill: TEAL, "fill-opacity": 0.8 }));
-    if (e.mark !== undefined) root.append(svg("line", { x1: at(e.mark), x2: at(e.mark), y1: y - 2, y2: y + 21, stroke: HOT, "stroke-width": 2 }));
-    root.append(svg("text", { x: at(e.high) + 6, y: y + 13 }, label(e)));
-    const title = svg("title", {}, e.told || ""); root.lastChild.append(title);
-  });
-  box.replaceChildren(root);
-}
-for (const objective of data.objectives) {
-  for (const kind of ["variance", "best"])
-    bars(`${kind}-${objective}`, Object.entries((data.importances[objective] || {})[kind] || {}).map(([name, share]) => ({ name, low: 0, high: share })).sort((a, b) => b.high - a.high), e => (100 * e.high).toFixed(1) + " %");
-  const metric = byName[objective];
-  bars("tornado-" + objective, data.tornado.filter(s => s.objective === objective && s.high > s.low).map(s => ({
-    name: s.dimension, low: s.low, high: s.high, mark: data.chosen_metrics[objective],
-    told: `${text(metric, s.low)} at ${s.at_low}, ${text(metric, s.high)} at ${s.at_high}`,
-  })), e => `${text(metric, e.low)} – ${text(metric, e.high)}`);
-}
+$("save").addEventListener("click", () => pages.download("machines.csv", pages.csv([{ name: "number" }, ...fields], shown.map(r => [number(r), ...fields.map(f => r[f.at])]))));
 
 // ---- controls
 function options(id, list, first) {
@@ -296,3 +222,4 @@ $("parallel").addEventListener("mousemove", event => {
 $("parallel").addEventListener("mouseleave", () => tip(null, null));
 window.addEventListener("resize", refresh);
 refresh();
+})();

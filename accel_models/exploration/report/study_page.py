@@ -12,11 +12,13 @@ import numpy as np
 
 from accel_models.exploration.exploration import Exploration
 from accel_models.exploration.report.analysis import Analysis
-from accel_models.exploration.report.template import render
 from accel_models.exploration.results import TrialTable, rounded
 from accel_models.exploration.space import Dimension
 from accel_models.metrics import METRICS, explored
+from accel_models.pages import Chart, ChartMark, Frame, render
+from accel_models.pages.frame import SHARE
 
+PACKAGE = "accel_models.exploration.report"
 EMBEDDED = 4000
 """Trials of the front in the page, at most, and as many others."""
 REASONS = 12
@@ -32,7 +34,9 @@ def write_study_page(
     return render(
         path,
         "study.html.jinja",
-        script="study.js",
+        package=PACKAGE,
+        script="study.js" if _runs(trials) else "",
+        charts=_charts(analysis, chosen) if analysis else (),
         name=space.name,
         trials=len(trials),
         runs=_runs(trials),
@@ -51,13 +55,60 @@ def write_study_page(
         stability=analysis.stability if analysis else None,
         reasons=_reasons(trials),
         about=json.dumps(_about(record), indent=1, ensure_ascii=False),
-        data=_data(found, shown, chosen, analysis),
+        data=(data := _data(found, shown, chosen)),
+        axes=sum(field["axis"] for field in data["fields"]),
     )
 
 
-def _data(
-    found: Exploration, shown: np.ndarray, chosen: Any, analysis: Analysis | None
-) -> dict[str, Any]:
+def _charts(analysis: Analysis, chosen: Mapping[str, Any] | None) -> list[Chart]:
+    """What each objective depends on; none where there is nothing to say."""
+    charts = []
+    for objective, found in analysis.importances.items():
+        kinds = (
+            ("variance", "Share of its variance", found.variance),
+            ("best", "For being among the tenth with the least", found.best),
+        )
+        charts += [
+            _shares(f"{kind}-{objective}", title, shares) for kind, title, shares in kinds if shares
+        ]
+    return charts + (_tornados(analysis, chosen) if chosen else [])
+
+
+def _shares(name: str, title: str, shares: Mapping[str, float]) -> Chart:
+    rows = sorted(shares.items(), key=lambda one: -one[1])
+    columns = [("dimension", "dimension"), ("share", "share", SHARE)]
+    return Chart(name, title, "bars", Frame.of(columns, rows), x="share", y="dimension")
+
+
+def _tornados(analysis: Analysis, chosen: Mapping[str, Any]) -> list[Chart]:
+    """What each dimension does to each objective around the chosen machine."""
+    charts = []
+    for name in dict.fromkeys(swing.objective for swing in analysis.tornado):
+        metric = METRICS[name]
+        rows = [
+            (one.dimension, one.low, str(one.at_low), one.high, str(one.at_high))
+            for one in analysis.tornado
+            if one.objective == name and one.high > one.low
+        ]
+        columns = [
+            ("dimension", "dimension"),
+            *(("low", metric.title, metric.unit or SHARE), ("at_low", "least at")),
+            *(("high", "most", metric.unit or SHARE), ("at_high", "most at")),
+        ]
+        mark = ChartMark("x", chosen["metrics"][metric.column], "chosen")
+        title = "One at a time around the chosen machine"
+        frame = Frame.of(columns, rows)
+        if rows:
+            charts.append(
+                Chart(
+                    f"tornado-{name}", title, "spans", frame, "low", "dimension", end="high",
+                    marks=(mark,),
+                )
+            )  # fmt: skip
+    return charts
+
+
+def _data(found: Exploration, shown: np.ndarray, chosen: Any) -> dict[str, Any]:
     """What the page's script draws from."""
     space, trials = found.space, found.trials
     table = trials.table.take(shown)
@@ -74,8 +125,7 @@ def _data(
                     "name": name,
                     "short": name,
                     "title": metric.title,
-                    "unit": metric.unit,
-                    "share": not metric.unit,
+                    "unit": metric.unit or SHARE,
                     "metric": True,
                     "known": True,
                     "axis": name in {*space.objectives, *(b.metric for b in space.bounds)},
@@ -91,12 +141,6 @@ def _data(
         "at": {**places, "front": len(columns) - 1},
         "objectives": list(space.objectives),
         "chosen": chosen["trial"] if chosen else None,
-        "chosen_metrics": {
-            name: rounded(chosen["metrics"][METRICS[name].column]) if chosen else None
-            for name in space.objectives
-        },
-        "importances": analysis.to_dict()["importances"] if analysis else {},
-        "tornado": [vars(swing) for swing in analysis.tornado] if analysis else [],
     }
 
 

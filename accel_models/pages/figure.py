@@ -1,0 +1,257 @@
+"""Charts on paper: vector figures in one style, of the same data that pages draw."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accel_models.files import whole_file
+from accel_models.pages.chart import Chart
+from accel_models.pages.frame import PREFIXED, SHARE
+from accel_models.si import si
+
+if TYPE_CHECKING:  # matplotlib takes a while to load
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, FAINT, GRID, PLAIN = "#1b2a3a", "#6b7a89", "#dfe5ea", "#0b6e6e"
+WIDTH = 6.4
+"""Width of a figure in inches: the text of a page in one column."""
+LONGEST = 34
+"""Characters of a name on an axis."""
+STYLE: Any = {
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.labelcolor": INK,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "dfs-hw",
+    "pdf.fonttype": 42,
+}
+"""Text stays text in both kinds of file, and an SVG of the same data is the same file."""
+
+
+def write_figure(chart: Chart, path: Path) -> Path:
+    """Draw a chart into a PDF or SVG file, as its name ends; returns its path."""
+    import matplotlib
+
+    kind = path.suffix.removeprefix(".")
+    dated = {"CreationDate": None} if kind == "pdf" else {"Date": None}
+    with matplotlib.rc_context(STYLE), whole_file(path) as partial:
+        draw_chart(chart).savefig(partial, format=kind, metadata=dated)
+    return path
+
+
+def draw_chart(chart: Chart) -> Figure:
+    """A chart as a figure of matplotlib."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, _height(chart)), layout="constrained")
+    axes = figure.add_subplot()
+    {
+        "points": _points,
+        "lines": _lines,
+        "bars": _bars,
+        "columns": _columns,
+        "heat": _heat,
+        "spans": _spans,
+    }[chart.kind](axes, chart)
+    _dress(figure, axes, chart)
+    return figure
+
+
+def _height(chart: Chart) -> float:
+    if chart.kind in ("bars", "heat", "spans"):
+        return 0.19 * len(set(chart.frame.values(chart.y))) + 1.1
+    return 3.6
+
+
+def _points(axes: Axes, chart: Chart) -> None:
+    for name, rows in _groups(chart):
+        rows = [row for row in rows if row[chart.x] is not None and row[chart.y] is not None]
+        xs, ys = [row[chart.x] for row in rows], [row[chart.y] for row in rows]
+        color, many = chart.colour(name), len(chart.frame.rows) > 150
+        axes.scatter(xs, ys, s=6 if many else 22, color=color, label=name or None, zorder=3)
+        for row in rows:
+            _interval(axes, chart, row, color)
+        if name in chart.joined:
+            line = sorted(zip(xs, ys, strict=True))
+            axes.plot(*zip(*line, strict=True), color=color, linewidth=1)
+    if chart.label and len(chart.frame.rows) <= 24:
+        for row in chart.frame.records():
+            if row[chart.x] is not None and row[chart.y] is not None:
+                axes.annotate(
+                    _plain(_cut(row[chart.label])), (row[chart.x], row[chart.y]), (4, 4),
+                    textcoords="offset points", fontsize=6, color=FAINT,
+                )  # fmt: skip
+
+
+def _interval(axes: Axes, chart: Chart, row: dict[str, Any], color: str) -> None:
+    x, y = row[chart.x], row[chart.y]
+    for ends, horizontal in ((chart.spread, True), (chart.reach, False)):
+        low, high = (row[name] for name in ends) if ends else (None, None)
+        if low is None or high is None:
+            continue
+        line = ([low, high], [y, y]) if horizontal else ([x, x], [low, high])
+        axes.plot(*line, color=color, linewidth=0.8)
+
+
+def _lines(axes: Axes, chart: Chart) -> None:
+    for name, rows in _groups(chart):
+        line = sorted((row[chart.x], row[chart.y]) for row in rows if row[chart.y] is not None)
+        style = "steps-post" if chart.stairs else "default"
+        color = chart.colour(name)
+        axes.plot(*zip(*line, strict=True), color=color, label=name or None, drawstyle=style)
+
+
+def _bars(axes: Axes, chart: Chart) -> None:
+    names = list(dict.fromkeys(str(name) for name in chart.frame.values(chart.y)))
+    left: dict[str, float] = dict.fromkeys(names, 0.0)
+    for series, rows in _groups(chart):
+        amounts: dict[str, float] = defaultdict(float)
+        for row in rows:
+            amounts[str(row[chart.y])] += row[chart.x] or 0.0
+        widths = [amounts[name] for name in names]
+        if any(widths):
+            at, color = [left[name] for name in names], chart.colour(series)
+            axes.barh(range(len(names)), widths, left=at, color=color, label=series or None)
+        for name in names:
+            left[name] += amounts[name]
+    _names_down(axes, names)
+
+
+def _columns(axes: Axes, chart: Chart) -> None:
+    below: dict[float, float] = defaultdict(float)
+    for series, rows in _groups(chart):
+        starts = [row[chart.x] for row in rows]
+        wide = [row[chart.end] - row[chart.x] for row in rows]
+        amounts = [row[chart.y] for row in rows]
+        axes.bar(
+            starts, amounts, wide, [below[start] for start in starts], align="edge",
+            color=chart.colour(series), label=series or None,
+        )  # fmt: skip
+        for start, amount in zip(starts, amounts, strict=True):
+            below[start] += amount
+
+
+def _spans(axes: Axes, chart: Chart) -> None:
+    names = list(dict.fromkeys(str(name) for name in chart.frame.values(chart.y)))
+    at = {name: number for number, name in enumerate(names)}
+    for series, rows in _groups(chart):
+        for name in names:
+            ranges = [
+                (min(row[chart.x], row[chart.end]), abs(row[chart.end] - row[chart.x]))
+                for row in rows
+                if str(row[chart.y]) == name
+            ]
+            if ranges:
+                axes.broken_barh(ranges, (at[name] - 0.4, 0.8), color=chart.colour(series))
+        if series:
+            axes.barh(0, 0, color=chart.colour(series), label=series)
+    _names_down(axes, names)
+
+
+def _heat(axes: Axes, chart: Chart) -> None:
+    import numpy as np
+
+    across = list(dict.fromkeys(map(str, chart.frame.values(chart.x))))
+    down = list(dict.fromkeys(map(str, chart.frame.values(chart.y))))
+    values = np.full((len(down), len(across)), np.nan)
+    for row in chart.frame.records():
+        if row[chart.value] is not None:
+            place = down.index(str(row[chart.y])), across.index(str(row[chart.x]))
+            values[place] = row[chart.value]
+    most = chart.full or float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
+    signed = chart.diverging
+    axes.imshow(
+        values, aspect="auto", vmin=-most if signed else 0.0, vmax=most,
+        cmap="BrBG_r" if signed else "GnBu",
+    )  # fmt: skip
+    unit = _unit(chart, chart.value)
+    for (row, column), value in np.ndenumerate(values):
+        if not np.isnan(value) and len(across) <= 16:
+            axes.text(column, row, _said(float(value), unit), ha="center", va="center", fontsize=6)
+    axes.set_xticks(range(len(across)), [_plain(_cut(name)) for name in across])
+    if sum(map(len, across)) > 70:
+        axes.tick_params(axis="x", rotation=45)
+    _names_down(axes, down)
+
+
+def _names_down(axes: Axes, names: list[str]) -> None:
+    axes.set_yticks(range(len(names)), [_plain(_cut(name)) for name in names])
+    axes.set_ylim(len(names) - 0.4, -0.6)
+
+
+def _dress(figure: Figure, axes: Axes, chart: Chart) -> None:
+    """Axes, marks and legend."""
+    for axis, name in (("x", chart.x), ("y", chart.y)):
+        named = chart.kind == "heat" or (axis == "y" and chart.kind in ("bars", "spans"))
+        if named:
+            continue
+        unit = _unit(chart, name)
+        getattr(axes, f"set_{axis}label")(_plain(_title(chart, name)))
+        if axis in chart.log:
+            getattr(axes, f"set_{axis}scale")("log")
+        if unit in (*PREFIXED, SHARE):
+            lines = axes.xaxis if axis == "x" else axes.yaxis
+            lines.set_major_formatter(_ticks(unit))
+    for mark in chart.marks:
+        draw = axes.axvline if mark.axis == "x" else axes.axhline
+        draw(mark.at, color=INK, linewidth=0.8, linestyle="--", label=_plain(mark.text))
+    axes.tick_params(colors=INK, length=0)
+    axes.set_axisbelow(True)
+    if chart.kind != "heat":
+        axes.grid(color=GRID, axis="x" if chart.kind in ("bars", "spans") else "both")
+    for side in axes.spines.values():
+        side.set_visible(False)
+    handles, names = axes.get_legend_handles_labels()
+    if len(names) > 1 or chart.marks:
+        ncols = min(5, len(names))
+        figure.legend(
+            handles, names, loc="outside upper center", ncols=ncols, frameon=False, fontsize=7
+        )
+
+
+def _groups(chart: Chart) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Rows by series."""
+    if not chart.series:
+        return [("", list(chart.frame.records()))]
+    groups: dict[str, list[dict[str, Any]]] = {name: [] for name in chart.series_names}
+    for row in chart.frame.records():
+        groups[str(row[chart.series])].append(row)
+    return list(groups.items())
+
+
+def _unit(chart: Chart, name: str) -> str:
+    return next(column.unit for column in chart.frame.columns if column.name == name)
+
+
+def _title(chart: Chart, name: str) -> str:
+    return next(column.title for column in chart.frame.columns if column.name == name)
+
+
+def _ticks(unit: str) -> Callable[[float, float], str]:
+    return lambda value, _: _said(value, unit)
+
+
+def _said(value: float, unit: str) -> str:
+    if unit in PREFIXED:
+        return si(value, unit)
+    return f"{100 * value:.3g} %" if unit == SHARE else f"{value:.3g}"
+
+
+def _cut(name: object) -> str:
+    text = str(name)
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def _plain(text: str) -> str:
+    """Text in which nothing is taken for a formula."""
+    return text.replace("$", r"\$")
+
+
+__all__ = ["draw_chart", "write_figure"]
