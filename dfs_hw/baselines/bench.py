@@ -135,13 +135,14 @@ class Bench:
                 yield self._dealt(outcomes[price], hardness, **settled)
 
     def _set(self, gate: ConfidenceGate, hardness: np.ndarray) -> Iterator[Run]:
-        """A gate that keeps a table, set within every budget of the grid that is not below its
-        reach, with its decisions dealt."""
+        """A gate that keeps a table, set within every budget of the grid that is in its reach,
+        with its decisions dealt."""
         before, reference = int(gate.point), self.ready.setup.cost.reference
         try:
             for allowed in self.study.grid:
                 relative = allowed * self.budget / reference
-                if relative < float(gate.cost[0]) or allowed == self.ready.contender.target:
+                reached = float(gate.cost[0]) <= relative <= float(gate.cost[-1]) * (1 + MET)
+                if not reached or allowed == self.ready.contender.target:
                     continue
                 gate.point.fill_(gate.within(relative))
                 outcome, expected = self._replayed(None), float(gate.accuracy[gate.point])

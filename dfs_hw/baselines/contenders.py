@@ -16,6 +16,7 @@ from dfs_hw.baselines.study import COMPOSED, STATIC, Study
 from dfs_hw.budgets.budget import unit_of
 from dfs_hw.budgets.hardware_cost import RelativeCost
 from dfs_hw.training.config import TrainConfig
+from dfs_hw.training.stages.exits import left_at
 
 AT_BUDGET = 1.0
 
@@ -34,7 +35,8 @@ class Contender:
     """Settings, whose seed does not count. The budget is an amount, since shares of the highest
     precisions of different choice sets are no match."""
     choice: str = ""
-    """Choice of every block, for a static network of one width; empty for others."""
+    """Choice of every block for all inputs that reach it, for a network of one width; empty for
+    others."""
     target: float = AT_BUDGET
     """What it is trained for, over the study's budget."""
 
@@ -139,6 +141,8 @@ class _Drafting:
             return [Contender(family, family, "static, best per block", self.base)]
         if family == "smaller":
             return self._smaller()
+        if family == "static-exits":
+            return self._left_early()
         if family == "cascade":
             return [Contender(family, family, "cascade of two static networks", self.base)]
         if family == "dfs":
@@ -174,6 +178,24 @@ class _Drafting:
         title = f"static, {size.title}, {at}"
         name = f"{size.name}-{name}".replace(":", ".")
         return Contender(name, "smaller", title, size.config, choice=str(choice))
+
+    def _left_early(self) -> list[Contender]:
+        """Networks at one width, as `_uniform` has them, that inputs leave early; without those in
+        which even the first exit is beyond the budget."""
+        config = replace(self.base, choices=f"{self.base.choices},{EXIT}", gate="confidence")
+        network, cost = self.setups.start(config), self.setups.cost(config)
+        found = []
+        for choice in self._widths():
+            whole = self._uniform(choice)
+            name, title = f"{whole.name}-exits", f"{whole.title}, with exits"
+            first = left_at(network, network.uniform(choice), 0)
+            spent = float(cost.of_choices(first[None].to(self.setups.device))) * cost.reference
+            if spent > self.budget:
+                self.left_out[name] = f"its first exit costs {spent / self.budget:.2f} x the budget"
+                continue
+            early = replace(whole, name=name, family="static-exits", title=title, config=config)
+            found.append(early)
+        return found
 
     def _smaller(self) -> list[Contender]:
         """Every smaller network, at every width.

@@ -15,6 +15,7 @@ from accel_models.errors import InputError
 from dfs_hw.provenance import write_json
 
 Result = TypeVar("Result")
+REMEDY = "delete the file to have it made anew"
 
 
 @dataclass(frozen=True)
@@ -41,17 +42,37 @@ def kept(
     """
     origin = json.loads(json.dumps(dict(made_from)))
     if os.path.lexists(path):
-        try:
-            content = typed(_KeptFile, read_json(path), str(path))
-            if content.made_from == origin:
-                if content.digest not in ("", _digest(origin, content.result)):
-                    raise InputError(f"{path}: its result is not the one that was left there")
-                return typed(kind, content.result, f"{path}: result")
-        except InputError as error:
-            raise InputError(f"{error}: delete the file to have it made anew") from error
+        content = _read(path)
+        if content.made_from == origin:
+            return _result(path, content, kind)
     result = json.loads(json.dumps(make(), allow_nan=False))
     write_json(path, asdict(_KeptFile(origin, result, _digest(origin, result))))
     return typed(kind, result, f"{path}: result")
+
+
+def left(path: Path, kind: type[Result]) -> Result:
+    """What an earlier call of `kept` left at `path`, whatever it was made from.
+
+    Raises:
+        InputError: if the file is missing or damaged.
+    """
+    return _result(path, _read(path), kind)
+
+
+def _read(path: Path) -> _KeptFile:
+    try:
+        return typed(_KeptFile, read_json(path), str(path))
+    except InputError as error:
+        raise InputError(f"{error}: {REMEDY}") from error
+
+
+def _result(path: Path, content: _KeptFile, kind: type[Result]) -> Result:
+    if content.digest not in ("", _digest(content.made_from, content.result)):
+        raise InputError(f"{path}: its result is not the one that was left there: {REMEDY}")
+    try:
+        return typed(kind, content.result, f"{path}: result")
+    except InputError as error:
+        raise InputError(f"{error}: {REMEDY}") from error
 
 
 def _digest(origin: Any, result: Any) -> str:

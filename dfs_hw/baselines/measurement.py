@@ -11,13 +11,15 @@ import numpy as np
 
 from accel_models.documents import CLOSED
 from dfs_hw.baselines.bench import Bench
-from dfs_hw.baselines.kept import kept
+from dfs_hw.baselines.kept import kept, left
 from dfs_hw.baselines.per_input import read_columns, write_columns
 from dfs_hw.baselines.preparation import Ready
 from dfs_hw.baselines.records import Answers, Record, Run
 from dfs_hw.baselines.study import Study
 from dfs_hw.networks.checkpoint import digest
 
+FIGURES = "test.json"
+"""File of the records of a contender and a seed."""
 TEST, VALIDATION = "inputs.parquet", "validation.parquet"
 """Files of one row an input; the latter is left by static networks alone."""
 
@@ -44,7 +46,7 @@ def measure(ready: Ready, study: Study, budget: float) -> list[Run]:
     Raises:
         InputError: if a file that an earlier call left is damaged.
     """
-    path, turned = ready.folder / "test.json", ready.setup.knob
+    path, turned = ready.folder / FIGURES, ready.setup.knob
     made_from = {
         "network": digest(ready.trained.network),
         "start": ready.setup.fingerprint,
@@ -62,9 +64,21 @@ def measure(ready: Ready, study: Study, budget: float) -> list[Run]:
         runs = list(Bench(ready, study, budget).runs())
         return asdict(_Measured([run.record for run in runs], _write(ready.folder, runs)))
 
-    found = kept(path, made_from, look, _Measured)
+    return _runs(path, kept(path, made_from, look, _Measured))
+
+
+def measured(path: Path) -> list[Run]:
+    """What an earlier call of `measure` left in a file, whatever it was made from.
+
+    Raises:
+        InputError: if it is damaged.
+    """
+    return _runs(path, left(path, _Measured))
+
+
+def _runs(path: Path, found: _Measured) -> list[Run]:
     columns = {
-        name: read_columns(ready.folder / name, digest, path)
+        name: read_columns(path.parent / name, digest, path)
         for name, digest in found.digests.items()
     }
     return [_run(record, columns) for record in found.records]

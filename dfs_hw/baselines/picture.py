@@ -25,6 +25,7 @@ COLORS = {
     "feedforward": "#8e7cc3",
     "upfront": "#a0522d",
     "knob": "#e08e2b",
+    "static-exits": "#d487b8",
     "exits": "#b5307a",
     "dfs-exits": "#4fb0ae",
     "cascade": "#5a9a3c",

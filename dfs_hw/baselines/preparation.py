@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from accel_models.files import whole_file
 from accel_models.precision import Precision
 from dfs_hw.baselines.contenders import Contender
-from dfs_hw.baselines.kept import kept
+from dfs_hw.baselines.kept import kept as kept_or_made
 from dfs_hw.baselines.static_search import StaticSearch
 from dfs_hw.networks.checkpoint import digest
 from dfs_hw.training.setup import TrainingSetup
-from dfs_hw.training.stages.before_joint import train_fixed, train_supernet
+from dfs_hw.training.stages.before_joint import spelled, train_fixed, train_supernet
 from dfs_hw.training.stages.calibration import start_all_widths
+from dfs_hw.training.stages.exits import settle_thresholds
 from dfs_hw.training.stages.joint import train_joint
 from dfs_hw.training.stages.results import Trained
-
-SHARED = ("backbone.safetensors", "supernet.safetensors", "gates.safetensors")
-"""What contenders that start from the same network have in common, in the order of training."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,11 @@ class Ready:
     trained: Trained
     fixed: tuple[Precision, ...] = ()
     """Choice of each block of a static network; empty for one that decides."""
+
+    @property
+    def kept(self) -> tuple[Precision, ...]:
+        """Choice of each block that runs, for all inputs, of a network of one width; else empty."""
+        return one_choice(self.contender, self.setup)
 
     @property
     def seed(self) -> int:
@@ -51,15 +54,21 @@ def prepare(
         relatives: folders of contenders that start from the same network: this one goes on from
             their backbone, supernet and gates of stage 2, where it has none of its own.
     """
-    for name in SHARED[: 3 if contender.adaptive else 1 if contender.choice else 2]:
+    for name in shared(contender):
         _borrow(name, folder, relatives)
+    kept = one_choice(contender, setup)
     if contender.adaptive:
-        return Ready(contender, folder, setup, train_joint(setup, folder))
-    if contender.choice:
-        fixed = (Precision.parse(contender.choice),) * len(setup.start.units)
-    else:
-        fixed = best_per_block(setup, folder)
+        trained = settle_thresholds(setup, folder, kept) if kept else train_joint(setup, folder)
+        return Ready(contender, folder, setup, trained)
+    fixed = kept or best_per_block(setup, folder)
     return Ready(contender, folder, setup, train_fixed(setup, fixed, folder), fixed)
+
+
+def one_choice(contender: Contender, setup: TrainingSetup) -> tuple[Precision, ...]:
+    """Choice of each block of a network of one width; empty for others."""
+    if not contender.choice:
+        return ()
+    return (Precision.parse(contender.choice),) * len(setup.start.units)
 
 
 def best_per_block(setup: TrainingSetup, folder: Path) -> tuple[Precision, ...]:
@@ -83,8 +92,20 @@ def best_per_block(setup: TrainingSetup, folder: Path) -> tuple[Precision, ...]:
         "cost_table": setup.table.key,
         "budget": setup.budget.text,
     }
-    found = kept(folder / "assignment.json", made_from, search, list[str])
+    found = kept_or_made(folder / "assignment.json", made_from, search, list[str])
     return tuple(Precision.parse(choice) for choice in found)
+
+
+def shared(contender: Contender) -> Iterator[str]:
+    """What others that start from the same network may have of it, in the order of training."""
+    yield "backbone.safetensors"
+    if contender.choice:
+        if contender.adaptive:
+            yield f"static-{spelled([Precision.parse(contender.choice)])}.safetensors"
+        return
+    yield "supernet.safetensors"
+    if contender.adaptive:
+        yield "gates.safetensors"
 
 
 def _borrow(name: str, folder: Path, relatives: Iterable[Path]) -> None:

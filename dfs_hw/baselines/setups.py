@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dfs_hw.budgets.hardware_cost import RelativeCost
 from dfs_hw.data import Splits
+from dfs_hw.networks import DynamicNetwork
 from dfs_hw.training.config import TrainConfig
 from dfs_hw.training.setup import TrainingSetup
 from dfs_hw.training.start import PricedNetwork, check_device, fresh_network, load, priced
@@ -41,6 +42,10 @@ class ContenderSetups:
     def cost(self, config: TrainConfig) -> RelativeCost:
         """What the choices of a configuration cost, be its budget within their reach or not."""
         return self._start(config).cost
+
+    def start(self, config: TrainConfig) -> DynamicNetwork:
+        """The network of a configuration before any training, on the CPU."""
+        return self._start(config).network
 
     def _splits(self, config: TrainConfig) -> Splits:
         if self._loaded is None or self._loaded[0] != config.seed:

@@ -32,6 +32,8 @@ CONTENDER_FAMILIES = {
     "CVPR 2022)",
     "knob": "gates that take the price of cost as an input, trained once for all budgets; as in "
     "conditional training over Lagrange multipliers (Dosovitskiy and Djolonga, ICLR 2020)",
+    "static-exits": "one width for all blocks, the static network itself, which inputs leave by "
+    "the confidence of its exits: these are trained on it, and it stays as it is",
     "exits": "inputs leave at exits, and those that stay run wider, by the confidence of the last "
     "exit; thresholds are settled once for all budgets",
     "dfs-exits": "DFS whose choices have exits: its LSTM says where an input leaves",
@@ -44,7 +46,10 @@ STATIC = ("static", "best-static", "smaller")
 """Kinds that do the same for all inputs."""
 COMPOSED = ("cascade",)
 """Kinds made of other contenders, for which nothing is trained."""
-USUAL = ("static", "best-static", "smaller", "dfs", "skipnet", "dfq", "knob", "exits", "cascade")
+USUAL = (
+    *("static", "best-static", "smaller", "dfs", "skipnet", "dfq", "knob"),
+    *("static-exits", "exits", "cascade"),
+)
 
 
 @dataclass(frozen=True)

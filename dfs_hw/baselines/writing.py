@@ -111,7 +111,7 @@ def as_markdown(findings: Findings) -> str:
         "",
         "## Against static networks, both ways round",
         "",
-        *_markdown_table(VERDICT_HEADER, findings.verdict_table()),
+        *markdown_table(VERDICT_HEADER, findings.verdict_table()),
         "",
         "Accuracy at equal cost: over the static network that is most accurate on the validation "
         "split, of those that cost no more. Cost at equal accuracy: of the cheapest static network "
@@ -124,7 +124,7 @@ def as_markdown(findings: Findings) -> str:
         "",
         "Means ± standard deviation over seeds.",
         "",
-        *_markdown_table(HEADER, [_as_child(row) for row in findings.table()]),
+        *markdown_table(HEADER, [_as_child(row) for row in findings.table()]),
         "",
         "\\* the static network that adaptive ones are held against: of those within the budget, "
         "the most accurate on the validation split. Budget kept: in how many seeds; by a static "
@@ -134,7 +134,7 @@ def as_markdown(findings: Findings) -> str:
         "Deciding: blocks where more than 5 % of the inputs take one choice beside the commonest.",
     ]
     if findings.curve():
-        lines += ["", "## The knob", "", *_markdown_table(CURVE_HEADER, findings.curve_table())]
+        lines += ["", "## The knob", "", *markdown_table(CURVE_HEADER, findings.curve_table())]
     lines += ["", "## Contenders", ""]
     families = dict.fromkeys(one.family for one in line_up.contenders)
     lines += [f"- {family}: {CONTENDER_FAMILIES[family]}." for family in families]
@@ -144,7 +144,8 @@ def as_markdown(findings: Findings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _markdown_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def markdown_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    """Lines of a table of text."""
     rule = ["---", *("---:" for _ in header[1:])]
     return [f"| {' | '.join(cells)} |" for cells in (header, rule, *rows)]
 

@@ -36,8 +36,8 @@ Seeds = Annotated[str, typer.Option(help="Everything is trained once for each.")
 Contenders = Annotated[
     str,
     typer.Option(
-        help="Of static, best-static, smaller, dfs, skipnet, dfq, knob, exits, cascade, and "
-        "feedforward, upfront, dfs-exits."
+        help="Of static, best-static, smaller, dfs, skipnet, dfq, knob, static-exits, exits, "
+        "cascade, and feedforward, upfront, dfs-exits."
     ),
 ]
 Smaller = Annotated[
@@ -72,7 +72,9 @@ def compare(
     metric: Metric = None,
     budget: Budget = None,
     seeds: Seeds = "0,1,2",
-    contenders: Contenders = "static,best-static,smaller,dfs,skipnet,dfq,knob,exits,cascade",
+    contenders: Contenders = (
+        "static,best-static,smaller,dfs,skipnet,dfq,knob,static-exits,exits,cascade"
+    ),
     smaller: Smaller = None,
     dfq: DfqChoices = "4/3,4/4,4/6",
     points: Points = "0.75,1.5",

@@ -35,9 +35,9 @@ from dfs_hw.training.start import (
     priced,
 )
 
-Kind = Literal["backbone", "supernet", "exits", "gates", "joint", "static"]
-"""Kinds of stage: the three of DFS, the supernet and exits between the first two, and static
-baselines."""
+Kind = Literal["backbone", "supernet", "exits", "gates", "joint", "static", "exits of static"]
+"""Kinds of stage: the three of DFS, the supernet and exits between the first two, static baselines,
+and exits trained on one of those."""
 
 
 @dataclass(frozen=True)
@@ -312,6 +312,7 @@ def stage_lengths(config: TrainConfig, pass_steps: int) -> dict[Kind, StageLengt
         "supernet": config.length("supernet", pass_steps),
         "gates": config.length("gate", pass_steps),
         "exits": config.length("exits", pass_steps),
+        "exits of static": config.length("exits", pass_steps),
         "joint": config.length("joint", pass_steps),
         "static": config.length("static", pass_steps),
     }

@@ -73,6 +73,7 @@ dfs_hw.cli.*
 dfs_hw.cli.show.*
 dfs_hw.report.*
 dfs_hw.codesign.*
+dfs_hw.studies.*
 dfs_hw.baselines.*
 dfs_hw.headroom.*
 dfs_hw.experiment

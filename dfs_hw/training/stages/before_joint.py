@@ -102,8 +102,7 @@ def train_fixed(
         assignment = setup.start.uniform(choice)
     else:
         assignment = setup.start.assign(choice)
-    used = [str(setup.start.choices[index]) for index in assignment.tolist()]
-    name = "-".join(used[:1] if len(set(used)) == 1 else used).replace("/", "by")
+    used = spelled([setup.start.choices[index] for index in assignment.tolist()])
 
     def begin() -> Descent:
         backbone = train_backbone(setup, out).network
@@ -115,8 +114,14 @@ def train_fixed(
         loss = task_loss(setup.distill, backbone)
         return at_fixed_choices(setup, network.train(), assignment, setup.rates.static, loss)
 
-    plan = StagePlan("static", f"static {name}", f"static-{name}.safetensors", begin)
+    plan = StagePlan("static", f"static {used}", f"static-{used}.safetensors", begin)
     return carry_out(setup, plan, out)
+
+
+def spelled(choices: Sequence[Precision]) -> str:
+    """Choices of all units, as names have them: ``4`` if all are that, else ``4-8-4``."""
+    named = choices[:1] if len(set(choices)) == 1 else choices
+    return "-".join(map(str, named)).replace("/", "by")
 
 
 def at_fixed_choices(

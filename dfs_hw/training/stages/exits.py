@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from accel_models.errors import InputError
-from accel_models.precision import highest
+from accel_models.precision import Precision, highest
 from dfs_hw.budgets.thresholds import HeldOut, OperatingPoint, ladder, settings_of
 from dfs_hw.distributed import on_first
 from dfs_hw.gates.confidence import ALWAYS, NEVER_SURE, POINTS, ConfidenceGate
@@ -22,7 +24,12 @@ from dfs_hw.networks.branches import executed
 from dfs_hw.recording import BATCH
 from dfs_hw.training.loop.run_stage import Batch, StepResult, Validation
 from dfs_hw.training.setup import TrainingSetup
-from dfs_hw.training.stages.before_joint import random_assignment, train_supernet
+from dfs_hw.training.stages.before_joint import (
+    random_assignment,
+    spelled,
+    train_fixed,
+    train_supernet,
+)
 from dfs_hw.training.stages.calibration import show
 from dfs_hw.training.stages.choosing import latest
 from dfs_hw.training.stages.parameters import Group
@@ -30,22 +37,29 @@ from dfs_hw.training.stages.plan import Descent, StagePlan, carry_out
 from dfs_hw.training.stages.results import StageOutcome, Trained, finished, save_result
 from dfs_hw.training.stages.validation import held_against_budget, validate
 
+Kept = Sequence[Precision]
+"""The choice of every unit, in execution order, for all inputs; empty if units are to choose."""
 HOTTEST = 10.0
 """Temperature of a softmax beyond which, or below the inverse of which, none is looked for."""
 
 
-def train_exits(setup: TrainingSetup, out: Path) -> Trained:
+def train_exits(setup: TrainingSetup, out: Path, kept: Kept = ()) -> Trained:
     """Train the heads of a network; all else stays as the stages before left it.
 
     They learn from the labels and, as much again, from what the network itself predicts in the end
     (self-distillation, Zhang et al., ICCV 2019), at choices drawn anew for every step.
+
+    Args:
+        kept: choice of every unit, if all inputs have the same as far as they go: the network
+            before is the static one of these choices (`train_fixed`), not one of all widths.
     """
+    plan = partial(StagePlan, file="exits.safetensors")
 
     def begin() -> Descent:
         network = setup.network()
-        trunk = train_supernet(setup.trunk, out).network
-        network.model.load_state_dict(trunk.model.state_dict())
-        top = network.uniform(highest(network.choices))
+        trunk = train_fixed(setup, kept, out) if kept else train_supernet(setup.trunk, out)
+        network.model.load_state_dict(trunk.network.model.state_dict())
+        top = network.assign(kept) if kept else network.uniform(highest(network.choices))
         network.normalize_by_batch(True)
         heads_alone(network)
         show(setup, network, lambda images: network.all_beliefs(images, top))
@@ -53,7 +67,7 @@ def train_exits(setup: TrainingSetup, out: Path) -> Trained:
         def step(batch: Batch) -> StepResult:
             heads_alone(network)
             drawn = top
-            if setup.has_supernet:
+            if setup.has_supernet and not kept:
                 drawn = random_assignment(network, setup.generator("exits", batch.number))
             beliefs, taught = network.all_beliefs(batch.images, drawn)
             return StepResult(loss_of_heads(beliefs, batch.labels, taught), known_cost)
@@ -70,7 +84,10 @@ def train_exits(setup: TrainingSetup, out: Path) -> Trained:
         known_cost = setup.cost.of_choices(top[None].to(setup.device)).mean()
         return Descent(network, [exit_group(setup, network)], step, means, latest)
 
-    return carry_out(setup, StagePlan("exits", "exits", "exits.safetensors", begin), out)
+    if kept:
+        name = f"exits on static {spelled(kept)}"
+        return carry_out(setup, plan("exits of static", name, begin=begin), out)
+    return carry_out(setup, plan("exits", "exits", begin=begin), out)
 
 
 def exit_group(setup: TrainingSetup, network: DynamicNetwork) -> Group:
@@ -137,25 +154,54 @@ def beliefs_of(
     return beliefs.float(), logits.float(), labels
 
 
-def settle_thresholds(setup: TrainingSetup, out: Path) -> Trained:
+def settle_thresholds(setup: TrainingSetup, out: Path, kept: Kept = ()) -> Trained:
     """Settle by which confidence inputs leave, and how wide those run that stay: for every budget
-    in reach, and set to the one at hand, or to the accuracy asked for in its place."""
-    path = out / "network.safetensors"
-    if done := finished(setup, "joint", "joint", path):
+    in reach, and set to the one at hand, or to the accuracy asked for in its place.
+
+    Args:
+        kept: choice of every unit, if all inputs have the same as far as they go; what is left out
+            is the one choice there is beside leaving, if there is one.
+    """
+    path, kept = out / "network.safetensors", kept or only_width(setup)
+    name = f"joint on static {spelled(kept)}" if kept else "joint"
+    if done := finished(setup, "joint", name, path):
         return done
-    trained = train_exits(setup, out)
-    on_first(lambda: _settle(setup, trained, path))
-    done = finished(setup, "joint", "joint", path)
+    trained = train_exits(setup, out, kept)
+    on_first(lambda: _settle(setup, trained, name, path, kept))
+    done = finished(setup, "joint", name, path)
     assert done is not None
     return done
 
 
-def _settle(setup: TrainingSetup, trained: Trained, path: Path) -> None:
+def only_width(setup: TrainingSetup) -> Kept:
+    """What every unit runs at where nothing but leaving is to be chosen; empty where more is."""
+    staying = [choice for choice in setup.start.choices if not choice.exits]
+    return tuple(staying) * len(setup.start.units) if len(staying) == 1 else ()
+
+
+def _settle(setup: TrainingSetup, trained: Trained, name: str, path: Path, kept: Kept) -> None:
     """Give a network with trained exits its table, and write it."""
-    network, gate = trained.network, trained.network.gate
+    found = settled(setup, trained, kept)
+    assert found.chosen is not None
+    of_network = (found.network, found.history, found.chosen, found.outcome)
+    save_result(setup, "joint", name, path, *of_network)
+
+
+def settled(setup: TrainingSetup, trained: Trained, kept: Kept = ()) -> Trained:
+    """A network with trained exits, given a table for what the setup's machine charges and set to
+    the budget, or to the accuracy asked for; the network that is given stays as it is.
+
+    Args:
+        trained: may have been trained for another machine.
+        kept: as `settle_thresholds` has it.
+
+    Raises:
+        InputError: if no setting is cheap, or accurate, enough.
+    """
+    network = copy.deepcopy(trained.network)
+    gate = network.gate
     assert isinstance(gate, ConfidenceGate)
-    assert trained.chosen is not None
-    tried = list(assignments(setup, network))
+    tried = [network.assign(kept)] if kept else list(assignments(setup, network))
     gate.temperature.copy_(temperatures(setup, network, tried[0]))
     settings = [
         setting
@@ -166,7 +212,7 @@ def _settle(setup: TrainingSetup, trained: Trained, path: Path) -> None:
     ]
     gate.adopt(*as_table(network, ladder(settings, POINTS, setup.budget.fraction)))
     outcome = set_point(setup, network)
-    save_result(setup, "joint", "joint", path, network, trained.history, trained.chosen, outcome)
+    return replace(trained, network=network, budget=setup.budget, outcome=outcome)
 
 
 def set_point(setup: TrainingSetup, network: DynamicNetwork) -> StageOutcome:
@@ -208,7 +254,7 @@ def seen_at(setup: TrainingSetup, network: DynamicNetwork, assignment: Tensor) -
     places = list(map(int, network.exits))
     sure = [gate.confidence(unit, beliefs[:, at]) for at, unit in enumerate(places)]
     predicted = torch.cat([beliefs.argmax(2), logits.argmax(1, keepdim=True)], 1)
-    ends = torch.stack([_left_at(network, assignment, at) for at in range(len(places) + 1)])
+    ends = torch.stack([left_at(network, assignment, at) for at in range(len(places) + 1)])
     cost = torch.cat([setup.cost.of_choices(one[None].to(setup.device)) for one in ends])
     return HeldOut(
         assignment.numpy(),
@@ -218,7 +264,7 @@ def seen_at(setup: TrainingSetup, network: DynamicNetwork, assignment: Tensor) -
     )
 
 
-def _left_at(network: DynamicNetwork, assignment: Tensor, exit_number: int) -> Tensor:
+def left_at(network: DynamicNetwork, assignment: Tensor, exit_number: int) -> Tensor:
     """Choices of an input that leaves at an exit, or at none if there are no more."""
     places = [*map(int, network.exits), len(network.units)]
     left = assignment.clone()
@@ -230,7 +276,7 @@ def _cost(
     setup: TrainingSetup, network: DynamicNetwork, assignment: Tensor, places: np.ndarray
 ) -> float:
     """What the budget limits, of inputs that leave at these exits [N]."""
-    ends = [_left_at(network, assignment, at) for at in range(len(network.exits) + 1)]
+    ends = [left_at(network, assignment, at) for at in range(len(network.exits) + 1)]
     choices = torch.stack(ends)[torch.from_numpy(places)]
     return held_against_budget(setup, setup.cost.of_choices(choices.to(setup.device)))
 
@@ -269,4 +315,4 @@ def as_table(
     return thresholds, torch.tensor(costs), torch.tensor(accuracies)
 
 
-__all__ = ["exit_group", "loss_of_heads", "settle_thresholds", "train_exits"]
+__all__ = ["exit_group", "left_at", "loss_of_heads", "settle_thresholds", "settled", "train_exits"]

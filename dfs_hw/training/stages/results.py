@@ -29,6 +29,7 @@ LATER: dict[Kind, set[str]] = {
     "exits": _AFTER_GATES | _GATES_ON | {"floor"},
     "gates": _AFTER_GATES,
     "static": _JOINT_ONLY | (_GATES_ON - {"accelerator", "metric"}),
+    "exits of static": _JOINT_ONLY | (_GATES_ON - {"accelerator", "metric"}) | {"floor"},
     "joint": set(),
 }
 """Settings that do not come into play in a stage, and so do not tell its results apart. Those of

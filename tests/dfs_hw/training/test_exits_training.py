@@ -14,7 +14,7 @@ from dfs_hw.networks.checkpoint import load_checkpoint
 from dfs_hw.recording import evaluate
 from dfs_hw.report.run_file import read_run
 from dfs_hw.training.run import train
-from dfs_hw.training.stages.before_joint import train_supernet
+from dfs_hw.training.stages.before_joint import train_fixed, train_supernet
 from dfs_hw.training.stages.exits import train_exits
 from dfs_hw.training.stages.results import Trained
 
@@ -78,6 +78,22 @@ def test_a_floor_is_kept_at_least_cost_or_refused_with_the_best_there_is(
     with pytest.raises(InputError, match=r"no setting reaches an accuracy of 100\.0%: the best"):
         train(replace(LEAVING, floor=1.0), folder, progress=False, overwrite=True)
     assert trained.network.exits
+
+
+def test_exits_of_one_width_are_on_the_static_network_and_answer_as_it_does(
+    tmp_path: Path,
+) -> None:
+    config = replace(LEAVING, choices="8,exit", exit_epochs=1, budget="0.8")
+    trained = train(config, tmp_path, progress=False)
+    setup = setup_of(config)
+    static = train_fixed(setup, 8, tmp_path / "static").network
+    assert equal_states(static.model, trained.network.model)
+    network, leaving = trained.network, trained.network.leaving
+    whole = evaluate(network, setup.judge, network.uniform(8)).predictions
+    assert torch.equal(whole, evaluate(static, setup.judge, static.uniform(8)).predictions)
+    left = evaluate(network, setup.judge).choices
+    assert set(left.unique().tolist()) <= {leaving, int(network.uniform(8)[0])}
+    assert bool((left == leaving).any())
 
 
 def test_an_experiment_with_an_lstm_that_leaves_goes_all_the_way(tmp_path: Path) -> None:

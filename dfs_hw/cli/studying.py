@@ -1,0 +1,80 @@
+"""Commands for long studies: one cell at a time, and what they come to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dfs_hw.cli.app import app
+from dfs_hw.cli.loading import words
+from dfs_hw.cli.options import Device, Overwrite, Quiet
+from dfs_hw.cli.show import tables as show
+
+studies = typer.Typer(
+    help="A long study, cell by cell: each a network trained from one seed, then measured on "
+    "every machine.",
+    no_args_is_help=True,
+)
+app.add_typer(studies, name="study")
+
+StudyFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="STUDY.toml", help="What the study consists of; all it leaves goes beside it."
+    ),
+]
+
+
+@studies.command()
+def run(
+    study: StudyFile,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            help="Cells, such as static-4@0, or static-4 for all seeds; default: all.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Device = "cpu",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train cells and measure them; those that are finished are not repeated.
+
+    The same command goes on where it was stopped. Other processes may run other cells at the same
+    time.
+    """
+    from dfs_hw.baselines.contenders import line_up
+    from dfs_hw.baselines.setups import ContenderSetups
+    from dfs_hw.studies import StudyDefinition, cells_of, named_cells, run_cell
+
+    definition = StudyDefinition.read(study)
+    cells = cells_of(definition, line_up(definition.study(), not quiet))
+    if only is not None:
+        cells = named_cells(cells, words(only))
+    setups = ContenderSetups(device, not quiet)
+    for cell in cells:
+        run_cell(definition, cell, setups, overwrite=overwrite)
+        show.line(f"{cell.name}: {cell.folder(definition)}")
+
+
+@studies.command()
+def page(study: StudyFile) -> None:
+    """Write what the finished cells come to: a comparison for every machine, and a page."""
+    from dfs_hw.studies import StudyDefinition, study_page
+
+    show.line(f"What it comes to: {study_page(StudyDefinition.read(study))}")
+
+
+@studies.command()
+def cells(study: StudyFile) -> None:
+    """List all cells, and which are finished."""
+    from dfs_hw.baselines.contenders import line_up
+    from dfs_hw.studies import StudyDefinition, cells_of
+
+    definition = StudyDefinition.read(study)
+    for cell in cells_of(definition, line_up(definition.study())):
+        state = "finished" if cell.finished(definition) else "to do"
+        show.line(f"{cell.name:24} {state:10} {cell.contender.title}")

@@ -1,0 +1,114 @@
+"""What a study has come to so far: a comparison for each machine, and a page over all of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from html import escape
+from itertools import combinations
+from pathlib import Path
+
+from accel_models.files import whole_file
+from accel_models.replay import Policy
+from dfs_hw.baselines.cascades import cascade_runs
+from dfs_hw.baselines.contenders import line_up
+from dfs_hw.baselines.findings import VERDICT_HEADER, Findings
+from dfs_hw.baselines.measurement import measured
+from dfs_hw.baselines.picture import write_findings_picture
+from dfs_hw.baselines.writing import markdown_table, write
+from dfs_hw.provenance import provenance
+from dfs_hw.studies.cells import Cell, cells_of
+from dfs_hw.studies.definition import StudyDefinition, machine_name
+
+PAGE = "README.md"
+
+
+def study_page(definition: StudyDefinition) -> Path:
+    """Write what the finished cells come to; nothing is trained.
+
+    Leaves ``README.md`` in the study's folder and, in a folder for every machine, what a comparison
+    leaves (`dfs_hw.baselines.compare`).
+
+    Returns:
+        Where the page is.
+    """
+    cells = cells_of(definition, line_up(definition.study()))
+    chapters = [_chapter(definition, machine, cells) for machine in definition.machines]
+    left = [one.name for one in cells if not one.finished(definition)]
+    lines = [f"# {escape(definition.title)}", "", *(line for part in chapters for line in part)]
+    if left:
+        lines += ["## Not finished", "", ", ".join(left) + "."]
+    path = definition.folder / PAGE
+    with whole_file(path) as partial:
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _chapter(definition: StudyDefinition, machine: str, cells: list[Cell]) -> list[str]:
+    """What the page says of a machine; writes the comparison on it."""
+    name = machine_name(machine)
+    findings = findings_on(definition, machine, cells)
+    if findings is None:
+        return [f"## {name}", "", "Nothing can be compared yet.", ""]
+    folder = definition.folder / name
+    write_findings_picture(findings, folder / "compare.png")
+    write(findings, folder, {**provenance(), "policy": Policy().to_dict()})
+    seeds = ", ".join(map(str, findings.study.seeds))
+    return [
+        f"## {name}",
+        "",
+        findings.lead(),
+        "",
+        f"![Accuracy against cost on {name}]({name}/compare.png)",
+        "",
+        *markdown_table(VERDICT_HEADER, findings.verdict_table()),
+        "",
+        f"Seeds {seeds}. {findings.stairs()} [Everything measured]({name}/compare.md).",
+        "",
+    ]
+
+
+def findings_on(definition: StudyDefinition, machine: str, cells: list[Cell]) -> Findings | None:
+    """The comparison on a machine of all cells that are finished in the same seeds; None if there
+    are no two networks to compare."""
+    study = definition.study(machine)
+    field = line_up(study)
+    done = {
+        (one.contender.name, one.seed): one.figures(definition, machine)
+        for one in cells
+        if one.figures(definition, machine).is_file()
+    }
+    seeds, names = fullest(done)
+    taking_part = [one for one in field.contenders if one.name in names or not one.trained]
+    if sum(one.trained for one in taking_part) < 2:
+        return None
+    if sum(not one.adaptive for one in taking_part) < 2:
+        taking_part = [one for one in taking_part if one.trained]
+    away = {one.name: "it is not finished" for one in field.contenders if one not in taking_part}
+    line = replace(field, contenders=tuple(taking_part), left_out=field.left_out | away)
+    study = replace(study, seeds=seeds)
+    runs = [
+        run
+        for seed in seeds
+        for one in taking_part
+        if one.trained
+        for run in measured(done[one.name, seed])
+    ]
+    runs += cascade_runs(runs, study, line)
+    return Findings.of(study, line, tuple(runs), "networks of a study are judged where they lie")
+
+
+def fullest(done: dict[tuple[str, int], Path]) -> tuple[tuple[int, ...], set[str]]:
+    """The seeds, and the contenders finished in all of them, that make most cells together."""
+    names = {
+        seed: {name for name, other in done if other == seed} for seed in {seed for _, seed in done}
+    }
+    best: tuple[tuple[int, ...], set[str]] = ((), set())
+    for number in range(1, len(names) + 1):
+        for seeds in combinations(sorted(names), number):
+            common = set.intersection(*(names[seed] for seed in seeds))
+            if len(seeds) * len(common) > len(best[0]) * len(best[1]):
+                best = seeds, common
+    return best
+
+
+__all__ = ["study_page"]

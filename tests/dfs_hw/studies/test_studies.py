@@ -1,0 +1,137 @@
+"""Studies, cell by cell: the same figures as a comparison's, and files that say what is wrong."""
+
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from comparing import CONFIG
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accel_models import simulate
+from accel_models.errors import InputError
+from dfs_hw.baselines import Study, compare
+from dfs_hw.baselines.contenders import line_up
+from dfs_hw.baselines.measurement import measured
+from dfs_hw.baselines.setups import ContenderSetups
+from dfs_hw.studies import StudyDefinition, cells_of, named_cells, run_cell, study_page
+from dfs_hw.studies.page import fullest
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SETTINGS = f"""
+title = "Is it <worth> it?"
+machines = ["bitfusion", "tpu-int8"]
+seeds = [0, 1]
+contenders = ["static", "static-exits"]
+grid = [0.8]
+
+[train]
+network = "{CONFIG.network}"
+widths = [4, 8, 8]
+choices = "skip,8"
+budget = "0.95"
+backbone_epochs = 1
+supernet_epochs = 1
+joint_epochs = 1
+exit_epochs = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def definition(tmp_path_factory: pytest.TempPathFactory) -> StudyDefinition:
+    path = tmp_path_factory.mktemp("study") / "study.toml"
+    path.write_text(SETTINGS)
+    found = StudyDefinition.read(path)
+    cells = cells_of(found, line_up(found.study()))
+    assert len(cells) == 4
+    for cell in named_cells(cells, ["static-8@0", "static-8-exits@0"]):
+        run_cell(found, cell, ContenderSetups())
+    return found
+
+
+@pytest.mark.slow
+def test_cells_measure_what_a_comparison_does(definition: StudyDefinition, tmp_path: Path) -> None:
+    asked = definition.study()
+    study = Study(asked.config, (0,), asked.families, points=(), grid=asked.grid)
+    findings = compare(study, tmp_path, progress=False)
+    for name in ("static-8", "static-8-exits"):
+        runs = measured(definition.folder / f"seed0/{name}/bitfusion/test.json")
+        assert [run.record for run in runs] == [
+            record for record in findings.records if record.contender == name
+        ]
+
+
+@pytest.mark.slow
+def test_another_machine_charges_for_the_same_network(definition: StudyDefinition) -> None:
+    here, there = (
+        measured(definition.folder / f"seed0/static-8/{machine}/test.json")[0]
+        for machine in definition.machines
+    )
+    assert np.array_equal(here.correct, there.correct)
+    setup = ContenderSetups().of(definition.study("tpu-int8").config)
+    bare = setup.table.workload.without_gates()
+    assert there.record.energy_j == simulate(bare, setup.table.accelerator, 8).energy_j
+
+
+@pytest.mark.slow
+def test_the_page_has_what_is_finished_and_names_the_rest(definition: StudyDefinition) -> None:
+    text = study_page(definition).read_text()
+    assert "Is it <worth> it?" not in text
+    for machine in definition.machines:
+        assert (definition.folder / machine / "compare.json").is_file()
+        assert f"## {machine}" in text
+    assert text.count("| static, 8 bit, with exits | 1 |") == 2
+    left = text.partition("## Not finished")[2]
+    assert "static-8@1" in left
+    assert "static-8@0" not in left
+
+
+@given(st.sets(st.tuples(st.sampled_from("abcd"), st.integers(0, 3))))
+def test_a_page_takes_the_seeds_and_contenders_that_make_most_cells(
+    done: set[tuple[str, int]],
+) -> None:
+    seeds, names = fullest(dict.fromkeys(done, Path()))
+    assert {(name, seed) for name in names for seed in seeds} <= done
+    most = max(
+        number * len([n for n in "abcd" if all((n, seed) in done for seed in picked)])
+        for number in range(5)
+        for picked in combinations(range(4), number)
+    )
+    assert len(seeds) * len(names) == most
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"tpu-int8"', '"nothing"', "unknown accelerator 'nothing'"),
+        ('"tpu-int8"', '"bitfusion"', "machines names one twice"),
+        ('["bitfusion", "tpu-int8"]', "[]", "machines names none"),
+        ("[0, 1]", '["a"]', r"seeds\.0 must be"),
+        ("[0, 1]", "[0, 0]", "seeds of a comparison must be different"),
+        ("[train]", 'folder = "x"\n[train]', "folder is not a known field"),
+        ("[train]", "[train]\nseed = 1", r"train\.seed is not a setting here"),
+        ('"0.95"', '"0.95 apples"', "apples"),
+        ("exit_epochs", "exit_epoch", "no setting of training is called 'exit_epoch'"),
+    ],
+)
+def test_a_study_that_cannot_be_is_refused(old: str, new: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(SETTINGS.replace(old, new))
+    with pytest.raises(InputError, match=said):
+        definition = StudyDefinition.read(path)
+        line_up(definition.study())
+
+
+def test_cells_that_are_none_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(SETTINGS)
+    definition = StudyDefinition.read(path)
+    cells = cells_of(definition, line_up(definition.study()))
+    with pytest.raises(InputError, match="no cell is called 'dfs': write CONTENDER@SEED"):
+        named_cells(cells, ["static-8", "dfs"])
+    assert [one.name for one in named_cells(cells, ["static-8@1", "static-8"])] == [
+        "static-8@1",
+        "static-8@0",
+    ]
