@@ -348,7 +348,8 @@ def _misread(layer: Layer, operands: Operands, by_name: Mapping[str, Layer]) -> 
             f"reads {together} elements side by side where its map has {layer.outputs}: of several "
             "tensors that it takes in, the further ones are of part other"
         )
-    if len(operands.others) > 1 and layer.others == layer.outputs:
+    taken_in = sum(by_name[name].outputs for name in operands.others)
+    if len(operands.others) > 1 and layer.others == layer.outputs != taken_in:
         return f"takes in {len(operands.others)} tensors: others says how many elements they have"
     return ""
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from accel_models.errors import InputError
 from accel_models.workloads.graphs.folding import Folded, fold
+from accel_models.workloads.graphs.gathering import gather
 from accel_models.workloads.graphs.steps import Steps
 from accel_models.workloads.graphs.values import Step
 from accel_models.workloads.workload import Layer, Workload
@@ -23,10 +24,12 @@ def assembled(name: str, read: Steps, said: tuple[str, ...] = ()) -> Workload:
     Raises:
         InputError: if there are no layers.
     """
-    folded = fold(read.steps, read.kept)
+    folded = gather(fold(read.steps, read.kept))
     order = _order(folded)
     if not order:
-        raise InputError(f"{name} has no layers: nothing that it computes of the example is priced")
+        unknown = ", ".join(dict.fromkeys(step.called for step in folded.steps.values()))
+        what = f"{unknown} has no cost model" if unknown else "it computes nothing of its example"
+        raise InputError(f"{name} has no layers that could be priced: {what}")
     names = _names(folded, order)
     layers = tuple(_layer(folded.steps[number], names[number]) for number in order)
     edges = dict.fromkeys(edge for number in order for edge in _edges(folded, number, names))
@@ -36,7 +39,7 @@ def assembled(name: str, read: Steps, said: tuple[str, ...] = ()) -> Workload:
 def products_of(read: Steps) -> dict[str, list[str]]:
     """Layers of the array that each module or node computes, in the order of the graph's own
     program: names as `assembled` gives them, by path; empty where nothing reads the result."""
-    folded = fold(read.steps, read.kept)
+    folded = gather(fold(read.steps, read.kept))
     names = _names(folded, _order(folded))
     found: dict[str, list[str]] = {}
     for number, step in enumerate(read.steps):
@@ -85,17 +88,11 @@ def _edges(folded: Folded, number: int, names: dict[int, str]) -> list[tuple[str
     """Edges to a layer; those through what has no layer come from what that reads."""
     found: list[tuple[str, ...]] = []
     for one in folded.reads(number):
-        for maker in _with_layers(folded, one.maker):
+        for maker in folded.with_layers(one.maker):
             found.append((names[maker], names[number], one.part))
     makers = {edge[0] for edge in found}
     plain = len(makers) == len(found) == 1 and found[0][2] == "input"
     return [edge[:2] for edge in found] if plain else found
-
-
-def _with_layers(folded: Folded, maker: int) -> list[int]:
-    if folded.steps[maker].layer is not None:
-        return [maker]
-    return [found for one in folded.reads(maker) for found in _with_layers(folded, one.maker)]
 
 
 def _said(read: Steps, folded: Folded) -> list[str]:

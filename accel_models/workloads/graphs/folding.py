@@ -14,6 +14,7 @@ import networkx as nx
 
 from accel_models.workloads.graphs.values import Read, Step
 from accel_models.workloads.operators import ACTIVATIONS, BY_ROW, ON_ARRAY
+from accel_models.workloads.workload import Part
 
 
 @dataclass
@@ -27,6 +28,8 @@ class Folded:
     """The step whose result a step adds to its outputs."""
     into: dict[int, int] = field(default_factory=dict)
     """Where each step went that was moved into another."""
+    before: dict[int, int] = field(default_factory=dict)
+    """The step right before which one stands that the model's own program does not have."""
 
     def now(self, number: int) -> int:
         """The step that stands for one."""
@@ -41,6 +44,23 @@ class Folded:
             found.append(Read("added", self.now(self.added[number]), True))
         return found
 
+    def makers(self, number: int, part: Part) -> tuple[int, ...]:
+        """Layers that make an operand of a step; of what comes from a step without a layer, those
+        that it reads."""
+        found = [
+            maker
+            for one in self.reads(number)
+            if one.part == part
+            for maker in self.with_layers(one.maker)
+        ]
+        return tuple(dict.fromkeys(found))
+
+    def with_layers(self, maker: int) -> list[int]:
+        """A step itself, or the layers behind what it reads if it has none."""
+        if self.steps[maker].layer is not None:
+            return [maker]
+        return [found for one in self.reads(maker) for found in self.with_layers(one.maker)]
+
     def order(self) -> list[int]:
         """Steps behind all that they read, as near to the model's own order as possible."""
         graph = nx.DiGraph()
@@ -48,7 +68,10 @@ class Folded:
         graph.add_edges_from(
             (one.maker, number) for number in self.steps for one in self.reads(number)
         )
-        return list(nx.lexicographical_topological_sort(graph))
+        return list(nx.lexicographical_topological_sort(graph, self._place))
+
+    def _place(self, number: int) -> tuple[int, bool]:
+        return self.before.get(number, number), number not in self.before
 
 
 def fold(steps: list[Step], kept: Iterable[int]) -> Folded:

@@ -97,6 +97,13 @@ def reduced(
     return read.made(number, call.shape, _place_after(call, value, dimensions))
 
 
+def length(read: Steps, call: Use, value: Value, dimensions: list[int], *, root: bool) -> Value:
+    """Euclidean lengths along dimensions: squares, their sum, and its root if that is asked for."""
+    squares = _times(read, call, value, value)
+    total = reduced(read, call, "avg_pool", "sum", squares, dimensions)
+    return read.elementwise(call, "square_root", "square_root", total) if root else total
+
+
 def _place_after(call: Use, value: Value, dimensions: list[int]) -> int | None:
     """Dimension of channels once others are gone, or are of one element."""
     if value.channels is None or value.channels in dimensions:
@@ -215,6 +222,7 @@ __all__ = [
     "by_channel",
     "by_row",
     "combined",
+    "length",
     "powered",
     "quotient",
     "reduced",

@@ -127,7 +127,10 @@ def _settled(path: Path, model: ModelProto, sizes: Mapping[str, int]) -> dict[st
 def _dimensions(path: Path, given: ValueInfoProto) -> list[Any]:
     """Sizes of an input, or names of those that are open."""
     if not given.type.tensor_type.HasField("shape"):
-        raise InputError(f"{path}: its input '{given.name}' has no shape")
+        raise InputError(
+            f"{path}: its input '{given.name}' has no shape: replace it by one that "
+            "has, made by onnx.helper.make_tensor_value_info"
+        )
     return [
         one.dim_value
         if one.dim_value > 0

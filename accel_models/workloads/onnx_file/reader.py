@@ -262,7 +262,8 @@ GRAPHS = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
 
 def _of_unknown_size(path: str, proto: NodeProto) -> InputError:
     return InputError(
-        f"'{path}' ({proto.op_type}) makes a tensor whose size is not known before the network runs"
+        f"'{path}' ({proto.op_type}) makes a tensor whose size is not known before the network "
+        "runs: state its shape in the file's value_info, or cut the graph before it"
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from accel_models.workloads.graphs.passes import (
     by_row,
     combined,
+    length,
     powered,
     reduced,
     resized,
@@ -23,6 +24,7 @@ from accel_models.workloads.onnx_file.array_nodes import sides_of
 from accel_models.workloads.onnx_file.node import OnnxNode
 
 REDUCTIONS = {"ReduceMean": "mean", "ReduceSum": "sum", "ReduceMax": "max", "ReduceMin": "min"}
+LENGTHS = ("ReduceL2", "ReduceSumSquare")
 """What reductions are called within their module."""
 
 
@@ -108,6 +110,8 @@ def reduction(read: Steps, node: OnnxNode) -> Value | None:
     if not given and node.attributes.get("noop_with_empty_axes"):
         return value
     dimensions = sorted({at % len(value.shape) for at in given or range(len(value.shape))})
+    if node.name in LENGTHS:
+        return length(read, node, value, dimensions, root=node.name == "ReduceL2")
     operator = "max_pool" if node.name in ("ReduceMax", "ReduceMin") else "avg_pool"
     return reduced(read, node, operator, REDUCTIONS[node.name], value, dimensions)
 
@@ -140,7 +144,8 @@ def gather(read: Steps, node: OnnxNode) -> Value | None:
         channels = None
     if held is not None and (held.size == 1 or bool((np.diff(held.ravel()) == 1).all())):
         return table.shaped(node.shape, channels)
-    moved = Value(node.shape, "data", table.makers, False, channels)
+    makers = tuple(dict.fromkeys((*table.makers, *places.makers)))
+    moved = Value(node.shape, "data", makers, False, channels)
     return read.elementwise(node, "copy", "gather", moved)
 
 
@@ -148,7 +153,8 @@ def move(read: Steps, node: OnnxNode) -> Value:
     """Elements moved to other places, each read once and written once."""
     value = next(one for one in node.values if one.kind == "data")
     same = len(node.shape) == len(value.shape)
-    moved = Value(node.shape, "data", value.makers, False, value.channels if same else None)
+    makers = tuple(dict.fromkeys(maker for one in node.values for maker in one.makers))
+    moved = Value(node.shape, "data", makers, False, value.channels if same else None)
     return read.elementwise(node, "copy", node.name, moved)
 
 
@@ -164,7 +170,7 @@ VECTOR_RULES: dict[str, Rule] = {
     **dict.fromkeys(("Softmax", "LogSoftmax"), softmax),
     **dict.fromkeys(("MaxPool", "AveragePool"), pool),
     **dict.fromkeys(("GlobalMaxPool", "GlobalAveragePool"), global_pool),
-    **dict.fromkeys(REDUCTIONS, reduction),
+    **dict.fromkeys((*REDUCTIONS, *LENGTHS), reduction),
     **dict.fromkeys(("Resize", "Upsample"), resize),
     "Gather": gather,
     **dict.fromkeys(

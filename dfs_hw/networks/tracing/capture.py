@@ -40,13 +40,18 @@ def arguments_of(example: Any) -> Arguments:
     """Positional and named arguments of an example.
 
     Raises:
-        InputError: if there is none.
+        InputError: if there is none, or it is an array, or the sizes of one.
     """
-    if example is None:
+    sizes = isinstance(example, tuple | list) and all(type(one) is int for one in example)
+    if example is None or sizes:
         raise InputError(
             "a model needs an example of its input, whose sizes count and contents do not: such as "
-            "workload_of(model, torch.empty(1, 3, 224, 224)), a tuple of arguments, or a "
-            "dictionary of named ones"
+            f"workload_of(model, {_empty(example or (1, 3, 224, 224))}), a tuple of arguments, or "
+            "a dictionary of named ones"
+        )
+    if hasattr(example, "__array_interface__"):
+        raise InputError(
+            f"a model's example is a tensor, not {type(example).__name__}: write {_empty(example)}"
         )
     if isinstance(example, Mapping):
         return (), dict(example)
@@ -55,14 +60,21 @@ def arguments_of(example: Any) -> Arguments:
     return (tuple(example) if isinstance(example, list) else (example,)), {}
 
 
+def _empty(example: Any) -> str:
+    """A tensor of an example's sizes, as one writes it."""
+    return f"torch.empty({', '.join(map(str, getattr(example, 'shape', example)))})"
+
+
 def capture(model: nn.Module, example: Any, name: str) -> Captured:
     """A model's operators for an example, in evaluation mode; the model stays as it is.
 
     Exported where it can be, else noted in one run.
 
     Raises:
-        InputError: if the model does not run on the example.
+        InputError: if the model does not run on the example, or is a script.
     """
+    if isinstance(model, torch.jit.RecursiveScriptModule):  # into which nobody can look
+        raise InputError(f"{name} is a script of torch.jit: give the module it was made from")
     args, kwargs = _as_the_model(model, arguments_of(example))
     if lazy_layers(model):  # which take their sizes in a first run
         model = copy.deepcopy(model)

@@ -78,7 +78,7 @@ class Reader(Steps):
         if call.name not in BY_ELEMENT:
             self.unknown_targets[call.name] = call.target
         found = [
-            Value(shape, "data", (number,)) if floating else Value(shape, "index")
+            Value(shape, "data" if floating else "index", (number,))
             for shape, floating in zip(call.shapes, call.floating, strict=True)
         ]
         several = isinstance(call.node.meta.get("val"), list | tuple)
@@ -177,7 +177,8 @@ FREE_OF_INDEX: set[str] = set()
 
 
 def _results(call: OperatorCall, kind: Kind) -> Any:
-    found = [Value(shape, kind) for shape in call.shapes]
+    makers = dict.fromkeys(maker for value in values_in(call.given) for maker in value.makers)
+    found = [Value(shape, kind, tuple(makers)) for shape in call.shapes]
     if isinstance(call.node.meta.get("val"), list | tuple):
         return found
     return found[0] if found else None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from accel_models.workloads.graphs.passes import by_row, reduced, resized, windows
+from accel_models.workloads.graphs.passes import by_row, length, reduced, resized, windows
 from accel_models.workloads.graphs.steps import row_of
 from accel_models.workloads.graphs.values import Value
 from dfs_hw.networks.tracing.call import OperatorCall
@@ -115,7 +115,7 @@ def _with_places(call: OperatorCall, made: Value) -> Any:
     """A result, or a list with the places of the largest elements beside it."""
     if not isinstance(call.node.meta.get("val"), list | tuple):
         return made
-    return [made, *(Value(shape, "index") for shape in call.shapes[1:])]
+    return [made, *(Value(shape, "index", made.makers) for shape in call.shapes[1:])]
 
 
 @prices(
@@ -141,17 +141,31 @@ def adaptive_pool(read: Reader, call: OperatorCall) -> Any:
     return _with_places(call, made)
 
 
+@prices("linalg_vector_norm", "norm")
+def vector_norm(read: Reader, call: OperatorCall) -> Value | None:
+    """Lengths of vectors, as a network that looks at directions alone divides by; others than
+    Euclidean have no price."""
+    value, order = call["self"], call.get("ord", call.get("p"))
+    if order not in (None, 2):
+        return None
+    return length(read, call, value, _dimensions(call, value), root=True)
+
+
+def _dimensions(call: OperatorCall, value: Value) -> list[int]:
+    """Dimensions that an operator goes along, in rising order; all, if it does not say."""
+    given = call.get("dim")
+    listed = [given] if isinstance(given, int) else given
+    return sorted(at % len(value.shape) for at in listed or range(len(value.shape)))
+
+
 @prices("mean", "sum", "amax", "amin", "max", "min")
 def reduce(read: Reader, call: OperatorCall) -> Any:
     """Mean, sum or extreme along dimensions, as a pool whose windows are as long as these."""
     value = call["self"]
     if "other" in call.given and call["other"] is not None:
         return read.elementwise(call, "sum", call.name, value, other=call["other"])
-    given = call.get("dim")
-    listed = [given] if isinstance(given, int) else given
-    dimensions = sorted(at % len(value.shape) for at in listed or range(len(value.shape)))
     operator = "max_pool" if call.name[:4] in ("max", "amax", "min", "amin") else "avg_pool"
-    made = reduced(read, call, operator, call.name, value, dimensions)
+    made = reduced(read, call, operator, call.name, value, _dimensions(call, value))
     return _with_places(call, made)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +23,7 @@ VIEWS = (
     *("slice", "select", "narrow", "diagonal", "unfold", "as_strided"),
     *("split", "split_with_sizes", "chunk", "unsafe_chunk", "unsafe_split", "tensor_split"),
     *("unbind", "unsafe_split_with_sizes", "hsplit", "vsplit", "dsplit", "channel_shuffle"),
-    *("native_channel_shuffle", "view_copy", "slice_copy", "broadcast_tensors"),
+    *("native_channel_shuffle", "view_copy", "slice_copy"),
 )
 SAME = (
     *("contiguous", "clone", "alias", "detach", "to", "_to_copy", "type_as", "lift_fresh_copy"),
@@ -36,7 +37,9 @@ MOVES = (
     *("roll", "index", "index_select", "gather", "take", "take_along_dim", "flip", "fliplr"),
     *("pixel_shuffle", "pixel_unshuffle", "im2col", "col2im", "rot90"),
 )
-FREE_OF_INDEX.update(VIEWS, SAME, ("cat", "stack", "zeros_like", "ones_like", "full_like"))
+FREE_OF_INDEX.update(
+    VIEWS, SAME, ("broadcast_tensors", "cat", "stack", "zeros_like", "ones_like", "full_like")
+)
 
 
 @prices(*VIEWS)
@@ -53,6 +56,16 @@ def view(read: Reader, call: OperatorCall) -> Any:
         times = found[0].elements // value.elements
         found = [replace(one, repeats=value.repeats * times) for one in found]
     return found if isinstance(call.node.meta.get("val"), list | tuple) else found[0]
+
+
+@prices("broadcast_tensors")
+def broadcast(read: Reader, call: OperatorCall) -> list[Value]:
+    """Tensors repeated until all have one shape, each for itself."""
+    values = values_in(call.given)
+    return [
+        replace(value.shaped(shape), repeats=value.repeats * (math.prod(shape) // value.elements))
+        for value, shape in zip(values, call.shapes, strict=True)
+    ]
 
 
 def _channels_after(call: OperatorCall, value: Value) -> list[int | None]:
@@ -103,13 +116,14 @@ def same(read: Reader, call: OperatorCall) -> Value:
 
 @prices(*MOVES)
 def move(read: Reader, call: OperatorCall) -> Value | None:
-    """Elements moved to other places, each read once and written once."""
-    value = next(values_in(call.given))
+    """Elements moved to other places, each read once and written once. Places that the network
+    computes are waited for."""
+    value, *places = values_in(call.given)
     if value.kind != "data" or not call.shapes:
         return None
-    moved = Value(call.shape, "data", value.makers, False, value.channels)
-    if len(call.shape) != len(value.shape):
-        moved = Value(call.shape, "data", value.makers)
+    makers = tuple(dict.fromkeys(maker for one in (value, *places) for maker in one.makers))
+    channels = value.channels if len(call.shape) == len(value.shape) else None
+    moved = Value(call.shape, "data", makers, False, channels)
     return read.elementwise(call, "copy", call.name, moved)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from places import ROOT
@@ -344,6 +344,8 @@ def test_own_networks_are_read_as_before() -> None:
     ("model", "example", "said"),
     [
         (nn.Linear(4, 2), None, "needs an example of its input.*torch.empty"),
+        (nn.Linear(4, 2), (1, 4), r"needs an example of its input.*torch.empty\(1, 4\)"),
+        (nn.Linear(4, 2), np.ones((1, 4)), r"is a tensor, not ndarray: write torch.empty\(1, 4\)"),
         (nn.Linear(4, 2), torch.zeros(1, 3), "Linear does not run on this example: .*shapes"),
         (nn.Linear(4, 2), {"x": torch.zeros(1, 4)}, "Linear does not run on this example: .*'x'"),
         (nn.Identity(), torch.zeros(1, 3), "Identity has no layers"),
@@ -385,15 +387,3 @@ def test_examples_of_the_page_run(
     assert "transformer.h.0.attn.scores matmul" in capsys.readouterr().out
     assert not names["network"].assumed
     assert not names["read"].assumed
-
-
-def test_zeros_put_around_channels_are_free() -> None:
-    """The shortcut without weights of He et al. (CVPR 2016, option A)."""
-    parts = {"a": nn.Conv2d(3, 4, 1), "b": nn.Conv2d(4, 8, 3, 2, 1)}
-    found = read(
-        lambda m, x: m.b(y := m.a(x)) + functional.pad(y[:, :, ::2, ::2], (0, 0, 0, 0, 2, 2)),
-        (1, 3, 6, 6),
-        **parts,
-    )
-    assert names(found) == ["a", "b", "sum"]
-    assert math.prod(layer(found, "sum").out_size) == 9

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from dfs_hw import workload_of
@@ -65,3 +66,21 @@ def test_maps_and_macs_are_pytorchs(module: nn.Module, rows: int, columns: int, 
     assert read.layers[-1].outputs == made.numel()
     assert read.macs == counter.get_total_flops() / 2
     assert not read.assumed
+
+
+class Halved(nn.Module):
+    """The shortcut without weights of He et al. (CVPR 2016, option A)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 8, 3, 2, 1)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        y = self.a(maps)
+        return self.b(y) + functional.pad(y[:, :, ::2, ::2], (0, 0, 0, 0, 2, 2))
+
+
+def test_zeros_put_around_channels_are_free() -> None:
+    read = workload_of(Halved(), torch.empty(1, 3, 6, 6))
+    assert [layer.name for layer in read.layers] == ["a", "b", "sum"]
+    assert read.layers[-1].out_size == (3, 3)
