@@ -12,6 +12,7 @@ from pydantic import Field, SerializeAsAny, ValidationError
 from accel_models.accelerators.arrays import FAMILIES
 from accel_models.accelerators.arrays.array import Array
 from accel_models.accelerators.arrays.registry import family_called, known_families
+from accel_models.accelerators.base_machine import NOT_INHERITED
 from accel_models.accelerators.sections import (
     Buffers,
     Departures,
@@ -222,7 +223,8 @@ def first_sentence(error: ValidationError, where: str, prefix: str) -> str:
     first = error.errors()[0]
     path = prefix + ".".join(str(part) for part in first["loc"] if part not in _OF_A_UNION)
     if first["type"] == "missing":
-        return f"{where}: {path} is missing"
+        own = ": a file states its own, whatever it builds on" if path in NOT_INHERITED else ""
+        return f"{where}: {path} is missing{own}"
     if first["type"] == "extra_forbidden":
         return f"{where}: {path} is not a known field{meant(path)}"
     if first["type"] == "value_error":

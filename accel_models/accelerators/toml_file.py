@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from accel_models.accelerators.accelerator import Accelerator, UnknownFamilyError, checked
+from accel_models.accelerators.banks import buffers_of
 from accel_models.accelerators.base_machine import with_base
 from accel_models.accelerators.process import check_process
 from accel_models.documents import MOST_TOML_BYTES, parse_toml
@@ -79,7 +80,7 @@ def load_accelerator(name: str | Path, *, plugin: str = "") -> Accelerator:
 
     Raises:
         InputError: if there is no such machine, or its file is wrong: names file, field and value.
-        InfeasibleError: if its logic does not reach its clock.
+        InfeasibleError: if its logic or a bank does not reach its clock.
     """
     if str(name) in list_accelerators():
         machine = _of_library(str(name))
@@ -107,7 +108,7 @@ def read_accelerator(text: str, where: str) -> Accelerator:
 
     Raises:
         InputError: if it is no TOML, or says what no machine can be.
-        InfeasibleError: if the machine's logic does not reach its clock.
+        InfeasibleError: if the machine's logic or a bank does not reach its clock.
     """
     return _machine(_File(text, where, Path(where)))
 
@@ -190,6 +191,7 @@ def _checked(tables: Mapping[str, Any], where: str) -> Accelerator:
     _apply_preset(plain, where, provenance)
     machine = checked({**plain, "provenance": provenance}, where)
     check_process(machine, where)
+    buffers_of(machine, where)  # refuses banks without figures, and banks too slow for the clock
     for path, source in provenance.items():
         for end in (source.low, source.high):
             if end is not None:

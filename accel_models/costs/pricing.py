@@ -9,16 +9,14 @@ from functools import cached_property
 import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
-from accel_models.accelerators.arrays.array import BankShape
+from accel_models.accelerators.banks import buffers_of, sram_process
 from accel_models.accelerators.process import check_process
-from accel_models.energy.array import ArrayFigures, SramBank, sram_bank
-from accel_models.energy.sram_process import SramProcess
+from accel_models.energy.array import ArrayFigures
 from accel_models.energy.technology import (
     leakage_volt_scale,
     logic_area_scale,
     logic_energy_scale,
 )
-from accel_models.errors import InfeasibleError, InputError
 from accel_models.mapping.problem import ACTIONS
 from accel_models.source import Source
 
@@ -34,20 +32,9 @@ COMPONENTS = (
     "leakage",
 )
 """Where energy goes, in the order of every `energy_pj` array of this package."""
-BUFFERS = ("weight", "input", "output")
 _COMPONENT_OF_ACTION = np.array([0, 0, 0, 1, 2, 2, 3, 3, 4, 4, 5, 5])
 _BACKGROUND = COMPONENTS.index("dram background")
 _OTHER, _LEAKAGE = COMPONENTS.index("other"), COMPONENTS.index("leakage")
-
-
-@dataclass(frozen=True)
-class Buffer:
-    """One buffer: its name, its banks, and the figures of each."""
-
-    name: str
-    size_bytes: int
-    shape: BankShape
-    bank: SramBank
 
 
 class Pricing:
@@ -61,7 +48,7 @@ class Pricing:
     def __init__(self, machine: Accelerator) -> None:
         self.machine = machine
         check_process(machine, machine.name)
-        self.buffers = tuple(_buffers(machine))
+        self.buffers = buffers_of(machine, machine.name)
         self.array = _scaled_array(machine)
         self.frequency_hz = machine.frequency_hz
 
@@ -257,87 +244,22 @@ def _vector_pj(machine: Accelerator) -> float:
     stated = energy.vector_pj * energy.logic_scale
     if energy.vector_node_nm is None or energy.vector_volts is None:
         return stated
-    try:
-        return stated * logic_energy_scale(
-            energy.vector_node_nm,
-            energy.vector_volts,
-            technology.node_nm,
-            technology.volts,
-            technology.devices,
-        )
-    except InputError as error:
-        raise InputError(f"{machine.name}: energy.vector_node_nm: {error}") from error
-
-
-def _buffers(machine: Accelerator) -> list[Buffer]:
-    buffers = []
-    for name, shape in zip(BUFFERS, _bank_shapes(machine), strict=True):
-        size = getattr(machine.buffers, f"{name}_bytes")
-        if size % shape.number:
-            raise InputError(
-                f"{machine.name}: buffers.{name}_bytes = {size} does not split evenly into "
-                f"{shape.number} banks"
-            )
-        bank = _bank(machine, name, size // shape.number, shape.word_bits)
-        buffers.append(Buffer(name, size, shape, bank))
-    return buffers
-
-
-def _bank(machine: Accelerator, name: str, size: int, word_bits: int) -> SramBank:
-    """One bank's figures. Output banks have a port more, for results on their way out."""
-    process, shared_port = _sram_process(machine), name == "output"
-    interpolated = machine.fidelity.sram_figures == "interpolated"
-    try:
-        if process is not None:
-            bank = process.bank(size, word_bits, shared_port=shared_port, interpolate=interpolated)
-        else:
-            bank = sram_bank(size, word_bits, shared_port=shared_port, interpolate=interpolated)
-    except InputError as error:
-        at = f" at technology.node_nm = {machine.technology.node_nm:g}" if process else ""
-        raise InputError(f"{machine.name}: {name} buffer{at}: {error}") from error
-    period_ns = 1e9 / machine.frequency_hz
-    if bank.access_ns > period_ns and interpolated:
-        raise InfeasibleError(
-            f"{machine.name}: a {name} bank of {size} bytes takes {bank.access_ns:.2f} ns to read, "
-            f"longer than the clock period of {period_ns:.2f} ns: it reaches "
-            f"{1e3 / bank.access_ns:.4g} MHz"
-        )
-    return bank
-
-
-def _sram_process(machine: Accelerator) -> SramProcess | None:
-    """Where the machine's banks are made; None for the published ones."""
-    technology = machine.technology
-    if technology.sram_cell is None or technology.sram_kelvin is None:
-        return None
-    volts = technology.volts if technology.sram_supply == "logic" else None
-    return SramProcess(
+    return stated * logic_energy_scale(
+        energy.vector_node_nm,
+        energy.vector_volts,
         technology.node_nm,
-        technology.sram_cell,
-        technology.sram_kelvin,
-        volts,
-        technology.leakage_per_volt or 0.0,
+        technology.volts,
+        technology.devices,
     )
 
 
 def _sram_said(machine: Accelerator) -> str:
     """Where the machine's banks are made, in words."""
-    process = _sram_process(machine)
+    process = sram_process(machine)
     if process is None:
         return "45 nm, itrs-hp at 360 K"
     said = f"{process.node_nm:g} nm, itrs-{process.cell} at {process.kelvin:g} K"
     return said if process.volts is None else f"{said}, brought to {process.volts:g} V"
 
 
-def _bank_shapes(machine: Accelerator) -> tuple[BankShape, BankShape, BankShape]:
-    own = machine.array.banks()
-    if own is not None:
-        return own
-    buffers = machine.buffers
-    word = buffers.word_bits or 0  # `accelerator.checked` sees to it that these are there
-    counts = (buffers.weight_banks, buffers.input_banks, buffers.output_banks)
-    weight, inputs, outputs = (BankShape(count or 0, word) for count in counts)
-    return weight, inputs, outputs
-
-
-__all__ = ["ACTIONS", "COMPONENTS", "Buffer", "Pricing"]
+__all__ = ["ACTIONS", "COMPONENTS", "Pricing"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from accel_models.accelerators.accelerator import Accelerator
+from accel_models.accelerators.banks import BUFFERS
 from accel_models.costs.pricing import Pricing
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.explain.data_sheet import peak_macs_per_s
@@ -13,7 +14,6 @@ By = Literal["peak", "area"]
 BITS = 8
 """Width of both operands at which peaks are made equal."""
 MOST_COLUMNS = 2**20
-_BUFFERS = ("weight", "input", "output")
 
 
 def equalised(machine: Accelerator, to: Accelerator, by: By = "peak") -> Accelerator:
@@ -56,7 +56,7 @@ def _with_columns(machine: Accelerator, columns: int) -> Accelerator:
     if banks is None:
         return wider
     sizes = {}
-    for name, shape in zip(_BUFFERS, banks, strict=True):
+    for name, shape in zip(BUFFERS, banks, strict=True):
         size = getattr(machine.buffers, f"{name}_bytes")
         sizes[f"buffers__{name}_bytes"] = max(1, round(size / shape.number)) * shape.number
     return wider.configured(**sizes)

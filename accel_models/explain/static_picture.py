@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from accel_models.costs.simulator import Simulation
 from accel_models.errors import InputError
 from accel_models.files import whole_file
 from accel_models.mapping.problem import ACTIONS
+from accel_models.precision import Precision
 
 if TYPE_CHECKING:  # matplotlib takes a while to load
     from matplotlib.axes import Axes
@@ -32,6 +33,9 @@ COLORS = {
 }
 """Colours by component of energy."""
 POINTS = "#c8553d"
+ROOF_LABEL: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": 6, "color": INK}
+MOST_NAMES = 60
+"""Names of layers that find room below a picture of the usual width."""
 KINDS = ("png", "svg", "pdf")
 _DRAM = [ACTIONS.index(name) for name in ("dram_read_bits", "dram_write_bits")]
 
@@ -47,6 +51,8 @@ class RoofPoint(NamedTuple):
     does not count as its own time."""
     peak_macs_per_cycle: float
     """What the fully used array reaches at the layer's widths."""
+    precision: Precision
+    """Widths that the layer runs at."""
 
 
 def roof_points(run: Simulation) -> tuple[RoofPoint, ...]:
@@ -56,8 +62,18 @@ def roof_points(run: Simulation) -> tuple[RoofPoint, ...]:
         macs, bits = cost.layer.macs * run.batch, int(cost.counts[_DRAM].sum())
         if cost.compute_cycles and bits:
             peak = macs / (cost.occupancy * cost.compute_cycles)
-            points.append(RoofPoint(cost.layer.name, macs / bits, macs / cost.cycles, peak))
+            name, reached = cost.layer.name, macs / cost.cycles
+            points.append(RoofPoint(name, macs / bits, reached, peak, cost.precision))
     return tuple(points)
+
+
+def roofs(points: Sequence[RoofPoint]) -> dict[float, str]:
+    """Peaks of the array in MACs per cycle, lowest first, each with the widths that reach it."""
+    widths: dict[float, list[str]] = {}
+    for point in points:
+        peak = float(f"{point.peak_macs_per_cycle:.6g}")  # worked out from each layer's cycles
+        widths.setdefault(peak, []).append(str(point.precision))
+    return {peak: ", ".join(dict.fromkeys(widths[peak])) + " bit" for peak in sorted(widths)}
 
 
 def energy_stack(run: Simulation) -> np.ndarray:
@@ -75,7 +91,9 @@ def draw_static(runs: Mapping[str, Simulation], *, width: float = 11.0) -> Figur
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, 3.1 * len(runs) + 0.5), layout="constrained", dpi=160)
+    longest = max(len(cost.layer.name) for run in runs.values() for cost in run.layers)
+    height = 2.5 * len(runs) + 0.06 * longest + 0.5
+    figure = Figure(figsize=(width, height), layout="constrained", dpi=160)
     places = figure.subplots(
         len(runs), 2, sharex="col", sharey="col", squeeze=False, width_ratios=(2, 3)
     )
@@ -97,13 +115,14 @@ def _draw_roof(axes: Axes, run: Simulation) -> None:
     if not points:
         return
     bandwidth = run.accelerator.dram_bits_per_cycle
-    peaks = sorted({point.peak_macs_per_cycle for point in points})
-    far = 2 * max([point.macs_per_bit for point in points] + [peaks[-1] / bandwidth])
+    peaks = roofs(points)
+    far = 2 * max([point.macs_per_bit for point in points] + [max(peaks) / bandwidth])
     near = min(point.macs_per_bit for point in points) / 2
-    for peak in peaks:
+    for peak, widths in peaks.items():
         # Under the flat part the array is the limit, under the slope the DRAM port.
         corner = max(near, peak / bandwidth)
         axes.plot([near, corner, far], [near * bandwidth, peak, peak], color=INK, linewidth=1)
+        axes.annotate(widths, (far, peak), (0, 2), textcoords="offset points", **ROOF_LABEL)
     axes.scatter(
         [point.macs_per_bit for point in points],
         [point.macs_per_cycle for point in points],
@@ -113,6 +132,8 @@ def _draw_roof(axes: Axes, run: Simulation) -> None:
     )
     axes.set_xscale("log")
     axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_formatter("")
     axes.set_xlabel("MACs for each bit over DRAM", fontsize=8, color=INK)
     axes.set_ylabel("MACs per cycle", fontsize=8, color=INK)
 
@@ -125,15 +146,16 @@ def _draw_stack(axes: Axes, run: Simulation) -> None:
         color = COLORS[component]
         axes.bar(places, amount, bottom=below, color=color, label=component, width=0.85)
         below += amount
+    named = slice(None, None, 1 + len(energy) // MOST_NAMES)  # more than fit are left out evenly
     names = [cost.layer.name for cost in run.layers]
-    axes.set_xticks(places, names, rotation=90, fontsize=6)
+    axes.set_xticks(places[named], names[named], rotation=90, fontsize=6)
     axes.set_ylabel("energy in µJ", fontsize=8, color=INK)
     axes.margins(x=0.01)
     _tidy(axes)
 
 
 def _tidy(axes: Axes) -> None:
-    axes.tick_params(colors=INK, length=0, labelsize=7)
+    axes.tick_params(which="both", colors=INK, length=0, labelsize=7)
     axes.grid(color=GRID)
     axes.set_axisbelow(True)
     for spine in axes.spines.values():

@@ -121,7 +121,7 @@ def _datapath(layer: Layer, widths: Precision, machine: Accelerator) -> Datapath
     data = machine.array.datapath(layer, widths)
     if machine.frequency_hz > machine.array.fastest_clock_hz(widths):
         raise InfeasibleError(
-            f"the clock of {machine.frequency_hz / 1e6:g} MHz is too fast: at these widths the "
+            f"frequency_hz, {machine.frequency_hz / 1e6:g} MHz, is too fast: at these widths the "
             f"array reaches {machine.array.fastest_clock_hz(widths) / 1e6:.3g} MHz"
         )
     if len(layer.kernel) > 2 and machine.fidelity.padding == "fetched":

@@ -19,7 +19,7 @@ TABLES_45 = next(
     if step.title == "groups run as groups, banks of any size"
 )
 """Bit Fusion as hardware would run, by the 45 nm tables released with it: the last on the way to
-common ground that says nothing of devices, cells and channels."""
+common ground that says nothing of cells and channels."""
 
 
 FRUGAL = DEFAULT.configured(

@@ -92,7 +92,8 @@ def test_another_family_states_its_array_and_banks(tmp_path: Path) -> None:
     back = (LIBRARY / "bitfusion.toml").read_text(encoding="utf-8")  # type: ignore[operator]
     again = back[back.index("[array]") : back.index("[storage]")]
     rules = '[mapping]\nlane_rules = ["channels"]\nimage_lane_rules = ["channels"]\n'
-    split = load_accelerator(written(tmp_path, 'base = "loom-1b-published"\n' + again + rules))
+    slow = 'base = "loom-1b-published"\nfrequency_hz = 4e8\n'
+    split = load_accelerator(written(tmp_path, slow + again + rules))
     assert split.buffers.weight_banks is None
 
 

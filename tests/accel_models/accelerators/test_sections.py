@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from default_machines import TABLES_45
 
-from accel_models import InfeasibleError, InputError, Layer, Workload, load_accelerator, simulate
+from accel_models import (
+    InfeasibleError,
+    InputError,
+    Layer,
+    Workload,
+    list_accelerators,
+    load_accelerator,
+    simulate,
+)
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.costs.uncertainty import uncertainty_of
@@ -64,12 +72,28 @@ def test_two_gigahertz_at_six_tenths_of_a_volt_are_refused() -> None:
     fast = {"frequency_hz": 2e9, "technology__volts": 0.6}
     with pytest.raises(InfeasibleError, match=r"reaches 124\.\d MHz"):
         simulate(NETWORK, CLOCKED.configured(**fast), "8")
-    Pricing(BASE.configured(**fast))  # nothing said of what its logic reaches
+    Pricing(BASE.configured(technology__figures_hz=None, **fast))  # nothing said of its logic
 
 
-def test_a_bank_too_slow_says_what_it_reaches() -> None:
-    with pytest.raises(InfeasibleError, match=r"ns: it reaches \d+(\.\d+)? MHz"):
-        Pricing(AT_28_NM.configured(frequency_hz=5e9))
+@pytest.mark.parametrize("name", list_accelerators())
+def test_no_machine_of_the_library_runs_two_gigahertz_at_six_tenths_of_a_volt(name: str) -> None:
+    machine = load_accelerator(name).configured(frequency_hz=2e9, technology__volts=0.6)
+    with pytest.raises(InfeasibleError, match=rf"{name}: frequency_hz, 2000 MHz, is too fast"):
+        Pricing(machine)
+
+
+def test_a_clock_at_which_a_bank_is_read_is_the_one_that_it_is_said_to_reach(
+    tmp_path: Path,
+) -> None:
+    text = "frequency_hz = {:.5g}e6\n[technology]\nfigures_hz = 5e9\nsram_cell = 'lstp'\n"
+    text += "sram_kelvin = 330\n[fidelity]\nsram_figures = 'interpolated'\n"
+    said = r"mine\.toml: frequency_hz, 4000 MHz, is too fast for buffers\.input_bytes = 32768: "
+    with pytest.raises(InfeasibleError, match=said) as refused:
+        written(tmp_path, text.format(4000))
+    reached = float(str(refused.value).split()[-2])
+    written(tmp_path, text.format(0.999 * reached))
+    with pytest.raises(InfeasibleError):
+        written(tmp_path, text.format(1.001 * reached))
 
 
 # ---- SRAM and logic of a process
@@ -123,7 +147,6 @@ def test_the_vector_unit_moves_where_its_process_is_known() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[technology]\nfigures_hz = 5e8\n", "technology.devices is missing"),
         ('[technology]\nsram_cell = "lop"\n', "technology.sram_kelvin is missing"),
         ("[technology]\nsram_kelvin = 330\n", "technology.sram_cell is missing"),
         ('[technology]\nsram_supply = "logic"\n', "technology.sram_cell is missing"),
@@ -143,6 +166,11 @@ def test_half_a_process_is_refused(text: str, said: str, tmp_path: Path) -> None
         written(tmp_path, text)
 
 
+def test_a_clock_of_figures_needs_the_kind_of_devices() -> None:
+    with pytest.raises(InputError, match=r"technology\.devices is missing: figures_hz scales"):
+        CLOCKED.configured(technology__devices=None)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -155,6 +183,22 @@ def test_half_a_process_is_refused(text: str, said: str, tmp_path: Path) -> None
             "technology.node_nm: logic cannot be scaled at 200 nm: the range is 130 to 7 nm",
         ),
         ("[array]\nnode_nm = 200\n", "array.node_nm: logic cannot be scaled at 200 nm"),
+        (
+            "[energy]\nvector_node_nm = 3\nvector_volts = 0.9\n",
+            "energy.vector_node_nm: logic cannot be scaled at 3 nm: the range is 130 to 7 nm",
+        ),
+        (
+            '[technology]\nsram_cell = "lop"\nsram_kelvin = 400\n',
+            "technology.sram_kelvin: no SRAM leakage at 400 K: the range is 300 to 360 K",
+        ),
+        (
+            "[buffers]\nweight_bytes = 2048\n",
+            "buffers.weight_bytes = 2048, in 512 banks: no CACTI figures for a bank of 4 bytes",
+        ),
+        (
+            "[buffers]\nweight_bytes = 65537\n",
+            "buffers.weight_bytes = 65537 does not split evenly into 512 banks: it must be a multi",
+        ),
         ("[technology]\nvolts = 0.4\n", r"technology.volts: logic cannot be scaled at 0\.4 V"),
         (
             'frequency_hz = 2e9\n[technology]\ndevices = "hp"\nfigures_hz = 5e8\n',

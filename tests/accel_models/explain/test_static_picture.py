@@ -15,6 +15,7 @@ from accel_models.explain.static_picture import (
     draw_static,
     energy_stack,
     roof_points,
+    roofs,
     write_static_picture,
 )
 
@@ -34,6 +35,7 @@ def test_peaks_are_the_arrays() -> None:
     image, *others = roof_points(run)
     assert image.peak_macs_per_cycle == pytest.approx(16 * 32 * 2)  # 4-bit weights, 8-bit pixels
     assert {round(point.peak_macs_per_cycle, 6) for point in others} == {16 * 32 * 4}
+    assert roofs([image, *others]) == {16 * 32 * 2: "4/8 bit", 16 * 32 * 4: "4 bit"}
 
 
 def test_the_stack_is_the_runs_energy() -> None:
