@@ -194,8 +194,8 @@ def _check_rules(machine: Accelerator, where: str) -> None:
         for rule in getattr(machine.mapping, name):
             if rule not in array.lane_rules:
                 raise InputError(
-                    f"{where}: mapping.{name} holds '{rule}', which a {array.family} array cannot "
-                    f"follow: use {', '.join(array.lane_rules)}"
+                    f"{where}: mapping.{name} holds '{rule}', which arrays of family "
+                    f"'{array.family}' cannot follow: use {', '.join(array.lane_rules)}"
                 )
     for name in ("weight", "input", "output"):
         double = getattr(machine.buffers, f"{name}_double_buffered")
@@ -213,8 +213,8 @@ def _check_rules(machine: Accelerator, where: str) -> None:
             raise InputError(f"{where}: buffers.{name} is missing")
         if array.banks() is not None and value is not None:
             raise InputError(
-                f"{where}: buffers.{name} = {value} is not used: a {array.family} array splits its "
-                "buffers itself"
+                f"{where}: buffers.{name} = {value} is not used: an array of family "
+                f"'{array.family}' splits its buffers itself, leave it out"
             )
 
 

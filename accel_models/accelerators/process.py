@@ -48,7 +48,8 @@ def check_process(machine: Accelerator, where: str) -> None:
     if machine.frequency_hz > reached * (1 + 1e-9):
         raise InfeasibleError(
             f"{where}: frequency_hz, {machine.frequency_hz / 1e6:g} MHz, is too fast: at "
-            f"{node_nm:g} nm and {technology.volts:g} V its logic reaches {reached / 1e6:.4g} MHz"
+            f"{node_nm:g} nm and {technology.volts:g} V its logic reaches {reached / 1e6:.4g} MHz, "
+            f"by technology.figures_hz = {technology.figures_hz / 1e6:g}e6"
         )
 
 

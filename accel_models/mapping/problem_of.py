@@ -119,6 +119,7 @@ def _datapath(layer: Layer, widths: Precision, machine: Accelerator) -> Datapath
             f"{widths}-bit operands are wider than the {max(machine.widths)} bits that it offers"
         )
     data = machine.array.datapath(layer, widths)
+    data.check(f"datapath of family {machine.array.family} for {layer.name} at {widths} bits")
     if machine.frequency_hz > machine.array.fastest_clock_hz(widths):
         raise InfeasibleError(
             f"frequency_hz, {machine.frequency_hz / 1e6:g} MHz, is too fast: at these widths the "

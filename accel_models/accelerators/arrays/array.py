@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from numbers import Integral
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
 from accel_models.energy.array import ArrayFigures
+from accel_models.errors import InputError, quoted
 from accel_models.precision import Precision
 from accel_models.source import In, Part, Source
 from accel_models.workloads.workload import Layer
@@ -21,6 +23,8 @@ and channels side by side."""
 
 Passes = tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int]]
 NO_PASS = (1, 0)
+MAY_BE_ZERO = frozenset({"ramp", "fill", "conversion", "block_overhead", "stream_overhead"})
+"""Fields of a `Datapath` that an array may have none of."""
 
 
 class Datapath(NamedTuple):
@@ -72,6 +76,26 @@ class Datapath(NamedTuple):
     def positions(self) -> int:
         """Output positions side by side."""
         return self.windows * self.window_rows * self.window_columns
+
+    def check(self, where: str) -> None:
+        """Refuse what no array answers: a family may come from anywhere.
+
+        Args:
+            where: whose answer it is, and to what, for errors.
+
+        Raises:
+            InputError: for a number that is not whole, or too small; names field and value.
+        """
+        said = self._asdict()
+        for place, (adds, often) in enumerate(said.pop("passes")):
+            said[f"passes[{place}][0]"], said[f"passes[{place}][1]"] = adds, often
+        for field, value in said.items():
+            least = 0 if field in MAY_BE_ZERO or field.endswith("][1]") else 1
+            if not isinstance(value, Integral) or value < least:
+                raise InputError(
+                    f"{where}: {field} must be a whole number of at least {least}, got "
+                    f"{quoted(value)}"
+                )
 
 
 class BankShape(NamedTuple):

@@ -18,8 +18,8 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Literal, TypeVar, get_args, get_origin
 
-from accel_models.accelerators.arrays.array import Array
-from accel_models.errors import InputError, listed
+from accel_models.accelerators.arrays.array import LANE_RULES, Array
+from accel_models.errors import InputError, listed, quoted
 
 GROUP = "dfs_hw.families"
 OWN_PACKAGE = "accel_models"
@@ -37,13 +37,19 @@ def register_family(kind: Family) -> Family:
     replaces the one before.
 
     Raises:
-        InputError: if it is no `Array`, is not complete, or its name is missing or taken.
+        InputError: if it is no `Array`, is not complete, its lanes follow no rule that there is, or
+            its name is missing or taken.
     """
     if not (isinstance(kind, type) and issubclass(kind, Array)):
         raise InputError(f"{_name(kind)} is no family of arrays: it must derive from Array")
     if inspect.isabstract(kind):
         left = listed(sorted(kind.__abstractmethods__))
         raise InputError(f"{_name(kind)} is no family of arrays yet: it must define {left}")
+    if not kind.lane_rules or not set(kind.lane_rules) <= set(LANE_RULES):
+        raise InputError(
+            f"{_name(kind)} has lane_rules = {quoted(kind.lane_rules)}: it must name some of "
+            f"{listed(LANE_RULES)}"
+        )
     name = family_name(kind)
     taken = FAMILIES.get(name)
     if taken is not None and _place(taken) != _place(kind):

@@ -26,7 +26,8 @@ from accel_models import (
     register_family,
     simulate,
 )
-from accel_models.accelerators.arrays import FAMILIES, Array
+from accel_models.accelerators.arrays import FAMILIES, Array, Datapath
+from accel_models.accelerators.arrays.array import NO_PASS
 from accel_models.accelerators.plugins import outside_families, source_of
 from accel_models.costs.table_cache import table_path
 from accel_models.exploration import explore
@@ -108,6 +109,9 @@ BROKEN = {
     '@register_family\nclass Mine(Array):\n    family: Literal["mine"]': "it must define data",
     "@register_family\nclass Mine(Loom):\n    family: str": 'a field family: Literal["name"]',
     '@register_family\nclass Mine(Loom):\n    family: Literal["stripes"]': "Stripes of accel",
+    '@register_family\nclass Mine(Loom):\n    lane_rules = ("row",)\n    family: Literal["mine"]': (
+        "Mine has lane_rules = ('row',): it must name some of channels, kernel-row, window"
+    ),
 }
 
 
@@ -121,6 +125,24 @@ def test_what_is_wrong_with_a_plugin_is_one_sentence(text: str, tmp_path: Path) 
     said = str(error.value)
     assert said.startswith(f"plugin {path}") and BROKEN[text] in said and "\n" not in said
     assert before == FAMILIES
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (Datapath(0, 4), "rows must be a whole number of at least 1, got 0"),
+        (Datapath(4, 4, windows=2.5), r"windows must be a whole number of at least 1, got 2\.5"),  # type: ignore[arg-type]
+        (Datapath(4, 4, ramp=-1), "ramp must be a whole number of at least 0, got -1"),
+        (Datapath(4, 4, passes=((0, 1), *[NO_PASS] * 3)), r"passes\[0\]\[0\] must be a whole n"),
+    ],
+)
+def test_an_answer_that_no_array_gives_is_refused(
+    answer: Datapath, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = ant(tmp_path)
+    monkeypatch.setattr(type(machine.array), "datapath", lambda *_: answer)
+    with pytest.raises(InputError, match=f"datapath of family ant for conv at 8 bits: {said}"):
+        simulate(NET, machine, 8)
 
 
 def test_a_plugin_that_is_not_there_is_named(tmp_path: Path) -> None:
