@@ -152,9 +152,8 @@ class _Drafting:
             title, changes = _GATED[family]
             return [Contender(family, family, title, replace(self.base, **changes))]
         if family in _LEAVING:
-            title, gate = _LEAVING[family]
-            choices = f"{self.base.choices},{EXIT}"
-            config = replace(self.base, choices=choices, gate=gate)
+            title, changes = _LEAVING[family]
+            config = replace(self.base, choices=f"{self.base.choices},{EXIT}", **changes)
             return [Contender(family, family, title, config)]
         title, choices = self._choices_of(family)
         if parse_choices(choices) == parse_choices(self.base.choices):
@@ -252,9 +251,12 @@ _GATED: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-_LEAVING = {
-    "exits": ("exits and widths by confidence", "confidence"),
-    "dfs-exits": ("DFS with exits", "lstm"),
+_LEAVING: dict[str, tuple[str, dict[str, Any]]] = {
+    "exits": (
+        "exits and widths by confidence",
+        {"gate": "confidence", "exits_on": "supernet"},
+    ),
+    "dfs-exits": ("DFS with exits", {"gate": "lstm"}),
 }
 
 

@@ -35,6 +35,7 @@ OPTIONS = {
     "schedule": ("cosine", "step"),
     "norm": ("running", "batch"),
     "gate_start": ("taught", "biased"),
+    "exits_on": ("static", "supernet"),
 }
 """Names that a setting can have, by setting, where no registry has them."""
 
@@ -97,6 +98,10 @@ class TrainConfig:
     floor: float = 0.0
     """Accuracy on validation inputs, 0 to 1, that a gate that goes by confidence is to keep at
     least cost, in place of the budget; 0 keeps to the budget."""
+    exits_on: str = "static"
+    """What network a gate that goes by confidence leaves early: ``static``, of those of one width
+    each the one that does best by the budget or the floor; ``supernet``, one of all widths, in
+    which inputs that stay may go on at a wider one."""
     quantizer: str = "normal"
     """Kind of quantiser, one of `dfs_hw.quantize.QUANTIZERS`: ``normal`` has the least squared
     error on a normal distribution; ``minmax`` is that of DFS, ``lsq`` learns its steps, and
@@ -245,7 +250,7 @@ class TrainConfig:
         """Settings of the same training without exits; an LSTM decides where confidence did."""
         kept = ",".join(str(one) for one in parse_choices(self.choices) if not one.exits)
         gate = "lstm" if self.gate.startswith("confidence") else self.gate
-        return replace(self, choices=kept, gate=gate, exits="*", floor=0.0)
+        return replace(self, choices=kept, gate=gate, exits="*", floor=0.0, exits_on="static")
 
     def length(self, stage: str, pass_steps: int) -> StageLength:
         """How long a stage is.
@@ -317,6 +322,10 @@ def _check(config: TrainConfig) -> None:
     if config.floor and not config.gate.startswith("confidence"):
         raise InputError(
             f"floor has no effect with gate={config.gate}: it goes with gate=confidence"
+        )
+    if config.exits_on != "static" and not config.gate.startswith("confidence"):
+        raise InputError(
+            f"exits_on has no effect with gate={config.gate}: it goes with gate=confidence"
         )
     if config.floor > 1:
         raise InputError(f"floor is an accuracy, at most 1, got {quoted(config.floor)}")

@@ -125,6 +125,8 @@ class TrainingSetup:
     """How gates are trained."""
     floor: float
     """Accuracy that a gate without training keeps to in place of the budget; 0 if to the budget."""
+    exits_on: str
+    """Network that such a gate leaves early, as `TrainConfig.exits_on` names it."""
     distill: float
     """Weight of the divergence from the backbone's predictions, in every stage after it."""
     norm_by_batch: bool
@@ -215,6 +217,7 @@ class TrainingSetup:
             sgd=sgd_options(config),
             gates=gate_options(config),
             floor=config.floor,
+            exits_on=config.exits_on,
             distill=config.distill,
             norm_by_batch=config.norm == "batch",
             faults=faults,

@@ -53,7 +53,6 @@ def train_exits(setup: TrainingSetup, out: Path, kept: Kept = ()) -> Trained:
         kept: choice of every unit, if all inputs have the same as far as they go: the network
             before is the static one of these choices (`train_fixed`), not one of all widths.
     """
-    plan = partial(StagePlan, file="exits.safetensors")
 
     def begin() -> Descent:
         network = setup.network()
@@ -84,10 +83,11 @@ def train_exits(setup: TrainingSetup, out: Path, kept: Kept = ()) -> Trained:
         known_cost = setup.cost.of_choices(top[None].to(setup.device)).mean()
         return Descent(network, [exit_group(setup, network)], step, means, latest)
 
+    plan = StagePlan("exits", "exits", "exits.safetensors", begin)
     if kept:
-        name = f"exits on static {spelled(kept)}"
-        return carry_out(setup, plan("exits of static", name, begin=begin), out)
-    return carry_out(setup, plan("exits", "exits", begin=begin), out)
+        name, file = f"exits on static {spelled(kept)}", f"exits-static-{spelled(kept)}.safetensors"
+        plan = StagePlan("exits of static", name, file, begin)
+    return carry_out(setup, plan, out)
 
 
 def exit_group(setup: TrainingSetup, network: DynamicNetwork) -> Group:
@@ -159,32 +159,54 @@ def settle_thresholds(setup: TrainingSetup, out: Path, kept: Kept = ()) -> Train
     in reach, and set to the one at hand, or to the accuracy asked for in its place.
 
     Args:
-        kept: choice of every unit, if all inputs have the same as far as they go; what is left out
-            is the one choice there is beside leaving, if there is one.
+        kept: choice of every unit, if all inputs have the same as far as they go. Without it the
+            setup says what exits are on: the best of the static networks of one width, or one
+            network of all widths.
+
+    Raises:
+        InputError: if no setting is cheap, or accurate, enough.
     """
-    path, kept = out / "network.safetensors", kept or only_width(setup)
+    path = out / "network.safetensors"
     name = f"joint on static {spelled(kept)}" if kept else "joint"
     if done := finished(setup, "joint", name, path):
         return done
-    trained = train_exits(setup, out, kept)
-    on_first(lambda: _settle(setup, trained, name, path, kept))
+    tried = [(one, train_exits(setup, out, one)) for one in networks_left(setup, kept)]
+    on_first(lambda: _settle(setup, tried, name, path))
     done = finished(setup, "joint", name, path)
     assert done is not None
     return done
 
 
-def only_width(setup: TrainingSetup) -> Kept:
-    """What every unit runs at where nothing but leaving is to be chosen; empty where more is."""
-    staying = [choice for choice in setup.start.choices if not choice.exits]
-    return tuple(staying) * len(setup.start.units) if len(staying) == 1 else ()
+def networks_left(setup: TrainingSetup, kept: Kept = ()) -> list[Kept]:
+    """What the networks that inputs may leave keep for all of them; empty for one of all widths."""
+    if kept or setup.exits_on == "supernet":
+        return [kept]
+    units = len(setup.start.units)
+    return [(width,) * units for width in executed(setup.start.choices)]
 
 
-def _settle(setup: TrainingSetup, trained: Trained, name: str, path: Path, kept: Kept) -> None:
-    """Give a network with trained exits its table, and write it."""
-    found = settled(setup, trained, kept)
-    assert found.chosen is not None
-    of_network = (found.network, found.history, found.chosen, found.outcome)
-    save_result(setup, "joint", name, path, *of_network)
+def _settle(
+    setup: TrainingSetup, tried: Sequence[tuple[Kept, Trained]], name: str, path: Path
+) -> None:
+    """Give networks with trained exits their tables, and write the best of them: the most accurate
+    within the budget, or the cheapest that is accurate enough."""
+    found: list[Trained] = []
+    refused: list[InputError] = []
+    for kept, trained in tried:
+        try:
+            found.append(settled(setup, trained, kept))
+        except InputError as error:
+            refused.append(error)
+    if not found:
+        raise refused[-1]  # of the widest, which is the most accurate
+
+    def merit(one: Trained) -> tuple[float, float]:
+        accuracy, cost = one.outcome.accuracy, one.outcome.cost
+        return (-cost, accuracy) if setup.floor else (accuracy, -cost)
+
+    best = max(found, key=merit)
+    assert best.chosen is not None
+    save_result(setup, "joint", name, path, best.network, best.history, best.chosen, best.outcome)
 
 
 def settled(setup: TrainingSetup, trained: Trained, kept: Kept = ()) -> Trained:

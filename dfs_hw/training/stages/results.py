@@ -18,10 +18,11 @@ from dfs_hw.training.setup import Kind, TrainingSetup
 
 _JOINT_ONLY = {
     *("budget", "controller", "beta", "top_price", "estimator", "temperature", "feasibility"),
+    "exits_on",
 }
 _GATES_ON = {"gate_epochs", "gate_steps", "gate_lr", "gate_start", "accelerator", "metric"}
 _AFTER_GATES = {"joint_epochs", "joint_steps", "joint_lr", "distill", "norm"} | _JOINT_ONLY
-_EXITS = {"exits", "exit_epochs", "exit_lr", "floor"}
+_EXITS = {"exits", "exit_epochs", "exit_lr", "floor", "exits_on"}
 _SUPERNET = {"supernet_epochs", "supernet_steps", "supernet_lr"}
 LATER: dict[Kind, set[str]] = {
     "backbone": _AFTER_GATES | _GATES_ON | _SUPERNET,

@@ -25,7 +25,10 @@ def digits() -> Splits:
 
 def test_digits_come_in_disjoint_stratified_splits(digits: Splits) -> None:
     parts = (digits.train, digits.validation, digits.test)
-    assert [len(part) for part in parts] == [1100, 247, 450]
+    assert [len(part) for part in parts] == [1100, 3 * 247, 6 * 450]
+    drawn = [set(part.source.tolist()) for part in parts if part.source is not None]
+    assert [len(digits) for digits in drawn] == [1100, 247, 450]
+    assert len(set.union(*drawn)) == 1797
     for part in parts:
         assert part.pixels.shape[1:] == (1, 16, 16)
         shares = part.labels.bincount(minlength=10) / len(part)
@@ -64,7 +67,7 @@ def test_severity_says_how_far_an_image_is_from_its_original(digits: Splits) -> 
 def test_evaluation_batches_are_all_images_in_order(digits: Splits) -> None:
     data = digits.validation
     batches = list(data.batches(100))
-    assert [len(labels) for _, labels in batches] == [100, 100, 47]
+    assert [len(labels) for _, labels in batches] == [*[100] * 7, 41]
     assert torch.equal(
         torch.cat([images for images, _ in batches]), data.normalized(data.pixels[:])
     )

@@ -37,7 +37,7 @@ def test_the_command_judges_one_network_by_the_other_and_goes_on(
     said = printed(*WORDS, "--out", out)
     found = json.loads((out / "headroom.json").read_text())
     assert found["sentence"] in said
-    assert (len(found["assignments"]), found["inputs"], found["seeds"]) == (9, 450, [0, 1])
+    assert (len(found["assignments"]), found["inputs"], found["seeds"]) == (9, 2700, [0, 1])
     with (out / "headroom.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     for row, point in zip(rows, found["points"], strict=True):

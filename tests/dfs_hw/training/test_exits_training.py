@@ -20,7 +20,14 @@ from dfs_hw.training.stages.results import Trained
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
-LEAVING = replace(TINY, choices="skip,2,8,exit", gate="confidence", exit_epochs=2, budget="0.8")
+LEAVING = replace(
+    TINY,
+    choices="skip,2,8,exit",
+    gate="confidence",
+    exits_on="supernet",
+    exit_epochs=2,
+    budget="0.8",
+)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +90,7 @@ def test_a_floor_is_kept_at_least_cost_or_refused_with_the_best_there_is(
 def test_exits_of_one_width_are_on_the_static_network_and_answer_as_it_does(
     tmp_path: Path,
 ) -> None:
-    config = replace(LEAVING, choices="8,exit", exit_epochs=1, budget="0.8")
+    config = replace(LEAVING, choices="8,exit", exits_on="static", exit_epochs=1)
     trained = train(config, tmp_path, progress=False)
     setup = setup_of(config)
     static = train_fixed(setup, 8, tmp_path / "static").network
@@ -106,7 +113,7 @@ def test_an_experiment_with_an_lstm_that_leaves_goes_all_the_way(tmp_path: Path)
 
 
 def test_the_trunk_of_exits_needs_no_budget_that_it_could_reach() -> None:
-    paper = replace(LEAVING, metric="paper", gate="lstm", budget="0.01")
+    paper = replace(LEAVING, metric="paper", gate="lstm", exits_on="static", budget="0.01")
     assert setup_of(paper).trunk.cost.ceiling < 1
     with pytest.raises(InputError, match="exits has no effect"):
         replace(TINY, exits="block2")
