@@ -67,13 +67,14 @@ def register_own_model(network: str) -> None:
         network: as `own_workload` has it; other names are left alone.
 
     Raises:
-        InputError: as `own_model`.
+        InputError: as `own_model`; or if its example is none of images, which all data sets are.
     """
     if not names_own_model(network):
         return
     from dfs_hw.networks import register_network
 
-    *_, blocks = _gated_model(network)
+    _, example, blocks = _gated_model(network)
+    _require_images(network, example)
     register_network(network, lambda classes, channels, widths: _gated_model(network)[0], blocks)
 
 
@@ -94,6 +95,16 @@ def own_batches(data: str, size: int) -> tuple[Any, Any]:
 
     splits = load_dataset(data)
     return list(splits.train.batches(size)), list(splits.test.batches(size))
+
+
+def _require_images(network: str, example: Any) -> None:
+    given = example if isinstance(example, list | tuple) else (example,)
+    if len(given) != 1 or getattr(given[0], "ndim", 0) != 4:
+        raise InputError(
+            f"{network} reads something else than images [1, channels, height, width], and data "
+            "sets of this command are images: make_dynamic, a loop of your own and record take any "
+            "data (docs/own_loop.md)"
+        )
 
 
 def _gated_model(network: str) -> tuple[Any, Any, Any]:

@@ -41,5 +41,8 @@ def load_dataset(name: str, seed: int = 0, *, progress: bool = False) -> Splits:
         return _LOADERS[name](seed=seed)
     folder = _FOLDER.fullmatch(name)
     if folder is None:
-        raise InputError(f"no data set is called '{name}': choose from {', '.join(DATASETS)}")
+        raise InputError(
+            f"no data set is called '{name}': choose from {', '.join(DATASETS)}. Data of your own "
+            "in memory goes through a loop of your own (docs/own_loop.md)"
+        )
     return load_folder(folder[2], int(folder[1] or IMAGE_SIZE), seed, progress=progress)

@@ -109,6 +109,7 @@ class GatedUnit(StandIn):
         x, self._beside = Arguments.taken_apart(args, kwargs, self.passage.place)
         try:
             if self.conductor.run is None:
+                self._refuse_to_learn()
                 made = self.run(x, self.index_of.index(self.highest))
             else:
                 made = self.conductor.run(self, x)
@@ -117,6 +118,15 @@ class GatedUnit(StandIn):
         if self.passage.places is None:
             return made
         return tuple(made if here else None for here in self.passage.places)
+
+    def _refuse_to_learn(self) -> None:
+        """Learn nothing outside a pass, where nobody decides and gradients were another's."""
+        if self.training and torch.is_grad_enabled():
+            raise InputError(
+                f"unit '{self.name}' runs outside a pass of its network, where nobody decides: "
+                "call the network rather than its model, and switch off what computes blocks again "
+                "in the backward pass (torch.utils.checkpoint)"
+            )
 
     def features(self, x: Tensor) -> Tensor:
         """What the gate reads of the unit's input, as [N, C, H, W]; tokens are places."""
@@ -137,12 +147,15 @@ class GatedUnit(StandIn):
         if self.fused is not None and self.offered[choice] and serves(self.fused, x):
             return run_chosen(self.fused, x, torch.full((len(x),), choice))
         self.dial.skips = index is None
-        if index is not None:
-            self.dial.index = index
-            return self._through_block(x, beside or self._beside)
+        self.dial.index = self.highest if index is None else index
+        made = self._skipped(x) if index is None else self._through_block(x, beside or self._beside)
+        if self.training:
+            self.dial.close(self.name)
+        return made
+
+    def _skipped(self, x: Tensor) -> Tensor:
         if self.skip_path is None:
             raise InputError(f"unit '{self.name}' cannot be skipped: its output has another shape")
-        self.dial.index = self.highest
         for name in self.skip_path:
             x = self.block.get_submodule(name)(x)
         if self.passage.place.joined:

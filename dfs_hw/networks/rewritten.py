@@ -10,6 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+SWITCHED_OFF = (
+    *("gradient_checkpointing", "grad_checkpointing", "use_checkpoint", "with_cp"),
+    *("memory_efficient", "use_nested_tensor"),
+)
+"""What transformers, timm, Swin's authors, OpenMMLab and torchvision call the computing of a block
+again, and PyTorch the packing of what is padded."""
+
 
 def rewritten(module: nn.Module) -> nn.Module:
     """A module whose weights lie in layers of PyTorch's own, in place; itself if it is none.
@@ -20,8 +27,8 @@ def rewritten(module: nn.Module) -> nn.Module:
     """
     made = _in_layers(module, Counter(id(x) for one in module.modules() for x in _own(one)))
     for part in made.modules():
-        for name in ("memory_efficient", "gradient_checkpointing", "use_nested_tensor"):
-            if hasattr(part, name):
+        for name in SWITCHED_OFF:
+            if getattr(part, name, False) is True:
                 setattr(part, name, False)
         config = getattr(part, "config", None)
         if getattr(config, "use_cache", False) is True:

@@ -13,7 +13,7 @@ from dfs_hw.networks.halves import Half, SplitBlock, hush
 from dfs_hw.networks.observed import ObservedModule, Survey
 from dfs_hw.networks.survey import with_random_weights
 from dfs_hw.networks.trunk import Cut, cut_of
-from dfs_hw.quantize.layers import Dial
+from dfs_hw.quantize.layers import Dial, Latch
 
 SHORTCUTS = ("shortcut", "downsample", "proj")
 """What a block calls the submodule that changes the shape of its input to that of its output."""
@@ -80,7 +80,8 @@ class UnitMaker:
         return [unit]
 
     def _halves(self, path: str, block: nn.Module, cut: Cut, passage: Passage) -> list[GatedUnit]:
-        dials = (Dial(), Dial())
+        latch = Latch()
+        dials = (Dial(latch=latch), Dial(latch=latch))
         tops = [[block.get_submodule(name) for name in half] for half in cut.halves]
         for number in sorted((0, 1), key=lambda half: half != cut.own_products):
             outside = tops[1 - number]

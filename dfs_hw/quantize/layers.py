@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from accel_models.errors import InputError
 from accel_models.precision import Precision
 from dfs_hw.distributed import summed_over_ranks
 from dfs_hw.quantize.observer import Observer
@@ -32,13 +33,46 @@ CHANNEL_BLOCK = 16
 """Channels that oneDNN's widest kernels take at a time, on CPUs with AVX-512."""
 
 
+class Latch:
+    """Whether layers may run; shared by the dials of units that run each other's layers."""
+
+    def __init__(self) -> None:
+        self.behind = ""
+        """Name of the unit that is through; nothing while one runs."""
+
+
 class Dial:
     """Which of its precisions a decision unit runs at; its layers all read it."""
 
-    def __init__(self, index: int = 0) -> None:
+    def __init__(self, index: int = 0, latch: Latch | None = None) -> None:
+        self.latch = latch or Latch()
         self.index = index
         self.skips = False
         """Whether it is skipped, so that what runs is its shortcut alone."""
+
+    @property
+    def index(self) -> int:
+        """Index into the precisions of its layers.
+
+        Raises:
+            InputError: if layers run by themselves once their unit is through, as those do that a
+                checkpoint computes again, at a precision that nobody knows any more.
+        """
+        if self.latch.behind:
+            raise InputError(
+                f"layers of unit '{self.latch.behind}' run again outside it, and might do so at "
+                "another precision: switch off what computes them again in the backward pass "
+                "(torch.utils.checkpoint)"
+            )
+        return self._index
+
+    @index.setter
+    def index(self, index: int) -> None:
+        self._index, self.latch.behind = index, ""
+
+    def close(self, unit: str) -> None:
+        """Let no layer run until it is set again."""
+        self.latch.behind = unit
 
 
 class _QuantizedLayer(nn.Module):

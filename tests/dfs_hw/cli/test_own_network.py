@@ -36,6 +36,10 @@ def small():
     stem, head = nn.Conv2d(1, 4, 3, stride=2, padding=1), [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     model = nn.Sequential(stem, nn.ReLU(), *blocks, *head, nn.Linear(4, 10))
     return model, torch.empty(1, 1, 16, 16), "Residual"
+
+
+def words():
+    return nn.Embedding(9, 4), torch.zeros(1, 7, dtype=torch.long)
 """
 
 SHORT = [
@@ -85,3 +89,8 @@ def test_a_registered_function_builds_networks_by_name(own: str) -> None:
     assert first.units == ("2", "3", "4")
     for one, other in zip(first.parameters(), second.parameters(), strict=True):
         assert one.equal(other)
+
+
+def test_what_reads_no_images_is_sent_to_a_loop_of_its_own(own: str) -> None:
+    with pytest.raises(InputError, match=r"something else than images.*docs/own_loop\.md"):
+        register_own_model(own.replace("small", "words"))
