@@ -79,7 +79,9 @@ def test_commands_of_a_page_are_known(name: str, checkout: Path) -> None:
 def test_options_that_a_page_mentions_are_there(name: str) -> None:
     group = typer.main.get_command(app)
     for words in mentioned(ROOT / name):
-        command = group.commands[words[0]]  # type: ignore[attr-defined]
+        command = group
+        for word in words:
+            command = getattr(command, "commands", {}).get(word, command)
         known = {"--help"}.union(*((*one.opts, *one.secondary_opts) for one in command.params))
         assert {word for word in words if word.startswith("--")} <= known, words
 
