@@ -322,7 +322,7 @@ def _gated(setup: TrainingSetup, trained: Trained, outcome: Replay) -> list[Vari
 
     return [
         Variant(
-            "adaptive (DFS)",
+            "adaptive (DFS)" if network.gate.learned else "adaptive (exits)",
             "adaptive",
             "",
             outcome.trace.accuracy,

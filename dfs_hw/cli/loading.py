@@ -168,7 +168,7 @@ def training_config(
 
     Args:
         data: see `dfs_hw.load_dataset`.
-        style: ``modern`` or ``paper``.
+        style: one of `recipes.STYLES`.
         epochs: of every stage that is long.
         settings: others, as NAME=VALUE.
         several: whether networks with a knob and without are trained.
@@ -179,7 +179,7 @@ def training_config(
     """
     changes = {name: value for name, value in given.items() if value is not None}
     if epochs is not None:
-        stages = ("backbone", "supernet", "joint") if style == "modern" else ("backbone", "joint")
+        stages = ("backbone", "supernet", "joint") if style != "paper" else ("backbone", "joint")
         for stage in stages:
             changes |= {f"{stage}_epochs": epochs, f"{stage}_steps": 0}
     named = dict(read_setting(text) for text in settings or [])

@@ -119,7 +119,11 @@ Data = Annotated[
     ),
 ]
 Style = Annotated[
-    str, typer.Option(help="modern: what works best here; paper: DFS to the constant.")
+    str,
+    typer.Option(
+        help="modern: DFS, by what works best here; exits: static networks that inputs leave "
+        "early; paper: DFS to the constant."
+    ),
 ]
 Network = Annotated[
     str | None,

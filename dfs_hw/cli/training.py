@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from accel_models.precision import EXIT
 from dfs_hw.cli.app import app
-from dfs_hw.cli.loading import training_config
+from dfs_hw.cli.loading import training_config, words
 from dfs_hw.cli.options import (
     DEFAULTS,
     Budget,
@@ -38,10 +39,21 @@ if TYPE_CHECKING:  # torch, which `--help` need not wait for
     from dfs_hw.logs import Log
 
 
+DemoStyle = Annotated[
+    str | None,
+    typer.Option(
+        "--style",
+        help="exits: static networks that inputs leave early; modern: DFS, by what works best "
+        "here; paper: DFS to the constant. Default: exits, or modern for choices without exit.",
+        show_default=False,
+    ),
+]
+
+
 @app.command()
 def demo(
     data: Data = DEFAULTS.data,
-    style: Style = "modern",
+    style: DemoStyle = None,
     network: Network = None,
     choices: Choices = None,
     accelerator: TrainedFor = None,
@@ -59,11 +71,14 @@ def demo(
 ) -> None:
     """The whole chain on real images: train, record, replay, compare with baselines, report.
 
+    By default inputs leave static networks early, by confidence (`--style exits`); choices without
+    `exit` train DFS.
+
     Ends with a table, and a page to open: OUT/report.html.
     """
     config = training_config(
         data,
-        style,
+        style or ("exits" if choices is None or EXIT in words(choices) else "modern"),
         epochs,
         settings,
         network=network,

@@ -14,7 +14,7 @@ from typing import Any
 from places import ROOT
 
 from dfs_hw.training.config import TrainConfig
-from dfs_hw.training.recipes import PAPER_RECIPE, RECIPES
+from dfs_hw.training.recipes import EXITS_RECIPE, PAPER_RECIPE, RECIPES
 
 PAGE = ROOT / "docs" / "settings.md"
 
@@ -22,14 +22,15 @@ HEAD = """# Settings of training
 
 All that shapes a training run, in Python by name (`dfs_hw.recipe("digits", joint_lr=0.02)`) and on
 the command line as `--set joint_lr=0.02`; several values of one setting stand between commas. The
-defaults are the recipe for the digits. The last two columns say what `recipe(data)` changes for all
-other data, and `style="paper"` for all data. Of stages and recipes: [training](training.md).
+defaults are the recipe for the digits. The last columns say what `recipe(data)` changes for all
+other data, and `style="exits"` and `style="paper"` for all data. Of stages and recipes:
+[training](training.md).
 
 Written by `python tests/helpers/settings_page.py` from `TrainConfig`; a test holds the two
 together.
 
-| setting | default | other data | `paper` |
-|---|---|---|---|
+| setting | default | other data | `exits` | `paper` |
+|---|---|---|---|---|
 """
 
 
@@ -49,7 +50,8 @@ def page() -> str:
     """The page as it should be."""
     rows = [
         f"| [`{field.name}`](#{field.name}) | {_value(field.default)} | "
-        f"{_changed(RECIPES['cifar10'], field.name)} | {_changed(PAPER_RECIPE, field.name)} |\n"
+        f"{_changed(RECIPES['cifar10'], field.name)} | {_changed(EXITS_RECIPE, field.name)} | "
+        f"{_changed(PAPER_RECIPE, field.name)} |\n"
         for field in fields(TrainConfig)
     ]
     said = [f"\n## {name}\n\n{_as_markdown(text)}\n" for name, text in documented().items()]
