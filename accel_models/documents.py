@@ -7,6 +7,7 @@ refuses integers of over 4,300 digits with an error of its own.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -129,6 +130,12 @@ def typed(kind: type[Kind], data: Any, where: str) -> Kind:
     except ValidationError as error:
         raise InputError(first_fault(error, where)) from error
     return found
+
+
+def digest_of(data: Any) -> str:
+    """Digest of what a document says, as JSON can hold it, however it is spaced and ordered."""
+    text = json.dumps(data, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def first_fault(error: ValidationError, where: str) -> str:

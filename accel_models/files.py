@@ -16,6 +16,7 @@ MOST_BYTES = 2**24
 of them takes some 30 times as much memory."""
 CACHE = "DFS_HW_CACHE"
 """Environment variable that names the folder for what can be computed again."""
+NOT_UTF8 = "under a name that is not UTF-8"
 _MADE: list[Path] = []
 """Folders that this process made, the outer ones first."""
 
@@ -24,7 +25,7 @@ def readable(path: str | Path) -> Path:
     """A path that can be opened without waiting for ever: nothing is there, or a regular file.
 
     Raises:
-        InputError: if it is a folder, a pipe or a device.
+        InputError: if it is a folder, a pipe or a device, or its name is not UTF-8.
     """
     if kind := _not_a_file(path):
         raise InputError(f"cannot read {path}: it is {kind}")
@@ -108,6 +109,8 @@ def writable_folder(path: str | Path) -> Path:
         InputError: if it cannot be made or written to.
     """
     path = Path(path)
+    if not is_utf8(path):
+        raise InputError(f"cannot write to the folder {path}: it is {NOT_UTF8}")
     try:
         _make(path)
     except OSError as error:
@@ -154,8 +157,19 @@ def is_running(pid: int) -> bool:
     return True
 
 
+def is_utf8(path: str | Path) -> bool:
+    """Whether libraries that write names as UTF-8 can open a path, as Arrow's and PyTorch's do."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _not_a_file(path: str | Path) -> str:
     """What lies at a path and is no regular file; nothing if it is one, or is not there."""
+    if not is_utf8(path):
+        return NOT_UTF8
     # These, unlike `Path.exists`, leave names that are too long to whoever opens the file.
     if not os.path.exists(path) or os.path.isfile(path):
         return ""

@@ -12,7 +12,7 @@ from typing import Any
 
 from accel_models.documents import read_json
 from accel_models.errors import InputError, listed, reason_of
-from accel_models.files import replaceable, whole_file, writable_folder
+from accel_models.files import remove_empty_folders, replaceable, whole_file, writable_folder
 
 if sys.platform == "win32":
     import msvcrt
@@ -59,6 +59,7 @@ def owned_folder(
         _settle(folder, settings, results, growing, overwrite)
         yield folder
     except BaseException:
+        remove_empty_folders()  # inside it
         if fresh and {file.name for file in folder.iterdir()} <= {LOCK, SETTINGS}:
             _remove(folder, made)
         raise

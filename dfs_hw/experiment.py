@@ -14,7 +14,7 @@ import torch
 from accel_models.accelerators.plugins import plugin_of
 from accel_models.costs.cost_table import CostTable
 from accel_models.costs.simulator import Simulation, simulate
-from accel_models.documents import CLOSED
+from accel_models.documents import CLOSED, digest_of
 from accel_models.errors import InputError
 from accel_models.metrics import METRICS
 from accel_models.precision import Precision, highest
@@ -139,21 +139,19 @@ def _carried_out(setup: TrainingSetup, out_dir: Path, started: float) -> Path:
         *(_static(setup, precision, run) for precision, run in statics.items()),
         *_gated(setup, trained, outcome),
     ]
-    return write_json(
-        out_dir / "run.json",
-        {
-            "config": dict(setup.settings),
-            **provenance(),
-            "seconds": round(time.monotonic() - started, 1),
-            "classes": list(setup.splits.classes),
-            "cost_table": table.key,
-            "policy": outcome.policy.to_dict(),
-            "budget": asdict(verdict(setup.budget, setup.cost, outcome)),
-            "validation": asdict(trained.outcome),
-            "best_static": best_static_width(variants, len(setup.splits.validation)).name,
-            "variants": [asdict(variant) for variant in variants],
-        },
-    )
+    run = {
+        "config": dict(setup.settings),
+        **provenance(),
+        "seconds": round(time.monotonic() - started, 1),
+        "classes": list(setup.splits.classes),
+        "cost_table": table.key,
+        "policy": outcome.policy.to_dict(),
+        "budget": asdict(verdict(setup.budget, setup.cost, outcome)),
+        "validation": asdict(trained.outcome),
+        "best_static": best_static_width(variants, len(setup.splits.validation)).name,
+        "variants": [asdict(variant) for variant in variants],
+    }
+    return write_json(out_dir / "run.json", {**run, "digest": digest_of(run)})
 
 
 def record_checkpoint(

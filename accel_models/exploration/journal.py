@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,9 +19,9 @@ from accel_models.errors import DfsHwError, InputError, reason_of
 from accel_models.files import readable
 
 JOURNAL = "study.journal"
-LINE = "line"
-"""Field of an entry, which Optuna passes over, that counts lines up: one that is there twice, as
-after a bad copy, would be one trial more."""
+SEAL = "line"
+"""Field of an entry, which Optuna passes over: the number of its line, and a digest of that and of
+the entry. A digit changed, or a line that is there twice or no more, would be another result."""
 
 
 class Journal(BaseJournalBackend):
@@ -40,21 +42,22 @@ class Journal(BaseJournalBackend):
         yield from self._held[max(0, log_number_from - self._written) :]
 
     def _written_logs(self, start: int) -> Iterator[dict[str, Any]]:
-        number, before, logs = start, 0, self._file.read_logs(start)
+        number, logs = start, self._file.read_logs(start)
         while True:
             number += 1
             try:
                 log = next(logs, None)
             except (ValueError, RecursionError) as error:
                 raise InputError(_damaged(self._path, number, "is no JSON")) from error
+            if log is None and number <= self._written:  # Optuna takes it for one half written
+                raise InputError(_damaged(self._path, number, "is no JSON"))
             if log is None:
                 return
             if not isinstance(log, dict):
                 raise InputError(_damaged(self._path, number, "is no table"))
-            line = log.pop(LINE, before + 1)  # entries of others have none
-            if type(line) is not int or line <= before:
-                raise InputError(_damaged(self._path, number, "was there before"))
-            before = line
+            # Entries of version 0.1 have no seal.
+            if SEAL in log and log.pop(SEAL) != _seal(log, number):
+                raise InputError(_damaged(self._path, number, "is not what was written there"))
             yield log
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
@@ -73,7 +76,7 @@ class Journal(BaseJournalBackend):
             lines = range(self._written + 1, self._written + len(held) + 1)
             try:
                 self._file.append_logs(
-                    [{**log, LINE: line} for log, line in zip(held, lines, strict=True)]
+                    [{**log, SEAL: _seal(log, line)} for log, line in zip(held, lines, strict=True)]
                 )
             except OSError as error:
                 raise InputError(f"cannot write {self._path}: {reason_of(error)}") from error
@@ -120,6 +123,11 @@ class Outline(BaseJournalBackend):
                 self.trials[log["study_id"]] += 1
             elif "trial_id" not in log:
                 yield log
+
+
+def _seal(log: dict[str, Any], line: int) -> str:
+    content = f"{line} {json.dumps(log)}"
+    return f"{line} {hashlib.blake2b(content.encode(), digest_size=8).hexdigest()}"
 
 
 def _damaged(path: Path, line: int, fault: str) -> str:

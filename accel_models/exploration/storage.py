@@ -21,7 +21,7 @@ from optuna.study import StudyDirection
 from accel_models.documents import CLOSED, read_json, typed
 from accel_models.errors import InputError
 from accel_models.exploration.journal import JOURNAL, Journal, Outline, damage_named, mend
-from accel_models.files import is_running, whole_file, writable_folder
+from accel_models.files import NOT_UTF8, is_running, is_utf8, whole_file, writable_folder
 from accel_models.owned_folder import LOCK, lock_folder
 
 IDENTITY = "identity.json"
@@ -202,6 +202,8 @@ def quiet() -> Iterator[None]:
 def _database(url: str) -> BaseStorage:
     from optuna.storages import get_storage
 
+    if not is_utf8(url):
+        raise InputError(f"the storage {public_url(url)} is {NOT_UTF8}")
     try:
         with _database_errors(), quiet():
             return get_storage(url)

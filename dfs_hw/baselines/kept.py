@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -10,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from accel_models.documents import CLOSED, read_json, typed
+from accel_models.documents import CLOSED, digest_of, read_json, typed
 from accel_models.errors import InputError
 from dfs_hw.provenance import write_json
 
@@ -46,7 +45,7 @@ def kept(
         if content.made_from == origin:
             return _result(path, content, kind)
     result = json.loads(json.dumps(make(), allow_nan=False))
-    write_json(path, asdict(_KeptFile(origin, result, _digest(origin, result))))
+    write_json(path, asdict(_KeptFile(origin, result, digest_of([origin, result]))))
     return typed(kind, result, f"{path}: result")
 
 
@@ -67,14 +66,9 @@ def _read(path: Path) -> _KeptFile:
 
 
 def _result(path: Path, content: _KeptFile, kind: type[Result]) -> Result:
-    if content.digest not in ("", _digest(content.made_from, content.result)):
+    if content.digest not in ("", digest_of([content.made_from, content.result])):
         raise InputError(f"{path}: its result is not the one that was left there: {REMEDY}")
     try:
         return typed(kind, content.result, f"{path}: result")
     except InputError as error:
         raise InputError(f"{error}: {REMEDY}") from error
-
-
-def _digest(origin: Any, result: Any) -> str:
-    text = json.dumps([origin, result], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from accel_models.errors import InputError
-from accel_models.files import whole_file
+from accel_models.files import whole_file, writable_folder
 from accel_models.metrics import additive, names
 from accel_models.owned_folder import changed_settings, owned_folder
 from accel_models.seeds import checked_seed
@@ -188,7 +188,7 @@ def _flat(row: Mapping[str, Any]) -> dict[str, float]:
 
 def _judge(setup: TrainingSetup, folder: Path, trained: Path | str | None) -> Judge:
     """The network of one seed, trained if need be."""
-    folder.mkdir(exist_ok=True)
+    writable_folder(folder)
     if trained is not None and not finished(setup, "supernet", "supernet", folder / SUPERNET):
         source = _find(setup, Path(trained) / folder.name)
         with whole_file(folder / SUPERNET) as partial:

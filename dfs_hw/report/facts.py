@@ -20,7 +20,11 @@ from accel_models.source import Source
 from accel_models.trace import GateTrace
 from dfs_hw.data import Dataset, load_dataset
 from dfs_hw.experiment import BudgetVerdict, Variant, static_cost
-from dfs_hw.report.run_file import RunFile, read_run
+from dfs_hw.report.run_file import COSTS, RunFile, read_run
+
+DEAREST = 100
+"""Cost of a way to run a network, in those of the highest precision everywhere, at most: all do the
+same layers or fewer, and gates are small."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,20 @@ def gather(run_dir: Path | str) -> Facts:
     recorded = (facts.adaptive.energy_j, facts.adaptive.accuracy)
     if recorded != (facts.replay.energy_j.mean(), trace.accuracy):
         raise InputError(f"{run_dir}: run.json and trace.parquet are of different runs")
+    _check_costs(facts, run_dir)
     return facts
+
+
+def _check_costs(facts: Facts, run_dir: Path) -> None:
+    """Refuse costs that no network of the run has, and no picture has room for."""
+    for number, variant in enumerate(facts.variants):
+        for name in COSTS:
+            most = DEAREST * getattr(facts.top, name)
+            if getattr(variant, name) > most:
+                raise InputError(
+                    f"{run_dir}/run.json: variants.{number}.{name} must be at most {most:.3g}, "
+                    f"{DEAREST} times that of the highest precision, got {getattr(variant, name)}"
+                )
 
 
 def _check_covered(run: RunFile, trace: GateTrace, table: CostTable, run_dir: Path) -> None:

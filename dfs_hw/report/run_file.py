@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from accel_models.documents import CLOSED, read_json, typed
+from accel_models.documents import CLOSED, digest_of, read_json, typed
 from accel_models.errors import InputError
 from accel_models.precision import Precision
 from dfs_hw.experiment import BudgetVerdict, Variant
@@ -44,6 +45,8 @@ class RunFile:
     variants: tuple[Variant, ...]
     families: dict[str, Any] = field(default_factory=dict)
     """Families of arrays from outside the package, and where they came from."""
+    digest: str = ""
+    """Digest of all else; files of version 0.1 have none."""
 
     def __post_init__(self) -> None:
         names = [variant.name for variant in self.variants]
@@ -71,16 +74,24 @@ class RunFile:
 
 
 def read_run(path: Path) -> RunFile:
-    """Read the record of a run.
+    """Read the record of a run; one of version 0.1, which has no digest, with a warning.
 
     Raises:
         InputError: if it is missing, or not what a run leaves: names the field.
     """
-    run = typed(RunFile, read_json(path), str(path))
+    said = read_json(path)
+    run = typed(RunFile, said, str(path))
     try:
         run.settings  # noqa: B018 - refused here, with the name of the file
     except InputError as error:
         raise InputError(f"{path}: config: {error}") from error
+    if not run.digest:
+        warnings.warn(
+            f"{path} is of version 0.1 and has no digest: whether it is whole cannot be told",
+            stacklevel=2,
+        )
+    elif run.digest != digest_of({name: said[name] for name in said if name != "digest"}):
+        raise InputError(f"{path} is damaged: what it says does not match its digest")
     return run
 
 

@@ -8,7 +8,7 @@ import torch
 
 from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.costs.cost_table import CostTable, cost_table
-from accel_models.errors import InputError
+from accel_models.errors import InputError, reason_of
 from accel_models.precision import highest
 from dfs_hw.budgets.hardware_cost import BlockCost, HardwareCost, RelativeCost
 from dfs_hw.budgets.paper import PAPER
@@ -90,9 +90,9 @@ def check_device(device: str) -> None:
         InputError: if PyTorch cannot use it.
     """
     try:
-        torch.empty(0, device=device)
+        torch.ones(1, device=device).item()  # which a device without values, as meta, cannot give
     except (RuntimeError, AssertionError) as error:  # the latter where PyTorch is built without it
-        reason = str(error).splitlines()[0]
+        reason = reason_of(error).partition(". ")[0]  # what follows lists all backends there are
         raise InputError(f"cannot train on the device '{device}': {reason}") from error
 
 

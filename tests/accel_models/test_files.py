@@ -12,6 +12,8 @@ import pytest
 from accel_models import InputError
 from accel_models.files import (
     is_running,
+    read_bytes,
+    readable,
     remove_empty_folders,
     replaceable,
     same_file,
@@ -27,6 +29,14 @@ def test_a_file_appears_whole_in_the_place_of_another(tmp_path: Path) -> None:
             partial.write_text(content)
         assert target.read_text() == content
     assert list(target.parent.iterdir()) == [target]
+
+
+def test_names_that_libraries_cannot_write_are_refused(tmp_path: Path) -> None:
+    latin = tmp_path / os.fsdecode("é".encode("latin-1"))
+    for take in (readable, replaceable, read_bytes, writable_folder):
+        with pytest.raises(InputError, match=r"\\udce9: it is under a name that is not UTF-8"):
+            take(latin)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("platform", [sys.platform, "win32"])

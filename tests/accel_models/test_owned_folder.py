@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from accel_models import InputError
+from accel_models.files import writable_folder
 from accel_models.owned_folder import LOCK, SETTINGS, owned_folder
 
 HOLDER = """
@@ -139,3 +140,13 @@ def test_a_lock_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / LOCK).touch(mode=0o000)
     with pytest.raises(InputError, match="cannot lock the folder"):
         enter(tmp_path)
+
+
+def test_a_refused_run_takes_the_folders_inside_its_own_along(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match="refused"),
+        owned_folder(tmp_path / "a" / "b", {}, []) as b,
+    ):
+        writable_folder(b / "seed0")
+        raise InputError("refused")
+    assert not list(tmp_path.iterdir())

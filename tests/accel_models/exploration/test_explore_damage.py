@@ -18,7 +18,7 @@ from places import HELPERS
 
 from accel_models import InputError
 from accel_models.exploration import Exploration, explore
-from accel_models.exploration.journal import JOURNAL
+from accel_models.exploration.journal import JOURNAL, SEAL, Journal
 from accel_models.exploration.storage import IDENTITY
 
 CHUNK = "chunks/chunk-000000.parquet"
@@ -53,6 +53,12 @@ def flipped(at: float) -> Damage:
         return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
 
     return flip
+
+
+def unsealed(journal: Path) -> list[dict[str, Any]]:
+    """Lines of a journal as version 0.1 had them, which can be changed."""
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    return [{name: line[name] for name in line if name != SEAL} for line in lines]
 
 
 DAMAGES: dict[str, Damage] = {
@@ -100,11 +106,31 @@ def test_a_study_of_other_objectives_is_refused(
     folder, sampler, _ = study
     shutil.copytree(folder / "out", tmp_path / "out")
     journal = tmp_path / "out" / JOURNAL
-    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    lines = unsealed(journal)
     lines[0]["directions"] = directions
     journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
     with pytest.raises(InputError, match="journal is damaged: study 'damaged' is to make 2"):
         explored(folder, sampler, tmp_path / "out")
+
+
+def test_no_bit_of_a_journal_can_flip(study: Any, tmp_path: Path) -> None:
+    """Samplers go on from its values, whose last digits nobody would miss."""
+    folder, _, _ = study
+    journal = tmp_path / JOURNAL
+    content = (folder / "out" / JOURNAL).read_bytes()
+    journal.write_bytes(content)
+    whole = list(Journal(journal).read_logs(0))
+    refused = 0
+    for place in range(7, len(content), 53):
+        journal.write_bytes(flipped(place / len(content))(content))
+        try:
+            found = list(Journal(journal).read_logs(0))
+            # A seal by another name is one field more.
+            assert all(old.items() <= new.items() for old, new in zip(whole, found, strict=True))
+        except InputError as error:
+            assert "journal is damaged: line" in str(error)
+            refused += 1
+    assert refused > len(content) / 53 * 0.8
 
 
 def test_no_line_of_a_journal_can_be_there_twice(study: Any, tmp_path: Path) -> None:
@@ -116,8 +142,14 @@ def test_no_line_of_a_journal_can_be_there_twice(study: Any, tmp_path: Path) -> 
     trial = next(at for at, line in enumerate(lines) if json.loads(line)["op_code"] == 4)
     for place in (trial + 1, len(lines)):
         journal.write_bytes(b"".join([*lines[:place], lines[trial], *lines[place:]]))
-        with pytest.raises(InputError, match=rf"journal is damaged: line {place + 1} was there"):
+        with pytest.raises(InputError, match=rf"journal is damaged: line {place + 1} is not what"):
             explored(folder, sampler, tmp_path / "out")
+    journal.write_bytes(b"".join([*lines[:trial], *lines[trial + 1 :]]))
+    with pytest.raises(InputError, match=rf"journal is damaged: line {trial + 1} is not what"):
+        explored(folder, sampler, tmp_path / "out")
+    journal.write_bytes(b"".join([*lines[:-1], lines[-1][:-9] + b"\n"]))
+    with pytest.raises(InputError, match=rf"journal is damaged: line {len(lines)} is no JSON"):
+        explored(folder, sampler, tmp_path / "out")
     journal.write_bytes(b"".join(lines[:trial]))
     assert len(explored(folder, sampler, tmp_path / "out").study.trials) == 4
 
@@ -128,7 +160,7 @@ def test_an_outcome_is_that_of_its_configuration(study: Any, tmp_path: Path) -> 
         pytest.skip("a sweep's outcomes are its chunks'")
     shutil.copytree(folder / "out", tmp_path / "out")
     journal = tmp_path / "out" / JOURNAL
-    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    lines = unsealed(journal)
     noted = next(line["user_attr"]["outcome"] for line in lines if "outcome" in str(line))
     noted[0]["energy_j"] *= 0.5
     journal.write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -11,6 +11,7 @@ import pytest
 from run_files import run_record
 
 from accel_models import InputError
+from accel_models.documents import digest_of
 from dfs_hw.report.run_file import read_run
 
 Record = dict[str, Any]
@@ -18,11 +19,24 @@ Record = dict[str, Any]
 
 def test_what_a_run_leaves_is_read(tmp_path: Path) -> None:
     path, record = tmp_path / "run.json", run_record()
-    path.write_text(json.dumps(record))
+    path.write_text(json.dumps({**record, "digest": digest_of(record)}, indent=2))
     run = read_run(path)
     assert [variant.name for variant in run.variants] == [v["name"] for v in record["variants"]]
     assert run.budget.target == 2e-5
     assert run.settings.choices == "skip,2,8"
+
+
+def test_no_figure_of_a_run_can_change(tmp_path: Path) -> None:
+    path, record = tmp_path / "run.json", run_record()
+    sealed = {**record, "digest": digest_of(record)}
+    sealed["variants"][2]["latency_s"] *= 1 + 1e-15
+    path.write_text(json.dumps(sealed))
+    with pytest.raises(InputError, match="is damaged: what it says does not match its digest"):
+        read_run(path)
+    del sealed["digest"]
+    path.write_text(json.dumps(sealed))
+    with pytest.warns(UserWarning, match="of version 0.1 and has no digest"):
+        read_run(path)
 
 
 @pytest.mark.parametrize(

@@ -242,8 +242,9 @@ def test_unusable_settings_are_refused_before_training(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=complaint):
             train(replace(TINY, **change), tmp_path, progress=False)
-    with pytest.raises(InputError, match="cannot train on the device 'abacus'"):
-        train(TINY, tmp_path, device="abacus", progress=False)
+    for device in ("abacus", "meta"):
+        with pytest.raises(InputError, match=f"cannot train on the device '{device}'"):
+            train(TINY, tmp_path, device=device, progress=False)
     assert not list(tmp_path.iterdir())
 
 
