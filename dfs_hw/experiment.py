@@ -63,13 +63,18 @@ class Variant:
 
 @dataclass(frozen=True)
 class BudgetVerdict:
-    """Whether the test inputs, replayed, kept to the budget. Amounts in the metric's SI unit."""
+    """Whether the test inputs, replayed, kept to the budget, or to the accuracy asked for in its
+    place. Amounts in the metric's SI unit."""
 
     __pydantic_config__ = CLOSED
     metric: str
     text: str
     target: float
     reached: float
+    floor: float = 0.0
+    """Accuracy that was asked for in place of the budget, 0 to 1; 0 if none was."""
+    accuracy: float = 0.0
+    """Accuracy of the test inputs, where one was asked for."""
 
     @property
     def miss(self) -> float:
@@ -78,9 +83,17 @@ class BudgetVerdict:
 
     @property
     def met(self) -> bool:
+        """Whether it was kept: a budget within `BUDGET_TOLERANCE`, an accuracy at least."""
+        if self.floor:
+            return self.accuracy >= self.floor
         return abs(self.miss) <= BUDGET_TOLERANCE
 
     def __str__(self) -> str:
+        if self.floor:
+            return (
+                f"An accuracy of {self.floor:.1%} was asked for, at the least {self.metric}: on "
+                f"the test inputs it is {self.accuracy:.1%}."
+            )
         if self.met:
             return f"The {self.metric} budget of {self.text} was met: {self.miss:+.1%}."
         if self.miss < 0:
@@ -146,7 +159,7 @@ def _carried_out(setup: TrainingSetup, out_dir: Path, started: float) -> Path:
         "classes": list(setup.splits.classes),
         "cost_table": table.key,
         "policy": outcome.policy.to_dict(),
-        "budget": asdict(verdict(setup.budget, setup.cost, outcome)),
+        "budget": asdict(verdict(setup.budget, setup.cost, outcome, setup.floor)),
         "validation": asdict(trained.outcome),
         "best_static": best_static_width(variants, len(setup.splits.validation)).name,
         "variants": [asdict(variant) for variant in variants],
@@ -255,13 +268,21 @@ def best_static_width(variants: list[Variant], validation_inputs: int) -> Varian
     return min(good, key=lambda variant: variant.energy_j)
 
 
-def verdict(budget: Budget, cost: RelativeCost, outcome: Replay) -> BudgetVerdict:
-    """The budget against the replayed cost, in the metric and the statistic it was set in."""
+def verdict(
+    budget: Budget, cost: RelativeCost, outcome: Replay, floor: float = 0.0
+) -> BudgetVerdict:
+    """The budget against the replayed cost, in the metric and the statistic it was set in.
+
+    Args:
+        floor: accuracy that was asked for in its place, 0 to 1; 0 if none was.
+    """
     return BudgetVerdict(
         cost.metric,
         budget.text,
         budget.fraction * cost.reference,
         _reached(budget.statistic, cost, outcome),
+        floor,
+        outcome.trace.accuracy if floor else 0.0,
     )
 
 

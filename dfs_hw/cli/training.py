@@ -146,11 +146,14 @@ def train(
     if not first:
         return
     outcome, budgeted = trained.outcome, trained.budget
-    met = "meets" if trained.meets_budget else "does NOT meet"
+    verdict = "meets" if trained.meets_budget else "does NOT meet"
+    verdict += f" the budget of {budgeted.fraction:.1%}"
+    if config.floor:
+        verdict = f"is the least that keeps to an accuracy of {config.floor:.1%}"
     at = "" if outcome.price is None else f" at a price of cost of {outcome.price:.3g}"
     show.line(
         f"Validation accuracy {outcome.accuracy:.1%} at {outcome.cost:.1%} of the highest "
-        f"precision's {config.metric}{at}; that {met} the budget of {budgeted.fraction:.1%}."
+        f"precision's {config.metric}{at}; that {verdict}."
     )
     if outcome.feasibility and not outcome.feasibility["kept"]:
         lost = outcome.feasibility["accuracy_before"] - outcome.feasibility["accuracy_after"]

@@ -214,6 +214,15 @@ def test_a_budget_missed_by_more_than_five_percent_is_called_missed(
     assert said in str(BudgetVerdict("energy", "45uJ", 1.0, reached))
 
 
+@pytest.mark.parametrize(("accuracy", "met"), [(0.88, True), (0.879, False)])
+def test_an_accuracy_asked_for_is_judged_in_place_of_the_budget(accuracy: float, met: bool) -> None:
+    verdict = BudgetVerdict("energy", "0.5", 1.0, 0.3, floor=0.88, accuracy=accuracy)
+    assert verdict.met == met
+    assert f"88.0% was asked for, at the least energy: on the test inputs it is {accuracy:.1%}" in (
+        str(verdict)
+    )
+
+
 def test_the_best_static_width_is_the_cheapest_of_those_not_worse_by_chance() -> None:
     def static(name: str, validation: float, energy: float) -> Variant:
         return Variant(name, "static", name, 0.5, validation, 0, energy, 0)
