@@ -14,11 +14,12 @@ pytestmark = pytest.mark.slow
 TRACE = str(ROOT / "traces" / "digits-resnet14-bitfusion.parquet")
 UNITS = {"µJ": 1e-6, "µs": 1e-6, "ms": 1e-3, "Mb": 1e6, "kb": 1e3, "%": 0.01, "mm²": 1e-6}
 Printed = Callable[..., str]
+RANKING = ("docs/machines.md", "Ranked, on common ground")
 
 
 def rows(page: str, heading: str) -> dict[str, list[str]]:
     """Cells of the first table under a heading, by the first cell of their row."""
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8").partition(f"## {heading}\n")[2]
+    text = (ROOT / page).read_text(encoding="utf-8").partition(f"## {heading}\n")[2]
     lines = re.search(r"(?:^\|.*\n)+", text, re.MULTILINE)
     assert lines
     cells = [[cell.strip() for cell in line[1:-1].split("|")] for line in lines[0].splitlines()]
@@ -36,7 +37,7 @@ def says(cell: str, value: float) -> bool:
 
 def test_the_ranking_is_what_the_command_finds(printed: Printed) -> None:
     found = json.loads(printed("accelerators", "--compare", "--network", "resnet38", "--json"))
-    table = rows("machines.md", "Ranked, on common ground")
+    table = rows(*RANKING)
     del table["*BitOps*"]
     names = [re.findall(r"`(.*?)`", first)[0] for first in table]
     assert names == list(found["ranking"]["8"]["energy_j"])
@@ -55,9 +56,17 @@ def test_the_ranking_is_what_the_command_finds(printed: Printed) -> None:
         assert not wrong, (name, wrong)
 
 
+def test_the_first_page_has_the_same_ranking() -> None:
+    first, whole = rows("README.md", "Choose a machine"), rows(*RANKING)
+    del whole["*BitOps*"]
+    assert list(first) == list(whole)
+    for name, cells in first.items():
+        assert cells == [*whole[name][:3], *whole[name][6:]]
+
+
 def test_what_deciding_costs_is_what_the_command_finds(printed: Printed) -> None:
     effects = json.loads(printed("replay", TRACE, "--ablate", "--json"))["effects"]
-    table = rows("dynamic.md", "By how much")
+    table = rows("docs/dynamic.md", "By how much")
     assert len(table) == len(effects)
     plain = effects[0]
     for (name, cells), effect in zip(table.items(), effects, strict=True):
