@@ -103,7 +103,7 @@ def _row(cost: LayerCost, pricing: Pricing, batch: int) -> dict[str, Any]:
     counts = dict(zip(ACTIONS, cost.counts.tolist(), strict=True))
     energy = pricing.energy_pj(cost.counts, cost.cycles)
     by_action = cost.counts * np.asarray(pricing.action_pj)
-    moved = _moved(cost, counts)
+    moved = moved_bits(cost)
     return {
         "layer": cost.layer.name,
         "operator": cost.layer.operator,
@@ -137,8 +137,9 @@ def _mapping_columns(mapping: Mapping | None) -> dict[str, Any]:
     }
 
 
-def _moved(cost: LayerCost, counts: dict[str, int]) -> Moved:
+def moved_bits(cost: LayerCost) -> Moved:
     """Bits by memory, tensor and direction, adding up to those counted."""
+    counts = dict(zip(ACTIONS, cost.counts.tolist(), strict=True))
     if cost.vector_pass is not None:
         return vector_pass.moved(cost.vector_pass)
     moved = Counter({place: counts[action] for action, place in _BUFFERS.items()})

@@ -10,6 +10,7 @@ import numpy as np
 
 from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.costs.simulator import Simulation
+from accel_models.costs.solving import LayerCost
 from accel_models.errors import InputError
 from accel_models.files import whole_file
 from accel_models.mapping.problem import ACTIONS
@@ -57,14 +58,17 @@ class RoofPoint(NamedTuple):
 
 def roof_points(run: Simulation) -> tuple[RoofPoint, ...]:
     """Layers that run on the array and move anything over the DRAM port, in order."""
-    points = []
-    for cost in run.layers:
-        macs, bits = cost.layer.macs * run.batch, int(cost.counts[_DRAM].sum())
-        if cost.compute_cycles and bits:
-            peak = macs / (cost.occupancy * cost.compute_cycles)
-            name, reached = cost.layer.name, macs / cost.cycles
-            points.append(RoofPoint(name, macs / bits, reached, peak, cost.precision))
-    return tuple(points)
+    found = (roof_point(cost, run.batch) for cost in run.layers)
+    return tuple(point for point in found if point is not None)
+
+
+def roof_point(cost: LayerCost, batch: int = 1) -> RoofPoint | None:
+    """A layer under the roofline; None if nothing moves, or the array has no part in it."""
+    macs, bits = cost.layer.macs * batch, int(cost.counts[_DRAM].sum())
+    if not (cost.compute_cycles and bits):
+        return None
+    peak = macs / (cost.occupancy * cost.compute_cycles)
+    return RoofPoint(cost.layer.name, macs / bits, macs / cost.cycles, peak, cost.precision)
 
 
 def roofs(points: Sequence[RoofPoint]) -> dict[float, str]:

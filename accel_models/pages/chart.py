@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from accel_models.pages.frame import Frame
 
-Kind = Literal["points", "lines", "bars", "columns", "heat", "spans"]
+Kind = Literal["points", "lines", "bars", "columns", "heat", "spans", "table"]
 """Kind of chart. ``points``: a dot a row. ``lines``: a line a series. ``bars``: amounts that lie,
 those of a series stacked, rows alike added up. ``columns``: amounts from `x` to `end` that stand,
 stacked. ``heat``: a cell for each pair of names, as dark as its value. ``spans``: from `x` to `end`
-in the row of a name."""
+in the row of a name. ``table``: the table alone."""
 PALETTE = (
     "#0b6e6e", "#e08e2b", "#3b5b92", "#c8553d", "#8e7cc3", "#5a9a3c", "#b5307a", "#a0722d",
     "#4fb0ae", "#7d9cc8", "#e0a08f", "#6b7a89",

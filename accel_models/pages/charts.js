@@ -40,8 +40,14 @@ const pages = (() => {
     const to = log ? Math.log : v => v, from = to(low), range = to(high) - from;
     const place = v => v === null || v === undefined ? null : (to(v) - from) / range;
     const back = s => log ? Math.exp(from + s * range) : from + s * range;
-    const shares = [...Array(ticks).keys()].map(i => i / (ticks - 1));
-    return { low, high, place, back, ticks: (log ? shares.map(back) : round(low, high, ticks)).map(v => [place(v), text(unit, v)]) };
+    return { low, high, place, back, ticks: (log ? decades(low, high, ticks) : round(low, high, ticks)).map(v => [place(v), tick(unit, v)]) };
+  }
+  const tick = (unit, value) => unit === "share" ? String(Number((100 * value).toFixed(2))).replace("-", "−") + " %" : unit === "J" || unit === "s" || unit === "W" ? text(unit, value).replace(/\.0+ | (?=[^ ]*$)/, " ").replace(/(\.\d*?)0+ /, "$1 ") : text("", value);
+  function decades(low, high, wanted) {
+    const found = [];
+    for (let e = Math.floor(Math.log10(low)); e <= Math.log10(high); e++) for (const s of [1, 2, 5]) { const v = s * 10 ** e; if (v >= low && v <= high) found.push(Number(v.toPrecision(3))); }
+    const each = Math.ceil(found.length / (wanted + 1));
+    return found.length > 1 ? found.filter((_, i) => i % each === 0) : [low, high];
   }
   function round(low, high, wanted) {
     const raw = (high - low) / wanted, power = 10 ** Math.floor(Math.log10(raw));
@@ -82,7 +88,7 @@ const pages = (() => {
       });
       const head = make("thead"), body = make("tbody"), tr = head.insertRow();
       columns.forEach((column, i) => {
-        const at = column.at ?? i, th = make("th", { scope: "col", title: column.title, "aria-sort": state.by === at ? (state.down ? "descending" : "ascending") : "none" });
+        const at = column.at ?? i, th = make("th", { scope: "col", title: column.title, class: typeof (rows.find(row => row[at] !== null) || [])[at] === "string" ? "text" : "", "aria-sort": state.by === at ? (state.down ? "descending" : "ascending") : "none" });
         const button = make("button", { type: "button", class: "sorts" }, (column.short || column.title) + (state.by === at ? (state.down ? " ▼" : " ▲") : ""));
         button.addEventListener("click", () => {
           state.down = state.by === at && !state.down; state.by = at; draw();
@@ -95,7 +101,7 @@ const pages = (() => {
         columns.forEach((column, i) => {
           const value = row[column.at ?? i], cell = line.insertCell();
           cell.textContent = text(column.unit, value);
-          if (typeof value === "string") cell.className = "text";
+          if (typeof value === "string") cell.className = value.length > 40 ? "text long" : "text";
         });
         if (options.each) options.each(line, row);
       }
@@ -122,6 +128,7 @@ const pages = (() => {
       this.at = Object.fromEntries(this.columns.map((c, i) => [c.name, i]));
       this.box = figure.querySelector(".drawing");
       this.pivot = { y: spec.y, series: spec.series };
+      if (spec.kind === "table") return this.alone();
       this.controls(); this.keys(); this.beside();
       new ResizeObserver(() => this.box.clientWidth !== this.width && this.draw()).observe(this.box);
       this.draw();
@@ -184,6 +191,10 @@ const pages = (() => {
       if (frame.rows.length <= 40) fill();
       part.querySelector(".download").addEventListener("click", () => download(this.spec.name + ".csv", csv(this.columns, frame.rows)));
     }
+    alone() {
+      table(this.figure.querySelector("table"), this.columns, this.spec.frame.rows, { cut: this.figure.querySelector(".cut") });
+      this.figure.querySelector(".download").addEventListener("click", () => download(this.spec.name + ".csv", csv(this.columns, this.spec.frame.rows)));
+    }
     keys() {
       this.box.addEventListener("keydown", event => {
         const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
@@ -207,7 +218,7 @@ const pages = (() => {
       return node;
     }
     draw() {
-      this.width = this.box.clientWidth;
+      this.width = this.box ? this.box.clientWidth : 0;
       if (!this.width) return;
       this.marks = []; this.hot = -1;
       const small = this.width < 560, rows = this.rows();
@@ -240,7 +251,7 @@ const pages = (() => {
       }
     }
     plane(rows, small) {
-      const spec = this.spec, width = this.width, height = small ? 300 : 400, left = small ? 62 : 76;
+      const spec = this.spec, width = this.width, height = small ? 300 : 400, left = small ? 74 : 86;
       const area = { left, right: width - 18, top: 14, bottom: height - 44 }, { right, top, bottom } = area;
       const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, height, "aria-hidden": "true" });
       const [xl, xh, xlog] = this.ends(rows, "x"), [yl, yh, ylog] = this.ends(rows, "y"), view = this.view;
@@ -297,6 +308,7 @@ const pages = (() => {
       for (const row of rows) {
         const vx = this.of(row, spec.x), vy = this.of(row, spec.y);
         if (typeof vx !== "number" || typeof vy !== "number" || (spec.log.includes("x") && vx <= 0) || (spec.log.includes("y") && vy <= 0)) continue;
+        if (spec.joined.includes(String(this.of(row, spec.series))) && spec.label && !this.of(row, spec.label)) continue;
         const at = [px(vx), py(vy)], colour = colours[String(this.of(row, spec.series))] || "#0b6e6e";
         for (const [names, horizontal] of [[spec.spread, true], [spec.reach, false]]) {
           const ends = names && names.map(name => this.of(row, name));

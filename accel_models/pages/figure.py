@@ -167,9 +167,9 @@ def _heat(axes: Axes, chart: Chart) -> None:
             values[place] = row[chart.value]
     most = chart.full or float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
     signed = chart.diverging
-    axes.imshow(
-        values, aspect="auto", vmin=-most if signed else 0.0, vmax=most,
-        cmap="BrBG_r" if signed else "GnBu",
+    axes.pcolormesh(
+        np.arange(len(across) + 1) - 0.5, np.arange(len(down) + 1) - 0.5, values,
+        vmin=-most if signed else 0.0, vmax=most, cmap="BrBG_r" if signed else "GnBu",
     )  # fmt: skip
     unit = _unit(chart, chart.value)
     for (row, column), value in np.ndenumerate(values):
@@ -183,7 +183,7 @@ def _heat(axes: Axes, chart: Chart) -> None:
 
 def _names_down(axes: Axes, names: list[str]) -> None:
     axes.set_yticks(range(len(names)), [_plain(_cut(name)) for name in names])
-    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_ylim(len(names) - 0.5, -0.5)
 
 
 def _dress(figure: Figure, axes: Axes, chart: Chart) -> None:

@@ -70,7 +70,7 @@ class Totals:
 
     def counts(self, plan: Plan) -> np.ndarray:
         """Actions of all inputs, int64 [action]."""
-        return self._layer_actions(plan)[0].sum(axis=0)
+        return self.layer_actions(plan)[0].sum(axis=0)
 
     def energy_pj(self, plan: Plan) -> np.ndarray:
         """Mean energy of an input by component in pJ, float64 [component]."""
@@ -82,11 +82,11 @@ class Totals:
     def layer_energy_pj(self, plan: Plan) -> np.ndarray:
         """Mean energy of each layer by component in pJ, float64 [layer, component], without what
         leaks while the machine waits for inputs."""
-        return plan.pricing.energy_pj(*self._layer_actions(plan)) / self.inputs
+        return plan.pricing.energy_pj(*self.layer_actions(plan)) / self.inputs
 
     def layer_latency_s(self, plan: Plan) -> np.ndarray:
         """Mean time that each layer takes of an input's, in s, float64 [layer]."""
-        cycles = self._layer_actions(plan)[1]
+        cycles = self.layer_actions(plan)[1]
         return cycles / plan.table.accelerator.frequency_hz / self.inputs
 
     def cycles_by_cause(self, plan: Plan) -> dict[str, float]:
@@ -100,7 +100,7 @@ class Totals:
         }
         return {name: int(cycles) / self.inputs for name, cycles in by_cause.items()}
 
-    def _layer_actions(self, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+    def layer_actions(self, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
         """Actions int64 [layer, action] and cycles int64 [layer] of all inputs."""
         table, sums, reconfiguration = plan.table, self.sums, plan.rules.reconfiguration
         counts = np.zeros((len(table.workload.layers), len(ACTIONS)), dtype=np.int64)

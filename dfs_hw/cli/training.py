@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -89,16 +90,17 @@ def demo(
         seed=seed,
     )
     from dfs_hw.experiment import run_experiment
-    from dfs_hw.report import write_report
-    from dfs_hw.report.facts import gather
+    from dfs_hw.provenance import provenance
+    from dfs_hw.report import report_of, write_report
 
     with _training(device, log) as (place, curves, first):
         run_experiment(
             config, out, device=place, progress=not quiet, log=curves, overwrite=overwrite
         )
     if first:
-        page = write_report(out)
-        show.comparison(gather(out))
+        found = replace(report_of(out), command=f"dfs-hw report {out}", made=dict(provenance()))
+        (page,) = write_report(found, out)
+        show.comparison(found)
         show.line(f"The report, with its figures and every constant: {page}")
 
 
@@ -180,17 +182,6 @@ def record(
     trace = record_checkpoint(checkpoint, out, split)
     show.line(f"{len(trace)} inputs, accuracy {trace.accuracy:.1%}: {out}")
     show.line(f"Next: dfs-hw replay {out}")
-
-
-@app.command()
-def report(
-    run: Annotated[Path, typer.Argument(help="Folder that `dfs-hw demo` wrote.")],
-    plugins: Plugins = None,
-) -> None:
-    """Write the report of a finished run again, from its trace."""
-    from dfs_hw.report import write_report
-
-    show.line(str(write_report(run)))
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from accel_models.workloads.widths_file import read_widths
 from dfs_hw.baselines.kept import kept
 from dfs_hw.networks.build import build_network
 from dfs_hw.networks.checkpoint import load_checkpoint, save_checkpoint
-from dfs_hw.report.run_file import read_run
+from dfs_hw.report.sources.run_file import read_run
 from dfs_hw.training.loop.snapshot import Snapshot, read_snapshot, write_snapshot
 from dfs_hw.training.recipes import read_setting, recipe
 

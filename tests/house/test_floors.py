@@ -71,6 +71,11 @@ dfs_hw.__main__
 dfs_hw
 dfs_hw.cli.*
 dfs_hw.cli.show.*
+dfs_hw.report
+dfs_hw.report.outputs.*
+dfs_hw.report.charts.*
+dfs_hw.report.sources.*
+dfs_hw.report.measured.*
 dfs_hw.report.*
 dfs_hw.codesign.*
 dfs_hw.studies.*

@@ -80,7 +80,7 @@ def _draw_one(axes: Axes, timeline: Timeline) -> dict[str, str]:
             events = timeline.events
             mine = (events[:, code.KIND] == kind) & (events[:, code.RESOURCE] == resource)
             if name in COLORS and mine.any():
-                bars = _joined(events[mine][:, [code.START, code.END]]) * scale
+                bars = joined(events[mine][:, [code.START, code.END]]) * scale
                 ranges = [(start, end - start) for start, end in bars.tolist()]
                 color = COLORS[name]
                 axes.broken_barh(ranges, (resource + 0.6, 0.8), color=color, linewidth=0)
@@ -96,13 +96,13 @@ def _draw_one(axes: Axes, timeline: Timeline) -> dict[str, str]:
     return seen
 
 
-def _joined(bars: np.ndarray) -> np.ndarray:
-    """Bars [bar, (start, end)] in order of time, those that touch as one."""
+def joined(bars: np.ndarray, apart: float = 0.0) -> np.ndarray:
+    """Bars [bar, (start, end)] in order of time, those that are no further apart as one."""
     bars = bars[bars[:, 1] > bars[:, 0]]
     bars = bars[np.argsort(bars[:, 0], kind="stable")]
     if len(bars) == 0:
         return bars
-    opens = np.concatenate([[True], bars[1:, 0] > np.maximum.accumulate(bars[:, 1])[:-1]])
+    opens = np.concatenate([[True], bars[1:, 0] > np.maximum.accumulate(bars[:, 1])[:-1] + apart])
     starts = np.flatnonzero(opens)
     ends = np.maximum.reduceat(bars[:, 1], starts)
     return np.column_stack([bars[starts, 0], ends])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # these load pyarrow and torch, which `--help` need not wait 
     from accel_models.costs.uncertainty import Uncertainty
     from accel_models.validation.eyeriss import EyerissComparison
     from accel_models.validation.published_rows import TableValidation
-    from dfs_hw.report.facts import Facts
+    from dfs_hw.report.report import EnergyReport, SavedAmount
 
 MISMATCHES_SHOWN = 20
 PIPE_WIDTH = 180
@@ -36,46 +36,53 @@ def line(text: str, *, bold: bool = False) -> None:
     _Inert(markup=False, emoji=False).print(text, style=style, highlight=False, soft_wrap=True)
 
 
-def comparison(facts: Facts) -> None:
-    """Every variant beside the highest precision and the best static width."""
-    top, best = facts.top, facts.best_static_width
+def comparison(report: EnergyReport) -> None:
+    """Everybody of a run beside the highest precision and the best static width, and the
+    verdict."""
+    found = report.comparison
+    assert found is not None  # as it is of a run
+    top = next(one for one in found.competitors if one.name == found.saved_from)
+    best = next(one for one in found.competitors if one.best)
     table = new_table("", "accuracy", "BitOps", "energy", "latency")
     for base in ("highest", "best static"):
         for name in ("BitOps", "energy", "latency"):
             table.add_column(f"{name}\nvs {base}", justify="right")
-    for v in facts.variants:
+    for one in found.competitors:
         ratios = [
             f"{value / reference:.1%}"
             for base in (top, best)
             for value, reference in (
-                (v.bitops, base.bitops),
-                (v.energy_j, base.energy_j),
-                (v.latency_s, base.latency_s),
+                (one.bitops, base.bitops),
+                (one.energy_j, base.energy_j),
+                (one.latency_s, base.latency_s),
             )
         ]
-        star = " *" if v.name == best.name else ""
         table.add_row(
-            v.name + star,
-            f"{v.accuracy:.1%}",
-            si(v.bitops, ""),
-            si(v.energy_j, "J"),
-            si(v.latency_s, "s"),
+            one.name + (" *" if one.best else ""),
+            f"{one.accuracy:.1%}",
+            si(one.bitops, ""),
+            si(one.energy_j, "J"),
+            si(one.latency_s, "s"),
             *ratios,
-            style="bold" if v.kind == "adaptive" else "",
+            style="bold" if one.leads else "",
         )
     terminal().print(table)
     line("* best static width: the cheapest within one standard error of the best validation one")
-    line(str(facts.verdict))
-    line(misjudgement(facts))
+    line(report.verdict.sentence)
+    for remark in found.remarks:
+        line(remark)
+    line(misjudgement(found.saved))
 
 
-def misjudgement(facts: Facts) -> str:
+def misjudgement(saved: Sequence[SavedAmount]) -> str:
     """Sentence that says by how much BitOps misjudged the saving."""
-    gap = facts.bitops_saving - facts.energy_saving
+    shares = {one.title: 1 - one.after / one.before for one in saved}
+    bitops, energy, latency = (shares[name] for name in ("BitOps", "energy", "latency"))
+    gap = bitops - energy
     verb = "overstated" if gap >= 0 else "understated"
     return (
-        f"Against the highest precision, BitOps promised {_less(facts.bitops_saving)}; the machine "
-        f"spends {_less(facts.energy_saving)} energy and {_less(facts.latency_saving)} time. "
+        f"Against the highest precision, BitOps promised {_less(bitops)}; the machine "
+        f"spends {_less(energy)} energy and {_less(latency)} time. "
         f"BitOps {verb} the energy saving by {abs(gap) * 100:.1f} points."
     )
 

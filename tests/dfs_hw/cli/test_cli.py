@@ -342,7 +342,7 @@ def test_bad_input_ends_in_one_sentence(
             *("explore", toml, "--trace", "a", "--trace", "b"),
         ),
         "there is no checkpoint": ("record", tmp_path / "absent.safetensors"),
-        f"{trace}: a report is made from a folder that `dfs-hw demo`": ("report", trace),
+        "a report is written as html, json": ("report", trace, "--format", "docx"),
         "no data set": ("train", "--data", "mnist", "--out", out),
         "nothing to run": ("train", "--choices", "skip", "--out", out),
         "can be reached": ("train", "--budget", "0.0001", "--out", out),

@@ -12,7 +12,7 @@ from run_files import run_record
 
 from accel_models import InputError
 from accel_models.documents import digest_of
-from dfs_hw.report.run_file import read_run
+from dfs_hw.report.sources.run_file import read_run
 
 Record = dict[str, Any]
 

@@ -12,7 +12,7 @@ from dfs_hw.experiment import run_experiment
 from dfs_hw.gates import ConfidenceGate
 from dfs_hw.networks.checkpoint import load_checkpoint
 from dfs_hw.recording import evaluate
-from dfs_hw.report.run_file import read_run
+from dfs_hw.report.sources.run_file import read_run
 from dfs_hw.training.run import train
 from dfs_hw.training.stages.before_joint import train_fixed, train_supernet
 from dfs_hw.training.stages.exits import train_exits

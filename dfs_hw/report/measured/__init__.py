@@ -1,0 +1,1 @@
+"""What a report states, worked out of a replay or a simulation."""

@@ -1,0 +1,1 @@
+"""A report as files: a page, JSON, tables, figures, timelines."""

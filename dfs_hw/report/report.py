@@ -1,0 +1,197 @@
+"""The report: data alone, of which every page, table and figure is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from accel_models.documents import CLOSED
+from dfs_hw.report.subject import Subject
+
+FORMAT = 1
+"""Version of a report's JSON."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """A figure with the ends of its 95 % interval."""
+
+    __pydantic_config__ = CLOSED
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Survival:
+    """Whether a ranking by energy survives the ranges of the constants.
+
+    Args:
+        of: who spends less than `than` at nominal constants.
+        kept: draws, of `draws` from all ranges together, in which it still does.
+        low, high: energy of the first over the second's, least and most of all draws.
+    """
+
+    __pydantic_config__ = CLOSED
+    of: str
+    than: str
+    draws: int
+    kept: int
+    low: float
+    high: float
+    constants: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ReportVerdict:
+    """The verdict, in a sentence.
+
+    Args:
+        sentence: with its interval; says plainly where nothing static was measured beside it.
+        earned: whether deciding per input earned its keep; None if that cannot be told.
+        against: the static network that it is held against; "" if none was measured.
+        points: accuracy less that network's, 0 to 1.
+        saving: share of the cost of the cheapest static network as accurate that is spared.
+        seeds: trainings.
+        inputs: test inputs of each.
+        survives: whether it holds within the ranges of the constants, in a sentence.
+    """
+
+    __pydantic_config__ = CLOSED
+    sentence: str
+    earned: bool | None = None
+    against: str = ""
+    points: Bounds | None = None
+    saving: Bounds | None = None
+    seeds: int = 0
+    inputs: int = 0
+    survives: str = ""
+    survival: Survival | None = None
+
+
+@dataclass(frozen=True)
+class Competitor:
+    """One way to run a network, in the scatter of accuracy and energy.
+
+    Args:
+        kind: static, adaptive, frozen or shuffled.
+        group: its family; what it is coloured by.
+        accuracy: mean over seeds, 0 to 1.
+        energy_j, latency_s: mean over inputs and seeds.
+        accuracy_sd, energy_sd: standard deviation between seeds; None of one seed.
+        share: cost over the budget, where there is one.
+        leads: whether it is what the verdict speaks of.
+        best: whether it is what that is held against.
+    """
+
+    __pydantic_config__ = CLOSED
+    name: str
+    kind: str
+    group: str
+    accuracy: float
+    energy_j: float
+    latency_s: float
+    bitops: float
+    seeds: int = 1
+    accuracy_sd: float | None = None
+    energy_sd: float | None = None
+    validation_accuracy: float | None = None
+    share: float | None = None
+    leads: bool = False
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """A contender of one seed at one budget: a share of the study's."""
+
+    __pydantic_config__ = CLOSED
+    contender: str
+    seed: int
+    variant: str
+    target: float
+    share: float
+    accuracy: float
+    energy_j: float
+    latency_s: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict on one contender at one budget, as the comparison has it."""
+
+    __pydantic_config__ = CLOSED
+    contender: str
+    target: float
+    share: float
+    accuracy: float
+    than: str
+    points: Bounds | None
+    shuffled: Bounds
+    saving: Bounds | None
+    earned: bool | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class HeadroomPoint:
+    """Accuracy at an energy of an input in J: of the best static assignments, and of what no gate
+    can be expected to pass."""
+
+    __pydantic_config__ = CLOSED
+    energy_j: float
+    static: float
+    limit: float
+
+
+@dataclass(frozen=True)
+class SavedAmount:
+    """What was saved of one cost, from one way to run a network to another."""
+
+    __pydantic_config__ = CLOSED
+    title: str
+    unit: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everybody who was run beside the subjects.
+
+    Args:
+        saved_from: the way that `saved` starts from.
+        headroom: what any gate could win, in a sentence; "" if that was not looked for.
+    """
+
+    __pydantic_config__ = CLOSED
+    competitors: tuple[Competitor, ...]
+    saved_from: str = ""
+    saved: tuple[SavedAmount, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
+    sweep: tuple[SweepPoint, ...] = ()
+    headroom: str = ""
+    headroom_curve: tuple[HeadroomPoint, ...] = ()
+    budget: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class EnergyReport:
+    """One report.
+
+    Args:
+        format: `FORMAT`.
+        command: that makes it again.
+        made: versions, commit, platform and time.
+        comparison: None where nothing was run beside the subjects.
+    """
+
+    __pydantic_config__ = CLOSED
+    title: str
+    verdict: ReportVerdict
+    subjects: tuple[Subject, ...]
+    comparison: Comparison | None
+    command: str
+    made: dict[str, Any] = field(default_factory=dict)
+    format: int = FORMAT

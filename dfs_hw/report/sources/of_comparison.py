@@ -1,0 +1,259 @@
+"""A comparison: everybody, over seeds, and the verdict with its interval."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from accel_models.precision import Precision
+from accel_models.replay import Replay, replay
+from accel_models.trace import GateTrace
+from dfs_hw.baselines.judgement.resampling import Interval
+from dfs_hw.baselines.judgement.sentences import lead
+from dfs_hw.baselines.judgement.verdicts import Verdict
+from dfs_hw.baselines.records import AS_TRAINED, AT_PRICE, FROZEN, SHUFFLED, WITHIN
+from dfs_hw.baselines.study import STATIC
+from dfs_hw.baselines.tabulation import Row, Spread
+from dfs_hw.data import load_dataset
+from dfs_hw.experiment import static_cost
+from dfs_hw.report.measured.subjects import subject_of_replay
+from dfs_hw.report.measured.survival import CountedWork, survival
+from dfs_hw.report.report import (
+    Bounds,
+    Comparison,
+    Competitor,
+    EnergyReport,
+    HeadroomPoint,
+    Judgement,
+    ReportVerdict,
+    SavedAmount,
+    Survival,
+    SweepPoint,
+)
+from dfs_hw.report.sources.comparison_file import CompareFile, read_comparison
+from dfs_hw.report.sources.of_trace import origin_of, table_of
+from dfs_hw.report.sources.pictures import known_inputs
+from dfs_hw.report.subject import Subject
+
+FILE, TEST = "compare.json", "test.parquet"
+KINDS = {AS_TRAINED: "adaptive", FROZEN: "frozen", SHUFFLED: "shuffled"}
+
+
+def report_of_comparison(folder: Path) -> EnergyReport:
+    """A report on a folder of `dfs-hw compare`. The adaptive network that the verdict speaks of is
+    replayed from the trace of its first seed, where that is there.
+
+    Raises:
+        InputError: if the folder holds no comparison of a known format, or a damaged trace.
+    """
+    found = read_comparison(folder / FILE)
+    leads = leading(found)
+    seed = found.study["seeds"][0]
+    path = None if leads is None else folder / f"seed{seed}" / leads.contender / TEST
+    outcome = None if path is None or not path.is_file() else _replayed(path)
+    config = found.study["config"]
+    name = f"{config['network']} on {config['data']}, {config['accelerator']}"
+    subjects: tuple[Subject, ...] = ()
+    if outcome is not None and path is not None and leads is not None:
+        title = f"{found.titles[leads.contender]}, seed {seed}"
+        subjects = (_subject(found, title, outcome, path, seed),)
+    verdict = _verdict(found, leads, outcome)
+    return EnergyReport(name, verdict, subjects, _comparison(found, leads), "")
+
+
+def leading(found: CompareFile) -> Verdict | None:
+    """The verdict that is led with: of those on networks as they were trained, the one that beats
+    static networks by most, or falls short by least; None if nobody decides."""
+    trained = [one for one in found.verdicts if one.as_trained] or list(found.verdicts)
+
+    def gain(verdict: Verdict) -> tuple[bool, float]:
+        fixed = verdict.against_static
+        return (bool(verdict.earned), -1.0 if fixed is None else fixed.points.low)
+
+    return max(trained, key=gain, default=None)
+
+
+def _verdict(found: CompareFile, leads: Verdict | None, outcome: Replay | None) -> ReportVerdict:
+    if leads is None:
+        return ReportVerdict(
+            "Nobody of this comparison decides per input: there is nothing to judge."
+        )
+    said = found.sentences[found.verdicts.index(leads)]
+    kept = None if outcome is None else _survival(found, leads, outcome)
+    fixed = leads.against_static
+    return ReportVerdict(
+        sentence=f"{lead(found.verdicts, found.titles)} {said}",
+        earned=leads.earned,
+        against="" if fixed is None else found.titles[fixed.than],
+        points=None if fixed is None else bounds(fixed.points),
+        saving=None if leads.saving is None else bounds(leads.saving.share),
+        seeds=len(leads.against_shuffled.points.by_seed),
+        inputs=0 if outcome is None else len(outcome.trace),
+        survives=_survives(found, leads, kept),
+        survival=kept,
+    )
+
+
+def bounds(interval: Interval) -> Bounds:
+    """An interval without what each seed says."""
+    return Bounds(interval.mean, interval.low, interval.high)
+
+
+def _survival(found: CompareFile, leads: Verdict, outcome: Replay) -> Survival | None:
+    """Whether the energies stay in order, of a static network of the same layers."""
+    than = leads.saving.than if leads.saving else leads.against_static and leads.against_static.than
+    if not than or found.contender(than).family == "smaller":
+        return None
+    fixed = next((one.fixed for one in found.records if one.contender == than and one.fixed), "")
+    table = outcome.table
+    if len(fixed.split()) != len(table.units):
+        return None
+    chosen = dict(zip(table.units, map(Precision.parse, fixed.split()), strict=True))
+    other = static_cost(table, chosen)
+    counts = outcome.totals.counts(outcome.plan) / len(outcome.trace)
+    own = CountedWork(found.titles[leads.contender], counts, float(outcome.cycles.mean()))
+    named = CountedWork(found.titles[than], other.counts, other.cycles)
+    return survival(own, named, table.accelerator)
+
+
+def _survives(found: CompareFile, leads: Verdict, kept: Survival | None) -> str:
+    if kept is None:
+        return (
+            "Whether that survives the ranges of the constants is not told: it needs the trace of "
+            "the network, and a static network of the same layers to hold it against."
+        )
+    return (
+        f"Within the ranges of {len(kept.constants)} constants, drawn together, {kept.of} spends "
+        f"less than {kept.than} in {kept.kept} of {kept.draws} draws ({kept.low:.1%} to "
+        f"{kept.high:.1%} of its energy)."
+    )
+
+
+def _comparison(found: CompareFile, leads: Verdict | None) -> Comparison:
+    competitors = tuple(
+        _competitor(found, row, leads)
+        for row in found.rows
+        if row.variant in KINDS and not _elsewhere(found, row)
+    )
+    ends = _ends(found, leads, competitors)
+    return Comparison(
+        competitors=competitors,
+        saved_from=ends[0].name if len(ends) == 2 else "",
+        saved=_saved(ends),
+        judgements=tuple(
+            _judgement(found, one, said)
+            for one, said in zip(found.verdicts, found.sentences, strict=True)
+        ),
+        sweep=tuple(
+            SweepPoint(
+                found.titles[one.contender], one.seed, one.variant, one.target, one.share,
+                one.accuracy, one.energy_j, one.latency_s,
+            )
+            for one in found.records
+            if one.variant in (AS_TRAINED, WITHIN, AT_PRICE)
+            and found.contender(one.contender).family not in STATIC
+        ),
+        headroom="" if found.headroom is None else found.headroom.sentence,
+        headroom_curve=_curve(found),
+        budget=f"{found.budget['text']}: {found.budget['amount']:.4g} {found.budget['unit']} of "
+        f"{found.budget['metric']} an input",
+        remarks=tuple(f"Left out: {name}: {why}." for name, why in found.left_out.items()),
+    )  # fmt: skip
+
+
+def _curve(found: CompareFile) -> tuple[HeadroomPoint, ...]:
+    """Headroom over energy; nothing where it was looked for over another cost."""
+    if found.headroom is None or found.headroom.metric != "energy":
+        return ()
+    points = found.headroom.points
+    return tuple(HeadroomPoint(one.amount, one.static, one.limit) for one in points)
+
+
+def _elsewhere(found: CompareFile, row: Row) -> bool:
+    """Whether a row is of a contender set to another budget than it was trained for."""
+    trained = [one.target for one in found.rows if one.contender == row.contender]
+    return row.target != trained[0]
+
+
+def _ends(
+    found: CompareFile, leads: Verdict | None, everybody: tuple[Competitor, ...]
+) -> tuple[Competitor, ...]:
+    """The static network that is as accurate, and who leads; nobody where none is."""
+    if leads is None or leads.saving is None:
+        return ()
+    titles = found.titles[leads.saving.than], found.titles[leads.contender]
+    named = {one.name: one for one in everybody}
+    return tuple(named[title] for title in titles if title in named)
+
+
+def _saved(ends: tuple[Competitor, ...]) -> tuple[SavedAmount, ...]:
+    if len(ends) < 2:
+        return ()
+    before, after = ends
+    return (
+        SavedAmount("energy", "J", before.energy_j, after.energy_j),
+        SavedAmount("latency", "s", before.latency_s, after.latency_s),
+        SavedAmount("BitOps", "", before.bitops, after.bitops),
+    )
+
+
+def _competitor(found: CompareFile, row: Row, leads: Verdict | None) -> Competitor:
+    contender, static = (
+        found.contender(row.contender),
+        found.contender(row.contender).family in STATIC,
+    )
+    kind = "static" if static else KINDS[row.variant]
+    trained = row.variant == AS_TRAINED
+    accuracy, energy = _spread(row, "accuracy"), _spread(row, "energy_j")
+    before = row.figures["validation_accuracy"]
+    return Competitor(
+        name=contender.title if trained else f"{contender.title}, {row.variant}",
+        kind=kind,
+        group=contender.family if trained else kind,
+        accuracy=accuracy.mean,
+        energy_j=energy.mean,
+        latency_s=_spread(row, "latency_s").mean,
+        bitops=_spread(row, "bitops").mean,
+        seeds=row.n,
+        accuracy_sd=accuracy.deviation,
+        energy_sd=energy.deviation,
+        validation_accuracy=None if before is None else before.mean,
+        share=_spread(row, "share").mean,
+        leads=trained and leads is not None and row.contender == leads.contender,
+        best=trained and row.contender == found.best_static,
+    )
+
+
+def _spread(row: Row, name: str) -> Spread:
+    spread = row.figures[name]
+    assert spread is not None  # costs and accuracy are known of everybody
+    return spread
+
+
+def _judgement(found: CompareFile, verdict: Verdict, said: str) -> Judgement:
+    fixed, saving = verdict.against_static, verdict.saving
+    return Judgement(
+        contender=found.titles[verdict.contender],
+        target=verdict.target,
+        share=verdict.share,
+        accuracy=verdict.accuracy,
+        than="" if fixed is None else found.titles[fixed.than],
+        points=None if fixed is None else bounds(fixed.points),
+        shuffled=bounds(verdict.against_shuffled.points),
+        saving=None if saving is None else bounds(saving.share),
+        earned=verdict.earned,
+        sentence=said,
+    )
+
+
+def _replayed(path: Path) -> Replay:
+    trace = GateTrace.read(path)
+    return replay(trace, table_of(trace, path))
+
+
+def _subject(found: CompareFile, title: str, outcome: Replay, path: Path, seed: int) -> Subject:
+    config = found.study["config"]
+    splits = load_dataset(config["data"], seed)
+    known = known_inputs(outcome, splits.test, tuple(splits.classes))
+    beside = path.parent.parent.parent / FILE
+    origin = origin_of(outcome.trace, outcome.table, path, beside, **config)
+    return subject_of_replay(title, outcome, origin, known)
