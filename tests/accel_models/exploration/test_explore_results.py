@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from browsing import PHONE, browser, opened, sideways, widths_drawn
 from exploring import SPACE, branching, trace_of
 from networks import gated_pair
 
@@ -128,6 +129,25 @@ def test_the_page_needs_nothing_else_and_holds_every_machine(
     assert least == pytest.approx(kept.min(), rel=1e-5)
     for reason in {row["infeasible"] for row in found.trials.table.to_pylist()} - {None}:
         assert reason in page.replace("&#39;", "'")
+
+
+@pytest.mark.slow
+def test_the_page_in_a_browser_filters_sorts_and_fits_a_phone(
+    found: Exploration, record: dict
+) -> None:
+    path = found.folder / "study.html"
+    with browser() as chromium:
+        with opened(chromium, path) as view:
+            dots = view.locator("#scatter circle.dot")
+            before = dots.count()
+            view.check("#only-front")
+            assert dots.count() == record["trials"]["front"] < before
+            view.click("#table th button >> text=energy")
+            first, last = view.locator("#table tbody tr").all()[:: dots.count() - 1]
+            assert first.get_attribute("data-number") != last.get_attribute("data-number")
+            assert min(widths_drawn(view)) > 200
+        with opened(chromium, path, PHONE) as view:
+            assert sideways(view) <= 0
 
 
 def test_the_page_of_a_long_front_holds_the_ends_of_it_and_the_chosen_machine(
