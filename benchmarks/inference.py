@@ -8,7 +8,8 @@ is replaced by choices drawn at random, whose BitOps are half of those at the hi
 - half skipped: some blocks are skipped, the others run at the highest precision, for all images;
 - widths mixed: no block is skipped, some run at lower widths, for all images;
 - each its own: any choice, drawn anew for every image;
-- exits: images run at the highest precision and leave, each at an exit of its own.
+- exits: images run at the highest precision and leave, each at an exit of its own; the gate is that
+  by confidence.
 
     python benchmarks/inference.py
     python benchmarks/inference.py --depth 14 --batch 64 --repeats 2 --threads 1
@@ -68,7 +69,7 @@ def main() -> None:
             rivals[f"{style}, {name}"] = partial(run, chosen_branches)
         rivals[f"{style}, all branches"] = partial(run, all_branches)
     network = prepared("exits", options.depth, images)
-    leaving = departures(network, options.batch)
+    leaving = departures(network, bitops_of(network), options.batch)
     shares["exits, half of the work"] = float(bitops_of(network).of_choices(leaving).mean())
     rivals["exits, half of the work"] = partial(network, images, leaving)
     for threads in options.threads:
@@ -90,8 +91,13 @@ def prepared(style: str, depth: int, images: Tensor) -> DynamicNetwork:
     if style == "paper":
         network = paper_network(depth)
     else:
-        choices = f"{MODERN},exit" if style == "exits" else MODERN
-        network = build_network(f"resnet{depth}", choices, CLASSES)
+        leaves = style == "exits"
+        network = build_network(
+            f"resnet{depth}",
+            f"{MODERN},exit" if leaves else MODERN,
+            CLASSES,
+            design={"gate": "confidence" if leaves else "lstm"},
+        )
     if network.exits:
         network.calibrate([images])
         return network.eval()
@@ -120,14 +126,20 @@ def mixes(network: DynamicNetwork, cost: RelativeCost, inputs: int) -> dict[str,
     }
 
 
-def departures(network: DynamicNetwork, inputs: int) -> Tensor:
-    """Choices [N, units] of images that leave, each at a unit of its own, as often at one as at
-    another: so half of the units run."""
+def departures(network: DynamicNetwork, cost: RelativeCost, inputs: int) -> Tensor:
+    """Choices [N, units] of images that leave, each at a unit of its own: as often at one as at
+    another, but for those that go furthest, which leave earlier until half is done."""
     units = len(network.units)
-    last = torch.arange(inputs) % (units + 1)
     top = network.uniform(max(network.choices, key=lambda c: c.bitops_per_mac))
-    gone = torch.arange(units) >= last[:, None]
-    return torch.where(gone, network.leaving, top)
+    last = torch.arange(inputs) % (units + 1)
+
+    def leaving() -> Tensor:
+        gone = torch.arange(units) >= last[:, None]
+        return torch.where(gone, network.leaving, top)
+
+    while float(cost.of_choices(leaving()).mean()) > HALF:
+        last[last.argmax()] -= 1
+    return leaving()
 
 
 def halved(
