@@ -15,7 +15,7 @@ include_patterns = [
     "docs/**.md",
     "*.md",
     "notebooks/*.ipynb",
-    "results/README.md",
+    "results/**.md",
     "traces/README.md",
 ]
 extensions = ["myst_nb", "sphinx.ext.autodoc"]
