@@ -37,6 +37,7 @@ STOPPED = (130, 143)
 WrongCommand: type[Exception] = typer.BadParameter.__bases__[0]
 """Any error of the option parser, whichever it is that comes with Typer."""
 NO_MEMORY = "can't allocate memory"
+EXITED = "the code of a model, of its data or of a plug-in has called exit"
 INTERRUPTED = "dfs-hw: interrupted; the same command goes on from here"
 
 
@@ -79,7 +80,9 @@ def main() -> None:
             raise
         status = STOPPED[0]
     except SystemExit as stop:
-        status = stop.code
+        # Ours ends with a signal's status. A model or its data that exit are not done, whatever
+        # status they exit with.
+        status = stop.code if stop.code in STOPPED else _said(f"{EXITED} (status {stop.code})")
     if status in STOPPED:
         print(INTERRUPTED, file=sys.stderr)
     if status:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from accel_models.errors import DfsHwError, InputError
@@ -134,24 +135,33 @@ def _made(network: str, wanted: str) -> Any:
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)
+    found = _imported(network, module)
     try:
-        found = getattr(importlib.import_module(module), function)
+        make = getattr(found, function)
     except AttributeError as error:
         raise InputError(f"{network}: {error}") from error
+    try:
+        return make()
+    except DfsHwError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever a function of somebody else's may raise
+        what = f"{type(error).__name__}: {error}"
+        raise InputError(
+            f"{network} failed with {what}. It is called without arguments and gives {wanted}"
+        ) from error
+
+
+def _imported(network: str, module: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
     except ImportError as error:
         raise InputError(
             f"{network}: {error}. MODULE:FUNCTION is a file module.py in this directory, or an "
             "installed module, and a function in it"
         ) from error
-    try:
-        return found()
-    except DfsHwError:
-        raise
-    except Exception as error:  # whatever a function of somebody else's may raise
+    except (Exception, SystemExit) as error:  # whatever somebody else's module does as it is run
         what = f"{type(error).__name__}: {error}"
-        raise InputError(
-            f"{network} failed with {what}. It is called without arguments and gives {wanted}"
-        ) from error
+        raise InputError(f"{network}: {module} does not import: {what}") from error
 
 
 __all__ = [

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from accel_models import Accelerator, Simulation, simulate
+from accel_models.errors import InputError
 from accel_models.precision import FULL
 from accel_models.workloads.widths import WidthPolicy
 from dfs_hw.fixed_widths.evaluation import LEARNING_RATE, accuracy_of, train_further
@@ -61,7 +62,8 @@ def compare_policies(
         name: what to call the workload.
 
     Raises:
-        InputError: as `at_widths`, `accuracy_of` and `train_further`.
+        InputError: as `at_widths`, `accuracy_of` and `train_further`;
+            or if batches cannot be gone through.
         InfeasibleError: if a policy's widths cannot run on the machine.
     """
     training, test = _again(training), _again(test)
@@ -81,7 +83,10 @@ def compare_policies(
 
 def _again(batches: Iterable[Any]) -> Iterable[Any]:
     """Batches that can be gone through several times."""
-    return list(batches) if iter(batches) is batches else batches
+    try:
+        return list(batches) if iter(batches) is batches else batches
+    except TypeError as error:
+        raise InputError(f"batches are gone through one by one, as a loader's: {error}") from error
 
 
 __all__ = ["PricedAccuracy", "compare_policies"]

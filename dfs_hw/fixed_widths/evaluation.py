@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from accel_models.errors import InputError
-from dfs_hw.fixed_widths.network import inputs_of
-from dfs_hw.networks.tracing.capture import arguments_of
+from dfs_hw.fixed_widths.network import run_on
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 LEARNING_RATE = 1e-4
@@ -28,7 +27,8 @@ def accuracy_of(model: nn.Module, batches: Iterable[Any]) -> float:
         batches: pairs of inputs and labels int64 [N, ...], as a loader gives them.
 
     Raises:
-        InputError: if there is no batch, or logits and labels do not go together.
+        InputError: if there is no batch, the model does not run on one, or logits and labels do not
+            go together.
     """
     was_training, right, total = model.training, 0, 0
     model.eval()
@@ -106,10 +106,9 @@ def _logits(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
     """Logits of a batch and its labels.
 
     Raises:
-        InputError: if they do not go together.
+        InputError: if the model does not run on it, or they do not go together.
     """
-    args, kwargs = arguments_of(inputs_of(batch))
-    out, labels = model(*args, **kwargs), batch[1]
+    out, labels = run_on(model, batch), batch[1]
     logits = out if isinstance(out, Tensor) else getattr(out, "logits", None)
     if not isinstance(logits, Tensor) or not isinstance(labels, Tensor):
         what = type(labels if isinstance(logits, Tensor) else out).__name__

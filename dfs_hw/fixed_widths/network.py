@@ -11,7 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from accel_models.errors import InputError
+from accel_models.errors import DfsHwError, InputError, reason_of
 from accel_models.precision import FULL, Precision
 from accel_models.workloads.layer import Layer
 from accel_models.workloads.widths import WidthPolicy
@@ -94,8 +94,7 @@ class FixedWidths(nn.Module):
         self.watching = True
         try:
             for batch in batches:
-                args, kwargs = arguments_of(inputs_of(batch))
-                self(*args, **kwargs)
+                run_on(self, batch)
                 for one in self.rounded.values():
                     assert isinstance(one, RoundedProduct)
                     one.settle()
@@ -267,6 +266,21 @@ def _rounded(
     return {name: RoundedProduct(found, quantizers) for name, found in operands.items()}
 
 
+def run_on(model: nn.Module, batch: Any) -> Any:
+    """What a model gives for the inputs of a batch.
+
+    Raises:
+        InputError: if it is no pair of inputs and labels, or the model does not run on it.
+    """
+    args, kwargs = arguments_of(inputs_of(batch))
+    try:
+        return model(*args, **kwargs)
+    except DfsHwError:
+        raise
+    except (IndexError, RuntimeError, TypeError, ValueError) as error:  # PyTorch's for other shapes
+        raise InputError(f"the model does not run on a batch: {reason_of(error)}") from error
+
+
 def inputs_of(batch: Any) -> Any:
     """What a model is called with, of a pair of inputs and labels.
 
@@ -292,4 +306,4 @@ def _key(name: str) -> str:
     return name.replace(".", "/")
 
 
-__all__ = ["FixedWidths", "at_widths", "inputs_of"]
+__all__ = ["FixedWidths", "at_widths", "run_on"]

@@ -32,6 +32,19 @@ def alone():
 
 def broken():
     return 1 / 0
+
+
+def leaving():
+    raise SystemExit(0)
+
+
+class Leaving(torch.nn.Linear):
+    def forward(self, x):
+        raise SystemExit(0)
+
+
+def leaves_as_it_runs():
+    return Leaving(2, 2), torch.empty(1, 2)
 """
 
 
@@ -75,11 +88,26 @@ def test_a_function_may_give_layers_themselves(nets: str) -> None:
         ("none", "has no attribute 'none'"),
         ("alone", "gives Linear, and should give a model and an example"),
         ("broken", "failed with ZeroDivisionError: .* called without arguments"),
+        ("leaving", "failed with SystemExit: 0"),
     ],
 )
 def test_functions_that_give_no_model_are_refused(nets: str, function: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         load_workload(f"{nets}:{function}")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("def", "SyntaxError"), ("1 / 0", "ZeroDivisionError"), ("exit(0)", "SystemExit: 0")],
+)
+def test_modules_that_do_not_import_are_refused(nets: str, content: str, said: str) -> None:
+    Path(f"{nets}.py").write_text(content)
+    with pytest.raises(InputError, match=f"{nets}:f: {nets} does not import: {said}"):
+        load_workload(f"{nets}:f")
+
+
+def test_a_model_that_exits_is_not_done(nets: str, refused: Callable[..., str]) -> None:
+    assert "has called exit (status 0)" in refused("simulate", f"{nets}:leaves_as_it_runs")
 
 
 def test_what_cannot_apply_is_refused(nets: str) -> None:

@@ -11,10 +11,11 @@ from exported_models import Ready
 from torch import Tensor, nn
 from torch.nn import functional
 
-from accel_models import InputError
+from accel_models import InputError, load_accelerator
 from accel_models.workloads.widths_file import read_widths
 from dfs_hw import build_network, workload_of
 from dfs_hw.fixed_widths import FixedWidths, accuracy_of, at_widths, train_further
+from dfs_hw.fixed_widths.comparison import compare_policies
 from dfs_hw.quantize import Levels, normal_step
 
 CLASSES = 3
@@ -226,6 +227,10 @@ def test_what_makes_no_sense_is_refused(model: Small) -> None:
         at_widths(model, {"*": 8}, [torch.zeros(1, 3, 9, 9)])
     with pytest.raises(InputError, match="does not run on this example"):
         at_widths(model, {"*": 8}, [(torch.zeros(1, 5, 9, 9), None)])
+    with pytest.raises(InputError, match=r"does not run on a batch: .*expected input\[1, 5"):
+        accuracy_of(model, [(torch.zeros(1, 5, 9, 9), torch.zeros(1, dtype=torch.long))])
+    with pytest.raises(InputError, match="batches are gone through one by one"):
+        compare_policies(model, {}, data(), None, load_accelerator("bitfusion"))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="'best' is no quantiser"):
         at_widths(model, {"*": 8}, data(), quantizer="best")
     with pytest.raises(InputError, match=r"logits of shape \[8, 3\] and labels of shape \[2\]"):

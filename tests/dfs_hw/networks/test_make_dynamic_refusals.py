@@ -250,6 +250,17 @@ class Centred(Plain):
         return super().forward(images - images.mean(0))
 
 
+class Diverged(Plain):
+    """Computes what is not finite."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) * torch.nan
+
+
+def test_what_diverged_is_not_taken_for_images_that_influence_each_other() -> None:
+    assert make_dynamic(Diverged(), image=SMALL, blocks=PlainBlock).units
+
+
 def test_images_of_a_batch_must_not_influence_each_other() -> None:
     with pytest.raises(InputError, match="Centred: it lets images of a batch influence each other"):
         make_dynamic(Centred(), image=SMALL, blocks=PlainBlock)
