@@ -32,6 +32,10 @@ COLORS = {
 }
 UNNAMED = ("static", "smaller")
 """Families of many networks: each is named where it stands, and the legend has the family."""
+CURVED = ("static-exits",)
+"""Families of many networks with thresholds: the legend has the curve of each."""
+LINES = ("-", "--", ":", "-.")
+"""How curves of one family are told apart, in the order of tables."""
 MARKERS = {AS_TRAINED: "o", FROZEN: "x", SHUFFLED: "o"}
 
 
@@ -106,7 +110,7 @@ def _point(axes: Axes, row: Row, contender: Contender, name: str) -> None:
         elinewidth=1 if trained else 0.6,
         alpha=1 if trained else 0.7,
         zorder=3 if trained else 2,
-        label=contender.title if trained and contender.family not in UNNAMED else None,
+        label=contender.title if trained and contender.family not in (*UNNAMED, *CURVED) else None,
     )
     if trained and square:
         text = contender.title.removeprefix("static, ")
@@ -149,9 +153,17 @@ def _within(axes: Axes, findings: Findings, contender: Contender) -> None:
             [_mean(row, "accuracy") * 100 for row in rows],
             color=COLORS[contender.family],
             linewidth=1.2,
+            linestyle=LINES[_place(findings, contender) % len(LINES)],
             marker=".",
             zorder=2,
+            label=contender.title if contender.family in CURVED else None,
         )
+
+
+def _place(findings: Findings, contender: Contender) -> int:
+    """Number of a contender among those of its family."""
+    family = [one for one in findings.line_up.contenders if one.family == contender.family]
+    return family.index(contender)
 
 
 def _bar(spread: Spread, scale: float) -> float:
