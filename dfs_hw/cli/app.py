@@ -80,9 +80,7 @@ def main() -> None:
             raise
         status = STOPPED[0]
     except SystemExit as stop:
-        # Ours ends with a signal's status. A model or its data that exit are not done, whatever
-        # status they exit with.
-        status = stop.code if stop.code in STOPPED else _said(f"{EXITED} (status {stop.code})")
+        status = _exited(stop)
     if status in STOPPED:
         print(INTERRUPTED, file=sys.stderr)
     if status:
@@ -116,6 +114,17 @@ def _of_system(error: OSError) -> int:
         return 1
     where = error.filename if error.filename is not None else "the output"
     return _said(f"{where}: {reason_of(error)}")
+
+
+def _exited(stop: SystemExit) -> int:
+    """Status of what has exited. Training that is stopped does, as the signal would have it, and so
+    does the option parser where a pipe has no reader. A model or its data that do are not done,
+    whatever their status."""
+    if stop.code in STOPPED:
+        return int(stop.code)
+    if isinstance(stop.__context__, OSError):
+        return _of_system(stop.__context__)
+    return _said(f"{EXITED} (status {stop.code})")
 
 
 def _let_threads_sleep() -> None:
