@@ -12,7 +12,7 @@ from accel_models.precision import EXIT, Precision, highest, parse_choices
 from accel_models.workloads.workload import Workload
 from dfs_hw.baselines.setups import ContenderSetups
 from dfs_hw.baselines.smaller import Size
-from dfs_hw.baselines.study import COMPOSED, STATIC, Study
+from dfs_hw.baselines.study import COMPOSED, STATIC, TAUGHT_BY, Study
 from dfs_hw.budgets.budget import unit_of
 from dfs_hw.budgets.hardware_cost import RelativeCost
 from dfs_hw.training.config import TrainConfig
@@ -79,7 +79,8 @@ def line_up(study: Study, progress: bool = False) -> LineUp:
         InfeasibleError: if the machine cannot run the study's own choices.
     """
     settings = study.config.without_exits()
-    first = replace(settings, gate="lstm", knob=False, seed=study.seeds[0])
+    untaught: dict[str, Any] = dict.fromkeys(TAUGHT_BY.values(), 0.0)
+    first = replace(settings, gate="lstm", knob=False, seed=study.seeds[0], **untaught)
     setups = ContenderSetups(progress=progress)
     setup = setups.of(first)
     drafting = _Drafting(study, first, setups)
@@ -150,6 +151,11 @@ class _Drafting:
             return [Contender(family, family, "DFS", self.base), *map(self._point, beside)]
         if family in _GATED:
             title, changes = _GATED[family]
+            return [Contender(family, family, title, replace(self.base, **changes))]
+        if family in TAUGHT_BY:
+            title, usual = _TAUGHT[family]
+            name = TAUGHT_BY[family]
+            changes = {name: getattr(self.study.config, name) or usual}
             return [Contender(family, family, title, replace(self.base, **changes))]
         if family in _LEAVING:
             title, changes = _LEAVING[family]
@@ -250,7 +256,11 @@ _GATED: dict[str, tuple[str, dict[str, Any]]] = {
     "knob": ("DFS with a knob", {"knob": True, "controller": "sign"}),
 }
 
-
+_TAUGHT = {
+    "supervised": ("DFS with supervised gates", 0.25),
+    "shaped": ("DFS with batch-shaping", 1.0),
+}
+"""Titles, and amounts where the study's settings name none."""
 _LEAVING: dict[str, tuple[str, dict[str, Any]]] = {
     "exits": (
         "exits and widths by confidence",

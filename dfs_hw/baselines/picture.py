@@ -25,6 +25,8 @@ COLORS = {
     "feedforward": "#8e7cc3",
     "upfront": "#a0522d",
     "knob": "#e08e2b",
+    "supervised": "#2f6f9f",
+    "shaped": "#9fae3a",
     "static-exits": "#d487b8",
     "exits": "#b5307a",
     "dfs-exits": "#4fb0ae",

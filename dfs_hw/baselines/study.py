@@ -32,6 +32,10 @@ CONTENDER_FAMILIES = {
     "CVPR 2022)",
     "knob": "gates that take the price of cost as an input, trained once for all budgets; as in "
     "conditional training over Lagrange multipliers (Dosovitskiy and Djolonga, ICLR 2020)",
+    "supervised": "DFS whose gates learn besides which choice was right, by trying all on a share "
+    "of each batch; after supervised routing (Muqeeth et al. 2022)",
+    "shaped": "DFS whose gates are held to tell the inputs of a batch apart, by a prior that fades "
+    "(batch-shaping, Bejnordi et al., ICLR 2020)",
     "static-exits": "one width for all blocks, the static network itself, which inputs leave by "
     "the confidence of its exits: these are trained on it, and it stays as it is",
     "exits": "inputs leave at exits, and those that stay run wider, by the confidence of the last "
@@ -46,6 +50,8 @@ STATIC = ("static", "best-static", "smaller")
 """Kinds that do the same for all inputs."""
 COMPOSED = ("cascade",)
 """Kinds made of other contenders, for which nothing is trained."""
+TAUGHT_BY = {"supervised": "supervised", "shaped": "shaping"}
+"""The setting of training by which gates are taught, for kinds of which that is the difference."""
 USUAL = (
     *("static", "best-static", "smaller", "dfs", "skipnet", "dfq", "knob"),
     *("static-exits", "exits", "cascade"),
@@ -128,6 +134,12 @@ class Study:
                 raise InputError(
                     f"{name} of a comparison, {value}, have no effect without the contender "
                     f"'{missing[0]}': it is not among {listed(self.families)}"
+                )
+        for family, name in TAUGHT_BY.items():
+            if getattr(self.config, name) and family not in self.families:
+                raise InputError(
+                    f"{name} of a comparison has no effect without the contender '{family}': it is "
+                    f"not among {listed(self.families)}"
                 )
 
 

@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from accel_models.errors import DfsHwError, InputError
@@ -64,6 +65,14 @@ class Controller(ABC):
         self.target, self.strength = float(target), float(strength)
 
     @abstractmethod
+    def slope(self, mean: Tensor) -> Tensor:
+        """Loss that a relative cost of 1 is worth now, a scalar without gradient: what choices
+        that are tried are to be weighed by. Below 0 where cost is rewarded.
+
+        Args:
+            mean: of the costs over the batches of all processes, as in `term`.
+        """
+
     def term(self, costs: Tensor, mean: Tensor | None = None) -> Tensor:
         """What to add to the loss; differentiable, and waits for no device.
 
@@ -72,6 +81,12 @@ class Controller(ABC):
             mean: of the costs over the batches of all processes that train together, a scalar
                 without gradient; decisions are then by it, and the same everywhere.
         """
+        own = costs.mean()
+        return self.slope(own.detach() if mean is None else mean) * self._priced(own)
+
+    def _priced(self, own: Tensor) -> Tensor:
+        """What of the batch's mean cost has the price."""
+        return own
 
     def observe(self, cost: float, progress: float) -> None:
         """Learn what held-out inputs cost.
@@ -151,10 +166,8 @@ class SignSwitch(Controller):
         """
         return cls(target, beta * batch * units, growth=1.0)
 
-    def term(self, costs: Tensor, mean: Tensor | None = None) -> Tensor:
-        own = costs.mean()
-        sign = 2 * _over(own if mean is None else mean, self.target) - 1
-        return sign * self.strength * own
+    def slope(self, mean: Tensor) -> Tensor:
+        return (2 * _over(mean, self.target) - 1) * self.strength
 
     def _adapt(self, cost: float, progress: float) -> None:
         if abs(cost - self.target) > TOLERANCE * self.target:
@@ -186,10 +199,11 @@ class Hinge(Controller):
         share = RAMP_START + (1 - RAMP_START) * self.progress / RAMP_END
         return self.strength * min(share, 1.0)
 
-    def term(self, costs: Tensor, mean: Tensor | None = None) -> Tensor:
-        own = costs.mean()
-        excess = own - self.target
-        return self.ramped * _over(own if mean is None else mean, self.target) * excess
+    def slope(self, mean: Tensor) -> Tensor:
+        return self.ramped * _over(mean, self.target)
+
+    def _priced(self, own: Tensor) -> Tensor:
+        return own - self.target
 
     def _adapt(self, cost: float, progress: float) -> None:
         self.progress = progress
@@ -229,8 +243,8 @@ class PIController(Controller):
         """Loss at a relative cost of 1."""
         return math.exp(_within_limits(self.log_price + PROPORTIONAL * self.error))
 
-    def term(self, costs: Tensor, mean: Tensor | None = None) -> Tensor:
-        return self.price * costs.mean()
+    def slope(self, mean: Tensor) -> Tensor:
+        return torch.full_like(mean, self.price)
 
     def _adapt(self, cost: float, progress: float) -> None:
         elapsed = max(progress - self.progress, 0.0)

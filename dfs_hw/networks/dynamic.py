@@ -29,7 +29,6 @@ from dfs_hw.networks.passes import (
     Mixing,
     Outcome,
     forced,
-    gone_for_good,
     require_exits,
     stopping,
 )
@@ -208,10 +207,7 @@ class DynamicNetwork(nn.Module):
             return Outcome(leavers.logits(last), gates, choices)
         mixing = Mixing(self, decider)
         with self._conducting(mixing):
-            logits = mixing.logits(self._logits(x))
-        gates = torch.stack(mixing.gates, 1)
-        beliefs = torch.stack(mixing.beliefs, 1) if mixing.beliefs else None
-        return Outcome(logits, gates, gone_for_good(gates.argmax(-1), self.leaving), beliefs)
+            return mixing.outcome(self._logits(x))
 
     def belief(self, unit: int, features: Tensor) -> Tensor | None:
         """What the exit before a unit makes of its input: logits [N, classes]; None if there is no

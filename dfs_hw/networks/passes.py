@@ -48,6 +48,10 @@ class Outcome(NamedTuple):
     """Logits of all exits, in training [N, exits, classes], in execution order; for a loss of their
     own, since a head that nobody leaves at learns nothing else. None in evaluation, and if there
     are no exits."""
+    scores: Tensor | None = None
+    """Logits of the gates in training [N, units, choices], with shift and price but without noise,
+    -inf for what a unit does not offer; for a loss of their own. None in evaluation, and where no
+    gate was asked."""
 
 
 class Deciding(Protocol):
@@ -138,6 +142,8 @@ class Decisions:
         """Weights of the branches of the last unit [n, K], as `trials` has drawn them."""
         self.state: Any = None
         self.gates: list[Tensor] = []
+        self.logits: list[Tensor] = []
+        """What the gates made of the units so far [n, K], with shift and price, without noise."""
         self.runs = network.shift
 
     def next(self, features: Tensor, belief: Tensor | None = None) -> Tensor:
@@ -161,6 +167,7 @@ class Decisions:
             likely = probabilities(logits.detach(), offered, **how)
             self.tried = self.trials.weights(unit, likely)
         self.gates.append(gate)
+        self.logits.append(logits)
         self.runs = gate
         if str(unit) in network.exits:
             self._run_without_leaving(logits, gate, offered)
@@ -237,6 +244,20 @@ class Mixing:
         if network.training and torch.is_grad_enabled():
             return unit.run_gated(features, decider.runs, tried)
         return unit.run_chosen(features, decider.runs.argmax(-1))
+
+    def outcome(self, at_the_end: Tensor) -> Outcome:
+        """What came of the pass, given what the network itself predicts [N, classes]."""
+        network, decider, gates = self.network, self.decider, torch.stack(self.gates, 1)
+        scores = None
+        if network.training and isinstance(decider, Decisions):
+            scores = torch.stack(decider.logits, 1).masked_fill(~network.offered, -torch.inf)
+        return Outcome(
+            self.logits(at_the_end),
+            gates,
+            gone_for_good(gates.argmax(-1), network.leaving),
+            torch.stack(self.beliefs, 1) if self.beliefs else None,
+            scores,
+        )
 
     def logits(self, at_the_end: Tensor) -> Tensor:
         """What every input leaves with [N, classes]."""

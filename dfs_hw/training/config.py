@@ -13,21 +13,10 @@ from accel_models.errors import InputError, quoted
 from accel_models.precision import EXIT, parse_choices
 from accel_models.seeds import checked_seed
 from accel_models.workloads.cifar_resnet import checked_widths
+from dfs_hw.training.faults import FAULTS, named_faults
 
 if TYPE_CHECKING:
     from dfs_hw.networks import Design
-
-FAULTS = {
-    "with-replacement": "every step draws its batch from a fresh permutation of all images, "
-    "so there are no passes over the data",
-    "carried-best": "stage 3 keeps an epoch only if it is more accurate than the backbone and all "
-    "epochs before, whatever it costs",
-    "last-batch-counts-alike": "the validation cost averages batches, so the inputs of a short "
-    "last one count for more",
-    "selects-on-test": "epochs are chosen by the test split",
-}
-"""What the released code of DFS does against its evident intent when it trains; those in the
-network are `dfs_hw.networks.FAULTS`."""
 
 OPTIONS = {
     "controller": ("sign", "hinge", "pi", "paper"),
@@ -113,8 +102,8 @@ class TrainConfig:
     prices, for no budget; the budget says at which of them it is left. Does not go with
     controller ``paper``."""
     faults: tuple[str, ...] = ()
-    """Faults of the released code of DFS to reproduce, of `FAULTS` and `dfs_hw.networks.FAULTS`;
-    ``("all",)`` stands for every one. By default none."""
+    """Faults of the released code of DFS to reproduce, of `dfs_hw.training.faults.FAULTS` and
+    `dfs_hw.networks.FAULTS`; ``("all",)`` stands for every one. By default none."""
 
     backbone_epochs: int = 15
     """Epochs of stage 1, at least 0; 0 takes the network's weights as they are."""
@@ -192,6 +181,14 @@ class TrainConfig:
     """Branches that are tried per input and block beside the chosen one, for the gates' gradient in
     stage 3, on average at most; at least 0. Above 0 it is faster, and right on average (see
     `dfs_hw.gates.trials`); 0 tries them all, which makes it exact. Goes with norm ``running``."""
+    supervised: float = 0.0
+    """Share of each batch of stage 3, 0 to 1, on which all choices of one block, drawn for each
+    step, are tried: its gate learns which had least loss and cost together, at the price that cost
+    has then (after Muqeeth et al. 2022); 0 tries none. For gates that learn."""
+    shaping: float = 0.0
+    """Weight at the start of stage 3, from which it falls to zero, of a prior by which the gates
+    tell the inputs of a batch apart (batch-shaping, Bejnordi et al., ICLR 2020); at least 0. For
+    gates that learn and have no knob, whose prices tell inputs apart already."""
     distill: float = 0.0
     """Weight of the divergence from the backbone's predictions after stage 1 (Hinton et al. 2015),
     relative to the cross entropy; at least 0. 0, as in DFS, leaves it out."""
@@ -214,7 +211,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _check(self)
-        object.__setattr__(self, "faults", _faults(self.faults))
+        object.__setattr__(self, "faults", named_faults(self.faults))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TrainConfig:
@@ -287,11 +284,15 @@ KINDS = {
 }
 """What a setting of each type is, in a sentence."""
 
+_OF_CONFIDENCE = ("floor", "exits_on")
+"""Settings of gates that go by confidence alone."""
+_OF_LEARNED = ("supervised", "shaping")
+"""Settings of gates that learn alone."""
 _LEAST = {
     **dict.fromkeys(("gate_epochs", "joint_epochs", "exit_epochs", "batch"), 1),
     **dict.fromkeys(("backbone_epochs", "supernet_epochs"), 0),
     **dict.fromkeys(("backbone_steps", "supernet_steps", "gate_steps", "joint_steps"), 0),
-    **dict.fromkeys(("weight_decay", "distill", "tries", "floor"), 0),
+    **dict.fromkeys(("weight_decay", "distill", "tries", "floor", *_OF_LEARNED), 0),
 }
 """Lowest value of the numbers that have one."""
 MOST = 10**9
@@ -319,16 +320,18 @@ def _check(config: TrainConfig) -> None:
         raise InputError(
             f"exits has no effect with choices={config.choices}: it goes with 'exit' among them"
         )
-    if config.floor and not config.gate.startswith("confidence"):
+    confident = config.gate.startswith("confidence")
+    for name in _OF_LEARNED if confident else _OF_CONFIDENCE:
+        if getattr(config, name) != getattr(TrainConfig, name):
+            goes = "a gate that learns" if confident else "gate=confidence"
+            raise InputError(f"{name} has no effect with gate={config.gate}: it goes with {goes}")
+    if config.shaping and config.knob:
         raise InputError(
-            f"floor has no effect with gate={config.gate}: it goes with gate=confidence"
+            "gates with a knob tell inputs apart by their prices: shaping goes with knob=false"
         )
-    if config.exits_on != "static" and not config.gate.startswith("confidence"):
-        raise InputError(
-            f"exits_on has no effect with gate={config.gate}: it goes with gate=confidence"
-        )
-    if config.floor > 1:
-        raise InputError(f"floor is an accuracy, at most 1, got {quoted(config.floor)}")
+    for name, what in (("floor", "an accuracy"), ("supervised", "a share of a batch")):
+        if getattr(config, name) > 1:
+            raise InputError(f"{name} is {what}, at most 1, got {quoted(getattr(config, name))}")
     if config.tries and config.norm == "batch":
         raise InputError(
             "norms that go by the batch need every branch for every input: "
@@ -366,24 +369,6 @@ def _check_numbers(config: TrainConfig) -> None:
             "epoch_steps must be three numbers of steps, for backbone, gates and joint training, "
             f"0 for a pass over the data, got {quoted(config.epoch_steps)}"
         )
-
-
-def _faults(wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """The faults by name, sorted; all of them for "all"."""
-    if not wanted:
-        return ()
-    from dfs_hw.networks import FAULTS as NETWORK_FAULTS  # which takes PyTorch
-
-    known = {**NETWORK_FAULTS, **FAULTS}
-    if tuple(wanted) == ("all",):
-        return tuple(sorted(known))
-    for fault in wanted:
-        if fault not in known:
-            raise InputError(
-                f"no fault of the released code is called '{fault}': "
-                f"choose from all, {', '.join(known)}"
-            )
-    return tuple(sorted(set(wanted)))
 
 
 def _tuple_if_list(value: Any) -> Any:

@@ -89,6 +89,10 @@ class GateOptions:
     """Temperature of the softmax that they learn through where choices are drawn."""
     tries: float
     """Branches tried per input and block beside the chosen one, on average; 0 tries all."""
+    supervised: float
+    """Share of a batch on which all choices of a unit are tried for a label of the right one."""
+    shaping: float
+    """Weight, at first, of the prior for what they make of a batch."""
     controller: str
     """Kind of controller: ``sign``, ``hinge``, ``pi`` or ``paper``."""
     beta: float
@@ -132,7 +136,7 @@ class TrainingSetup:
     norm_by_batch: bool
     """Whether batch norms in stage 3 go by the batch, not by running statistics."""
     faults: frozenset[str]
-    """Faults of the released code in training, of `dfs_hw.training.config.FAULTS`."""
+    """Faults of the released code in training, of `dfs_hw.training.faults.FAULTS`."""
     seed: int
     """Drives all that is drawn."""
     data: str
@@ -352,6 +356,8 @@ def gate_options(config: TrainConfig) -> GateOptions:
         estimator=config.estimator,
         temperature=config.temperature,
         tries=config.tries,
+        supervised=config.supervised,
+        shaping=config.shaping,
         controller=config.controller,
         beta=config.beta,
         top_price=config.top_price,

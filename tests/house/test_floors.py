@@ -91,6 +91,7 @@ dfs_hw.training.start
 dfs_hw.training.loop.*
 dfs_hw.training.recipes
 dfs_hw.training.config
+dfs_hw.training.faults
 dfs_hw.logs
 dfs_hw.budgets.*
 dfs_hw.recording

@@ -21,6 +21,7 @@ from dfs_hw.training.stages.choosing import Choose, best_on_target, first_to_bea
 from dfs_hw.training.stages.exits import exit_group, loss_of_heads, settle_thresholds
 from dfs_hw.training.stages.gates import train_gates
 from dfs_hw.training.stages.knob import Setting, find_price, open_knob
+from dfs_hw.training.stages.lessons import lessons
 from dfs_hw.training.stages.objective import (
     TaskLoss,
     controller_of,
@@ -73,7 +74,7 @@ def joint_step(
     setup: TrainingSetup, network: DynamicNetwork, loss: TaskLoss, controller: Controller | None
 ) -> Callable[[Batch], StepResult]:
     """The step of stage 3: with a controller, or at a price for each input if there is none."""
-    gates = setup.gates
+    gates, taught = setup.gates, lessons(setup, network)
 
     def step(batch: Batch) -> StepResult:
         price = prices(batch) if controller is None else None
@@ -88,12 +89,17 @@ def joint_step(
         if controller is None:
             assert price is not None
             pressure = weigh(costs, price, gates.top_price)
+            slope = gates.top_price * price
         else:
-            pressure = controller.term(costs, level(costs, setup.budget.statistic))
+            spent = level(costs, setup.budget.statistic)
+            pressure, slope = controller.term(costs, spent), controller.slope(spent)
         task = loss(made.logits, batch)
         if made.beliefs is not None:
             task = task + loss_of_heads(made.beliefs, batch.labels)
-        return StepResult(task + pressure, costs.mean())
+        total = task + pressure
+        for lesson in taught:
+            total = total + lesson(batch, made, slope.expand(len(costs)))
+        return StepResult(total, costs.mean())
 
     return step
 

@@ -18,7 +18,7 @@ from dfs_hw.training.setup import Kind, TrainingSetup
 
 _JOINT_ONLY = {
     *("budget", "controller", "beta", "top_price", "estimator", "temperature", "feasibility"),
-    "exits_on",
+    *("exits_on", "supervised", "shaping"),
 }
 _GATES_ON = {"gate_epochs", "gate_steps", "gate_lr", "gate_start", "accelerator", "metric"}
 _AFTER_GATES = {"joint_epochs", "joint_steps", "joint_lr", "distill", "norm"} | _JOINT_ONLY

@@ -54,6 +54,18 @@ def test_who_differs_from_nobody_and_points_out_of_reach_are_left_out_by_name() 
     assert "can be reached" in field.left_out["dfs-x0.1"]
 
 
+def test_gates_that_are_taught_differ_from_those_of_dfs_in_that_alone() -> None:
+    config = replace(CONFIG, shaping=0.3)
+    field = line_up(Study(config, (0,), ("dfs", "supervised", "shaped"), points=()))
+    dfs, supervised, shaped = (one.config for one in field.contenders)
+    assert (dfs.supervised, dfs.shaping) == (0, 0)
+    assert supervised == replace(dfs, supervised=supervised.supervised)
+    assert supervised.supervised > 0
+    assert shaped == replace(dfs, shaping=0.3)
+    with pytest.raises(InputError, match="shaping of a comparison has no effect"):
+        Study(config, (0,), ("dfs", "supervised"))
+
+
 def test_smaller_networks_are_those_of_fewer_blocks_and_of_fewer_channels() -> None:
     study = Study(replace(CONFIG, network="resnet14", widths=(4, 6, 9)), (0,), ("smaller",))
     assert study.sizes == ("resnet8", "x0.75", "x0.5")

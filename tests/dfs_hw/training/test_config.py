@@ -14,7 +14,8 @@ from dfs_hw.budgets.controllers import CONTROLLERS
 from dfs_hw.budgets.hardware_cost import block_cost
 from dfs_hw.gates import ESTIMATORS
 from dfs_hw.networks import FAULTS as NETWORK_FAULTS
-from dfs_hw.training.config import FAULTS, OPTIONS, TrainConfig
+from dfs_hw.training.config import OPTIONS, TrainConfig
+from dfs_hw.training.faults import FAULTS
 from dfs_hw.training.recipes import read_setting, recipe
 
 
