@@ -23,7 +23,7 @@ TINY = (
     *("--set", "backbone_steps=4", "--set", "supernet_steps=2", "--set", "knob=true"),
     *("--set", "gate_steps=1", "--set", "joint_steps=4"),
 )
-PASSING = ("created", "seconds", "commit")
+PASSING = ("created", "seconds", "commit", "digest")
 SPACE = """
 name = "shapes"
 objectives = ["energy"]

@@ -36,7 +36,7 @@ def test_settings_of_training_and_of_machines_have_words_of_their_own() -> None:
     trains = {command for command in COMMANDS if "--set" in shown(command)}
     assert trains == {"demo", "train", "compare", "headroom"}
     runs = {command for command in COMMANDS if "--machine-set" in shown(command)}
-    assert runs == {"simulate", "replay", "timeline", "accuracy"}
+    assert runs == {"simulate", "replay", "report", "timeline", "accuracy"}
 
 
 @pytest.mark.parametrize("command", ["replay", "timeline", "cross", "explore"])

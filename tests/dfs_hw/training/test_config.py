@@ -83,7 +83,7 @@ def test_recipes_take_changes_and_refuse_unknown_ones() -> None:
     assert recipe("folder:flowers") == replace(recipe("cifar10"), data="folder:flowers")
     with pytest.raises(InputError, match=r"'sead'.*seed"):
         recipe("digits", sead=4)
-    with pytest.raises(InputError, match=r"'baroque'.*modern, paper"):
+    with pytest.raises(InputError, match=r"'baroque'.*modern, exits, paper"):
         recipe("digits", "baroque")
 
 
