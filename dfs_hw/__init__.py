@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dfs_hw.budgets.budget import Budget
     from dfs_hw.budgets.hardware_cost import BlockCost, HardwareCost
     from dfs_hw.budgets.meet_budget import meet_budget
+    from dfs_hw.bundle import export_bundle
     from dfs_hw.data import load_dataset
     from dfs_hw.experiment import run_experiment
     from dfs_hw.fixed_widths import accuracy_of, at_widths, train_further
@@ -36,6 +37,7 @@ __all__ = [
     "at_widths",
     "build_network",
     "evaluate",
+    "export_bundle",
     "load_checkpoint",
     "load_dataset",
     "make_dynamic",
@@ -63,6 +65,7 @@ _HOME = {
     "at_widths": "dfs_hw.fixed_widths",
     "build_network": "dfs_hw.networks",
     "evaluate": "dfs_hw.recording",
+    "export_bundle": "dfs_hw.bundle",
     "load_checkpoint": "dfs_hw.networks.checkpoint",
     "load_dataset": "dfs_hw.data",
     "make_dynamic": "dfs_hw.networks",

@@ -28,7 +28,7 @@ from dfs_hw.distributed import world
 from dfs_hw.logs import Log
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.networks.branches import executed
-from dfs_hw.networks.checkpoint import load_checkpoint
+from dfs_hw.networks.checkpoint import Checkpoint, load_checkpoint
 from dfs_hw.networks.workload_of import workload_of
 from dfs_hw.provenance import provenance, write_json
 from dfs_hw.recording import evaluate, modal_assignment, record, shuffled
@@ -176,12 +176,9 @@ def record_checkpoint(
         network: to fill from the checkpoint, if it was not built by name.
 
     Raises:
-        InputError: if the checkpoint is no gated network's, or there is no such split.
+        InputError: as `load_gated`, or if there is no such split.
     """
-    saved = load_checkpoint(checkpoint, network)
-    if saved.facts.get("kind") != "joint":
-        stage = saved.facts.get("stage")
-        raise InputError(f"{checkpoint} holds no gated network, but the one of stage '{stage}'")
+    saved = load_gated(checkpoint, network)
     if split not in SPLITS:
         raise InputError(f"there is no split '{split}': choose from {', '.join(SPLITS)}")
     config = TrainConfig.from_dict(saved.facts["config"])
@@ -197,6 +194,22 @@ def record_checkpoint(
         seed=config.seed,
     )
     return GateTrace.read(record(saved.network, dataset, out, header, price=saved.price))
+
+
+def load_gated(checkpoint: Path, network: DynamicNetwork | None = None) -> Checkpoint:
+    """Read a network whose gates were trained, or their thresholds settled.
+
+    Args:
+        network: to fill from the checkpoint, if it was not built by name.
+
+    Raises:
+        InputError: if the checkpoint is no gated network's, or as `load_checkpoint`.
+    """
+    saved = load_checkpoint(checkpoint, network)
+    if saved.facts.get("kind") != "joint":
+        stage = saved.facts.get("stage")
+        raise InputError(f"{checkpoint} holds no gated network, but the one of stage '{stage}'")
+    return saved
 
 
 def header_of(setup: TrainingSetup, split: str) -> TraceHeader:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accel_models.precision import EXIT
+from accel_models.si import si
 from dfs_hw.cli.app import app
 from dfs_hw.cli.loading import training_config, words
 from dfs_hw.cli.options import (
@@ -182,6 +183,40 @@ def record(
     trace = record_checkpoint(checkpoint, out, split)
     show.line(f"{len(trace)} inputs, accuracy {trace.accuracy:.1%}: {out}")
     show.line(f"Next: dfs-hw replay {out}")
+
+
+@app.command()
+def bundle(
+    checkpoint: Annotated[Path, typer.Argument(help="A network.safetensors that training left.")],
+    out: Annotated[Path, typer.Option(help="Folder, or file that ends in .zip.")] = Path("bundle"),
+    price: Annotated[
+        float | None,
+        typer.Option(
+            help="Of cost, 0 to 1, for a network with a knob. Default: that of its budget.",
+            show_default=False,
+        ),
+    ] = None,
+    network: OwnNetwork = None,
+) -> None:
+    """Write a trained network as ONNX files that a runtime of fifty lines can execute.
+
+    One for each branch of a block, each gate and exit, and a manifest that says how they go
+    together: docs/bundle.md.
+    """
+    register_own_model(network or "")
+    from dfs_hw.bundle import export_bundle
+    from dfs_hw.data import load_dataset
+    from dfs_hw.experiment import load_gated
+    from dfs_hw.training.config import TrainConfig
+
+    saved = load_gated(checkpoint)
+    config = TrainConfig.from_dict(saved.facts["config"])
+    price = saved.price if price is None else price
+    splits = load_dataset(config.data, config.seed)
+    written = export_bundle(saved.network, out, price=price, splits=splits)
+    size = si(sum(file.size for file in written.files.values()), "B")
+    show.line(f"{len(written.units)} blocks in {len(written.files)} ONNX files of {size}: {out}")
+    show.line("Next: docs/bundle.md has a runtime of fifty lines")
 
 
 @contextmanager

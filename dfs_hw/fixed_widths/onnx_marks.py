@@ -1,16 +1,11 @@
 """A network at fixed widths exported as ONNX, with a mark where operands are rounded.
 
-PyTorch's exporter carries a node of a domain of its own through to the file. What stands for such a
-mark in the end, `onnx_nodes` says.
+What stands for such a mark in the end, `onnx_nodes` says.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,12 +20,14 @@ from dfs_hw.fixed_widths.network import FixedWidths
 from dfs_hw.fixed_widths.products import Multiplication, ProductCall, Products, Work
 from dfs_hw.fixed_widths.rounding import RoundedProduct
 from dfs_hw.networks.tracing.capture import arguments_of
+from dfs_hw.onnx_export import exported, mark
 from dfs_hw.quantize.operands import ActivationQuantizer, WeightQuantizer
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-MARK = "dfs_hw::Operand"
+OPERAND = "Operand"
+"""Name of the marks' nodes."""
 BATCH = "batch"
 """Name of the size of a batch, where a file leaves it open."""
 
@@ -86,11 +83,7 @@ class _Marked(nn.Module):
     def _mark(self, layer: str, place: int, operand: Tensor) -> Tensor:
         if place and (layer, place) not in self.grids:
             return operand
-        about: dict[str, Any] = {"layer": layer, "place": place}
-        marked: Tensor = torch.onnx.ops.symbolic(
-            MARK, (operand,), about, dtype=operand.dtype, shape=operand.shape, version=1
-        )
-        return marked
+        return mark(OPERAND, operand, layer=layer, place=place)
 
 
 def grids_of(network: FixedWidths) -> dict[tuple[str, int], OperandGrid]:
@@ -144,7 +137,7 @@ def _grids(
     return found
 
 
-def exported(
+def exported_with_marks(
     network: FixedWidths,
     grids: Mapping[tuple[str, int], OperandGrid],
     path: Path,
@@ -156,12 +149,6 @@ def exported(
     Raises:
         InputError: if the exporter is missing, or cannot export the model: with its own reason.
     """
-    try:
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            f"writing {path} needs the package onnxscript: pip install 'dfs-hw[export]'"
-        ) from error
     args, kwargs = arguments_of(network.example)
     sizes = None
     if any_batch:
@@ -169,48 +156,8 @@ def exported(
         args, kwargs = tree_map_only(Tensor, lambda x: torch.cat([x, x]), (args, kwargs))
         axes = tree_map(lambda x: {0: BATCH} if isinstance(x, Tensor) else None, (args, kwargs))
         sizes = {name: of for name, of in zip(("args", "kwargs"), axes, strict=True) if of}
-    with _quiet():
-        try:
-            program = torch.onnx.export(
-                _Marked(network, grids).eval(),
-                args,
-                kwargs=kwargs,
-                dynamic_shapes=sizes,
-                dynamo=True,
-                opset_version=opset,
-                verbose=False,
-            )
-        except Exception as error:  # of many kinds, and many pages
-            reason = _root(error)
-            raise InputError(
-                f"{path}: PyTorch does not export {network.workload.name} as ONNX: {reason}"
-            ) from error
-    assert program is not None
-    model: ModelProto = program.model_proto
-    return model
+    marked = _Marked(network, grids)
+    return exported(marked, args, kwargs, network.workload.name, path, opset, sizes)
 
 
-def _root(error: BaseException) -> str:
-    """The first line of what an error came of."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep to ourselves what the exporter says on its way."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            with contextlib.redirect_stderr(io.StringIO()):
-                yield
-    finally:
-        logger.setLevel(level)
-
-
-__all__ = ["MARK", "OperandGrid", "exported", "grids_of"]
+__all__ = ["OPERAND", "OperandGrid", "exported_with_marks", "grids_of"]

@@ -15,9 +15,9 @@ from accel_models.files import whole_file
 from accel_models.workloads.onnx_file.naming import SCOPES
 from accel_models.workloads.onnx_file.widths import WIDTHS_KEY
 from dfs_hw.fixed_widths.network import FixedWidths
-from dfs_hw.fixed_widths.onnx_marks import MARK, OperandGrid, exported, grids_of
+from dfs_hw.fixed_widths.onnx_marks import OperandGrid, exported_with_marks, grids_of
+from dfs_hw.onnx_export import DOMAIN, is_mark, said_by
 
-DOMAIN, OPERATOR = MARK.split("::")
 QONNX = "qonnx.custom_op.general"
 FORMS = ("qdq", "qonnx")
 OPSET, WIDE_OPSET = 20, 21
@@ -66,7 +66,7 @@ def write_onnx(
         _check_widths(grids.values())
     wide = form == "qdq" and any(grid.bits != 8 for grid in grids.values())
     opset = WIDE_OPSET if wide else OPSET
-    model = exported(network, grids, path, opset, any_batch)
+    model = exported_with_marks(network, grids, path, opset, any_batch)
     _Writer(model.graph, grids, form, opset).rewrite()
     kept = [one for one in model.opset_import if one.domain != DOMAIN]
     del model.opset_import[:]
@@ -103,10 +103,10 @@ class _Writer:
 
     def rewrite(self) -> None:
         """Replace all marks, name layers' nodes, and drop weights that nothing reads any more."""
-        layers = {id(node): self._layer(node) for node in self.graph.node if _is_mark(node)}
+        layers = {id(node): self._layer(node) for node in self.graph.node if is_mark(node)}
         nodes: list[NodeProto] = []
         for node in self.graph.node:
-            if not _is_mark(node):
+            if not is_mark(node):
                 _name_path(node)
                 nodes.append(node)
         named = {id(one): layer for one, layer in layers.values() if one is not None}
@@ -125,7 +125,7 @@ class _Writer:
 
     def _layer(self, mark: NodeProto) -> tuple[NodeProto | None, str]:
         """The node that multiplies what a mark hands on, and the name of its layer."""
-        name = str(_about(mark)["layer"])
+        name = str(said_by(mark)["layer"])
         waiting, seen = list(mark.output), set[str]()
         while waiting:
             tensor = waiting.pop(0)
@@ -138,9 +138,9 @@ class _Writer:
         return None, name
 
     def _replaced(self, node: NodeProto) -> Sequence[NodeProto]:
-        if not _is_mark(node):
+        if not is_mark(node):
             return [node]
-        about = _about(node)
+        about = said_by(node)
         grid = self.grids.get((str(about["layer"]), int(about["place"])))
         given, made = node.input[0], node.output[0]
         if grid is None:
@@ -200,17 +200,6 @@ class _Writer:
 
 def _node(operator: str, reads: Sequence[str], makes: str, **more: Any) -> NodeProto:
     return helper.make_node(operator, reads, [makes], name=f"{makes}/{operator}", **more)
-
-
-def _is_mark(node: NodeProto) -> bool:
-    return bool(node.domain == DOMAIN and node.op_type == OPERATOR)
-
-
-def _about(mark: NodeProto) -> dict[str, Any]:
-    found = {one.name: helper.get_attribute_value(one) for one in mark.attribute}
-    return {
-        name: value.decode() if isinstance(value, bytes) else value for name, value in found.items()
-    }
 
 
 def _name_path(node: NodeProto) -> None:

@@ -40,6 +40,7 @@ class ExitHead(nn.Module):
     ) -> None:
         super().__init__()
         self.grid = (min(size[0], GRID), min(size[1], GRID))
+        self.greatest: nn.Module = nn.AdaptiveMaxPool2d(self.grid)
         features = 2 * channels * self.grid[0] * self.grid[1]
         self.norm = PrecisionNorm(nn.BatchNorm2d(features), 1)
         self.hidden = QuantizedLinear(features, HIDDEN, precision, signed=True)
@@ -51,7 +52,7 @@ class ExitHead(nn.Module):
         pooled = torch.cat(
             [
                 functional.adaptive_avg_pool2d(features, self.grid).flatten(1),
-                functional.adaptive_max_pool2d(features, self.grid).flatten(1),
+                self.greatest(features).flatten(1),
             ],
             1,
         )

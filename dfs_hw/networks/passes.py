@@ -152,9 +152,7 @@ class Decisions:
         if unit == 0:
             self.state = network.gate.begin(features, self.price)
         logits, self.state = network.gate(unit, features, self.state, belief)
-        logits, offered = logits - network.shift[unit], network.offered[unit]
-        if self.price is not None:
-            logits = logits - self.price[:, None] * network.price_shift[unit]
+        logits, offered = shifted(network, unit, logits, self.price), network.offered[unit]
         how: dict[str, Any] = {
             "estimator": "straight-through" if self.noise is None else "gumbel",
             "temperature": self.temperature,
@@ -195,6 +193,19 @@ class Decisions:
     def stacked(self) -> Tensor:
         """Choices of all gates so far, one-hot [n, units, K]; of inputs that were all there."""
         return torch.stack(self.gates, 1)
+
+
+def shifted(network: Deciding, unit: int, logits: Tensor, price: Tensor | None) -> Tensor:
+    """Logits of a gate [n, K] less what keeps the network to its budget.
+
+    Args:
+        network: whose gate it is.
+        unit: its number.
+        logits: as the gate gives them [n, K].
+        price: of cost [n], for gates with a knob.
+    """
+    logits = logits - network.shift[unit]
+    return logits if price is None else logits - price[:, None] * network.price_shift[unit]
 
 
 def stopping(network: Deciding, decider: Decider, leavers: Leavers) -> RunUnit:
@@ -314,5 +325,6 @@ __all__ = [
     "forced",
     "gone_for_good",
     "require_exits",
+    "shifted",
     "stopping",
 ]

@@ -60,9 +60,15 @@ def _block(found: re.Match[str]) -> Block:
     return Block(code, not note.startswith("not run, "), found["printed"])
 
 
-def ran(page: Path) -> Iterator[tuple[Block, str]]:
-    """Each block that runs and what it prints; those of a page share their names."""
-    names: dict[str, Any] = {"__name__": page.stem}
+def ran(page: Path, names: dict[str, Any] | None = None) -> Iterator[tuple[Block, str]]:
+    """Each block that runs and what it prints; those of a page share their names.
+
+    Args:
+        page: as it is read.
+        names: that its reader has already; those that the page defines join them.
+    """
+    names = {} if names is None else names
+    names["__name__"] = page.stem
     for block in blocks(page):
         code = compile(block.code, page.name, "exec")
         if block.runs:

@@ -94,6 +94,7 @@ dfs_hw.training.config
 dfs_hw.training.faults
 dfs_hw.logs
 dfs_hw.budgets.*
+dfs_hw.bundle.*
 dfs_hw.recording
 dfs_hw.fixed_widths.*
 dfs_hw.networks
@@ -107,6 +108,7 @@ dfs_hw.quantize.*
 dfs_hw.data.*
 dfs_hw.distributed
 dfs_hw.tensor_file
+dfs_hw.onnx_export
 dfs_hw.provenance
 dfs_hw.palette
 """

@@ -19,6 +19,7 @@ from dfs_hw.cli import app
 READ_ELSEWHERE = {
     "any_network.md": "dfs_hw/networks/tracing/test_reading.py",
     "bring_your_own.md": "dfs_hw/networks/test_make_dynamic.py",
+    "bundle.md": "dfs_hw/bundle/test_bundle.py",
     "fixed_widths.md": "dfs_hw/fixed_widths/test_page.py",
     "layer_tables.md": "accel_models/workloads/test_widths_file.py",
     "oracle.md": "accel_models/costs/test_query.py",
