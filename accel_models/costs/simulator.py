@@ -27,6 +27,7 @@ from accel_models.workloads.workload import Layer, Workload
 
 _VECTOR = ACTIONS.index("vector_operations")
 _WEIGHT_READS = ACTIONS.index("weight_buffer_read_bits")
+_INPUT_READS = ACTIONS.index("input_buffer_read_bits")
 
 
 @dataclass(frozen=True)
@@ -208,18 +209,20 @@ class LayerSimulator:
 
     def _gate(self, workload: Workload, layer: Layer, precision: Precision) -> LayerCost:
         """A gate's layer on the vector unit, its weights kept on chip: every lane makes outputs
-        input by input. Inputs from a feature map are averages, of which the sums were added up
-        while the map drained: here they are divided. Every output is activated. Array and DRAM
-        wait.
+        input by input. Inputs of a linear layer from a feature map are averages, of which the sums
+        were added up while the map drained: here they are divided. One that looks at the map itself
+        reads from the buffer what it looks at. Every output is activated. Array and DRAM wait.
         """
         lanes = self.machine.array.vector_lanes
-        averages = layer.in_channels if workload.ends[layer.name].input_crosses else 0
-        passes = -(-layer.out_channels // lanes)
-        cycles = self.batch * (passes * (layer.in_channels + 1) - (-averages // lanes))
+        whole = max(layer.in_size) > 1
+        averages = layer.in_channels if workload.ends[layer.name].input_crosses and not whole else 0
+        passes = -(-layer.outputs // lanes)
+        cycles = self.batch * (passes * (layer.macs_per_output + 1) - (-averages // lanes))
         counts = np.zeros(len(ACTIONS), dtype=np.int64)
         counts[STALL] = cycles
-        counts[_VECTOR] = self.batch * (layer.macs + layer.out_channels + averages)
+        counts[_VECTOR] = self.batch * (layer.macs + layer.outputs + averages)
         counts[_WEIGHT_READS] = self.batch * layer.weights * precision.weight_bits
+        counts[_INPUT_READS] = self.batch * layer.macs * precision.activation_bits * whole
         return LayerCost(layer, precision, cycles, 0, counts, None, tail_cycles=cycles)
 
     def solves_as(

@@ -33,7 +33,7 @@ from dfs_hw.baselines.study import Study
 from dfs_hw.budgets.budget import statistic_of
 from dfs_hw.data import Dataset
 from dfs_hw.experiment import header_of, static_cost
-from dfs_hw.gates import ConfidenceGate
+from dfs_hw.gates import TableGate
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.recording import BATCH, Evaluation, evaluate, modal_assignment, shuffled
 from dfs_hw.training.stages.before_joint import train_backbone
@@ -89,7 +89,7 @@ class Bench:
         yield self._dealt(outcome, hardness)
         if self.ready.setup.knob:
             yield from self._turned(hardness)
-        if isinstance(self.ready.trained.network.gate, ConfidenceGate):
+        if isinstance(self.ready.trained.network.gate, TableGate):
             yield from self._set(self.ready.trained.network.gate, hardness)
 
     def _frozen(self, outcome: Replay, hardness: np.ndarray) -> Iterator[Run]:
@@ -134,7 +134,7 @@ class Bench:
                 )
                 yield self._dealt(outcomes[price], hardness, **settled)
 
-    def _set(self, gate: ConfidenceGate, hardness: np.ndarray) -> Iterator[Run]:
+    def _set(self, gate: TableGate, hardness: np.ndarray) -> Iterator[Run]:
         """A gate that keeps a table, set within every budget of the grid that is in its reach,
         with its decisions dealt."""
         before, reference = int(gate.point), self.ready.setup.cost.reference

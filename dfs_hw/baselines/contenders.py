@@ -253,6 +253,7 @@ class _Drafting:
 _GATED: dict[str, tuple[str, dict[str, Any]]] = {
     "feedforward": ("feed-forward gates", {"gate": "feedforward"}),
     "upfront": ("up-front gate", {"gate": "upfront"}),
+    "error": ("widths by estimated error", {"gate": "error"}),
     "knob": ("DFS with a knob", {"knob": True, "controller": "sign"}),
 }
 

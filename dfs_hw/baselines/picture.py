@@ -29,6 +29,7 @@ COLORS = {
     "shaped": "#9fae3a",
     "static-exits": "#d487b8",
     "exits": "#b5307a",
+    "error": "#c9a227",
     "dfs-exits": "#4fb0ae",
     "cascade": "#5a9a3c",
 }

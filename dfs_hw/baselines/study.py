@@ -40,6 +40,9 @@ CONTENDER_FAMILIES = {
     "the confidence of its exits: these are trained on it, and it stays as it is",
     "exits": "inputs leave at exits, and those that stay run wider, by the confidence of the last "
     "exit; thresholds are settled once for all budgets",
+    "error": "blocks run narrower where an estimate of what that changes, from the size of their "
+    "input, is worth less than it saves (after DP-LLM, Kwon et al., 2025); nothing is trained for "
+    "it beyond the network of all widths",
     "dfs-exits": "DFS whose choices have exits: its LSTM says where an input leaves",
     "cascade": "two of the static networks, the dearer one only for inputs of which the cheaper "
     "one is not sure: its largest softmax probability is below a threshold; nothing is trained for "

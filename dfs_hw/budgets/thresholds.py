@@ -10,12 +10,13 @@ quantiles of held-out inputs: as many leave at each exit as that says, and so th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy.optimize import isotonic_regression
+
+from dfs_hw.budgets.ladder import Setting
 
 SWEEPS = 10
 """Times all thresholds are gone through at one price, at most."""
@@ -25,10 +26,6 @@ PRICE_RANGE = (0.01, 10.0)
 """Accuracy that a relative cost of 1 is worth, at the lowest and the highest price."""
 BETWEEN = 24
 """Settings on a path for each price."""
-NEARLY = 0.98
-"""Share of a cost that a setting for it spends at least, if there is one."""
-ROUNDING = 1e-9
-"""Share by which a cost may be over another and still count as within it."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +42,14 @@ class HeldOut:
     """Relative cost of leaving at each exit, and at the end, float [exits + 1]."""
 
 
-@dataclass(frozen=True)
-class OperatingPoint:
+@dataclass(frozen=True, kw_only=True)
+class OperatingPoint(Setting):
     """Widths and thresholds, and what came of them on held-out inputs."""
 
     assignment: np.ndarray
     """Choice of each unit [units], by index."""
     thresholds: np.ndarray
     """Confidence from which inputs leave at each exit, float [exits]; above 1 where none does."""
-    cost: float
-    """Relative cost."""
-    accuracy: float
-    """Share that is right, 0 to 1."""
 
 
 def leaves_at(confidence: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
@@ -147,44 +140,15 @@ def _setting(
     thresholds = thresholds.astype(np.float32)  # as a network keeps them
     places = leaves_at(seen.confidence, thresholds)
     accuracy = float(seen.right[np.arange(len(places)), places].mean())
-    return OperatingPoint(seen.assignment, thresholds, cost_of(places), accuracy)
-
-
-def ladder(settings: Sequence[OperatingPoint], points: int, budget: float) -> list[OperatingPoint]:
-    """Settings, as many as `points`, from cheapest to dearest: their costs about equally far
-    apart in ratio, each the most accurate of about its cost, and one for the budget, if that is in
-    reach.
-
-    Their accuracies are those measured, made not to fall with the cost (isotonic regression): what
-    falls is chance, since a dearer setting could do what a cheaper one does.
-    """
-    costs = np.array([one.cost for one in settings])
-    wanted = np.geomspace(costs.min(), costs.max(), points)
-    if costs.min() <= budget <= costs.max():
-        wanted[1 + np.abs(np.log(wanted[1:-1] / budget)).argmin()] = budget
-    picked = sorted((_best_of_about(settings, costs, cost) for cost in wanted), key=_cost)
-    expected = isotonic_regression([one.accuracy for one in picked]).x
-    return [replace(one, accuracy=float(a)) for one, a in zip(picked, expected, strict=True)]
-
-
-def _best_of_about(
-    settings: Sequence[OperatingPoint], costs: np.ndarray, cost: float
-) -> OperatingPoint:
-    """The most accurate setting within a cost that spends nearly all of it, or else the dearest."""
-    spent = costs[costs <= cost * (1 + ROUNDING)].max()
-    near = np.flatnonzero((costs <= cost * (1 + ROUNDING)) & (costs >= min(cost * NEARLY, spent)))
-    return max((settings[int(one)] for one in near), key=lambda one: (one.accuracy, -one.cost))
-
-
-def _cost(setting: OperatingPoint) -> float:
-    return setting.cost
+    return OperatingPoint(
+        assignment=seen.assignment, thresholds=thresholds, cost=cost_of(places), accuracy=accuracy
+    )
 
 
 __all__ = [
     "HeldOut",
     "OperatingPoint",
     "best_thresholds",
-    "ladder",
     "leaves_at",
     "quantiles",
     "settings_of",

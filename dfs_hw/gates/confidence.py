@@ -13,13 +13,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from accel_models.errors import InputError
 from accel_models.precision import Precision
-from dfs_hw.gates.gate import Gate, State
-from dfs_hw.quantize.layers import QuantizedLinear
+from dfs_hw.gates.gate import State
+from dfs_hw.gates.table import TableGate
 
-POINTS = 33
-"""Settings that a gate keeps, from the cheapest to the dearest."""
 ALWAYS, NEVER_SURE = -1.0, 2.0
 """Thresholds below and above every confidence."""
 NO_EXIT_YET = -0.5
@@ -52,12 +49,11 @@ MEASURES: Mapping[str, Callable[[Tensor], Tensor]] = {
 """Confidence from 0 to 1 in probabilities [N, classes], by name."""
 
 
-class ConfidenceGate(Gate):
+class ConfidenceGate(TableGate):
     """Takes the choice of the highest threshold that the confidence of the last exit reaches.
 
-    Before its first exit an input has none, which reaches no threshold but `ALWAYS`.
-    The gate keeps a table of settings (`adopt`), each of thresholds [units, K] with what it costs
-    and how accurate it is on the inputs it was settled on; `point` says which it goes by.
+    Before its first exit an input has none, which reaches no threshold but `ALWAYS`. The rows of
+    its table (`TableGate`) are thresholds [units, K].
 
     Args:
         channels: of the input of each unit; only their number counts.
@@ -68,12 +64,9 @@ class ConfidenceGate(Gate):
         measure: of confidence, one of `MEASURES`.
     """
 
-    learned: ClassVar[bool] = False
-    table: Tensor
+    always: ClassVar[float] = ALWAYS
+    unset: ClassVar[float] = NEVER_SURE
     temperature: Tensor
-    cost: Tensor
-    accuracy: Tensor
-    point: Tensor
 
     def __init__(
         self,
@@ -85,15 +78,11 @@ class ConfidenceGate(Gate):
         knob: bool = False,
         measure: str = "maximum",
     ) -> None:
-        super().__init__(choices, knob)
-        if knob:
-            raise InputError("a gate that goes by confidence has no knob for a price: its table is")
-        self.measure, units = measure, len(channels)
-        self.register_buffer("table", torch.full((POINTS, units, choices), NEVER_SURE))
-        self.register_buffer("temperature", torch.ones(units))
-        self.register_buffer("cost", torch.zeros(POINTS))
-        self.register_buffer("accuracy", torch.zeros(POINTS))
-        self.register_buffer("point", torch.zeros((), dtype=torch.int64))
+        super().__init__(len(channels), choices, knob)
+        self.measure = measure
+
+    def _beside(self, units: int) -> dict[str, Tensor]:
+        return {"temperature": torch.ones(units)}
 
     def confidence(self, unit: int, belief: Tensor) -> Tensor:
         """Confidence [N], 0 to 1, in what the exit before a unit predicts [N, classes]."""
@@ -109,63 +98,8 @@ class ConfidenceGate(Gate):
         thresholds = self.table[self.point, unit]
         return torch.where(sure[:, None] >= thresholds, thresholds, 2 * ALWAYS), state
 
-    def fix(self, assignment: Tensor) -> None:
-        """Choose the same for all inputs [units], at every point of the table."""
-        self.table.fill_(NEVER_SURE)
-        units = torch.arange(len(assignment))
-        self.table[:, units, assignment.cpu()] = ALWAYS
-
-    @torch.no_grad()
-    def adopt(self, thresholds: Tensor, cost: Tensor, accuracy: Tensor) -> None:
-        """Take over a table of settings.
-
-        Args:
-            thresholds: [POINTS, units, K].
-            cost: of each setting [POINTS], not falling.
-            accuracy: of each [POINTS], not falling: what costs more is better, or is left out.
-        """
-        if bool((cost.diff() < 0).any()) or bool((accuracy.diff() < 0).any()):
-            raise InputError("the settings of a gate go from cheap to dear, and from bad to good")
-        self.table.copy_(thresholds)
-        self.cost.copy_(cost)
-        self.accuracy.copy_(accuracy)
-
-    def within(self, budget: float) -> int:
-        """The dearest point whose cost is within a budget, both relative to the highest precision.
-
-        Raises:
-            InputError: if there is none: says what the cheapest costs.
-        """
-        fits = (self.cost <= budget).nonzero()
-        if not len(fits):
-            raise InputError(
-                f"no setting costs at most {budget:.3g} of the highest precision: the cheapest "
-                f"costs {float(self.cost[0]):.3g}"
-            )
-        return int(fits[-1])
-
-    def as_accurate_as(self, floor: float) -> int:
-        """The cheapest point that is accurate enough on the inputs it was settled on.
-
-        Raises:
-            InputError: if there is none: says how accurate the best is.
-        """
-        fits = (self.accuracy >= floor).nonzero()
-        if not len(fits):
-            raise InputError(
-                f"no setting reaches an accuracy of {floor:.1%}: the best there is has "
-                f"{float(self.accuracy[-1]):.1%}"
-            )
-        return int(fits[0])
-
-    def layers(self, unit: int) -> list[tuple[str, QuantizedLinear]]:
-        return []
-
-    def heads(self) -> list[QuantizedLinear]:
-        return []
-
     def _know(self, features: Tensor, price: Tensor | None) -> tuple[Tensor, ...]:
         return (features.new_full((len(features),), NO_EXIT_YET, dtype=torch.float32),)
 
 
-__all__ = ["ALWAYS", "MEASURES", "NEVER_SURE", "POINTS", "ConfidenceGate"]
+__all__ = ["ALWAYS", "MEASURES", "NEVER_SURE", "ConfidenceGate"]

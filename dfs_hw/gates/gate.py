@@ -45,6 +45,10 @@ class Gate(nn.Module, ABC):
     learned: ClassVar[bool] = True
     """Whether gradients teach it; otherwise it has thresholds, settled on held-out inputs."""
 
+    sampled: ClassVar[int] = 0
+    """Rows, and columns, of its unit's input that a decision squares and adds up, at most; 0 where
+    it reads nothing of the input but means."""
+
     def __init__(self, choices: int, knob: bool) -> None:
         super().__init__()
         self.choices, self.knob = choices, knob

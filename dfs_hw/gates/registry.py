@@ -8,6 +8,7 @@ from functools import partial
 from accel_models.errors import InputError
 from accel_models.precision import Precision
 from dfs_hw.gates.confidence import ConfidenceGate
+from dfs_hw.gates.estimated_error import ErrorGate
 from dfs_hw.gates.feedforward import FeedforwardGate
 from dfs_hw.gates.gate import Gate
 from dfs_hw.gates.recurrent import RecurrentGate
@@ -20,6 +21,7 @@ GATES: dict[str, Callable[..., Gate]] = {
     "confidence": ConfidenceGate,
     "confidence-margin": partial(ConfidenceGate, measure="margin"),
     "confidence-entropy": partial(ConfidenceGate, measure="entropy"),
+    "error": ErrorGate,
 }
 """Families of gates by name: called as `make_gate` calls them."""
 

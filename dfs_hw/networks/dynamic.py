@@ -189,7 +189,7 @@ class DynamicNetwork(nn.Module):
         if self.exits and bool((assignment == self.leaving).any()):
             require_exits(self, chosen)
             return self._decided_by(Forced(self, chosen), x)._replace(gates=None)
-        with self._conducting(forced(self.units, assignment)):
+        with self.conducting(forced(self.units, assignment)):
             logits = self._logits(x)
         return Outcome(logits, None, chosen)
 
@@ -197,7 +197,7 @@ class DynamicNetwork(nn.Module):
         """What comes of a batch whose units are decided one after the other."""
         if self.exits and not self.training:
             leavers = Leavers(len(x), len(self.units), self.leaving, x.device)
-            with self._conducting(stopping(self, decider, leavers)):
+            with self.conducting(stopping(self, decider, leavers)):
                 try:
                     last: Tensor | None = self._logits(x)
                 except EverybodyLeft:
@@ -206,7 +206,7 @@ class DynamicNetwork(nn.Module):
             gates = nn.functional.one_hot(choices, len(self.choices)).float()
             return Outcome(leavers.logits(last), gates, choices)
         mixing = Mixing(self, decider)
-        with self._conducting(mixing):
+        with self.conducting(mixing):
             return mixing.outcome(self._logits(x))
 
     def belief(self, unit: int, features: Tensor) -> Tensor | None:
@@ -240,7 +240,7 @@ class DynamicNetwork(nn.Module):
                 found.append(belief)
             return run(unit, features)
 
-        with self._conducting(listening), torch.no_grad():
+        with self.conducting(listening), torch.no_grad():
             logits = self._logits(x)
         return torch.stack(found, 1), logits
 
@@ -258,7 +258,7 @@ class DynamicNetwork(nn.Module):
                 decisions.next(unit.features(features))
             return run_forced(unit, features)
 
-        with self._conducting(run), torch.no_grad():
+        with self.conducting(run), torch.no_grad():
             self._logits(x)
         return decisions.stacked()
 
@@ -363,7 +363,8 @@ class DynamicNetwork(nn.Module):
         return made if isinstance(made, Tensor) else made.logits
 
     @contextmanager
-    def _conducting(self, run: Callable[[GatedUnit, Tensor], Tensor]) -> Iterator[None]:
+    def conducting(self, run: Callable[[GatedUnit, Tensor], Tensor]) -> Iterator[None]:
+        """Passes in which units run as they are told, whatever their gates think."""
         self.conductor.run = run
         try:
             yield

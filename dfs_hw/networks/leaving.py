@@ -93,7 +93,7 @@ def gate_for(choices: tuple[Precision, ...], design: Design, reads: Reads) -> Ga
 
 def without_exits(network: DynamicNetwork) -> DynamicNetwork:
     """A copy of a network with no exits, and with a fresh gate that knows of none: one that went by
-    confidence, which there is none of, becomes an LSTM."""
+    a table, which there is none of for such a network, becomes an LSTM."""
     bare = copy.deepcopy(network)
     choices = tuple(choice for choice in bare.choices if not choice.exits)
     learned = "lstm" if not bare.gate.learned else bare.design.gate

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from accel_models.errors import InputError
 from accel_models.precision import EXIT, Precision, highest, parse_choices
-from dfs_hw.gates import ConfidenceGate
+from dfs_hw.gates import TableGate
 from dfs_hw.networks.branches import GatedUnit
 from dfs_hw.networks.convert import Converter
 from dfs_hw.networks.design import Design
@@ -114,7 +114,7 @@ def make_dynamic(
                 for unit in places
             }
         )
-    if isinstance(gate, ConfidenceGate):
+    if isinstance(gate, TableGate):
         gate.fix(network.uniform(highest(options)))
     return network.to(device).train()
 
@@ -131,6 +131,11 @@ def _with_exits(
         raise InputError(
             f"gate '{design.gate}' goes by what exits believe, and there are none: "
             "add 'exit' to the choices"
+        )
+    if design.gate == "error" and wanted:
+        raise InputError(
+            f"gate '{design.gate}' estimates what widths change, and cannot say who may leave: "
+            "take 'exit' from the choices, or another gate"
         )
     return choices, replace(design, exits=wanted)
 

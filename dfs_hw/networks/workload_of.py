@@ -13,6 +13,7 @@ from accel_models.errors import InputError
 from accel_models.workloads.graphs.steps import Steps
 from accel_models.workloads.layer import Role
 from accel_models.workloads.workload import Layer, Workload
+from dfs_hw.gates.estimated_error import strides
 from dfs_hw.networks.branches import GatedUnit
 from dfs_hw.networks.cifar_resnet import CifarResNet
 from dfs_hw.networks.dynamic import DynamicNetwork
@@ -155,7 +156,7 @@ def _with_gates(network: DynamicNetwork, bare: Workload) -> Workload:
             decided.add(layer.unit)
             number = network.units.index(layer.unit)
             for deciding in (_exit, _gates):
-                found, read = deciding(network, number, list(reads[layer.unit]))
+                found, read = deciding(network, number, layer, list(reads[layer.unit]))
                 layers += found
                 gate_edges += read
         layers.append(layer)
@@ -165,9 +166,10 @@ def _with_gates(network: DynamicNetwork, bare: Workload) -> Workload:
 
 
 def _exit(
-    network: DynamicNetwork, number: int, before: list[str]
+    network: DynamicNetwork, number: int, first: Layer, before: list[str]
 ) -> tuple[list[Layer], list[tuple[str, ...]]]:
-    """Layers of the exit before a unit, and what they read; none where there is no exit."""
+    """Layers of the exit before a unit, whose first layer is given, and what they read; none where
+    there is no exit."""
     unit, layers, edges = network.units[number], list[Layer](), list[tuple[str, ...]]()
     head = network.exit_before(number)
     for part, linear in head.layers() if head else ():
@@ -180,11 +182,17 @@ def _exit(
 
 
 def _gates(
-    network: DynamicNetwork, number: int, before: list[str]
+    network: DynamicNetwork, number: int, first: Layer, before: list[str]
 ) -> tuple[list[Layer], list[tuple[str, ...]]]:
-    """Layers of the decision about a unit, and what they read."""
+    """Layers of the decision about a unit, whose first layer is given, and what they read."""
     unit, memory = network.units[number], network.gate.memory
     layers, edges = [], []
+    if sampled := network.gate.sampled:
+        name, size = f"{unit}.gate.squares", first.in_size
+        channels, stride = network.reads.channels[number], strides(size, sampled)
+        layers.append(Layer(name, channels, 1, stride=stride, in_size=size, role="gate", unit=unit))
+        edges += [(maker, name, *("input",) * (len(before) > 1)) for maker in before]
+        before = [name]
     for part, linear in network.gate.layers(number):
         outputs, inputs = linear.weight.shape
         name = f"{unit}.gate.{part}"

@@ -17,10 +17,10 @@ from dfs_hw.baselines.contenders import Contender, LineUp, line_up
 from dfs_hw.baselines.measurement import FIGURES, measure
 from dfs_hw.baselines.preparation import Ready, prepare
 from dfs_hw.baselines.setups import ContenderSetups, same_trunk
-from dfs_hw.gates import ConfidenceGate
+from dfs_hw.gates import TableGate
 from dfs_hw.studies.definition import StudyDefinition, machine_name
 from dfs_hw.training.config import plain
-from dfs_hw.training.stages.exits import settled
+from dfs_hw.training.stages.tables import settled_anew
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,8 @@ def measured_on(
     folder = ready.folder / machine_name(machine)
     setup = there.of(replace(own.config, seed=ready.seed))
     trained = ready.trained
-    if isinstance(trained.network.gate, ConfidenceGate):
-        trained = settled(setup, trained, ready.kept)
+    if isinstance(trained.network.gate, TableGate):
+        trained = settled_anew(setup, trained, ready.kept)
     measure(
         Ready(own, folder, setup, trained, ready.fixed), definition.study(machine), field.budget
     )

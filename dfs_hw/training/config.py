@@ -29,6 +29,10 @@ OPTIONS = {
 """Names that a setting can have, by setting, where no registry has them."""
 
 
+BY_TABLE = ("confidence", "error")
+"""Beginnings of the names of gates that keep a table, which no gradient teaches."""
+
+
 class StageLength(NamedTuple):
     """How long a stage is."""
 
@@ -80,13 +84,14 @@ class TrainConfig:
     """Kind of gate, one of `dfs_hw.gates.GATES`: ``lstm`` decides block after block (DFS),
     ``feedforward`` has no memory, ``upfront`` decides all blocks before the first runs;
     ``confidence`` goes by what the last exit believes, with thresholds in place of stages 2 and 3,
-    as do ``confidence-margin`` and ``confidence-entropy``."""
+    as do ``confidence-margin`` and ``confidence-entropy``; ``error`` goes by what narrower choices
+    are estimated to change, with prices in place of these stages."""
     exits: str = "*"
     """Blocks at which inputs may leave, where choices have ``exit``: names or patterns, with commas
     between."""
     floor: float = 0.0
-    """Accuracy on validation inputs, 0 to 1, that a gate that goes by confidence is to keep at
-    least cost, in place of the budget; 0 keeps to the budget."""
+    """Accuracy on validation inputs, 0 to 1, that a gate that goes by confidence or by error is to
+    keep at least cost, in place of the budget; 0 keeps to the budget."""
     exits_on: str = "static"
     """What network a gate that goes by confidence leaves early: ``static``, of those of one width
     each the one that does best by the budget or the floor; ``supernet``, one of all widths, in
@@ -244,9 +249,9 @@ class TrainConfig:
         return Design(self.gate, self.quantizer, self.first_block, self.knob, own, exits)
 
     def without_exits(self) -> TrainConfig:
-        """Settings of the same training without exits; an LSTM decides where confidence did."""
+        """Settings of the same training without exits; an LSTM decides where a table did."""
         kept = ",".join(str(one) for one in parse_choices(self.choices) if not one.exits)
-        gate = "lstm" if self.gate.startswith("confidence") else self.gate
+        gate = "lstm" if self.gate.startswith(BY_TABLE) else self.gate
         return replace(self, choices=kept, gate=gate, exits="*", floor=0.0, exits_on="static")
 
     def length(self, stage: str, pass_steps: int) -> StageLength:
@@ -284,8 +289,8 @@ KINDS = {
 }
 """What a setting of each type is, in a sentence."""
 
-_OF_CONFIDENCE = ("floor", "exits_on")
-"""Settings of gates that go by confidence alone."""
+_OF_TABLES = {"floor": BY_TABLE, "exits_on": ("confidence",)}
+"""Settings of gates that keep a table alone, and of which."""
 _OF_LEARNED = ("supervised", "shaping")
 """Settings of gates that learn alone."""
 _LEAST = {
@@ -320,10 +325,12 @@ def _check(config: TrainConfig) -> None:
         raise InputError(
             f"exits has no effect with choices={config.choices}: it goes with 'exit' among them"
         )
-    confident = config.gate.startswith("confidence")
-    for name in _OF_LEARNED if confident else _OF_CONFIDENCE:
-        if getattr(config, name) != getattr(TrainConfig, name):
-            goes = "a gate that learns" if confident else "gate=confidence"
+    by_table = config.gate.startswith(BY_TABLE)
+    fits = {name: config.gate.startswith(families) for name, families in _OF_TABLES.items()}
+    for name, fitting in (fits | dict.fromkeys(_OF_LEARNED, not by_table)).items():
+        if not fitting and getattr(config, name) != getattr(TrainConfig, name):
+            families = " or ".join(_OF_TABLES.get(name, ()))
+            goes = f"gate={families}" if families else "a gate that learns"
             raise InputError(f"{name} has no effect with gate={config.gate}: it goes with {goes}")
     if config.shaping and config.knob:
         raise InputError(

@@ -247,9 +247,9 @@ class TrainingSetup:
 
     @cached_property
     def without_exits(self) -> TrainingSetup:
-        """Training of the network without exits, in which what comes before them is
-        trained: by the settings of a run that has none, so that networks that can be built by name
-        may go on from each other's."""
+        """Training of the network without exits, and with a gate that learns, in which what comes
+        before them is trained: by the settings of a run that has none, so that networks that can be
+        built by name may go on from each other's."""
         config = TrainConfig.from_dict(self.settings).without_exits()
         built = bool(self.start.shape)
         start = fresh_network(config, self.splits) if built else without_exits(self.start)
@@ -263,8 +263,8 @@ class TrainingSetup:
 
     @property
     def trunk(self) -> TrainingSetup:
-        """What trains all that comes before exits: itself where there are none."""
-        return self.without_exits if self.start.exits else self
+        """What trains all that comes before exits and tables: itself where there are none."""
+        return self.without_exits if self.start.exits or not self.start.gate.learned else self
 
     @property
     def has_supernet(self) -> bool:

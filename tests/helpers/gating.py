@@ -9,7 +9,7 @@ from dfs_hw.gates import GATES, Gate
 
 CHANNELS = (3, 3, 5)
 """Of the three units that most gates here decide about."""
-LEARNED = tuple(name for name in GATES if not name.startswith("confidence"))
+LEARNED = tuple(name for name in GATES if not name.startswith(("confidence", "error")))
 """Families that gradients teach."""
 
 

@@ -16,9 +16,11 @@ from torch.nn import functional
 
 from accel_models.errors import InputError
 from accel_models.precision import Precision, highest
-from dfs_hw.budgets.thresholds import HeldOut, OperatingPoint, ladder, settings_of
+from dfs_hw.budgets.ladder import ladder
+from dfs_hw.budgets.thresholds import HeldOut, OperatingPoint, settings_of
 from dfs_hw.distributed import on_first
-from dfs_hw.gates.confidence import ALWAYS, NEVER_SURE, POINTS, ConfidenceGate
+from dfs_hw.gates import POINTS, ConfidenceGate
+from dfs_hw.gates.confidence import ALWAYS, NEVER_SURE
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.networks.branches import executed
 from dfs_hw.recording import BATCH
@@ -32,10 +34,11 @@ from dfs_hw.training.stages.before_joint import (
 )
 from dfs_hw.training.stages.calibration import show
 from dfs_hw.training.stages.choosing import latest
+from dfs_hw.training.stages.operating_point import set_point
 from dfs_hw.training.stages.parameters import Group
 from dfs_hw.training.stages.plan import Descent, StagePlan, carry_out
-from dfs_hw.training.stages.results import StageOutcome, Trained, finished, save_result
-from dfs_hw.training.stages.validation import held_against_budget, validate
+from dfs_hw.training.stages.results import Trained, finished, save_result
+from dfs_hw.training.stages.validation import held_against_budget
 
 Kept = Sequence[Precision]
 """The choice of every unit, in execution order, for all inputs; empty if units are to choose."""
@@ -237,20 +240,6 @@ def settled(setup: TrainingSetup, trained: Trained, kept: Kept = ()) -> Trained:
     return replace(trained, network=network, budget=setup.budget, outcome=outcome)
 
 
-def set_point(setup: TrainingSetup, network: DynamicNetwork) -> StageOutcome:
-    """Leave a gate at the setting for the budget or, if one was asked for, for the accuracy.
-
-    Raises:
-        InputError: if no setting is cheap, or accurate, enough.
-    """
-    gate = network.gate
-    assert isinstance(gate, ConfidenceGate)
-    floor, budget = setup.floor, setup.budget.fraction
-    gate.point.fill_(gate.as_accurate_as(floor) if floor else gate.within(budget))
-    accuracy, cost, _ = validate(setup, network)
-    return StageOutcome(accuracy, cost)
-
-
 def assignments(setup: TrainingSetup, network: DynamicNetwork) -> Iterator[Tensor]:
     """Widths to try: one for all units, and one up to each unit with a wider one from it on, so
     that those that stay get more."""
@@ -325,7 +314,7 @@ def _fitting(logits: Tensor, labels: Tensor) -> float:
 def as_table(
     network: DynamicNetwork, settings: list[OperatingPoint]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Settings as `ConfidenceGate.adopt` takes them."""
+    """Settings as `TableGate.adopt` takes them."""
     thresholds = torch.full((len(settings), *network.shift.shape), NEVER_SURE)
     units, places = torch.arange(len(network.units)), list(map(int, network.exits))
     for row, setting in zip(thresholds, settings, strict=True):

@@ -18,7 +18,7 @@ from dfs_hw.training.setup import GateOptions, TrainingSetup
 from dfs_hw.training.stages.before_joint import train_backbone
 from dfs_hw.training.stages.calibration import open_all_widths
 from dfs_hw.training.stages.choosing import Choose, best_on_target, first_to_beat_all
-from dfs_hw.training.stages.exits import exit_group, loss_of_heads, settle_thresholds
+from dfs_hw.training.stages.exits import exit_group, loss_of_heads
 from dfs_hw.training.stages.gates import train_gates
 from dfs_hw.training.stages.knob import Setting, find_price, open_knob
 from dfs_hw.training.stages.lessons import lessons
@@ -33,6 +33,7 @@ from dfs_hw.training.stages.objective import (
 from dfs_hw.training.stages.parameters import gate_group, weight_groups
 from dfs_hw.training.stages.plan import Descent, StagePlan, carry_out
 from dfs_hw.training.stages.results import StageOutcome, Trained
+from dfs_hw.training.stages.tables import train_table
 from dfs_hw.training.stages.validation import validate
 
 FEASIBLE = 0.02
@@ -40,9 +41,9 @@ FEASIBLE = 0.02
 
 
 def train_joint(setup: TrainingSetup, out: Path) -> Trained:
-    """Stage 3, or what an earlier run left of it; thresholds for a gate that learns nothing."""
+    """Stage 3, or what an earlier run left of it; a table for a gate that no gradient teaches."""
     if not setup.start.gate.learned:
-        return settle_thresholds(setup, out)
+        return train_table(setup, out)
 
     def begin() -> Descent:
         backbone = train_backbone(setup.trunk, out)

@@ -78,7 +78,7 @@ def save_result(
     path: Path,
     network: DynamicNetwork,
     history: Sequence[Epoch],
-    chosen: Epoch,
+    chosen: Epoch | None,
     outcome: StageOutcome,
 ) -> None:
     """Write what a stage leaves, with all that `finished` needs to find it again."""
@@ -89,7 +89,7 @@ def save_result(
         "config": dict(setup.settings),
         "budget": asdict(setup.budget),
         "history": [asdict(epoch) for epoch in history],
-        "chosen": asdict(chosen),
+        "chosen": None if chosen is None else asdict(chosen),
         "outcome": asdict(outcome),
         "price": outcome.price,
         "plugin": setup.plugin,
@@ -115,7 +115,7 @@ def finished(setup: TrainingSetup, kind: Kind, name: str, path: Path) -> Trained
         network,
         setup.budget,
         tuple(Epoch(**epoch) for epoch in facts["history"]),
-        Epoch(**facts["chosen"]),
+        None if facts["chosen"] is None else Epoch(**facts["chosen"]),
         StageOutcome(**facts["outcome"]),
     )
 

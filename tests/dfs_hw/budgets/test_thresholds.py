@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dfs_hw.budgets.ladder import ladder
 from dfs_hw.budgets.thresholds import (
     HeldOut,
     best_thresholds,
-    ladder,
     leaves_at,
     quantiles,
     settings_of,

@@ -9,8 +9,8 @@ import torch
 
 from accel_models.errors import InputError
 from accel_models.precision import Precision
-from dfs_hw.gates import ConfidenceGate, make_gate
-from dfs_hw.gates.confidence import ALWAYS, MEASURES, NEVER_SURE, POINTS
+from dfs_hw.gates import POINTS, ConfidenceGate, make_gate
+from dfs_hw.gates.confidence import ALWAYS, MEASURES, NEVER_SURE
 
 CHANNELS = (3, 3, 3)
 

@@ -37,7 +37,7 @@ def masked_sum(network: DynamicNetwork, x: Tensor) -> tuple[Tensor, Tensor]:
         def run(unit: GatedUnit, features: Tensor, decisions: Decisions = decisions) -> Tensor:
             return unit.run_all(features, decisions.next(features))
 
-        with network._conducting(run):
+        with network.conducting(run):
             logits.append(network._logits(one))
         choices.append(decisions.stacked().argmax(-1))
     return torch.cat(logits), torch.cat(choices)
