@@ -1,5 +1,4 @@
-"""Errors of narrower choices as powers of the size of what a unit reads, fitted; and prices for
-every budget.
+"""Power laws for the errors of narrower choices, and prices for all budgets.
 
 One price of cost says for every input and unit which choice is worth its error. Which price a
 budget asks for is tried out: errors of several units do not add up, and what one unit chooses

@@ -16,7 +16,7 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class Rung:
     """What came of a setting on held-out inputs; families say what the setting is."""
 
     cost: float
@@ -25,7 +25,7 @@ class Setting:
     """Share that is right, 0 to 1."""
 
 
-S = TypeVar("S", bound=Setting)
+S = TypeVar("S", bound=Rung)
 
 
 def ladder(settings: Sequence[S], points: int, budget: float) -> list[S]:
@@ -52,8 +52,8 @@ def _best_of_about(settings: Sequence[S], costs: np.ndarray, cost: float) -> S:
     return max((settings[int(one)] for one in near), key=lambda one: (one.accuracy, -one.cost))
 
 
-def _cost(setting: Setting) -> float:
+def _cost(setting: Rung) -> float:
     return setting.cost
 
 
-__all__ = ["Setting", "ladder"]
+__all__ = ["Rung", "ladder"]

@@ -16,7 +16,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from dfs_hw.budgets.ladder import Setting
+from dfs_hw.budgets.ladder import Rung
 
 SWEEPS = 10
 """Times all thresholds are gone through at one price, at most."""
@@ -43,7 +43,7 @@ class HeldOut:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OperatingPoint(Setting):
+class OperatingPoint(Rung):
     """Widths and thresholds, and what came of them on held-out inputs."""
 
     assignment: np.ndarray

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from accel_models.precision import highest
 from dfs_hw.budgets.error_prices import fitted_powers, price_path
-from dfs_hw.budgets.ladder import Setting, ladder
+from dfs_hw.budgets.ladder import Rung, ladder
 from dfs_hw.data import Dataset
 from dfs_hw.distributed import on_first
 from dfs_hw.gates import POINTS, ErrorGate
@@ -31,7 +31,7 @@ from dfs_hw.training.stages.validation import validate
 
 
 @dataclass(frozen=True, kw_only=True)
-class ErrorPrice(Setting):
+class ErrorPrice(Rung):
     """What an `ErrorGate` charges for choices, and what came of it on held-out inputs."""
 
     charges: np.ndarray

@@ -30,7 +30,7 @@ TABLE_STAGES: dict[type[TableGate], TableStage] = {
         train_by_error, lambda setup, trained, kept: settled_prices(setup, trained)
     ),
 }
-"""By family."""
+"""Stage of each family of gates that keeps a table."""
 
 
 def train_table(setup: TrainingSetup, out: Path) -> Trained:

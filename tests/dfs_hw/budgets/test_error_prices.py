@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dfs_hw.budgets.error_prices import CLOSE, LOOKS, fitted_powers, price_path
-from dfs_hw.budgets.ladder import Setting
+from dfs_hw.budgets.ladder import Rung
 from dfs_hw.gates.estimated_error import UNCHANGED
 
 
@@ -39,10 +39,10 @@ def test_prices_are_found_for_a_budget_and_for_the_whole_range(budget: float) ->
     """Costs that fall in a narrow range of prices, somewhere in twelve decades."""
     asked: list[float] = []
 
-    def look(price: float) -> Setting:
+    def look(price: float) -> Rung:
         asked.append(price)
         cost = 0.2 + 0.8 / (1 + (price / 0.037) ** 3)
-        return Setting(cost=cost, accuracy=cost)
+        return Rung(cost=cost, accuracy=cost)
 
     costs = [one.cost for one in price_path(look, budget)]
     assert len(asked) == len(set(asked)) == len(costs)
@@ -52,8 +52,8 @@ def test_prices_are_found_for_a_budget_and_for_the_whole_range(budget: float) ->
 
 
 def test_costs_that_no_price_lies_between_are_not_looked_for_without_end() -> None:
-    def look(price: float) -> Setting:
-        return Setting(cost=1.0 if price < 2 else 0.3, accuracy=0.5)
+    def look(price: float) -> Rung:
+        return Rung(cost=1.0 if price < 2 else 0.3, accuracy=0.5)
 
     found = price_path(look, 0.5)
     assert {one.cost for one in found} == {1.0, 0.3}

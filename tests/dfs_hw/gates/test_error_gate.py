@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from gating import CHANNELS, features_of, generator, logits_of
 from torch import Tensor
 
 from accel_models import load_accelerator, simulate
+from accel_models.costs.cost_table import cost_table
 from accel_models.costs.simulator import LayerSimulator
 from accel_models.errors import InputError
 from accel_models.precision import Precision
+from accel_models.reference_machine.check import check
+from accel_models.replay import Policy, replay
+from accel_models.replay.plan import Plan
+from accel_models.trace import GateTrace
+from dfs_hw.experiment import trace_header
 from dfs_hw.gates import ErrorGate
 from dfs_hw.gates.estimated_error import BEYOND
 from dfs_hw.networks import build_network
@@ -102,6 +109,38 @@ def test_the_squares_of_the_places_looked_at_are_charged_and_nothing_else() -> N
         assert cost.cycles == -(-rows * columns // lanes) * (channels + 1)
     bare = simulate(workload.without_gates(), machine, 8)
     assert 0 < simulate(workload, machine, 8).energy_j / bare.energy_j - 1 < 0.05
+
+
+@pytest.mark.parametrize("place", ["vector-unit", "array"])
+def test_the_gate_costs_the_same_simulated_replayed_and_played(place: str) -> None:
+    network = build_network(
+        "resnet8", "skip,8", 10, image_size=(9, 12), widths=(4, 4, 8), design={"gate": "error"}
+    )
+    machine = load_accelerator("bitfusion").configured(fidelity__gates=place)
+    prices = cost_table(workload_of(network), machine, network.choices)
+    every = torch.cartesian_prod(torch.arange(2), torch.arange(2))
+    every = every[network.offered[torch.arange(2), every].all(1)]
+    header = trace_header(
+        prices.workload,
+        network.choices,
+        "test",
+        data="none",
+        accelerator="bitfusion",
+        plugin="",
+        seed=0,
+    )
+    ids = np.arange(len(every))
+    trace = GateTrace(
+        header, ids, ids.astype(np.int32), ids.astype(np.int32), every.numpy().astype(np.uint8)
+    )
+    replayed = replay(trace, prices, policy=Policy.off())
+    for row, choices in enumerate(every.tolist()):
+        named = {
+            unit: network.choices[one] for unit, one in zip(prices.units, choices, strict=True)
+        }
+        alone = simulate(prices.workload, machine, named, always=prices.always)
+        assert replayed.energy_j[row] == pytest.approx(alone.energy_j, rel=1e-9)
+    assert check(trace, Plan(prices, Policy.off())).worst_cycles == 0
 
 
 def test_inputs_cannot_leave_by_estimated_error() -> None:
