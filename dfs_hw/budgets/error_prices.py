@@ -2,7 +2,7 @@
 
 One price of cost says for every input and unit which choice is worth its error. Which price a
 budget asks for is tried out: errors of several units do not add up, and what one unit chooses
-changes what the next one reads.
+changes what later ones read.
 """
 
 from __future__ import annotations
