@@ -43,7 +43,7 @@ class Gate(nn.Module, ABC):
     memory: ClassVar[str | None] = None
     """Name of the layer that reads what it made of the unit before, if there is one."""
     learned: ClassVar[bool] = True
-    """Whether gradients teach it; otherwise it has thresholds, settled on held-out inputs."""
+    """Whether gradients teach it; otherwise it keeps a table, settled on held-out inputs."""
 
     sampled: ClassVar[int] = 0
     """Rows, and columns, of its unit's input that a decision squares and adds up, at most; 0 where
