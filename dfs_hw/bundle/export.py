@@ -24,7 +24,7 @@ from dfs_hw.bundle.manifest import (
 )
 from dfs_hw.bundle.marked import END, MarkedNetwork
 from dfs_hw.data import Splits
-from dfs_hw.gates import ConfidenceGate
+from dfs_hw.gates import TableGate
 from dfs_hw.networks.branches import executed
 from dfs_hw.networks.checkpoint import digest
 from dfs_hw.networks.dynamic import DynamicNetwork
@@ -103,11 +103,9 @@ def _gate(network: DynamicNetwork, price: float | None) -> BundledGate:
         InputError: if the price is not one, or there is none and should be, or the reverse.
     """
     gate, family = network.gate, network.design.gate
-    if isinstance(gate, ConfidenceGate):
+    if isinstance(gate, TableGate):
         if price is not None:
-            raise InputError(
-                f"{network.name} has no knob for a price of cost: it goes by thresholds"
-            )
+            raise InputError(f"{network.name} has no knob for a price of cost: its table is")
         rows = zip(gate.cost.tolist(), gate.accuracy.tolist(), gate.table.tolist(), strict=True)
         settings = tuple(
             GateSetting(cost, accuracy, tuple(map(tuple, table))) for cost, accuracy, table in rows

@@ -68,13 +68,13 @@ class BundledUnit:
 
 @dataclass(frozen=True)
 class GateSetting:
-    """Thresholds of a gate that goes by confidence.
+    """One row of the table that a gate keeps.
 
     Attributes:
         cost: of inputs at this setting, relative to the highest precision everywhere.
         accuracy: on the inputs that it was settled on.
-        thresholds: confidence from which on a choice is taken, the highest that is reached:
-            [units, choices].
+        thresholds: [units, choices]. Confidence from which on a choice is taken, the highest that
+            is reached; or what estimated error a choice has to be worth.
     """
 
     cost: float
@@ -91,7 +91,7 @@ class BundledGate:
     Attributes:
         family: of the gate, one of `dfs_hw.gates.GATES`.
         price: of cost, 0 to 1, that it goes by unless another is given; None if it asks for none.
-        settings: of a gate that goes by confidence, from the cheapest to the dearest.
+        settings: of a gate that keeps a table, from the cheapest to the dearest.
         setting: number of that which it goes by unless another is given; None without settings.
     """
 

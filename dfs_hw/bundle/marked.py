@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from accel_models.errors import InputError
-from dfs_hw.gates import ConfidenceGate
+from dfs_hw.gates import TableGate
 from dfs_hw.gates.gate import State
 from dfs_hw.networks.branches import GatedUnit
 from dfs_hw.networks.dynamic import DynamicNetwork
@@ -82,14 +82,14 @@ class MarkedNetwork(nn.Module):
                 part.greatest = _Greatest(part.grid)
         for unit in self.network.blocks:
             unit.fused = None  # as layers compute, one after the other
-        if isinstance(self.network.gate, ConfidenceGate):
+        if isinstance(self.network.gate, TableGate):
             self.network.gate.point.zero_()
 
     def asks(self) -> dict[str, Tensor]:
         """What the gate asks for, by name: the price of cost [1], or the thresholds [K] of the unit
-        at hand."""
+        at hand, which are charges where it goes by estimated error."""
         gate = self.network.gate
-        if isinstance(gate, ConfidenceGate):
+        if isinstance(gate, TableGate):
             return {"thresholds": torch.zeros(len(self.network.choices))}
         return {"price": torch.zeros(1)} if gate.knob else {}
 
@@ -115,7 +115,7 @@ class _Deciding:
     ) -> None:
         self.network, self.price = network, price
         self.table: dict[str, Tensor] = {}
-        """What stands for the table of a gate that goes by confidence."""
+        """What stands for the table of a gate that keeps one."""
         if thresholds is not None:
             self.table["table"] = thresholds.expand(1, len(network.units), -1)
         self.ends: list[Tensor] = []

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from accel_models.errors import InputError
 from dfs_hw.bundle import export_bundle, read_manifest
 from dfs_hw.data import Dataset, Splits
-from dfs_hw.gates import ConfidenceGate
-from dfs_hw.gates.confidence import ALWAYS, NEVER_SURE, POINTS
+from dfs_hw.gates import POINTS, ConfidenceGate, ErrorGate
+from dfs_hw.gates.confidence import ALWAYS, NEVER_SURE
+from dfs_hw.gates.estimated_error import UNCHANGED
 from dfs_hw.networks import Design, DynamicNetwork, make_dynamic
 from dfs_hw.networks.checkpoint import save_checkpoint
 from dfs_hw.training.config import TrainConfig
@@ -95,6 +96,21 @@ def confident() -> DynamicNetwork:
     return network
 
 
+def by_error() -> DynamicNetwork:
+    """A network whose table charges what its estimates of the inputs at hand lie around."""
+    network = pooled(False, "skip,4,8", gate="error")
+    gate = network.gate
+    assert isinstance(gate, ErrorGate)
+    gate.know(torch.tensor([[0.0, -1.0, UNCHANGED]]), torch.tensor([[3.0, 2.0, 0.0]]))
+    with torch.no_grad():
+        skipped, narrowed, _ = gate.error(0, network.model.stem(images(64)).relu()).median(0).values
+    rows = torch.zeros(POINTS, 2, 3)
+    rows[1:] = torch.stack([skipped * 0, skipped - narrowed, skipped * 0.99]).float()
+    gate.adopt(rows, torch.linspace(0, 1, POINTS), torch.linspace(0, 1, POINTS))
+    gate.point.fill_(SETTING)
+    return network
+
+
 def splits() -> Splits:
     data = Dataset("d", torch.zeros(1, 1, SIDE, SIDE), torch.zeros(1), *torch.tensor([[0.5], [2]]))
     return Splits(data, data, data, tuple("abcde"))
@@ -148,6 +164,17 @@ def test_a_network_that_goes_by_confidence_leaves_the_house(
     assert (manifest.input.mean, manifest.input.std) == ((0.5,), (2.0,))
     assert [unit.exit for unit in manifest.units] == [None, "unit1/exit.onnx"]
     assert [unit.before for unit in manifest.units] == ["unit0/before.onnx", "unit1/before.onnx"]
+
+
+def test_a_network_that_goes_by_estimated_error_leaves_the_house(
+    page: dict[str, Any], written: Path, tmp_path: Path
+) -> None:
+    network = by_error()
+    export_bundle(network, tmp_path / "b")
+    made = check_alike(network, page["Bundle"](tmp_path / "b"), images(40))
+    assert len(made) > 1
+    network.gate.point.fill_(0)  # where all is free
+    assert check_alike(network, page["Bundle"](tmp_path / "b", setting=0), images(10)) == {"8"}
 
 
 def test_a_network_with_a_memory_and_a_knob_leaves_the_house(
