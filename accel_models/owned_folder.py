@@ -26,6 +26,10 @@ CHECKPOINT = ".safetensors"
 REMEDY = "choose another folder, or overwrite this one (--overwrite)"
 
 
+class FolderInUse(InputError):
+    """A folder that another process works in."""
+
+
 @contextmanager
 def owned_folder(
     path: str | Path,
@@ -46,8 +50,9 @@ def owned_folder(
             say themselves what they are of.
 
     Raises:
-        InputError: if another run works in it, or it is one of other settings, which are named; a
-            folder that was made for it is gone again.
+        FolderInUse: if another run works in it.
+        InputError: if it is one of other settings, which are named; a folder that was made for it
+            is gone again.
     """
     path = Path(path)
     places = (path, *path.parents)
@@ -74,7 +79,8 @@ def lock_folder(folder: Path) -> int:
         A file descriptor that holds the lock until it is closed.
 
     Raises:
-        InputError: if another process has it: names that one.
+        FolderInUse: if another process has it: names that one.
+        InputError: if it cannot be locked.
     """
     try:
         handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
@@ -90,7 +96,7 @@ def lock_folder(folder: Path) -> int:
     except (BlockingIOError, FileNotFoundError) as error:
         holder = os.read(handle, 20).decode(errors="replace").strip()
         os.close(handle)
-        raise InputError(
+        raise FolderInUse(
             f"{folder} is in use by another run (process {holder or 'unknown'})"
         ) from error
     except OSError as error:
@@ -131,6 +137,25 @@ def changed_settings(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     )
 
 
+def departure(folder: Path, settings: Mapping[str, Any], growing: Iterable[str] = ()) -> str:
+    """What keeps a folder from being one of these settings, said of it; "" if nothing does, as
+    where nobody has left any.
+
+    Args:
+        growing: as `owned_folder` has it.
+    """
+    kept = _kept(folder / SETTINGS)
+    if kept is None:
+        return ""
+    if not isinstance(kept, dict):
+        return f"has a {SETTINGS} that is damaged"
+    grown = {
+        name: list(settings[name]) for name in growing if _holds(settings[name], kept.get(name, []))
+    }
+    changed = changed_settings(kept | grown, settings)
+    return f"is of a run with other settings ({changed})" if changed else ""
+
+
 def _settle(
     folder: Path,
     settings: Mapping[str, Any],
@@ -140,19 +165,9 @@ def _settle(
 ) -> None:
     """Write down what the folder is of, unless it is of something else."""
     left = [name for name in results if os.path.lexists(folder / name)]
-    kept = _kept(folder / SETTINGS)
-    if kept is None:
-        fault = f"holds {listed(left)}, and not the settings they were made with" if left else ""
-    elif not isinstance(kept, dict):
-        fault = f"has a {SETTINGS} that is damaged"
-    else:
-        grown = {
-            name: list(settings[name])
-            for name in growing
-            if _holds(settings[name], kept.get(name, []))
-        }
-        changed = changed_settings(kept | grown, settings)
-        fault = f"is of a run with other settings ({changed})" if changed else ""
+    fault = departure(folder, settings, growing)
+    if left and not os.path.lexists(folder / SETTINGS):
+        fault = f"holds {listed(left)}, and not the settings they were made with"
     if fault:
         if not overwrite:
             raise InputError(f"{folder} {fault}: {REMEDY}")

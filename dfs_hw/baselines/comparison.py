@@ -54,7 +54,7 @@ def compare(
             another study did, or left a file that is damaged.
         DfsHwError: if a loss stops being finite.
     """
-    field = line_up(study, progress)
+    field = line_up(study, ContenderSetups(progress=progress))
     for name, why in field.left_out.items() if progress else ():
         tqdm.write(f"Left out: {name}: {why}.", file=sys.stderr)
     settings = study.to_dict() | {"cost allowed": field.budget}

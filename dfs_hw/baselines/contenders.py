@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from accel_models.workloads.workload import Workload
 from dfs_hw.baselines.setups import ContenderSetups
 from dfs_hw.baselines.smaller import Size
 from dfs_hw.baselines.study import COMPOSED, STATIC, TAUGHT_BY, Study
-from dfs_hw.budgets.budget import unit_of
+from dfs_hw.budgets.budget import Budget, unit_of
 from dfs_hw.budgets.hardware_cost import RelativeCost
 from dfs_hw.training.config import TrainConfig
 from dfs_hw.training.stages.exits import left_at
@@ -67,25 +68,34 @@ class LineUp:
     """Figure of the inputs' costs that the budget limits."""
 
 
-def line_up(study: Study, progress: bool = False) -> LineUp:
+def line_up(
+    study: Study, setups: ContenderSetups | None = None, *, elsewhere: bool = False
+) -> LineUp:
     """Settle who takes part; nobody is trained.
 
     An adaptive network whose choices cannot reach the budget is trained for the middle of what they
     can reach.
 
+    Args:
+        setups: where data and networks are looked for; by default they are loaded and built.
+        elsewhere: whether everybody is trained for another machine, so that nobody has to reach
+            the budget on this one.
+
     Raises:
         InputError: if the study's own settings cannot be used, choices of DFQ among them that are
-            not the usual ones, or nobody is left.
+            not the usual ones, nobody can reach the budget, or nobody is left.
         InfeasibleError: if the machine cannot run the study's own choices.
     """
     settings = study.config.without_exits()
     untaught: dict[str, Any] = dict.fromkeys(TAUGHT_BY.values(), 0.0)
     first = replace(settings, gate="lstm", knob=False, seed=study.seeds[0], **untaught)
-    setups = ContenderSetups(progress=progress)
-    setup = setups.of(first)
+    setups = setups or ContenderSetups()
     drafting = _Drafting(study, first, setups)
+    if not 0 < drafting.budget < math.inf:
+        setups.of(first)  # which says what can be reached
     contenders: list[Contender] = []
     left_out: dict[str, str] = {}
+    reached = elsewhere
     for family in study.families:
         try:
             drafts = drafting.of(family)
@@ -105,6 +115,9 @@ def line_up(study: Study, progress: bool = False) -> LineUp:
                     left_out[draft.name] = str(error)
             else:
                 contenders.append(draft)
+                reached |= draft.target == AT_BUDGET
+    if contenders and not reached:
+        setups.of(first)  # which is refused
     left_out |= drafting.left_out
     if sum(not one.adaptive for one in contenders) < 2:
         for one in [one for one in contenders if not one.trained]:
@@ -113,7 +126,7 @@ def line_up(study: Study, progress: bool = False) -> LineUp:
     if not contenders:
         reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
         raise InputError(f"no contender can take part ({reasons})")
-    known = setup.splits.test.severity is not None
+    known = drafting.data.test.severity is not None
     difficulty = "severity of its degradation" if known else "loss at the highest precision"
     return LineUp(tuple(contenders), left_out, drafting.budget, difficulty, drafting.statistic)
 
@@ -122,12 +135,16 @@ class _Drafting:
     """Contenders of a family, before anybody has looked whether they can reach the budget."""
 
     def __init__(self, study: Study, config: TrainConfig, setups: ContenderSetups) -> None:
-        setup = setups.of(config)
-        self.study, self.table, self.setups = study, setup.table, setups
+        cost = setups.cost(config)
+        budget = Budget.read(config.budget, cost)
+        # Whoever leaves early may reach a budget that the study's own choices cannot.
+        anything = setups.of(replace(config, budget=repr(cost.ceiling)))
+        self.study, self.setups = study, setups
+        self.table, self.data = anything.table, anything.splits
         self.left_out: dict[str, str] = {}
         """Why some of a family cannot take part, by name."""
-        self.metric, self.statistic = setup.cost.metric, setup.budget.statistic
-        self.budget = float(f"{setup.budget.fraction * setup.cost.reference:.6g}")
+        self.metric, self.statistic = cost.metric, budget.statistic
+        self.budget = float(f"{budget.fraction * cost.reference:.6g}")
         self.base = replace(config, budget=self._amount(AT_BUDGET))
 
     def of(self, family: str) -> list[Contender]:
@@ -168,11 +185,13 @@ class _Drafting:
         return [Contender(family, family, f"{title} ({choices})", config)]
 
     def within_reach(self, draft: Contender, cost: RelativeCost) -> Contender:
-        """A contender made of a draft, trained for the middle of what its choices can reach."""
+        """A contender made of a draft, trained for the middle of what its choices can reach; one of
+        one width for all inputs, which no budget changes, stays as it is but for its settings."""
         target = (cost.floor + cost.ceiling) / 2 * cost.reference / self.budget
-        config = replace(draft.config, budget=self._amount(target))
-        title = f"{draft.title} for {target:.2f} x budget"
-        return replace(draft, title=title, config=config, target=target)
+        draft = replace(draft, config=replace(draft.config, budget=self._amount(target)))
+        if draft.choice and not draft.adaptive:
+            return draft
+        return replace(draft, title=f"{draft.title} for {target:.2f} x budget", target=target)
 
     def _uniform(self, choice: Precision, size: Size | None = None) -> Contender:
         """A network at one width: the study's own, or a smaller one."""

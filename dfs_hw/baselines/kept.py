@@ -49,13 +49,20 @@ def kept(
     return typed(kind, result, f"{path}: result")
 
 
-def left(path: Path, kind: type[Result]) -> Result:
-    """What an earlier call of `kept` left at `path`, whatever it was made from.
+def left(path: Path, made_from: Mapping[str, Any], kind: type[Result]) -> Result | None:
+    """What an earlier call of `kept` left at `path`, if it was made from this and perhaps more;
+    None if from something else, or if there is no file.
 
     Raises:
-        InputError: if the file is missing or damaged.
+        InputError: if the file is damaged.
     """
-    return _result(path, _read(path), kind)
+    if not os.path.lexists(path):
+        return None
+    content = _read(path)
+    origin = json.loads(json.dumps(dict(made_from)))
+    if any(content.made_from.get(name) != value for name, value in origin.items()):
+        return None
+    return _result(path, content, kind)
 
 
 def _read(path: Path) -> _KeptFile:

@@ -11,12 +11,14 @@ import numpy as np
 
 from accel_models.documents import CLOSED
 from dfs_hw.baselines.bench import Bench
+from dfs_hw.baselines.contenders import Contender
 from dfs_hw.baselines.kept import kept, left
 from dfs_hw.baselines.per_input import read_columns, write_columns
 from dfs_hw.baselines.preparation import Ready
 from dfs_hw.baselines.records import Answers, Record, Run
 from dfs_hw.baselines.study import Study
 from dfs_hw.networks.checkpoint import digest
+from dfs_hw.training.setup import TrainingSetup
 
 FIGURES = "test.json"
 """File of the records of a contender and a seed."""
@@ -46,18 +48,11 @@ def measure(ready: Ready, study: Study, budget: float) -> list[Run]:
     Raises:
         InputError: if a file that an earlier call left is damaged.
     """
-    path, turned = ready.folder / FIGURES, ready.setup.knob
-    made_from = {
+    path, setup = ready.folder / FIGURES, ready.setup
+    made_from = asked(ready.contender, setup, study, budget) | {
         "network": digest(ready.trained.network),
-        "start": ready.setup.fingerprint,
-        "cost_table": ready.setup.table.key,
-        "budget": ready.contender.config.budget,
-        "cost allowed": budget,
+        "start": setup.fingerprint,
         "seed": ready.seed,
-        "shuffles": study.shuffles,
-        "prices": study.prices if turned else (),
-        "grid": study.grid if turned or not ready.setup.start.gate.learned else (),
-        "fields": [field.name for field in fields(Record)],
     }
 
     def look() -> dict[str, Any]:
@@ -67,13 +62,39 @@ def measure(ready: Ready, study: Study, budget: float) -> list[Run]:
     return _runs(path, kept(path, made_from, look, _Measured))
 
 
-def measured(path: Path) -> list[Run]:
-    """What an earlier call of `measure` left in a file, whatever it was made from.
+def asked(
+    contender: Contender, setup: TrainingSetup, study: Study, budget: float
+) -> dict[str, Any]:
+    """What the figures of a contender depend on, but for the seed and what was trained from it.
+
+    Args:
+        setup: of the contender, from any seed.
+        budget: as `measure` has it.
+    """
+    turned = setup.knob
+    return {
+        "cost_table": setup.table.key,
+        "budget": contender.config.budget,
+        "cost allowed": budget,
+        "shuffles": study.shuffles,
+        "prices": study.prices if turned else (),
+        "grid": study.grid if turned or not setup.start.gate.learned else (),
+        "fields": [field.name for field in fields(Record)],
+    }
+
+
+def measured(path: Path, wanted: Mapping[str, Any]) -> list[Run] | None:
+    """What an earlier call of `measure` left in a file; None if it is not there, or depends on
+    something else.
+
+    Args:
+        wanted: what it is to depend on, as `asked` has it.
 
     Raises:
         InputError: if it is damaged.
     """
-    return _runs(path, left(path, _Measured))
+    found = left(path, wanted, _Measured)
+    return None if found is None else _runs(path, found)
 
 
 def _runs(path: Path, found: _Measured) -> list[Run]:

@@ -111,7 +111,7 @@ class Study:
         possible = all(0 <= price <= 1 for price in self.prices)
         _check(possible and _differ(self.prices), "prices", self.prices)
         _check(self.shuffles >= 1, "shuffles", self.shuffles)
-        _check(self.families and _differ(self.families), "families", self.families)
+        _check(self.families and _differ(self.families), "contenders", self.families)
         for family in self.families:
             if family not in CONTENDER_FAMILIES:
                 known = ", ".join(CONTENDER_FAMILIES)
@@ -154,13 +154,13 @@ _GOES_WITH = {
 }
 """Contenders that settings are for."""
 _WANTED = {
-    "seeds": "different",
+    "seeds": "different, and at least one",
     "points": "different multiples of the budget, above 0 and finite",
     "grid": "different multiples of the budget, above 0 and finite",
     "smaller": "different",
     "prices": "different, between 0 and 1",
     "shuffles": "at least 1",
-    "families": "at least one kind of contender, none twice",
+    "contenders": "at least one kind of contender, none twice",
     "dfq_choices": "at least two, for gates to choose from",
 }
 

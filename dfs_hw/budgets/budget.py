@@ -63,6 +63,17 @@ class Budget:
             InputError: if the text is no budget, its unit does not fit the metric, or no choices
                 can meet it.
         """
+        budget = cls.read(text, cost)
+        _check_reachable(budget, cost)
+        return budget
+
+    @classmethod
+    def read(cls, text: str | float, cost: RelativeCost) -> Budget:
+        """Read a budget as `parse` does, be it within reach or not.
+
+        Raises:
+            InputError: if the text is no budget, or its unit does not fit the metric.
+        """
         text = str(text).strip()
         amount, at, statistic = text.partition("@")
         statistic = statistic.strip() if at else "mean"
@@ -77,7 +88,6 @@ class Budget:
             fraction = number
         else:
             fraction = number * _scale(text, unit, cost.metric) / cost.reference
-        _check_reachable(text, fraction, cost)
         return cls(text, fraction, statistic)
 
     def cost_of(self, costs: Tensor | np.ndarray) -> float:
@@ -148,8 +158,8 @@ def _scale(text: str, unit: str, metric: str) -> float:
     return _PREFIXES[prefix]
 
 
-def _check_reachable(text: str, fraction: float, cost: RelativeCost) -> None:
-    floor, ceiling = cost.floor, cost.ceiling
+def _check_reachable(budget: Budget, cost: RelativeCost) -> None:
+    fraction, floor, ceiling = budget.fraction, cost.floor, cost.ceiling
     if floor * (1 - ROUNDING) <= fraction <= ceiling * (1 + ROUNDING):
         return
     amounts = ""
@@ -157,6 +167,6 @@ def _check_reachable(text: str, fraction: float, cost: RelativeCost) -> None:
         low, high = floor * cost.reference, ceiling * cost.reference
         amounts = f" ({low:.3g} to {high:.3g} {unit_of(cost.metric)})"
     raise InputError(
-        f"budget '{text}' is {fraction:.3g} of the {cost.metric} cost at the highest precision, "
+        f"budget '{budget}' is {fraction:.3g} of the {cost.metric} cost at the highest precision, "
         f"and only {floor:.3f} to {ceiling:.3f} can be reached{amounts}"
     )

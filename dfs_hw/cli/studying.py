@@ -43,21 +43,37 @@ def run(
 ) -> None:
     """Train cells and measure them; those that are finished are not repeated.
 
-    The same command goes on where it was stopped. Other processes may run other cells at the same
-    time.
+    The same command goes on where it was stopped. Other processes may run it at the same time:
+    each passes over the cells that another works at.
     """
-    from dfs_hw.baselines.contenders import line_up
+    from accel_models.owned_folder import FolderInUse
     from dfs_hw.baselines.setups import ContenderSetups
-    from dfs_hw.studies import StudyDefinition, cells_of, named_cells, run_cell
+    from dfs_hw.studies import (
+        StudyDefinition,
+        cells_of,
+        named_cells,
+        priced_studies,
+        run_cell,
+    )
 
     definition = StudyDefinition.read(study)
-    cells = cells_of(definition, line_up(definition.study(), not quiet))
+    places = priced_studies(definition, not quiet)
+    cells = cells_of(definition, places[0].field)
     if only is not None:
         cells = named_cells(cells, words(only))
-    setups = ContenderSetups(device, not quiet)
+    setups, passed = ContenderSetups(device, not quiet), 0
     for cell in cells:
-        run_cell(definition, cell, setups, overwrite=overwrite)
-        show.line(f"{cell.name}: {cell.folder(definition)}")
+        try:
+            run_cell(definition, cell, places, setups, overwrite=overwrite)
+        except FolderInUse as error:
+            if len(cells) == 1:
+                raise
+            passed += 1
+            show.line(f"{cell.name}: passed over: {error}")
+        else:
+            show.line(f"{cell.name}: {cell.folder(definition)}")
+    if passed:
+        show.line(f"Passed over: {passed} of {len(cells)}. The same command runs what they leave.")
 
 
 @studies.command()
@@ -70,11 +86,14 @@ def page(study: StudyFile) -> None:
 
 @studies.command()
 def cells(study: StudyFile) -> None:
-    """List all cells, and which are finished."""
-    from dfs_hw.baselines.contenders import line_up
-    from dfs_hw.studies import StudyDefinition, cells_of
+    """List all cells, which are finished, and who is left out on which machine."""
+    from dfs_hw.studies import StudyDefinition, cells_of, priced_studies
 
     definition = StudyDefinition.read(study)
-    for cell in cells_of(definition, line_up(definition.study())):
-        state = "finished" if cell.finished(definition) else "to do"
+    places = priced_studies(definition)
+    for cell in cells_of(definition, places[0].field):
+        state = cell.state(definition, places)
         show.line(f"{cell.name:24} {state:10} {cell.contender.title}")
+    for place in places:
+        for name, why in place.field.left_out.items():
+            show.line(f"Left out on {place.machine}: {name}: {why}.")

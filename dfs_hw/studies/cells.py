@@ -7,20 +7,27 @@ from cells that are finished.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from accel_models.errors import InputError
-from accel_models.owned_folder import owned_folder
-from dfs_hw.baselines.contenders import Contender, LineUp, line_up
-from dfs_hw.baselines.measurement import FIGURES, measure
+from accel_models.owned_folder import departure, owned_folder
+from dfs_hw.baselines.contenders import Contender, LineUp
+from dfs_hw.baselines.measurement import FIGURES, measure, measured
 from dfs_hw.baselines.preparation import Ready, prepare
+from dfs_hw.baselines.records import Run
 from dfs_hw.baselines.setups import ContenderSetups, same_trunk
 from dfs_hw.gates import TableGate
 from dfs_hw.studies.definition import StudyDefinition, machine_name
+from dfs_hw.studies.priced import PricedStudy
 from dfs_hw.training.config import plain
 from dfs_hw.training.stages.tables import settled_anew
+
+FINISHED, TO_MEASURE, TO_DO = "finished", "to measure", "to do"
+"""States of a cell; what is to measure is trained, and was measured for another grid, budget or
+version of the cost models."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +50,39 @@ class Cell:
         """The file of what was measured of it on a machine."""
         return self.folder(definition) / machine_name(machine) / FIGURES
 
-    def finished(self, definition: StudyDefinition) -> bool:
-        """Whether it was measured on every machine."""
-        return all(self.figures(definition, one).is_file() for one in definition.machines)
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that tells its training from others."""
+        settings = plain(self.contender.config)
+        return settings | {"seed": self.seed, "choice": self.contender.choice}
+
+    def measured(self, definition: StudyDefinition, place: PricedStudy) -> list[Run] | None:
+        """What was measured of it on a machine; None if it does not take part there, or nothing
+        was measured yet of what the study asks now.
+
+        Raises:
+            InputError: if a file is damaged.
+        """
+        name = self.contender.name
+        if name not in place.asked or departure(self.folder(definition), self.settings):
+            return None
+        return measured(self.figures(definition, place.machine), place.asked[name])
+
+    def state(self, definition: StudyDefinition, places: Iterable[PricedStudy]) -> str:
+        """`FINISHED`, if it was measured on every machine on which it takes part; else `TO_DO`,
+        with what its folder is of if that is something else, or `TO_MEASURE`.
+
+        Raises:
+            InputError: if a file is damaged.
+        """
+        if fault := departure(self.folder(definition), self.settings):
+            return f"{TO_DO}: its folder {fault}"
+        there = [one for one in places if self.contender.name in one.asked]
+        left = [one for one in there if self.measured(definition, one) is None]
+        if not left:
+            return FINISHED
+        older = all(self.figures(definition, one.machine).is_file() for one in left)
+        return TO_MEASURE if older else TO_DO
 
 
 def cells_of(definition: StudyDefinition, field: LineUp) -> list[Cell]:
@@ -62,11 +99,11 @@ def named_cells(cells: Iterable[Cell], names: Iterable[str]) -> list[Cell]:
     """Cells by name: ``static-4@0``, or ``static-4`` for all seeds.
 
     Raises:
-        InputError: if one is not of the study: says which are.
+        InputError: if none is named, or one is not of the study: says which are.
     """
     known = list(cells)
     found: list[Cell] = []
-    for name in names:
+    for name in list(names) or [""]:
         fits = [one for one in known if name in (one.name, one.contender.name)]
         if not fits:
             there = ", ".join(dict.fromkeys(one.contender.name for one in known))
@@ -78,60 +115,53 @@ def named_cells(cells: Iterable[Cell], names: Iterable[str]) -> list[Cell]:
 def run_cell(
     definition: StudyDefinition,
     cell: Cell,
+    places: Sequence[PricedStudy],
     setups: ContenderSetups,
     *,
     overwrite: bool = False,
 ) -> None:
-    """Train a cell, or the rest of it, and measure it on every machine.
+    """Train a cell, or the rest of it, and measure it on every machine on which it takes part.
 
     Args:
+        places: the study on each of its machines, as `priced_studies` has them.
         setups: of the first machine.
         overwrite: take its folder from a cell of other settings; what fits is used again.
 
     Raises:
-        InputError: if another process works at it, or its folder is one of other settings.
+        FolderInUse: if another process works at it.
+        InputError: if its folder is one of other settings, or a file in it is damaged.
         DfsHwError: if the loss stops being finite.
     """
-    fields = {machine: line_up(definition.study(machine)) for machine in definition.machines}
-    field, folder = fields[definition.machines[0]], cell.folder(definition)
-    settings = plain(cell.contender.config)
-    settings |= {"seed": cell.seed, "choice": cell.contender.choice}
-    with owned_folder(folder, settings, (FIGURES,), overwrite=overwrite):
+    folder = cell.folder(definition)
+    figures = [cell.figures(definition, one.machine).relative_to(folder) for one in places]
+    results = [str(one) for one in figures]
+    with owned_folder(folder, cell.settings, results, overwrite=overwrite):
         relatives = [
-            definition.folder / f"seed{cell.seed}" / one.name
-            for one in field.contenders
+            Cell(one, cell.seed).folder(definition)
+            for one in places[0].field.contenders
             if one.name != cell.contender.name and one.trained
             if same_trunk(one.config, cell.contender.config)
         ]
         config = replace(cell.contender.config, seed=cell.seed)
         ready = prepare(cell.contender, setups.of(config), folder, relatives)
-        for machine in definition.machines:
-            measured_on(definition, ready, machine, fields[machine], setups)
+        for place in places:
+            measured_on(ready, place, setups)
 
 
-def measured_on(
-    definition: StudyDefinition,
-    ready: Ready,
-    machine: str,
-    field: LineUp,
-    setups: ContenderSetups,
-) -> None:
-    """Measure a trained contender on a machine: the network as it is, with thresholds settled anew
-    for what that machine charges.
+def measured_on(ready: Ready, place: PricedStudy, setups: ContenderSetups) -> None:
+    """Measure a trained contender on a machine, if it takes part there: the network as it is, with
+    thresholds settled anew for what that machine charges.
 
     Args:
-        field: who can take part on the machine.
         setups: that it was trained with.
     """
-    there = ContenderSetups(setups.device, setups.progress)
-    own = next((one for one in field.contenders if one.name == ready.contender.name), None)
+    own = place.contender(ready.contender.name)
     if own is None:
-        return  # the page says why
-    folder = ready.folder / machine_name(machine)
+        return
+    there = ContenderSetups(setups.device, setups.progress)
+    folder = ready.folder / machine_name(place.machine)
     setup = there.of(replace(own.config, seed=ready.seed))
     trained = ready.trained
     if isinstance(trained.network.gate, TableGate):
         trained = settled_anew(setup, trained, ready.kept)
-    measure(
-        Ready(own, folder, setup, trained, ready.fixed), definition.study(machine), field.budget
-    )
+    measure(Ready(own, folder, setup, trained, ready.fixed), place.study, place.field.budget)

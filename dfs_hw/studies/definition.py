@@ -65,9 +65,9 @@ class StudyDefinition:
                 f"{path}: train.{min(taken)} is not a setting here: it is said by "
                 f"{'machines' if 'accelerator' in taken else 'seeds'}"
             )
-        for machine in definition.machines:
-            load_accelerator(definition.located(machine))
         try:
+            for machine in definition.machines:
+                load_accelerator(definition.located(machine))
             definition.study()
         except InputError as error:
             raise InputError(f"{path}: {error}") from error

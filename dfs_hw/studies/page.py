@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from html import escape
 from itertools import combinations
@@ -10,14 +11,13 @@ from pathlib import Path
 from accel_models.files import whole_file
 from accel_models.replay import Policy
 from dfs_hw.baselines.cascades import cascade_runs
-from dfs_hw.baselines.contenders import line_up
 from dfs_hw.baselines.findings import VERDICT_HEADER, Findings
-from dfs_hw.baselines.measurement import measured
 from dfs_hw.baselines.picture import write_findings_picture
 from dfs_hw.baselines.writing import markdown_table, write
 from dfs_hw.provenance import provenance
-from dfs_hw.studies.cells import Cell, cells_of
+from dfs_hw.studies.cells import FINISHED, TO_DO, Cell, cells_of
 from dfs_hw.studies.definition import StudyDefinition, machine_name
+from dfs_hw.studies.priced import PricedStudy, priced_studies
 
 PAGE = "README.md"
 
@@ -31,9 +31,15 @@ def study_page(definition: StudyDefinition) -> Path:
     Returns:
         Where the page is.
     """
-    cells = cells_of(definition, line_up(definition.study()))
-    chapters = [_chapter(definition, machine, cells) for machine in definition.machines]
-    left = [one.name for one in cells if not one.finished(definition)]
+    places = priced_studies(definition)
+    cells = cells_of(definition, places[0].field)
+    chapters = [_chapter(definition, place, cells) for place in places]
+    states = {one.name: one.state(definition, places) for one in cells}
+    left = [
+        f"{name} ({state})" if state != TO_DO else name
+        for name, state in states.items()
+        if state != FINISHED
+    ]
     lines = [f"# {escape(definition.title)}", "", *(line for part in chapters for line in part)]
     if left:
         lines += ["## Not finished", "", ", ".join(left) + "."]
@@ -43,10 +49,10 @@ def study_page(definition: StudyDefinition) -> Path:
     return path
 
 
-def _chapter(definition: StudyDefinition, machine: str, cells: list[Cell]) -> list[str]:
+def _chapter(definition: StudyDefinition, place: PricedStudy, cells: list[Cell]) -> list[str]:
     """What the page says of a machine; writes the comparison on it."""
-    name = machine_name(machine)
-    findings = findings_on(definition, machine, cells)
+    name = machine_name(place.machine)
+    findings = findings_on(definition, place, cells)
     if findings is None:
         return [f"## {name}", "", "Nothing can be compared yet.", ""]
     folder = definition.folder / name
@@ -67,15 +73,16 @@ def _chapter(definition: StudyDefinition, machine: str, cells: list[Cell]) -> li
     ]
 
 
-def findings_on(definition: StudyDefinition, machine: str, cells: list[Cell]) -> Findings | None:
+def findings_on(
+    definition: StudyDefinition, place: PricedStudy, cells: list[Cell]
+) -> Findings | None:
     """The comparison on a machine of all cells that are finished in the same seeds; None if there
     are no two networks to compare."""
-    study = definition.study(machine)
-    field = line_up(study)
+    study, field = place.study, place.field
     done = {
-        (one.contender.name, one.seed): one.figures(definition, machine)
+        (one.contender.name, one.seed): runs
         for one in cells
-        if one.figures(definition, machine).is_file()
+        if (runs := one.measured(definition, place)) is not None
     }
     seeds, names = fullest(done)
     taking_part = [one for one in field.contenders if one.name in names or not one.trained]
@@ -87,21 +94,17 @@ def findings_on(definition: StudyDefinition, machine: str, cells: list[Cell]) ->
     line = replace(field, contenders=tuple(taking_part), left_out=field.left_out | away)
     study = replace(study, seeds=seeds)
     runs = [
-        run
-        for seed in seeds
-        for one in taking_part
-        if one.trained
-        for run in measured(done[one.name, seed])
+        run for seed in seeds for one in taking_part if one.trained for run in done[one.name, seed]
     ]
     runs += cascade_runs(runs, study, line)
     return Findings.of(study, line, tuple(runs), "networks of a study are judged where they lie")
 
 
-def fullest(done: dict[tuple[str, int], Path]) -> tuple[tuple[int, ...], set[str]]:
+def fullest(done: Iterable[tuple[str, int]]) -> tuple[tuple[int, ...], set[str]]:
     """The seeds, and the contenders finished in all of them, that make most cells together."""
-    names = {
-        seed: {name for name, other in done if other == seed} for seed in {seed for _, seed in done}
-    }
+    names: dict[int, set[str]] = {}
+    for name, seed in done:
+        names.setdefault(seed, set()).add(name)
     best: tuple[tuple[int, ...], set[str]] = ((), set())
     for number in range(1, len(names) + 1):
         for seeds in combinations(sorted(names), number):

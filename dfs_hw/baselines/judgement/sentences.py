@@ -25,8 +25,14 @@ def lead(verdicts: Iterable[Verdict], titles: Titles) -> str:
         if verdict.earned:
             earned.setdefault(verdict.contender, []).append(verdict)
     if not earned:
-        rest = " It cannot be told of all." if any(one.earned is None for one in found) else ""
-        return f"No network that decides per input beats the best static one at equal cost.{rest}"
+        unsure = sum(one.earned is None for one in found)
+        if not unsure:
+            return "No network that decides per input beats the best static one at equal cost."
+        some = "all" if unsure == len(found) else f"{unsure} of {len(found)}"
+        return (
+            "No network that decides per input is shown to beat the best static one at equal cost; "
+            f"for {some} it cannot be told."
+        )
     return " ".join(_gain(titles[name], points) for name, points in earned.items())
 
 

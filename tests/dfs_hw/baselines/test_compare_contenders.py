@@ -44,6 +44,21 @@ def test_who_cannot_reach_the_budget_is_trained_for_the_middle_of_what_it_can() 
     assert f"for {dfq.target:.2f} x budget" in dfq.title
 
 
+def test_who_leaves_early_may_reach_a_budget_that_no_width_does() -> None:
+    config = replace(CONFIG, choices="8", budget="0.8")
+    field = line_up(Study(config, (0,), ("static", "static-exits")))
+    whole, early = field.contenders
+    assert (whole.title, whole.target) == ("static, 8 bit", 1)
+    assert TrainingSetup.of(early.config, progress=False).budget.text == early.config.budget
+    with pytest.raises(InputError, match=r"budget '0.8' is .* can be reached"):
+        line_up(Study(config, (0,), ("static",)))
+    (elsewhere,) = line_up(Study(config, (0,), ("static",)), elsewhere=True).contenders
+    assert elsewhere == whole
+    for budget in ("0", "1e-9", "1e300"):
+        with pytest.raises(InputError, match="can be reached"):
+            line_up(Study(replace(config, budget=budget), (0,), ("static", "static-exits")))
+
+
 def test_who_differs_from_nobody_and_points_out_of_reach_are_left_out_by_name() -> None:
     config = replace(CONFIG, choices="skip,8")
     study = Study(config, (0,), ("dfs", "skipnet", "knob"), points=(0.1,))
@@ -131,10 +146,10 @@ def test_choices_of_dfq_that_were_asked_for_are_not_left_out() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"seeds": ()}, "seeds of a comparison"),
+        ({"seeds": ()}, "different, and at least one"),
         ({"seeds": (1, 1)}, "seeds of a comparison must be different"),
         ({"families": ("haq",)}, "no contender is called 'haq'.*dfs"),
-        ({"families": ("dfs", "dfs")}, "none twice"),
+        ({"families": ("dfs", "dfs")}, "contenders of a comparison must be .* none twice"),
         *(({"points": points}, "above 0 and finite") for points in ((0.0,), (-1.0,), (math.inf,))),
         *(({"points": points}, "different multiples") for points in ((math.nan,), (0.5, 0.5))),
         ({"points": (0.5, 0.50000001)}, "different multiples"),

@@ -1,5 +1,6 @@
 """Studies, cell by cell: the same figures as a comparison's, and files that say what is wrong."""
 
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -15,8 +16,18 @@ from dfs_hw.baselines import Study, compare
 from dfs_hw.baselines.contenders import line_up
 from dfs_hw.baselines.measurement import measured
 from dfs_hw.baselines.setups import ContenderSetups
-from dfs_hw.studies import StudyDefinition, cells_of, named_cells, run_cell, study_page
+from dfs_hw.studies import (
+    Cell,
+    PricedStudy,
+    StudyDefinition,
+    cells_of,
+    named_cells,
+    priced_studies,
+    run_cell,
+    study_page,
+)
 from dfs_hw.studies.page import fullest
+from dfs_hw.studies.priced import at_choices_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -44,10 +55,11 @@ def definition(tmp_path_factory: pytest.TempPathFactory) -> StudyDefinition:
     path = tmp_path_factory.mktemp("study") / "study.toml"
     path.write_text(SETTINGS)
     found = StudyDefinition.read(path)
-    cells = cells_of(found, line_up(found.study()))
+    places = priced_studies(found)
+    cells = cells_of(found, places[0].field)
     assert len(cells) == 4
     for cell in named_cells(cells, ["static-8@0", "static-8-exits@0"]):
-        run_cell(found, cell, ContenderSetups())
+        run_cell(found, cell, places, ContenderSetups())
     return found
 
 
@@ -57,7 +69,7 @@ def test_cells_measure_what_a_comparison_does(definition: StudyDefinition, tmp_p
     study = Study(asked.config, (0,), asked.families, points=(), grid=asked.grid)
     findings = compare(study, tmp_path, progress=False)
     for name in ("static-8", "static-8-exits"):
-        runs = measured(definition.folder / f"seed0/{name}/bitfusion/test.json")
+        runs = measured(definition.folder / f"seed0/{name}/bitfusion/test.json", {}) or []
         assert [run.record for run in runs] == [
             record for record in findings.records if record.contender == name
         ]
@@ -65,10 +77,8 @@ def test_cells_measure_what_a_comparison_does(definition: StudyDefinition, tmp_p
 
 @pytest.mark.slow
 def test_another_machine_charges_for_the_same_network(definition: StudyDefinition) -> None:
-    here, there = (
-        measured(definition.folder / f"seed0/static-8/{machine}/test.json")[0]
-        for machine in definition.machines
-    )
+    figures = [f"seed0/static-8/{machine}/test.json" for machine in definition.machines]
+    (here,), (there,) = (measured(definition.folder / one, {}) or [] for one in figures)
     assert np.array_equal(here.correct, there.correct)
     setup = ContenderSetups().of(definition.study("tpu-int8").config)
     bare = setup.table.workload.without_gates()
@@ -88,11 +98,27 @@ def test_the_page_has_what_is_finished_and_names_the_rest(definition: StudyDefin
     assert "static-8@0" not in left
 
 
+@pytest.mark.slow
+def test_figures_of_other_settings_are_not_the_studys(definition: StudyDefinition) -> None:
+    def states(changed: StudyDefinition) -> dict[str, str]:
+        places = priced_studies(changed)
+        cells = named_cells(cells_of(changed, places[0].field), ["static-8@0", "static-8-exits@0"])
+        return {one.contender.name: one.state(changed, places) for one in cells}
+
+    assert set(states(definition).values()) == {"finished"}
+    other = states(replace(definition, grid=(0.9,)))
+    assert other == {"static-8": "finished", "static-8-exits": "to measure"}
+    longer = replace(definition, train={**definition.train, "joint_epochs": 2})
+    assert all("joint_epochs was 1, is 2" in state for state in states(longer).values())
+    assert "static-8@0" not in study_page(definition).read_text()
+    assert "static-8@0 (to do: its folder is of" in study_page(longer).read_text()
+
+
 @given(st.sets(st.tuples(st.sampled_from("abcd"), st.integers(0, 3))))
 def test_a_page_takes_the_seeds_and_contenders_that_make_most_cells(
     done: set[tuple[str, int]],
 ) -> None:
-    seeds, names = fullest(dict.fromkeys(done, Path()))
+    seeds, names = fullest(done)
     assert {(name, seed) for name in names for seed in seeds} <= done
     most = max(
         number * len([n for n in "abcd" if all((n, seed) in done for seed in picked)])
@@ -105,7 +131,7 @@ def test_a_page_takes_the_seeds_and_contenders_that_make_most_cells(
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('"tpu-int8"', '"nothing"', "unknown accelerator 'nothing'"),
+        ('"tpu-int8"', '"nothing"', r"study\.toml: unknown accelerator 'nothing'"),
         ('"tpu-int8"', '"bitfusion"', "machines names one twice"),
         ('["bitfusion", "tpu-int8"]', "[]", "machines names none"),
         ("[0, 1]", '["a"]', r"seeds\.0 must be"),
@@ -131,7 +157,29 @@ def test_cells_that_are_none_are_named(tmp_path: Path) -> None:
     cells = cells_of(definition, line_up(definition.study()))
     with pytest.raises(InputError, match="no cell is called 'dfs': write CONTENDER@SEED"):
         named_cells(cells, ["static-8", "dfs"])
+    with pytest.raises(InputError, match="no cell is called ''"):
+        named_cells(cells, [])
     assert [one.name for one in named_cells(cells, ["static-8@1", "static-8"])] == [
         "static-8@1",
         "static-8@0",
     ]
+
+
+def test_who_cannot_take_part_on_a_machine_is_finished_without_it(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(SETTINGS)
+    definition = StudyDefinition.read(path)
+    here, there = priced_studies(definition)
+    cell = Cell(here.field.contenders[0], 0)
+    nobody = PricedStudy(there.machine, there.study, there.field, {})
+    assert cell.state(definition, [nobody]) == "finished"
+    assert cell.state(definition, [there]) == "to do"
+
+
+def test_networks_trained_for_choices_of_another_machine_are_left_out() -> None:
+    trained = line_up(Study(CONFIG, (0,), ("static", "dfs"), points=()))
+    other = replace(trained.contenders[0], config=replace(CONFIG, choices="8,16"))
+    field = at_choices_of(trained, replace(trained, contenders=(other, *trained.contenders[1:])))
+    assert field.contenders == trained.contenders[1:]
+    assert field.left_out.keys() == {other.name}
+    assert CONFIG.choices in field.left_out[other.name]
