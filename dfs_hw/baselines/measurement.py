@@ -22,6 +22,8 @@ from dfs_hw.training.setup import TrainingSetup
 
 FIGURES = "test.json"
 """File of the records of a contender and a seed."""
+COSTS = "cost_table"
+"""Name of the table of costs among what figures depend on."""
 TEST, VALIDATION = "inputs.parquet", "validation.parquet"
 """Files of one row an input; the latter is left by static networks alone."""
 
@@ -73,7 +75,7 @@ def asked(
     """
     turned = setup.knob
     return {
-        "cost_table": setup.table.key,
+        COSTS: setup.table.key,
         "budget": contender.config.budget,
         "cost allowed": budget,
         "shuffles": study.shuffles,

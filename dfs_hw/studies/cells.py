@@ -15,7 +15,7 @@ from typing import Any
 from accel_models.errors import InputError
 from accel_models.owned_folder import departure, owned_folder
 from dfs_hw.baselines.contenders import Contender, LineUp
-from dfs_hw.baselines.measurement import FIGURES, measure, measured
+from dfs_hw.baselines.measurement import COSTS, FIGURES, measure, measured
 from dfs_hw.baselines.preparation import Ready, prepare
 from dfs_hw.baselines.records import Run
 from dfs_hw.baselines.setups import ContenderSetups, same_trunk
@@ -25,9 +25,9 @@ from dfs_hw.studies.priced import PricedStudy
 from dfs_hw.training.config import plain
 from dfs_hw.training.stages.tables import settled_anew
 
-FINISHED, TO_MEASURE, TO_DO = "finished", "to measure", "to do"
-"""States of a cell; what is to measure is trained, and was measured for another grid, budget or
-version of the cost models."""
+FINISHED, OLDER, TO_DO = "finished", "older costs", "to do"
+"""States of a cell; one of older costs was measured by another version of a machine or of the cost
+models."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,14 @@ class Cell:
         settings = plain(self.contender.config)
         return settings | {"seed": self.seed, "choice": self.contender.choice}
 
-    def measured(self, definition: StudyDefinition, place: PricedStudy) -> list[Run] | None:
+    def measured(
+        self, definition: StudyDefinition, place: PricedStudy, *, costs: bool = True
+    ) -> list[Run] | None:
         """What was measured of it on a machine; None if it does not take part there, or nothing
         was measured yet of what the study asks now.
+
+        Args:
+            costs: whether the machine and the cost models have to be those of now, too.
 
         Raises:
             InputError: if a file is damaged.
@@ -66,11 +71,14 @@ class Cell:
         name = self.contender.name
         if name not in place.asked or departure(self.folder(definition), self.settings):
             return None
-        return measured(self.figures(definition, place.machine), place.asked[name])
+        wanted = {
+            field: value for field, value in place.asked[name].items() if costs or field != COSTS
+        }
+        return measured(self.figures(definition, place.machine), wanted)
 
     def state(self, definition: StudyDefinition, places: Iterable[PricedStudy]) -> str:
-        """`FINISHED`, if it was measured on every machine on which it takes part; else `TO_DO`,
-        with what its folder is of if that is something else, or `TO_MEASURE`.
+        """`FINISHED`, if it was measured on every machine on which it takes part, or `OLDER`; else
+        `TO_DO`, with what its folder is of if that is something else.
 
         Raises:
             InputError: if a file is damaged.
@@ -78,11 +86,10 @@ class Cell:
         if fault := departure(self.folder(definition), self.settings):
             return f"{TO_DO}: its folder {fault}"
         there = [one for one in places if self.contender.name in one.asked]
-        left = [one for one in there if self.measured(definition, one) is None]
-        if not left:
-            return FINISHED
-        older = all(self.figures(definition, one.machine).is_file() for one in left)
-        return TO_MEASURE if older else TO_DO
+        if any(self.measured(definition, one, costs=False) is None for one in there):
+            return TO_DO
+        now = all(self.measured(definition, one) is not None for one in there)
+        return FINISHED if now else OLDER
 
 
 def cells_of(definition: StudyDefinition, field: LineUp) -> list[Cell]:

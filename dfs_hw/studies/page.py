@@ -15,7 +15,7 @@ from dfs_hw.baselines.findings import VERDICT_HEADER, Findings
 from dfs_hw.baselines.picture import write_findings_picture
 from dfs_hw.baselines.writing import markdown_table, write
 from dfs_hw.provenance import provenance
-from dfs_hw.studies.cells import FINISHED, TO_DO, Cell, cells_of
+from dfs_hw.studies.cells import FINISHED, OLDER, TO_DO, Cell, cells_of
 from dfs_hw.studies.definition import StudyDefinition, machine_name
 from dfs_hw.studies.priced import PricedStudy, priced_studies
 
@@ -35,12 +35,16 @@ def study_page(definition: StudyDefinition) -> Path:
     cells = cells_of(definition, places[0].field)
     chapters = [_chapter(definition, place, cells) for place in places]
     states = {one.name: one.state(definition, places) for one in cells}
+    older = [name for name, state in states.items() if state == OLDER]
     left = [
-        f"{name} ({state})" if state != TO_DO else name
+        name + state.removeprefix(TO_DO)
         for name, state in states.items()
-        if state != FINISHED
+        if state not in (FINISHED, OLDER)
     ]
     lines = [f"# {escape(definition.title)}", "", *(line for part in chapters for line in part)]
+    if older:
+        said = "Measured by another version of the cost models, or of a machine, than this page's"
+        lines += ["## Older costs", "", f"{said}: {', '.join(older)}.", ""]
     if left:
         lines += ["## Not finished", "", ", ".join(left) + "."]
     path = definition.folder / PAGE
@@ -82,7 +86,7 @@ def findings_on(
     done = {
         (one.contender.name, one.seed): runs
         for one in cells
-        if (runs := one.measured(definition, place)) is not None
+        if (runs := one.measured(definition, place, costs=False)) is not None
     }
     seeds, names = fullest(done)
     taking_part = [one for one in field.contenders if one.name in names or not one.trained]

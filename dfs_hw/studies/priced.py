@@ -18,7 +18,7 @@ class PricedStudy:
     """A study on one of its machines."""
 
     machine: str
-    """Its name, or its file, as the study has it."""
+    """Name of the machine, or its file, as the study has it."""
     study: Study
     field: LineUp
     asked: dict[str, dict[str, Any]]

@@ -107,11 +107,18 @@ def test_figures_of_other_settings_are_not_the_studys(definition: StudyDefinitio
 
     assert set(states(definition).values()) == {"finished"}
     other = states(replace(definition, grid=(0.9,)))
-    assert other == {"static-8": "finished", "static-8-exits": "to measure"}
+    assert other == {"static-8": "finished", "static-8-exits": "to do"}
+    places = priced_studies(definition)
+    for place in places:
+        place.asked["static-8"]["cost_table"] = "of another version"
+    (cell,) = named_cells(cells_of(definition, places[0].field), ["static-8@0"])
+    assert cell.state(definition, places) == "older costs"
+    assert cell.measured(definition, places[0]) is None
+    assert cell.measured(definition, places[0], costs=False)
     longer = replace(definition, train={**definition.train, "joint_epochs": 2})
     assert all("joint_epochs was 1, is 2" in state for state in states(longer).values())
     assert "static-8@0" not in study_page(definition).read_text()
-    assert "static-8@0 (to do: its folder is of" in study_page(longer).read_text()
+    assert "static-8@0: its folder is of" in study_page(longer).read_text()
 
 
 @given(st.sets(st.tuples(st.sampled_from("abcd"), st.integers(0, 3))))
