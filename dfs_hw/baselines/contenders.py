@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -116,19 +117,34 @@ def line_up(
             else:
                 contenders.append(draft)
                 reached |= draft.target == AT_BUDGET
-    if contenders and not reached:
-        setups.of(first)  # which is refused
     left_out |= drafting.left_out
+    if contenders and not reached:
+        _refuse_unreached(setups, first, left_out)
     if sum(not one.adaptive for one in contenders) < 2:
         for one in [one for one in contenders if not one.trained]:
             contenders.remove(one)
             left_out[one.name] = "it takes two static networks to make one"
     if not contenders:
-        reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
-        raise InputError(f"no contender can take part ({reasons})")
+        raise InputError(f"no contender can take part ({_reasons(left_out)})")
     known = drafting.data.test.severity is not None
     difficulty = "severity of its degradation" if known else "loss at the highest precision"
     return LineUp(tuple(contenders), left_out, drafting.budget, difficulty, drafting.statistic)
+
+
+def _refuse_unreached(
+    setups: ContenderSetups, config: TrainConfig, left_out: Mapping[str, str]
+) -> None:
+    """Refuse a budget that the study's own choices cannot reach either: says what they can, and who
+    might have."""
+    try:
+        setups.of(config)
+    except InputError as error:
+        others = f"; left out: {_reasons(left_out)}" if left_out else ""
+        raise InputError(f"{error}{others}") from error
+
+
+def _reasons(left_out: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {why}" for name, why in left_out.items())
 
 
 class _Drafting:

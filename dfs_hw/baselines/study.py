@@ -130,6 +130,15 @@ class Study:
 
     def _check_use(self) -> None:
         """Refuse what was asked for and would have no effect."""
+        if self.config.floor:
+            raise InputError(
+                "floor has no effect in a comparison, whose contenders are matched at a budget"
+            )
+        if self.config.exits_on != TrainConfig.exits_on:
+            raise InputError(
+                "exits_on has no effect in a comparison, which has the contenders 'static-exits' "
+                "and 'exits'"
+            )
         for name, needed in _GOES_WITH.items():
             value, usual = getattr(self, name), type(self).__dataclass_fields__[name].default
             missing = [family for family in needed if family not in self.families]

@@ -204,9 +204,10 @@ class TrainingSetup:
             ready: the configured network, or another that fits the data.
 
         Raises:
-            InputError: if the budget cannot be read or reached.
+            InputError: if the budget cannot be read, or not be reached where it is kept to.
         """
         faults = config.training_faults
+        budget = Budget.read if config.floor else Budget.parse  # a floor stands in its place
         batch = min(config.batch, len(splits.train))
         lengths = stage_lengths(config, len(splits.train) // batch)
         return cls(
@@ -214,7 +215,7 @@ class TrainingSetup:
             judge=splits.test if "selects-on-test" in faults else splits.validation,
             start=ready.network,
             cost=ready.cost,
-            budget=Budget.parse(config.budget, ready.cost),
+            budget=budget(config.budget, ready.cost),
             lengths=lengths,
             batch=batch,
             rates=learning_rates(config, lengths),

@@ -20,6 +20,8 @@ from dfs_hw.networks.build import NETWORKS, register_network
 from dfs_hw.networks.cifar_resnet import BasicBlock, CifarResNet
 from dfs_hw.training.setup import TrainingSetup
 
+LEAVING = replace(CONFIG, choices="2,8,exit", gate="confidence")
+
 
 @pytest.mark.slow
 def test_dfq_takes_what_the_machine_supports_and_says_so() -> None:
@@ -54,6 +56,8 @@ def test_who_leaves_early_may_reach_a_budget_that_no_width_does() -> None:
         line_up(Study(config, (0,), ("static",)))
     (elsewhere,) = line_up(Study(config, (0,), ("static",)), elsewhere=True).contenders
     assert elsewhere == whole
+    with pytest.raises(InputError, match=r"left out: static-8-exits: its first exit costs [1-9]"):
+        line_up(Study(replace(config, budget="0.1"), (0,), ("static", "static-exits")))
     for budget in ("0", "1e-9", "1e300"):
         with pytest.raises(InputError, match="can be reached"):
             line_up(Study(replace(config, budget=budget), (0,), ("static", "static-exits")))
@@ -153,6 +157,8 @@ def test_choices_of_dfq_that_were_asked_for_are_not_left_out() -> None:
         *(({"points": points}, "above 0 and finite") for points in ((0.0,), (-1.0,), (math.inf,))),
         *(({"points": points}, "different multiples") for points in ((math.nan,), (0.5, 0.5))),
         ({"points": (0.5, 0.50000001)}, "different multiples"),
+        ({"config": replace(LEAVING, floor=0.9)}, "floor has no effect in a comparison"),
+        ({"config": replace(LEAVING, exits_on="supernet")}, "exits_on has no effect in a comp"),
         ({"grid": (0.5, 0.5)}, "grid of a comparison must be different multiples"),
         ({"grid": (math.inf,)}, "grid of a comparison must be different multiples"),
         ({"smaller": ("x0.5", "x0.5")}, "smaller of a comparison must be different"),

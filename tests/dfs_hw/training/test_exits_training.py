@@ -117,3 +117,10 @@ def test_the_trunk_of_exits_needs_no_budget_that_it_could_reach() -> None:
     assert setup_of(paper).trunk.cost.ceiling < 1
     with pytest.raises(InputError, match="exits has no effect"):
         replace(TINY, exits="block2")
+
+
+def test_where_an_accuracy_is_asked_for_nobody_has_to_reach_the_budget() -> None:
+    unreached = replace(LEAVING, budget="0.01")
+    with pytest.raises(InputError, match="can be reached"):
+        setup_of(unreached)
+    assert setup_of(replace(unreached, floor=0.5)).floor == 0.5
