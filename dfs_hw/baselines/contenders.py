@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.cost_table import cost_table
 from accel_models.errors import InfeasibleError, InputError
@@ -175,8 +177,8 @@ class _Drafting:
             return [Contender(family, family, "static, best per block", self.base)]
         if family == "smaller":
             return self._smaller()
-        if family == "static-exits":
-            return self._left_early()
+        if family in ("static-exits", "smaller-exits"):
+            return self._left_early(family)
         if family == "cascade":
             return [Contender(family, family, "cascade of two static networks", self.base)]
         if family == "dfs":
@@ -203,7 +205,10 @@ class _Drafting:
     def within_reach(self, draft: Contender, cost: RelativeCost) -> Contender:
         """A contender made of a draft, trained for the middle of what its choices can reach; one of
         one width for all inputs, which no budget changes, stays as it is but for its settings."""
-        target = (cost.floor + cost.ceiling) / 2 * cost.reference / self.budget
+        floor, ceiling = cost.floor, cost.ceiling
+        if draft.choice and draft.adaptive:
+            floor, ceiling = self._reach(draft)
+        target = (floor + ceiling) / 2 * cost.reference / self.budget
         draft = replace(draft, config=replace(draft.config, budget=self._amount(target)))
         if draft.choice and not draft.adaptive:
             return draft
@@ -219,26 +224,48 @@ class _Drafting:
         name = f"{size.name}-{name}".replace(":", ".")
         return Contender(name, "smaller", title, size.config, choice=str(choice))
 
-    def _left_early(self) -> list[Contender]:
+    def _left_early(self, family: str) -> list[Contender]:
         """Networks at one width, as `_uniform` has them, that inputs leave early; without those in
         which even the first exit is beyond the budget."""
-        config = replace(self.base, choices=f"{self.base.choices},{EXIT}", gate="confidence")
-        network, cost = self.setups.start(config), self.setups.cost(config)
+        sizes = (None,) if family == "static-exits" else self._fewer()
+        leaving: dict[str, Any] = {
+            "choices": f"{self.base.choices},{EXIT}",
+            "gate": "confidence",
+            "budget": self.base.budget,
+        }
         found = []
-        for choice in self._widths():
-            whole = self._uniform(choice)
-            name, title = f"{whole.name}-exits", f"{whole.title}, with exits"
-            first = left_at(network, network.uniform(choice), 0)
-            spent = float(cost.of_choices(first[None].to(self.setups.device))) * cost.reference
+        for whole in (self._uniform(choice, size) for size in sizes for choice in self._widths()):
+            early = replace(
+                whole,
+                name=f"{whole.name}-exits",
+                family=family,
+                title=f"{whole.title}, with exits",
+                config=replace(whole.config, **leaving),
+            )
+            spent = self._reach(early)[0] * self.setups.cost(early.config).reference
             if spent > self.budget:
-                self.left_out[name] = f"its first exit costs {spent / self.budget:.2f} x the budget"
+                said = f"its first exit costs {spent / self.budget:.2f} x the budget"
+                self.left_out[early.name] = said
                 continue
-            early = replace(whole, name=name, family="static-exits", title=title, config=config)
             found.append(early)
         return found
 
+    def _reach(self, early: Contender) -> tuple[float, float]:
+        """What an input costs that leaves a network of one width at the first exit, and at none;
+        over the network's own highest precision."""
+        network, cost = self.setups.start(early.config), self.setups.cost(early.config)
+        whole = network.uniform(Precision.parse(early.choice))
+        ends = torch.stack([left_at(network, whole, 0), whole])
+        first, last = cost.of_choices(ends.to(self.setups.device)).tolist()
+        return first, last
+
     def _smaller(self) -> list[Contender]:
-        """Every smaller network, at every width.
+        """Every smaller network, at every width."""
+        sizes = self._fewer()
+        return [self._uniform(choice, size) for size in sizes for choice in self._widths()]
+
+    def _fewer(self) -> list[Size]:
+        """Smaller networks that do cost less.
 
         Raises:
             InputError: if one that was asked for costs as much as the whole network, or nobody
@@ -251,7 +278,7 @@ class _Drafting:
         found = []
         for size in (Size.of(name, self.base) for name in self.study.sizes):
             if self.setups.cost(size.config).reference < whole:
-                found += [self._uniform(choice, size) for choice in self._widths()]
+                found.append(size)
                 continue
             said = f"'{size.name}' costs no less than {network} at the highest precision"
             if asked:

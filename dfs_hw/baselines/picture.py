@@ -28,13 +28,15 @@ COLORS = {
     "supervised": "#2f6f9f",
     "shaped": "#9fae3a",
     "static-exits": "#d487b8",
+    "smaller-exits": "#c9b2d9",
     "exits": "#b5307a",
     "error": "#c9a227",
     "dfs-exits": "#4fb0ae",
     "cascade": "#5a9a3c",
 }
-UNNAMED = ("static", "smaller")
-"""Families of many networks: each is named where it stands, and the legend has the family."""
+UNNAMED = ("static", "smaller", "smaller-exits")
+"""Families of many networks, of which the legend has the family: static ones are named where they
+stand."""
 CURVED = ("static-exits",)
 """Families of many networks with thresholds: the legend has the curve of each."""
 LINES = ("-", "--", ":", "-.")
@@ -72,6 +74,8 @@ def draw_findings(findings: Findings) -> Figure:
     for family, label in (("static", "static, one width"), ("smaller", "static, smaller")):
         if any(one.family == family for one in findings.line_up.contenders):
             axes.scatter([], [], marker="s", color=COLORS[family], label=label)
+    if any(one.family == "smaller-exits" for one in findings.line_up.contenders):
+        axes.plot([], [], color=COLORS["smaller-exits"], label="static, smaller, with exits")
     axes.scatter([], [], marker="x", color=FAINT, label="frozen choices, no gates")
     axes.set_xlabel("simulated energy per input, µJ (mean over test inputs)")
     axes.set_ylabel("test accuracy, %")

@@ -38,6 +38,8 @@ CONTENDER_FAMILIES = {
     "(batch-shaping, Bejnordi et al., ICLR 2020)",
     "static-exits": "one width for all blocks, the static network itself, which inputs leave by "
     "the confidence of its exits: these are trained on it, and it stays as it is",
+    "smaller-exits": "exits on every smaller network: a larger one left early is to be worth "
+    "more than a smaller one that is, too",
     "exits": "inputs leave at exits, and those that stay run wider, by the confidence of the last "
     "exit; thresholds are settled once for all budgets",
     "error": "blocks run narrower where an estimate of what that changes, from the size of their "
@@ -138,6 +140,11 @@ class Study:
             raise InputError(
                 "exits_on has no effect in a comparison, which has the contenders 'static-exits' "
                 "and 'exits'"
+            )
+        if "smaller-exits" in self.families and "smaller" not in self.families:
+            raise InputError(
+                "smaller-exits are networks of the contender 'smaller' with exits: it has to take "
+                "part too"
             )
         for name, needed in _GOES_WITH.items():
             value, usual = getattr(self, name), type(self).__dataclass_fields__[name].default

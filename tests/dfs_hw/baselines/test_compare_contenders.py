@@ -10,8 +10,9 @@ import pytest
 import typer
 from comparing import CONFIG, STUDY
 
-from accel_models import InputError
+from accel_models import InputError, Precision
 from dfs_hw.baselines.contenders import line_up
+from dfs_hw.baselines.setups import same_trunk
 from dfs_hw.baselines.smaller import usual_sizes
 from dfs_hw.baselines.study import Study
 from dfs_hw.cli import main
@@ -61,6 +62,26 @@ def test_who_leaves_early_may_reach_a_budget_that_no_width_does() -> None:
     for budget in ("0", "1e-9", "1e300"):
         with pytest.raises(InputError, match="can be reached"):
             line_up(Study(replace(config, budget=budget), (0,), ("static", "static-exits")))
+
+
+def test_smaller_networks_that_are_left_early_are_the_static_ones_with_exits() -> None:
+    config = replace(CONFIG, network="resnet14")
+    asked = ("static", "smaller", "static-exits", "smaller-exits")
+    field = line_up(Study(config, (0,), asked, smaller=("resnet8",)))
+    found = {one.name: one for one in field.contenders}
+    for width in ("2", "8"):
+        whole, early = (found[f"resnet8-static-{width}{end}"] for end in ("", "-exits"))
+        assert early.adaptive
+        assert (early.choice, early.config.network) == (whole.choice, "resnet8")
+        assert same_trunk(whole.config, early.config)
+    # One whose inputs all stay may cost less than the budget: it is set to what it can reach.
+    narrow = found["resnet8-static-2-exits"]
+    setup = TrainingSetup.of(narrow.config, progress=False)
+    network, narrowest = setup.start, Precision.parse("2")
+    dearest = setup.cost.of_choices(network.uniform(narrowest)[None]).item()
+    assert narrow.target == 1 or setup.budget.fraction < dearest
+    with pytest.raises(InputError, match="contender 'smaller' with exits: it has to take part"):
+        Study(config, (0,), ("static", "smaller-exits"))
 
 
 def test_who_differs_from_nobody_and_points_out_of_reach_are_left_out_by_name() -> None:
