@@ -18,6 +18,8 @@ from dfs_hw.provenance import versions
 from dfs_hw.tensor_file import TensorFile, read_tensors, write_tensors
 
 _OLD_KEY = "dfs-hw"
+CHOICES = "choices"
+"""Fact that says in which order the tensors of a network hold its widths."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ def save_checkpoint(path: Path | str, network: DynamicNetwork, facts: Mapping[st
         raise DfsHwError(
             f"{network.name} is not kept in {path}: '{name}' is not finite, its training diverged"
         )
-    about = {"shape": network.shape, "versions": versions(), **facts}
+    choices = list(map(str, network.choices))
+    about = {"shape": network.shape, CHOICES: choices, "versions": versions(), **facts}
     write_tensors(Path(path), "checkpoint", network.state_dict(), about)
     return Path(path)
 
@@ -82,6 +85,7 @@ def load_checkpoint(path: Path | str, network: DynamicNetwork | None = None) -> 
             f"{path} holds a network that was made elsewhere: make it again, and give it to "
             "load_checkpoint(path, network) to fill"
         )
+    _check_choices(fresh, facts, path)
     _fill(fresh, tensors, path)
     return Checkpoint(fresh.eval(), facts)
 
@@ -105,6 +109,16 @@ def _read(path: Path) -> TensorFile:
     if "shape" not in found.facts:
         raise InputError(f"{path} is a .safetensors file, but no dfs-hw checkpoint")
     return found
+
+
+def _check_choices(network: DynamicNetwork, facts: Mapping[str, Any], path: Path) -> None:
+    """Refuse other widths than were saved: their statistics and norms have the same shapes."""
+    own = list(map(str, network.choices))
+    if facts.get(CHOICES, own) != own:
+        raise InputError(
+            f"{path} does not fit {network.name}: it was saved with the choices "
+            f"{','.join(facts[CHOICES])}, and the network has {','.join(own)}"
+        )
 
 
 def _fill(network: DynamicNetwork, tensors: Mapping[str, Tensor], path: Path) -> None:

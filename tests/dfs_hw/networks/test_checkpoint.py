@@ -74,6 +74,17 @@ def test_a_network_that_does_not_fit_stays_as_it_is(tmp_path: Path) -> None:
         load_checkpoint(path, mine(4))
 
 
+def test_statistics_of_one_width_are_never_taken_for_those_of_another(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path / "mine.safetensors", mine(), {})
+    for choices in ("skip,4,8", "8,2,skip"):  # tensors of the same names and shapes
+        other = make_dynamic(Mine(4), choices, image=(1, 8, 8), blocks=BasicBlock)
+        before = {name: value.clone() for name, value in other.state_dict().items()}
+        with pytest.raises(InputError, match=f"choices skip,2,8, and the network has {choices}"):
+            load_checkpoint(path, other)
+        for name, value in other.state_dict().items():
+            assert torch.equal(value.nan_to_num(), before[name].nan_to_num()), name
+
+
 def test_damaged_and_foreign_files_are_told_apart(tmp_path: Path) -> None:
     network = build_network("resnet8", "skip,8", 3, 1, image_size=(8, 8), widths=(4, 4, 4))
     whole = save_checkpoint(tmp_path / "whole.safetensors", network, {})
