@@ -7,7 +7,7 @@ model's own forward runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 
@@ -22,6 +22,7 @@ from dfs_hw.gates import Gate, Trials
 from dfs_hw.networks.branches import GatedUnit, executed
 from dfs_hw.networks.design import Design
 from dfs_hw.networks.exits import EverybodyLeft, ExitHead, Leavers
+from dfs_hw.networks.inputs import input_batches, require_tensor
 from dfs_hw.networks.passes import (
     Branches,
     Decisions,
@@ -32,6 +33,7 @@ from dfs_hw.networks.passes import (
     require_exits,
     stopping,
 )
+from dfs_hw.networks.ranges import require_ranges
 from dfs_hw.networks.statistics import note_inputs, settle
 from dfs_hw.quantize.layers import PrecisionNorm, QuantizedConv2d, QuantizedLinear
 from dfs_hw.quantize.minmax import MinMaxActivations
@@ -173,16 +175,14 @@ class DynamicNetwork(nn.Module):
             trials: which of the branches not chosen are tried for the gates' gradient in training;
                 None tries them all, which makes it exact.
         """
-        if not isinstance(x, Tensor):
-            raise InputError(
-                f"{self.name} takes one tensor of images or tokens, not {type(x).__name__}: masks "
-                "and named inputs are not among what it decides by"
-            )
+        require_tensor(self.name, x)
         if self.training and torch.is_grad_enabled():
             if assignment is None:
                 self._prepare(x)
             note_inputs(self, x)
         if assignment is None:
+            if not self.training:
+                require_ranges(self.name, self.model, x)
             return self._decided_by(Decisions(self, price, noise, temperature, trials), x)
         self._check(assignment, len(x))
         chosen = assignment.to(x.device).expand(len(x), -1)
@@ -291,14 +291,18 @@ class DynamicNetwork(nn.Module):
                 module.weights.initialize(module.weight.detach())
 
     @torch.no_grad()
-    def calibrate(self, batches: Sequence[Tensor]) -> None:
+    def calibrate(self, batches: Iterable[Tensor]) -> None:
         """Let every precision, everywhere at once, see the same inputs: ranges and batch norms.
         Then let the gates see them, as they are at the highest precision.
 
         Nothing is dropped meanwhile. Norms at full precision keep the statistics that the model
         came with, if it came with any, so that at full precision the network goes on computing what
         the model does.
+
+        Raises:
+            InputError: if there is no batch, or one is no tensor [N, ...] of inputs.
         """
+        batches = input_batches(self.name, batches, self.image)
         was_training, kept = self.training, self._notes_on_full()
         self.train()
         for module in self.model.modules():

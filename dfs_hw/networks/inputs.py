@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -46,4 +46,41 @@ def random_inputs(count: int, size: Sequence[int]) -> Tensor:
     return torch.randint(TOKEN_NUMBERS, (count, *size))
 
 
-__all__ = ["empty_input", "input_size", "random_inputs"]
+def require_tensor(name: str, given: object) -> None:
+    """Refuse what is not the one tensor that a network of this name reads.
+
+    Raises:
+        InputError: if it is something else, such as a pair of inputs and labels.
+    """
+    if not isinstance(given, Tensor):
+        raise InputError(
+            f"{name} takes one tensor of images or tokens, not {type(given).__name__}: labels, "
+            "masks and named inputs are not among what it decides by"
+        )
+
+
+def input_batches(name: str, given: Iterable[Tensor], size: Sequence[int]) -> list[Tensor]:
+    """Batches of inputs, to be gone through more than once.
+
+    Args:
+        name: of the network that reads them.
+        given: tensors [N, C, H, W] of images, or [N, tokens].
+        size: of one input, as `input_size` gives it.
+
+    Raises:
+        InputError: if there is none, or one has another number of dimensions.
+    """
+    batches = list(given)
+    if not batches:
+        raise InputError(f"{name} has no batch to be calibrated on: give at least one, [images]")
+    for batch in batches:
+        require_tensor(name, batch)
+        if batch.ndim != len(size) + 1:
+            raise InputError(
+                f"{name} is calibrated on batches [N, {', '.join(map(str, size))}], not on "
+                f"{list(batch.shape)}: one tensor of images is a list of one batch, [images]"
+            )
+    return batches
+
+
+__all__ = ["empty_input", "input_batches", "input_size", "random_inputs", "require_tensor"]

@@ -112,11 +112,15 @@ class _QuantizedLayer(nn.Module):
 
     def has_started(self) -> bool:
         """Whether inputs were seen at every precision; asks the device until that is so."""
+        return all(map(self._runs_at, range(len(self.precisions))))
+
+    def has_begun(self) -> bool:
+        """Whether inputs were seen at some precision; asks the device until that is so."""
+        return any(map(self._runs_at, range(len(self.precisions))))
+
+    def _runs_at(self, index: int) -> bool:
         seen = self.activations
-        return all(
-            precision.full or seen.settled(index, seen.grid(index)[1])
-            for index, precision in enumerate(self.precisions)
-        )
+        return self.precisions[index].full or seen.settled(index, seen.grid(index)[1])
 
     def _multiply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         raise NotImplementedError

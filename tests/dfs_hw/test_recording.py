@@ -104,8 +104,10 @@ def test_evaluation_leaves_the_mode_as_it_was(network: DynamicNetwork, dataset: 
 
 def test_a_width_that_never_trained_is_refused(dataset: Dataset) -> None:
     network = build_network("resnet8", "2,8", 5, 1, widths=(4, 4, 4))
-    with pytest.raises(DfsHwError, match="not been trained"):
+    with pytest.raises(DfsHwError, match=r"resnet8 .* quantisers have not seen an input yet"):
         evaluate(network, dataset)
+    with pytest.raises(DfsHwError, match="not been trained"):
+        evaluate(network, dataset, assignment=network.uniform(8))
 
 
 def test_a_trace_holds_what_evaluation_finds(

@@ -1,6 +1,7 @@
 """What a step of training changes in a network that decides: gradients and statistics."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -237,6 +238,32 @@ def test_calibrating_prepares_every_precision(batch: Tensor) -> None:
     assert not network.training
     for choice in network.choices:
         assert network(batch, network.uniform(choice)).logits.isfinite().all()
+
+
+@torch.no_grad()
+def test_gates_do_not_decide_before_anything_was_seen(batch: Tensor) -> None:
+    network = build_network("resnet8", "skip,2,8", 5, 1, image_size=(SIDE, SIDE), widths=(4, 4, 8))
+    network.eval()
+    with pytest.raises(InputError, match=r"not seen an input yet: call calibrate\(\[images\]\)"):
+        network(batch)
+    network.calibrate(one for one in [batch])  # every width has to see it, not the first alone
+    for choice in network.choices:
+        assert network(batch, network.uniform(choice)).logits.isfinite().all()
+    assert network(batch).logits.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        ([], r"no batch to be calibrated on: give at least one, \[images\]"),
+        (torch.zeros(2, 1, SIDE, SIDE), r"on batches \[N, 1, .* a list of one batch"),
+        ([(torch.zeros(2, 1, SIDE, SIDE), torch.zeros(2))], "one tensor of images .* not tuple"),
+    ],
+)
+def test_what_cannot_be_calibrated_on_is_refused(batches: Any, message: str) -> None:
+    network = build_network("resnet8", "skip,2,8", 5, 1, image_size=(SIDE, SIDE), widths=(4, 4, 8))
+    with pytest.raises(InputError, match=message):
+        network.calibrate(batches)
 
 
 @torch.no_grad()
