@@ -13,12 +13,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from numbers import Real
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from accel_models.errors import DfsHwError, InputError
+from accel_models.errors import DfsHwError, InputError, quoted
 from dfs_hw.budgets.budget import TOLERANCE
 
 STRENGTH = 0.3
@@ -60,8 +61,11 @@ class Controller(ABC):
 
     def __init__(self, target: float, strength: float = STRENGTH) -> None:
         for name, value in (("target", target), ("strength", strength)):
-            if not 0 < value < math.inf:
-                raise InputError(f"a controller's {name} must be above 0, got {value}")
+            if not isinstance(value, Real) or not 0 < value < math.inf:
+                raise InputError(
+                    f"a controller's {name} must be a number above 0, such as the fraction of a "
+                    f"Budget, got {quoted(value)}"
+                )
         self.target, self.strength = float(target), float(strength)
 
     @abstractmethod

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from accel_models.costs.cost_table import CostTable, Stages
-from accel_models.errors import InputError
+from accel_models.errors import InputError, quoted
 from accel_models.leaving import NEVER, exit_index
 from accel_models.metrics import budgeted, named
 from accel_models.precision import Precision
@@ -155,13 +155,18 @@ class HardwareCost(RelativeCost):
         offered: bool [units, choices], what each unit may choose; everything if None.
 
     Raises:
-        InputError: if the metric is unknown, or `offered` does not fit.
+        InputError: if the metric is unknown, `offered` does not fit, or the table is none.
         InfeasibleError: if the machine cannot run a choice where it is offered.
     """
 
     def __init__(
         self, table: CostTable, metric: str = "energy", offered: ArrayLike | None = None
     ) -> None:
+        if not isinstance(table, CostTable):
+            raise InputError(
+                f"what choices cost is a CostTable, as cost_table(workload_of(network), machine, "
+                f"network.choices) makes it, not {quoted(table)}"
+            )
         summands = named(metric, budgeted()).summands
         table = _without_what_nobody_runs(table, _offered(offered, table.units, table.choices))
         parts = [_stages(table, summand) for summand in summands]

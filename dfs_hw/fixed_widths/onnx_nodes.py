@@ -60,6 +60,11 @@ def write_onnx(
     """
     if form not in FORMS:
         raise InputError(f"an ONNX file is of the form {' or '.join(FORMS)}, not '{form}'")
+    if not isinstance(network, FixedWidths):
+        raise InputError(
+            f"{type(network).__name__} has no widths to write: make a network of it by "
+            "at_widths(model, widths, batches)"
+        )
     path = Path(path)
     grids = grids_of(network)
     if form == "qdq":

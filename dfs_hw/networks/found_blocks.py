@@ -63,6 +63,11 @@ def block_paths(model: nn.Module, seen: Survey, blocks: Blocks, first_block: boo
         asked: list[str | type[nn.Module]] = []
     else:
         asked = [blocks] if isinstance(blocks, str | type) else list(blocks)
+    if foreign := [one for one in asked if not isinstance(one, str | type)]:
+        raise InputError(
+            f"blocks are named by class, path or pattern, and {type(foreign[0]).__name__} is none: "
+            "write blocks=YourBlock, or paths as in named_modules()"
+        )
     by_class = blocks is None or any(isinstance(one, type) for one in asked)
     named = [one for one in asked if isinstance(one, str)]
     kinds = tuple(one for one in asked if isinstance(one, type))

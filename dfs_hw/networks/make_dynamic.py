@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from accel_models.errors import InputError
+from accel_models.errors import InputError, quoted
 from accel_models.precision import EXIT, Precision, highest, parse_choices
 from dfs_hw.gates import TableGate
 from dfs_hw.networks.branches import GatedUnit
@@ -75,6 +75,8 @@ def make_dynamic(
         InputError: if there are no blocks, or parts that would be computed or priced wrongly: all
             are named; or if inputs cannot leave where they should.
     """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"a model is a torch.nn.Module, not {quoted(model)}")
     options, design = _with_exits(parse_choices(choices), exits, design or Design())
     if isinstance(model, DynamicNetwork):
         raise InputError(f"{model.name} is dynamic already: make it anew from the model itself")

@@ -113,7 +113,8 @@ def _run(model: nn.Module, images: Tensor) -> Any:
     except Exception as error:  # whatever a stranger's model may raise
         shape, kind = list(images.shape[1:]), "images" if images.ndim == 4 else "tokens"
         raise InputError(
-            f"{type(model).__name__} does not run on {kind} of {shape}: {error}"
+            f"{type(model).__name__} does not run on {kind} of {shape}: {error}. Say with "
+            "image=... what size of input it takes"
         ) from error
 
 

@@ -51,8 +51,22 @@ def workload_of(model: nn.Module, example: Any = None, *, name: str = "") -> Wor
     if not isinstance(model, DynamicNetwork):
         return model_workload(model, example, name)
     if isinstance(example, Tensor):
-        example = tuple(example.shape[2 if example.ndim == 4 else 1 :])
+        example = _size_of(example, model)
     return _of_dynamic(model, example, name or model.name)
+
+
+def _size_of(example: Tensor, network: DynamicNetwork) -> tuple[int, ...]:
+    """Height and width of an image, or how many tokens there are.
+
+    Raises:
+        InputError: if it is nothing that the network reads.
+    """
+    size = tuple(example.shape[1:] if example.ndim > len(network.image) else example.shape)
+    channels = network.image[:1] if len(network.image) == 3 else ()
+    if len(size) != len(network.image) or size[: len(channels)] != channels:
+        wanted = [1, *network.image]
+        raise InputError(f"{network.name} reads inputs as {wanted}, not as {list(example.shape)}")
+    return size[len(channels) :]
 
 
 def _of_dynamic(network: DynamicNetwork, size: tuple[int, ...] | None, name: str) -> Workload:

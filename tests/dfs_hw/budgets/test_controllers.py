@@ -197,10 +197,12 @@ def test_no_controller_waits_for_the_device(name: str) -> None:
 def test_what_cannot_be_used_is_refused() -> None:
     with pytest.raises(InputError, match=r"'pid'.*sign, hinge, pi"):
         controller("pid", 0.5)
-    with pytest.raises(InputError, match="target must be above 0, got 0"):
+    with pytest.raises(InputError, match=r"target must be a number above 0.* got 0"):
         controller("pi", 0.0)
-    with pytest.raises(InputError, match="strength must be above 0, got -1"):
+    with pytest.raises(InputError, match=r"strength must be a number above 0.* got -1"):
         SignSwitch(0.5, -1)
+    with pytest.raises(InputError, match="the fraction of a Budget, got '80%'"):
+        controller("sign", "80%")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="growth must be at least 1"):
         SignSwitch(0.5, growth=0.5)
     with pytest.raises(DfsHwError, match="cost of nan"):

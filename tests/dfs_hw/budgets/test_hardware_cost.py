@@ -98,6 +98,8 @@ def test_gates_of_another_network_are_refused_by_name(table: CostTable) -> None:
 def test_unknown_metric_and_impossible_precision_are_refused(table: CostTable) -> None:
     with pytest.raises(InputError, match=r"'power'.*energy, latency, edp or bitops"):
         HardwareCost(table, "power")
+    with pytest.raises(InputError, match=r"is a CostTable, as cost_table\(workload_of.* Workload"):
+        HardwareCost(WORKLOAD)  # type: ignore[arg-type]
     with pytest.raises(DfsHwError, match="16"):
         HardwareCost(cost_table(WORKLOAD, table.accelerator, "8,16", always="8"))
 

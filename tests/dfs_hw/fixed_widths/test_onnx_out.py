@@ -118,6 +118,8 @@ def test_what_a_file_cannot_say_is_refused(tmp_path: Path) -> None:
             write_onnx(many({"*": 8}, quantizer=family), path)
     with pytest.raises(InputError, match="of the form qdq or qonnx, not 'tflite'"):
         write_onnx(many({"*": 8}), path, "tflite")
+    with pytest.raises(InputError, match=r"Linear has no widths to write.* at_widths\(model"):
+        write_onnx(nn.Linear(4, 4), path)  # type: ignore[arg-type]
     assert not path.exists()
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from accel_models import Workload, cost_table, load_accelerator, simulate
+from accel_models.errors import InputError
 from accel_models.workloads.workload import Ends
 from dfs_hw.networks import Design, DynamicNetwork, build_network, make_dynamic
 from dfs_hw.networks.workload_of import workload_of
@@ -230,6 +231,16 @@ def test_a_first_block_may_be_decided_from_the_image_itself() -> None:
     made = make_dynamic(Images(), "skip,8", image=(3, 8, 8), blocks="block")
     gate, *_ = (layer for layer in workload_of(made).layers if layer.role == "gate")
     assert not list(workload_of(made).graph.predecessors(gate.name))
+
+
+def test_a_network_that_decides_is_asked_about_inputs_that_it_reads() -> None:
+    network = build_network("resnet8", "4,8", 10, 1, image_size=(8, 8), widths=(4, 4, 4))
+    wanted = workload_of(network, (12, 12)).macs
+    assert wanted == workload_of(network, torch.empty(1, 1, 12, 12)).macs
+    assert wanted == workload_of(network, torch.empty(1, 12, 12)).macs
+    for other in (torch.empty(1, 3, 12, 12), torch.empty(12, 12)):
+        with pytest.raises(InputError, match=r"resnet8 reads inputs as \[1, 1, 8, 8\], not as"):
+            workload_of(network, other)
 
 
 class Images(nn.Module):
