@@ -13,6 +13,7 @@ from accel_models.accelerators.arrays import FAMILIES
 from accel_models.accelerators.arrays.array import Array
 from accel_models.accelerators.arrays.registry import family_called, known_families
 from accel_models.accelerators.base_machine import NOT_INHERITED
+from accel_models.accelerators.instead import brought, expanded
 from accel_models.accelerators.sections import (
     Buffers,
     Departures,
@@ -68,6 +69,9 @@ class Accelerator(Part):
     def configured(self, **changes: Any) -> Accelerator:
         """A copy with some fields changed, by dotted path with ``__`` for the dot.
 
+        A DRAM preset or device brings its constants along, and fields that say the same thing in
+        another way make way, where they are not changed besides (`instead`).
+
         >>> load_accelerator("bitfusion").configured(array__rows=8, frequency_hz=1e9).array.rows
         8
 
@@ -75,17 +79,35 @@ class Accelerator(Part):
             InputError: if a field does not exist or a value is out of range.
         """
         data = self.model_dump()
-        for path, value in changes.items():
-            *parents, field = path.split("__")
+        set_by_caller = {path.replace("__", "."): value for path, value in changes.items()}
+        values, sources = self._implied(set_by_caller)
+        for path, value in (values | set_by_caller).items():
+            *parents, field = path.split(".")
             table: Any = data
             for parent in parents:
                 table = table.get(parent) if isinstance(table, dict) else None
             if not isinstance(table, dict) or field not in table or "provenance" in path:
-                dotted = path.replace("__", ".")
-                raise InputError(f"{self.name}: there is no field {dotted}{meant(dotted)}")
+                raise InputError(f"{self.name}: there is no field {path}{meant(path)}")
             table[field] = value
-            data["provenance"][".".join([*parents, field])] = Source("assumed", "set by the caller")
+            data["provenance"][path] = sources.get(path, Source("assumed", "set by the caller"))
         return checked(data, self.name)
+
+    def _implied(self, changes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Source]]:
+        """Values of all fields that these changes set, and sources of those they bring along."""
+        values: dict[str, Any] = {}
+        sources: dict[str, Source] = {}
+        for path, value in changes.items():
+            try:
+                values |= expanded(path, value)
+                constants = brought(path, value)
+            except InputError as error:
+                raise InputError(f"{self.name}: {path}: {error}") from error
+            sources |= {
+                path: source
+                for path, (amount, source) in constants.items()
+                if changes.get(path, amount) == amount
+            }
+        return values, sources
 
     def offered(self, precision: Precision) -> Precision:
         """The widths that operands run at: their own, or the next wider that the machine offers. An

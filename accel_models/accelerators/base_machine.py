@@ -2,8 +2,8 @@
 
 Everything but what names that machine: name, title, paper and departures. Tables are inherited
 field by field, each number with its source. Two fields of which only one can be stated make way for
-each other (`INSTEAD`). An array of another family inherits nothing of the base's, and no banks
-either: both go with its arithmetic.
+each other (`instead.INSTEAD`). An array of another family inherits nothing of the base's, and no
+banks either: both go with its arithmetic.
 """
 
 from __future__ import annotations
@@ -11,19 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from accel_models.accelerators.sections import DEVICE_FIELDS
+from accel_models.accelerators.instead import INSTEAD
 
 NOT_INHERITED = ("name", "title", "paper", "departures")
-INSTEAD = (
-    ("dram.pj_per_bit", "dram.preset"),
-    ("dram.preset", "dram.pj_per_bit"),
-    ("dram.preset", "dram.device"),
-    ("dram.device", "dram.preset"),
-    *(("dram.device", f"dram.{field}") for field in DEVICE_FIELDS),
-    ("dram.gb_per_s", "dram.bits_per_cycle"),
-    ("dram.bits_per_cycle", "dram.gb_per_s"),
-)
-"""Pairs of fields: where the first is set, the second is taken back."""
 BANKING = ("weight_banks", "input_banks", "output_banks", "word_bits")
 """Fields of ``[buffers]`` that go with the array's family."""
 

@@ -26,10 +26,10 @@ from typing import Any, NamedTuple
 from accel_models.accelerators.accelerator import Accelerator, UnknownFamilyError, checked
 from accel_models.accelerators.banks import buffers_of
 from accel_models.accelerators.base_machine import with_base
+from accel_models.accelerators.instead import brought
 from accel_models.accelerators.process import check_process
 from accel_models.documents import MOST_TOML_BYTES, parse_toml
-from accel_models.energy.dram import dram_device, dram_preset
-from accel_models.errors import InputError, quoted
+from accel_models.errors import InfeasibleError, InputError, quoted
 from accel_models.files import read_bytes
 from accel_models.source import OWN, STATUSES, Source
 
@@ -190,8 +190,7 @@ def _checked(tables: Mapping[str, Any], where: str) -> Accelerator:
     plain = _without_sources(tables, where, "", provenance)
     _apply_preset(plain, where, provenance)
     machine = checked({**plain, "provenance": provenance}, where)
-    check_process(machine, where)
-    buffers_of(machine, where)  # refuses banks without figures, and banks too slow for the clock
+    _check_tables(machine, where)
     for path, source in provenance.items():
         for end in (source.low, source.high):
             if end is not None:
@@ -199,8 +198,15 @@ def _checked(tables: Mapping[str, Any], where: str) -> Accelerator:
     return machine
 
 
+def _check_tables(machine: Accelerator, where: str) -> None:
+    """Refuse a process or banks without figures, and a clock that logic or banks do not reach."""
+    check_process(machine, where)
+    buffers_of(machine, where)
+
+
 def _check_end(plain: Mapping[str, Any], path: str, end: float, where: str) -> None:
-    """Refuse a range that goes where its constant itself may not."""
+    """Refuse a range that goes where its constant itself may not; where the clock alone is too fast
+    there, whoever moves the constant stays at its nominal value."""
     *parents, name = path.split(".")
     changed: dict[str, Any] = dict(plain)
     table = changed
@@ -209,9 +215,11 @@ def _check_end(plain: Mapping[str, Any], path: str, end: float, where: str) -> N
         table = table[parent]
     table[name] = end
     try:
-        checked(changed, where)
+        _check_tables(checked(changed, where), where)
+    except InfeasibleError:
+        return
     except InputError as error:
-        raise InputError(f"{error} (an end of its range)") from error
+        raise InputError(f"{error} (an end of the range of {path})") from error
 
 
 def _apply_preset(plain: dict[str, Any], where: str, provenance: dict[str, Source]) -> None:
@@ -219,24 +227,17 @@ def _apply_preset(plain: dict[str, Any], where: str, provenance: dict[str, Sourc
     dram = plain.get("dram")
     if not isinstance(dram, dict):
         return
-    found: dict[str, tuple[float, Source]] = {}
-    try:
-        if "preset" in dram:
-            kind = "preset"
-            preset = dram_preset(dram["preset"])
-            source = Source(preset.status, preset.source, preset.low, preset.high)
-            found["pj_per_bit"] = preset.pj_per_bit, source
-        elif "device" in dram:
-            kind = "device"
-            found = dram_device(dram["device"]).constants
-    except InputError as error:
-        raise InputError(f"{where}: dram.{kind}: {error}") from error
     if "preset" in dram and "pj_per_bit" in dram:
         raise InputError(f"{where}: dram.preset and dram.pj_per_bit are both stated: leave one out")
-    for field, (value, source) in found.items():
-        if field not in dram:
-            dram[field] = value
-            provenance[f"dram.{field}"] = source
+    for kind in ("dram.device", "dram.preset"):
+        try:
+            found = brought(kind, dram.get(kind.removeprefix("dram.")))
+        except InputError as error:
+            raise InputError(f"{where}: {kind}: {error}") from error
+        for path, (value, source) in found.items():
+            if path.removeprefix("dram.") not in dram:
+                dram[path.removeprefix("dram.")] = value
+                provenance[path] = source
 
 
 def _with_own(table: Mapping[str, Any], where: str) -> dict[str, Any]:

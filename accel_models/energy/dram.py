@@ -8,6 +8,7 @@ standby, refresh and interface draw whether or not anything moves, so that bandw
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from accel_models.energy.published_tables import read_table
 from accel_models.errors import InputError, listed
@@ -42,6 +43,7 @@ class DramDevice:
     constants: dict[str, tuple[float, Source]]
 
 
+@cache
 def dram_preset(name: str) -> DramPreset:
     """The preset of that name, from ``data/dram_presets.csv``.
 
@@ -62,6 +64,7 @@ def dram_preset(name: str) -> DramPreset:
     )
 
 
+@cache
 def dram_device(name: str) -> DramDevice:
     """The device of that name, from ``data/dram_devices.csv``.
 

@@ -13,9 +13,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from accel_models.accelerators.accelerator import Accelerator
-from accel_models.accelerators.base_machine import INSTEAD
-from accel_models.accelerators.sections import DEVICE_FIELDS, Dram
-from accel_models.energy.dram import dram_device, dram_preset
+from accel_models.accelerators.instead import expanded
 from accel_models.errors import InputError
 from accel_models.metrics import METRICS
 
@@ -278,26 +276,6 @@ def choice(name: str, values: Iterable[Any], step: float = 0.0) -> Dimension:
     return Dimension(name, labels, tuple(expanded(name, value) for value in raw), step=step)
 
 
-def expanded(name: str, value: Any) -> dict[str, Any]:
-    """The fields that a value sets: some say the same thing in two ways, of which one must go."""
-    if name in ("dram.preset", "dram.device"):
-        return _of_dram(name, value)
-    for one, other in INSTEAD:
-        if name == one:
-            return {name: value, other: None}
-    return {name: value}
-
-
-def _of_dram(name: str, value: Any) -> dict[str, Any]:
-    """What a preset or a device sets, and takes back of what the other kind had set."""
-    fields: dict[str, Any] = {"dram.preset": None, "dram.device": None, name: value}
-    fields |= {f"dram.{field}": Dram.model_fields[field].default for field in DEVICE_FIELDS}
-    if name == "dram.preset":
-        return fields | {"dram.pj_per_bit": dram_preset(value).pj_per_bit}
-    constants = dram_device(value).constants
-    return fields | {f"dram.{field}": amount for field, (amount, _) in constants.items()}
-
-
 __all__ = [
     "BASE",
     "POLICY",
@@ -308,7 +286,6 @@ __all__ = [
     "Space",
     "Value",
     "choice",
-    "expanded",
     "has_field",
     "is_outside",
 ]

@@ -38,6 +38,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from accel_models.accelerators.accelerator import Accelerator, first_sentence, meant
 from accel_models.accelerators.ground import ranked
+from accel_models.accelerators.instead import expanded
 from accel_models.accelerators.toml_file import load_accelerator
 from accel_models.documents import MOST_TOML_BYTES, parse_toml
 from accel_models.energy.dram import dram_device, dram_preset
@@ -49,7 +50,6 @@ from accel_models.exploration.space import (
     Dimension,
     Space,
     choice,
-    expanded,
     has_field,
     is_outside,
 )

@@ -27,6 +27,14 @@ SHARED = {
 }
 
 
+@pytest.mark.parametrize("name", RANKED)
+def test_no_constant_of_a_ranked_machine_sits_at_an_end_of_its_range(name: str) -> None:
+    ranged = [one for one in load_accelerator(name).constants() if one[2].low is not None]
+    assert len(ranged) > 10
+    for path, value, source in ranged:
+        assert source.low < value < source.high, path
+
+
 def test_the_two_kinds_of_machine() -> None:
     """Those whose paper is what counts are called so; all others stand on common ground."""
     own_ground = {name for name in list_accelerators() if not name.endswith("-published")}

@@ -16,6 +16,7 @@ from accel_models import (
     simulate,
 )
 from accel_models.accelerators.accelerator import Accelerator
+from accel_models.accelerators.toml_file import read_accelerator
 from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.costs.uncertainty import uncertainty_of
 from accel_models.energy.dram import dram_device
@@ -23,7 +24,7 @@ from accel_models.energy.sram_process import SramProcess
 from accel_models.energy.technology import logic_delay_scale, logic_energy_scale
 from accel_models.explain.data_sheet import spec_sheet
 from accel_models.exploration.machine_toml import machine_toml
-from accel_models.exploration.space import expanded
+from accel_models.exploration.space import choice
 
 NAMES = 'name = "mine"\ntitle = "Mine"\npaper = "none"\nbase = "bitfusion-published"\n'
 BASE = TABLES_45
@@ -226,6 +227,30 @@ def test_a_process_outside_the_tables_is_refused(changes: dict[str, float], said
         Pricing(AT_28_NM.configured(**changes))
 
 
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("[technology]\nsram_kelvin = { value = 330, low = 300, high = 400 }", "is 300 to 360 K"),
+        ("[technology]\nvolts = { value = 0.9, low = 0.5, high = 1 }", "is 0.6 to 1.3 V"),
+        (
+            "[buffers]\nweight_bytes = { value = 131072, low = 100, high = 131072 }",
+            "multiple of 512",
+        ),
+    ],
+)
+def test_ranges_that_leave_the_tables_are_refused_with_the_file(section: str, said: str) -> None:
+    """Not only by whoever asks what the range does to the energy."""
+    text = f'base = "bitfusion"\nname = "x"\ntitle = "x"\npaper = "x"\n{section}\n'
+    with pytest.raises(InputError, match=rf"x\.toml: .*{said} \(an end of the range of"):
+        read_accelerator(text, "x.toml")
+
+
+def test_ranges_may_reach_where_the_clock_is_too_fast() -> None:
+    text = 'base = "bitfusion"\nname = "x"\ntitle = "x"\npaper = "x"\n[technology]\n'
+    machine = read_accelerator(text + "volts = { value = 0.9, low = 0.6, high = 1 }", "x.toml")
+    assert machine.provenance["technology.volts"].low == 0.6
+
+
 # ---- DRAM
 
 
@@ -238,6 +263,24 @@ def test_a_device_fills_in_what_the_file_does_not_say(tmp_path: Path) -> None:
             assert getattr(machine.dram, field) == value
             assert machine.provenance[f"dram.{field}"] == source
     assert machine.provenance["dram.interface_mw"].status == "own"
+
+
+def test_a_device_set_by_the_caller_brings_its_constants_and_their_ranges() -> None:
+    """Its name alone would leave the energy of another."""
+    machine = load_accelerator("bitfusion")
+    stacked = machine.configured(dram__device="hbm3", dram__interface_mw=7.0)
+    for field, (value, source) in dram_device("hbm3").constants.items():
+        if field != "interface_mw":
+            assert getattr(stacked.dram, field) == value
+            assert stacked.provenance[f"dram.{field}"] == source
+    assert stacked.dram.interface_mw == 7
+    assert stacked.provenance["dram.interface_mw"].text == "set by the caller"
+    tied = machine.configured(dram__bits_per_cycle=192.0)
+    assert (tied.dram.gb_per_s, tied.dram.bits_per_cycle) == (None, 192)
+    with pytest.raises(
+        InputError, match=r"bitfusion: dram\.device: unknown DRAM device 'hbm9': kno"
+    ):
+        machine.configured(dram__device="hbm9")
 
 
 def test_bandwidth_takes_channels_and_channels_take_power() -> None:
@@ -253,7 +296,7 @@ def test_bandwidth_takes_channels_and_channels_take_power() -> None:
 
 
 def test_background_is_charged_by_time_beside_accesses() -> None:
-    machine = BASE.configured(**_fields("lpddr4"))
+    machine = BASE.configured(dram__device="lpddr4")
     run, plain = simulate(NETWORK, machine, "8"), simulate(NETWORK, BASE, "8")
     parts, before = (dict(zip(COMPONENTS, one.energy_pj, strict=True)) for one in (run, plain))
     assert before["dram background"] == 0
@@ -265,12 +308,6 @@ def test_background_is_charged_by_time_beside_accesses() -> None:
     assert parts["leakage"] == pytest.approx(pricing.leakage_power_w * run.latency_s * 1e12)
     dram_bits = run.counts[-2:].sum()
     assert parts["dram"] == pytest.approx(dram_bits * (8 + 0.96))
-
-
-def _fields(device: str) -> dict[str, object]:
-    return {
-        name.replace(".", "__"): value for name, value in expanded("dram.device", device).items()
-    }
 
 
 def test_ranges_of_a_device_show_in_the_energy(tmp_path: Path) -> None:
@@ -285,12 +322,11 @@ def test_ranges_of_a_device_show_in_the_energy(tmp_path: Path) -> None:
 def test_presets_and_devices_make_way_for_each_other(name: str, tmp_path: Path) -> None:
     path = tmp_path / "ours.toml"
     for first in ("dram.preset", "dram.device"):
-        before = BASE.configured(
-            **{field.replace(".", "__"): to for field, to in expanded(first, "lpddr4").items()}
-        )
-        after = before.configured(
-            **{field.replace(".", "__"): to for field, to in expanded(name, "hbm2").items()}
-        )
+        before = BASE.configured(**{first.replace(".", "__"): "lpddr4"})
+        after = before.configured(**{name.replace(".", "__"): "hbm2"})
+        (change,) = choice(name, ["hbm2"]).changes
+        varied = {field.replace(".", "__"): value for field, value in change.items()}
+        assert before.configured(**varied).dram == after.dram
         path.write_text(machine_toml(after))
         assert load_accelerator(path).dram == after.dram
         text = (
@@ -313,7 +349,7 @@ def test_buffers_inside_the_arrays_area_are_not_counted_again() -> None:
 
 
 @pytest.mark.parametrize("bits", ["8", "4", "2"])
-@pytest.mark.parametrize("machine", [BASE, AT_28_NM, BASE.configured(**_fields("lpddr5"))])
+@pytest.mark.parametrize("machine", [BASE, AT_28_NM, BASE.configured(dram__device="lpddr5")])
 def test_no_run_draws_more_than_all_units_at_work(machine: Accelerator, bits: str) -> None:
     run = simulate(NETWORK, machine, bits)
     mean = run.energy_j / run.latency_s
