@@ -157,7 +157,7 @@ def _layout(
     groups = np.minimum(room // (images * strip * out_columns * made), -(-outs // made))
     strips, rounds = -(-out_rows // strip), -(-batch // images)
     steps = -(-ins // (held * summed))
-    inputs = batch * strips * ins * in_rows * in_columns
+    fetched = batch * ins * layer.in_size[1] * sum(_rows_fetched(layer, strip))
     outputs = batch * outs * out_rows * out_columns
     per_pass = np.maximum(
         out_columns * wide * filters * held,
@@ -169,8 +169,8 @@ def _layout(
     cycles = per_pass * images * strips * -(-outs // made) * steps * rounds
     reloads = -(-outs // np.maximum(1, groups * made))
     weights = ins * outs * high * wide * strips * rounds
-    handed = inputs * -(-outs // made)
-    cost = DRAM_COST * (inputs * reloads + weights) + BUFFER_COST * handed
+    handed = batch * strips * ins * in_rows * in_columns * -(-outs // made)
+    cost = DRAM_COST * (fetched * reloads + weights) + BUFFER_COST * handed
     best = int(np.argmin(np.where(groups >= 1, cost + cycles * 1e-9, np.inf)))
     if groups.flat[best] < 1:
         return None
@@ -179,12 +179,22 @@ def _layout(
         layer=layer,
         batch=batch,
         cycles=g * round(float(cycles.flat[best])),
-        dram_inputs=g * inputs * int(reloads.flat[best]),
+        dram_inputs=g * fetched * int(reloads.flat[best]),
         dram_weights=g * int(weights.flat[best]),
         dram_outputs=g * outputs,
         buffer_inputs=g * int(handed.flat[best]),
         buffer_sums=g * outputs * (2 * steps - 1),
     )
+
+
+def _rows_fetched(layer: Layer, strip: int) -> Iterator[int]:
+    """Rows of the map that each strip of output rows needs; those of zero padding are made on the
+    chip, on their way into the array."""
+    for first in range(0, layer.out_size[0], strip):
+        outputs = min(strip, layer.out_size[0] - first)
+        above = first * layer.stride[0] - layer.padding[0]
+        below = above + (outputs - 1) * layer.stride[0] + layer.kernel[0]
+        yield max(0, min(below, layer.in_size[0]) - max(above, 0))
 
 
 def _compressed_words(run: ChipLayer, zeros: float) -> float:

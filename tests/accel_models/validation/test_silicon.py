@@ -58,6 +58,15 @@ def test_a_chip_layer_never_beats_its_elements_nor_moves_less_than_all_of_it() -
             assert run.buffer_sums >= run.dram_outputs
 
 
+def test_padding_is_not_fetched_by_the_chip() -> None:
+    """Whole maps are, where one strip holds all rows, and again for other filters."""
+    machine = load_accelerator("eyeriss-published")
+    conv3 = alexnet_convolutions().layers[2]
+    assert (conv3.in_size, conv3.padding) == ((13, 13), (1, 1, 1, 1))
+    fetched = chip_layer(conv3, machine, 4).dram_inputs
+    assert fetched % (4 * conv3.in_channels * 13 * 13) == 0
+
+
 def test_more_zeros_cost_less_and_no_code_is_longer_than_plain_words() -> None:
     machine, network = load_accelerator("eyeriss-published"), alexnet_convolutions()
     runs = [run_on_chip(network, machine, 4, zeros) for zeros in (0.0, 0.3, 0.6, 0.9)]
@@ -90,7 +99,10 @@ def test_unpu_is_fitted_at_16_bits_and_comes_near_at_one() -> None:
 
 
 def test_peaks_and_series_are_those_of_their_chips() -> None:
-    assert all(abs(one.ratio - 1) < 0.03 for one in colonnade_figures())
+    colonnade = list(colonnade_figures())
+    assert all(abs(one.ratio - 1) < 0.03 for one in colonnade)
+    predicted = {one.figure for one in colonnade if one.basis == "predicted"}
+    assert predicted == {"4 bit", "8 bit", "16 bit"}  # odd widths are fitted to
     (tpu,) = tpu_figures()
     assert tpu.published == 92
     assert abs(tpu.ratio - 1) < 0.005
