@@ -259,7 +259,7 @@ def difficulty(ready: Ready) -> np.ndarray:
     test = ready.setup.splits.test
     if test.severity is not None:
         return test.severity.cpu().numpy()
-    return losses(train_backbone(ready.setup.trunk, ready.folder).network, test)
+    return losses(train_backbone(ready.setup.trunk, ready.stages).network, test)
 
 
 @torch.no_grad()

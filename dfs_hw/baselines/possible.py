@@ -13,7 +13,7 @@ from dfs_hw.headroom.judging import ANSWERS, Judge
 from dfs_hw.headroom.oracle import Headroom, headroom_of
 from dfs_hw.training.stages.before_joint import train_supernet
 
-TRAINED = ("best-static", "dfs")
+TRAINED = ("best-static", "dfs", "exits", "error")
 """Contenders that leave a network of the study's choices with all widths trained."""
 
 
@@ -42,7 +42,7 @@ def _judges(study: Study, field: LineUp, setups: ContenderSetups, out: Path) -> 
     if contender is None:
         return
     for seed in study.seeds:
-        setup = setups.of(replace(contender.config, seed=seed))
+        setup = setups.of(replace(contender.config, seed=seed)).trunk
         if setup.has_supernet:
             folder = out / f"seed{seed}" / contender.name
             network = train_supernet(setup, folder).network

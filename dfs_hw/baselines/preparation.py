@@ -26,6 +26,8 @@ class Ready:
 
     contender: Contender
     folder: Path
+    """Folder for what is measured of it."""
+    stages: Path
     """Folder of the contender, where everything that was trained lies."""
     setup: TrainingSetup
     trained: Trained
@@ -59,9 +61,10 @@ def prepare(
     kept = one_choice(contender, setup)
     if contender.adaptive:
         trained = settle_thresholds(setup, folder, kept) if kept else train_joint(setup, folder)
-        return Ready(contender, folder, setup, trained)
+        return Ready(contender, folder, folder, setup, trained)
     fixed = kept or best_per_block(setup, folder)
-    return Ready(contender, folder, setup, train_fixed(setup, fixed, folder), fixed)
+    trained = train_fixed(setup, fixed, folder)
+    return Ready(contender, folder, folder, setup, trained, fixed)
 
 
 def one_choice(contender: Contender, setup: TrainingSetup) -> tuple[Precision, ...]:

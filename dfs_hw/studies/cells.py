@@ -165,10 +165,11 @@ def measured_on(ready: Ready, place: PricedStudy, setups: ContenderSetups) -> No
     own = place.contender(ready.contender.name)
     if own is None:
         return
-    there = ContenderSetups(setups.device, setups.progress)
+    anew = ContenderSetups(setups.device, setups.progress)
     folder = ready.folder / machine_name(place.machine)
-    setup = there.of(replace(own.config, seed=ready.seed))
+    setup = anew.of(replace(own.config, seed=ready.seed))
     trained = ready.trained
     if isinstance(trained.network.gate, TableGate):
         trained = settled_anew(setup, trained, ready.kept)
-    measure(Ready(own, folder, setup, trained, ready.fixed), place.study, place.field.budget)
+    there = replace(ready, contender=own, folder=folder, setup=setup, trained=trained)
+    measure(there, place.study, place.field.budget)

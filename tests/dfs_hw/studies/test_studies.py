@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from accel_models import simulate
 from accel_models.errors import InputError
 from dfs_hw.baselines import Study, compare
+from dfs_hw.baselines.bench import difficulty
 from dfs_hw.baselines.contenders import line_up
 from dfs_hw.baselines.measurement import measured
+from dfs_hw.baselines.preparation import prepare
 from dfs_hw.baselines.setups import ContenderSetups
 from dfs_hw.studies import (
     Cell,
@@ -190,3 +192,18 @@ def test_networks_trained_for_choices_of_another_machine_are_left_out() -> None:
     assert field.contenders == trained.contenders[1:]
     assert field.left_out.keys() == {other.name}
     assert CONFIG.choices in field.left_out[other.name]
+
+
+@pytest.mark.slow
+def test_how_hard_inputs_are_is_told_by_the_backbone_there_is(
+    definition: StudyDefinition, tmp_path: Path
+) -> None:
+    (cell,) = named_cells(cells_of(definition, line_up(definition.study())), ["static-8-exits@0"])
+    folder = cell.folder(definition)
+    ready = prepare(cell.contender, ContenderSetups().of(cell.contender.config), folder)
+    splits = ready.setup.splits
+    unknown = replace(splits, test=replace(splits.test, severity=None))
+    elsewhere = replace(ready, folder=tmp_path, setup=replace(ready.setup, splits=unknown))
+    hardness = difficulty(elsewhere)
+    assert hardness.shape == (len(splits.test),)
+    assert not list(tmp_path.iterdir())
