@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import fmean
 from typing import Any
 
@@ -16,6 +17,7 @@ from accel_models.metrics import METRICS, additive
 from accel_models.precision import highest
 from accel_models.replay import Replay, replay
 from accel_models.trace import GateTrace
+from dfs_hw.baselines.left_early import exits_taken, right_at_exits
 from dfs_hw.baselines.preparation import Ready
 from dfs_hw.baselines.records import (
     AS_TRAINED,
@@ -111,10 +113,24 @@ class Bench:
         generator = torch.Generator().manual_seed(self.ready.seed)
         decided = torch.from_numpy(outcome.trace.choices.astype(np.int64))
         deals = [shuffled(decided, generator) for _ in range(self.study.shuffles)]
-        network = self.ready.trained.network
-        right = [answers(evaluate(network, self.test, deal), self.test).correct for deal in deals]
+        right = [self._right(deal) for deal in deals]
         dealt = _rechosen(outcome, deals[0])
         return self._priced(SHUFFLED, dealt, hardness, np.mean(right, axis=0), **more)
+
+    def _right(self, choices: torch.Tensor) -> np.ndarray:
+        """Whether each test input is classified right at its choices [N, units], float64 [N]."""
+        network = self.ready.trained.network
+        if not self.ready.kept:
+            return answers(evaluate(network, self.test, choices), self.test).correct
+        rows, taken = np.arange(len(choices)), exits_taken(network, choices)
+        return self._at_exits[rows, taken].astype(np.float64)
+
+    @cached_property
+    def _at_exits(self) -> np.ndarray:
+        """What a network of one width is right about, as `right_at_exits` has it: however inputs
+        are dealt, each leaves at one of its exits."""
+        network = self.ready.trained.network
+        return right_at_exits(network, self.test, network.assign(self.ready.kept))
 
     def _turned(self, hardness: np.ndarray) -> Iterator[Run]:
         """The knob at every price; and within every budget of the grid, at the price of those

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from comparing import CONFIG
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,9 +16,11 @@ from accel_models.errors import InputError
 from dfs_hw.baselines import Study, compare
 from dfs_hw.baselines.bench import difficulty
 from dfs_hw.baselines.contenders import line_up
+from dfs_hw.baselines.left_early import exits_taken, right_at_exits
 from dfs_hw.baselines.measurement import measured
 from dfs_hw.baselines.preparation import prepare
 from dfs_hw.baselines.setups import ContenderSetups
+from dfs_hw.recording import evaluate
 from dfs_hw.studies import (
     Cell,
     PricedStudy,
@@ -30,6 +33,7 @@ from dfs_hw.studies import (
 )
 from dfs_hw.studies.page import fullest
 from dfs_hw.studies.priced import at_choices_of
+from dfs_hw.training.stages.exits import left_at
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -207,3 +211,21 @@ def test_how_hard_inputs_are_is_told_by_the_backbone_there_is(
     hardness = difficulty(elsewhere)
     assert hardness.shape == (len(splits.test),)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_dealt_inputs_are_right_wherever_they_leave(definition: StudyDefinition) -> None:
+    (cell,) = named_cells(cells_of(definition, line_up(definition.study())), ["static-8-exits@0"])
+    setup = ContenderSetups().of(cell.contender.config)
+    ready = prepare(cell.contender, setup, cell.folder(definition))
+    network, test = ready.trained.network, setup.splits.test
+    generator = torch.Generator().manual_seed(0)
+    taken = torch.randint(len(network.exits) + 1, (len(test),), generator=generator)
+    whole, exits = network.assign(ready.kept), len(network.exits)
+    ends = [left_at(network, whole, at) for at in range(exits + 1)]
+    choices = torch.stack(ends)[taken]
+    assert exits_taken(network, choices).tolist() == taken.tolist()
+    seen = right_at_exits(network, test, whole)
+    dealt = evaluate(network, test, choices).predictions == test.labels
+    assert (seen[np.arange(len(test)), taken] == dealt.numpy()).mean() > 0.998  # but for last bits
+    assert 0 < seen.mean() < 1
