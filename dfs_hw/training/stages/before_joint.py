@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -115,7 +116,9 @@ def train_fixed(
         return at_fixed_choices(setup, network.train(), assignment, setup.rates.static, loss)
 
     plan = StagePlan("static", f"static {used}", f"static-{used}.safetensors", begin)
-    return carry_out(setup, plan, out)
+    trained = carry_out(setup, plan, out)
+    cost = float(setup.cost.of_choices(assignment[None].to(setup.device)))  # of now, not of then
+    return replace(trained, outcome=replace(trained.outcome, cost=cost))
 
 
 def spelled(choices: Sequence[Precision]) -> str:

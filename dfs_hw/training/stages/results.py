@@ -29,12 +29,12 @@ LATER: dict[Kind, set[str]] = {
     "supernet": (_AFTER_GATES | _GATES_ON) - {"distill"},
     "exits": _AFTER_GATES | _GATES_ON | {"floor"},
     "gates": _AFTER_GATES,
-    "static": _JOINT_ONLY | (_GATES_ON - {"accelerator", "metric"}),
-    "exits of static": _JOINT_ONLY | (_GATES_ON - {"accelerator", "metric"}) | {"floor"},
+    "static": _JOINT_ONLY | _GATES_ON,
+    "exits of static": _JOINT_ONLY | _GATES_ON | {"floor"},
     "joint": set(),
 }
 """Settings that do not come into play in a stage, and so do not tell its results apart. Those of
-the machine cannot change a backbone."""
+the machine, and what it charges, change nothing where no choice is weighed against its cost."""
 
 
 @dataclass(frozen=True)
@@ -133,5 +133,5 @@ def relevant(setup: TrainingSetup, kind: Kind) -> dict[str, Any]:
     return {
         "config": {name: settings[name] for name in settings if name not in later},
         "start": setup.fingerprint,
-        "prices": "" if kind in ("backbone", "supernet", "exits") else setup.prices,
+        "prices": setup.prices if kind in ("gates", "joint") else "",
     }
