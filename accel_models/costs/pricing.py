@@ -147,11 +147,12 @@ class Pricing:
     def constants(self) -> Iterator[tuple[str, float, str, Source]]:
         """Name, value, unit and source of everything that was looked up or derived from the
         file."""
-        array = self.machine.array.figures_source
-        if array is not None:
-            yield "array, every element at work", self.array.pj_per_cycle, "pJ per cycle", array
-            yield "array leakage", self.array.leakage_mw, "mW", array
-            yield "array area", self.array.area_mm2, "mm²", array
+        figures, leakage = self.machine.array.figures_source, self.machine.array.leakage_source
+        if figures is not None:
+            yield "array, every element at work", self.array.pj_per_cycle, "pJ per cycle", figures
+            yield "array area", self.array.area_mm2, "mm²", figures
+        if leakage is not None:
+            yield "array leakage", self.array.leakage_mw, "mW", leakage
         for buffer in self.buffers:
             bank, shape, name = buffer.bank, buffer.shape, f"{buffer.name} buffer"
             size = buffer.size_bytes // shape.number

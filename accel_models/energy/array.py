@@ -21,6 +21,7 @@ from accel_models.errors import InputError, listed
 from accel_models.source import Source
 
 __all__ = [
+    "LEAKAGE_OF_AREA",
     "SYNTHESIS",
     "ArrayFigures",
     "DramPreset",
@@ -92,10 +93,17 @@ def array_figures(rows: int, columns: int, max_bits: int, min_bits: int) -> Arra
     )
 
 
+LEAKAGE_OF_AREA = Source(
+    "assumed",
+    "34 nW a µm² of the array's area, as the 45 nm synthesis released with Bit Fusion leaks; the "
+    "array's own source states no leakage apart",
+)
+"""Source of `leakage_of_area_mw`."""
+
+
 def leakage_of_area_mw(area_mm2: float) -> float:
-    """Leakage in mW of an array of some area, where nothing but that is known: as much a mm² as the
-    synthesis released with Bit Fusion has at 45 nm, 34 nW a µm², which is an assumption elsewhere.
-    """
+    """Leakage in mW of an array of some area, where nothing but that is known: by
+    `LEAKAGE_OF_AREA`."""
     known = array_figures(4, 4, 8, 2)
     return area_mm2 * known.leakage_mw / known.area_mm2
 

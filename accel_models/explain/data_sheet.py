@@ -110,7 +110,6 @@ class SpecSheet:
     rows: int
     columns: int
     positions: int
-    """Output positions side by side."""
     """Output positions that the array works on side by side."""
     frequency_hz: float
     node_nm: float

@@ -175,6 +175,11 @@ class Array(Part):
         """Source of `figures`; None if the machine's file states them itself."""
         return None
 
+    @property
+    def leakage_source(self) -> Source | None:
+        """Source of the leakage among `figures`, where it is not theirs."""
+        return self.figures_source
+
     def banks(self) -> Banks | None:
         """Split of the buffers into banks; None if the machine's file says so itself."""
         return None

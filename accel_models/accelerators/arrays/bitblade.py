@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from accel_models.accelerators.arrays.array import LaneRule
 from accel_models.accelerators.arrays.bit_fusion import BitFusion
 from accel_models.accelerators.arrays.registry import register_family
-from accel_models.energy.array import SYNTHESIS, ArrayFigures
+from accel_models.energy.array import LEAKAGE_OF_AREA, SYNTHESIS, ArrayFigures
 from accel_models.source import In, Source
 
 
@@ -44,6 +44,12 @@ class BitBlade(BitFusion):
         if self.synthesis is not None:
             return self.synthesis_source
         return SYNTHESIS._replace(text=f"{SYNTHESIS.text}; times energy_ratio and area_ratio")
+
+    @property
+    def leakage_source(self) -> Source:
+        if self.synthesis is not None:
+            return LEAKAGE_OF_AREA
+        return Source("assumed", f"{SYNTHESIS.text}; leakage times area_ratio")
 
     def figures(self) -> ArrayFigures:
         fused = super().figures()

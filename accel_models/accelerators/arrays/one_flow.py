@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from accel_models.accelerators.arrays.array import Array
-from accel_models.energy.array import ArrayFigures, leakage_of_area_mw
+from accel_models.energy.array import LEAKAGE_OF_AREA, ArrayFigures, leakage_of_area_mw
 from accel_models.energy.psma import SYNTHESES, PsmaFigures, psma28_between, unit_cycle_pj
 from accel_models.errors import InputError
 from accel_models.precision import Precision
@@ -77,8 +77,8 @@ class OneFlowArray(Array):
     def synthesised_figures(self, units: int) -> ArrayFigures:
         """Figures of so many units that multiply 8 by 8 bits, at the widths that take most.
 
-        The flow states no leakage apart: it is taken to go with the area as in the 45 nm synthesis
-        released with Bit Fusion, 34 nW a µm². CACTI's low-power SRAM leaks 30 at 28 nm and 330 K.
+        The flow states no leakage apart: it goes with the area (`leakage_of_area_mw`). CACTI's
+        low-power SRAM leaks 30 nW a µm² at 28 nm and 330 K.
         """
         found = self._synthesised()
         area = found.um2_per_mac * units * 1e-6
@@ -90,9 +90,12 @@ class OneFlowArray(Array):
 
     @property
     def synthesis_source(self) -> Source:
-        """Source of `synthesised_figures`."""
-        text = f"{SYNTHESES.text}, {self.synthesis}, between 1 and 5 ns; leakage by area as in the"
-        return SYNTHESES._replace(text=f"{text} 45 nm synthesis released with Bit Fusion: assumed")
+        """Source of `synthesised_figures` but for leakage."""
+        return SYNTHESES._replace(text=f"{SYNTHESES.text}, {self.synthesis}, between 1 and 5 ns")
+
+    @property
+    def leakage_source(self) -> Source | None:
+        return self.figures_source if self.synthesis is None else LEAKAGE_OF_AREA
 
     def _cycles_pj(self) -> dict[Precision, float]:
         """Energy in pJ of a unit's full cycle at each level of both operands."""

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from accel_models.accelerators.arrays.array import NO_PASS, Array, Datapath, LaneRule
 from accel_models.accelerators.arrays.operands import refuse_wider
 from accel_models.accelerators.arrays.registry import register_family
-from accel_models.energy.array import ArrayFigures, leakage_of_area_mw
+from accel_models.energy.array import LEAKAGE_OF_AREA, ArrayFigures, leakage_of_area_mw
 from accel_models.energy.psma import MODEL, PsmaDesign, PsmaFigures, figures_between, unit_cycle_pj
 from accel_models.energy.psma_counts import BRICKS, L2_UNITS, SIDE, bricks
 from accel_models.errors import InputError
@@ -129,8 +129,7 @@ class PsmaArray(Array):
         return self.rows * self.columns * L2_UNITS * BRICKS * STEPS
 
     def figures(self) -> ArrayFigures:
-        """Figures of the model; leakage goes with the area as in the 45 nm synthesis released with
-        Bit Fusion."""
+        """Figures of the model, and leakage by area (`leakage_of_area_mw`)."""
         units = self.rows * self.columns * L2_UNITS
         area = _figures(self.design, self.synthesis_ns).um2_per_mac * units * 1e-6
         return ArrayFigures(
@@ -141,8 +140,12 @@ class PsmaArray(Array):
 
     @property
     def figures_source(self) -> Source:
-        text = f"{MODEL.text}: {self.design.name} at {self.synthesis_ns:g} ns; leakage by area"
+        text = f"{MODEL.text}: {self.design.name} at {self.synthesis_ns:g} ns"
         return MODEL._replace(text=text)
+
+    @property
+    def leakage_source(self) -> Source:
+        return LEAKAGE_OF_AREA
 
     @property
     def vector_lanes(self) -> int:
