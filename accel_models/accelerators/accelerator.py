@@ -103,9 +103,9 @@ class Accelerator(Part):
             except InputError as error:
                 raise InputError(f"{self.name}: {path}: {error}") from error
             sources |= {
-                path: source
-                for path, (amount, source) in constants.items()
-                if changes.get(path, amount) == amount
+                field: source
+                for field, (amount, source) in constants.items()
+                if changes.get(field, amount) == amount
             }
         return values, sources
 
