@@ -92,10 +92,11 @@ def over_stripes() -> Iterator[Claim]:
     yield _claim(title, f"{run}, on common ground", (2.6, 3.9), pair, networks, batch=16, why=why)
     memory = {"frequency_hz": STRIPES_HZ, "dram__gb_per_s": STRIPES_GB_PER_S}
     memory |= {f"buffers__{name}_bytes": 2**17 for name in ("weight", "input", "output")}
+    fused = _at_45_nm(fusion).configured(**memory)
     tiles = load_accelerator("stripes-published").configured(
-        array__columns=32, dram__bits_per_cycle=None, **memory
+        array__columns=32, **memory, **_kind_of_sram(fused)
     )
-    pair = _at_45_nm(fusion).configured(**memory), tiles
+    pair = fused, tiles
     setting = f"{run}, two tiles of Stripes, both with {STRIPES_GB_PER_S:g} GB/s and 980 MHz"
     why = "an array of equal area has 1.56 tiles: if time went with tiles, 2.7 and as much energy"
     yield _claim(title, setting, (2.6, 3.9), pair, networks, batch=16, why=why)
@@ -141,16 +142,20 @@ def _ample(machine: Accelerator) -> Accelerator:
         for size in ("bytes", "banks")
     }
     never = {"dram__gb_per_s": 1e5, "dram__latency_ns": 0.0, "energy__leakage_scale": 0.0}
-    return machine.configured(**banks, **never, dram__bits_per_cycle=None)
+    return machine.configured(**banks, **never)
 
 
 def _with_memory_of(one: Accelerator, machine: Accelerator) -> Accelerator:
     """A machine with another's buffers, kind of SRAM and DRAM."""
     memory = {f"buffers__{name}": value for name, value in one.buffers.model_dump().items()}
     memory |= {f"dram__{name}": value for name, value in one.dram.model_dump().items()}
-    for name in ("sram_cell", "sram_kelvin"):
-        memory[f"technology__{name}"] = getattr(one.technology, name)
-    return machine.configured(**memory)
+    return machine.configured(**memory, **_kind_of_sram(one))
+
+
+def _kind_of_sram(machine: Accelerator) -> dict[str, object]:
+    """Fields that give another machine the same kind of SRAM."""
+    fields = ("sram_cell", "sram_kelvin")
+    return {f"technology__{field}": getattr(machine.technology, field) for field in fields}
 
 
 def _at_45_nm(fusion: Accelerator) -> Accelerator:
