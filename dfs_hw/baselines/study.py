@@ -141,6 +141,17 @@ class Study:
                 "exits_on has no effect in a comparison, which has the contenders 'static-exits' "
                 "and 'exits'"
             )
+        leaving = any(choice.exits for choice in parse_choices(self.config.choices))
+        gates = ("lstm", "confidence") if leaving else ("lstm",)  # as recipes have them
+        if self.config.gate not in gates:
+            raise InputError(
+                f"gate has no effect in a comparison, whose contenders have theirs (feedforward, "
+                f"upfront, error): leave it at {gates[-1]}, got {self.config.gate}"
+            )
+        if self.config.knob:
+            raise InputError(
+                "knob has no effect in a comparison, which has the contender 'knob': leave it out"
+            )
         if "smaller-exits" in self.families and "smaller" not in self.families:
             raise InputError(
                 "smaller-exits are networks of the contender 'smaller' with exits: it has to take "

@@ -193,6 +193,8 @@ def test_choices_of_dfq_that_were_asked_for_are_not_left_out() -> None:
         ({"families": ("dfs", "dfq"), "dfq_choices": "4/4"}, "at least two"),
         ({"families": ("dfs", "dfq"), "dfq_choices": "4/4,many"}, "'many' is not a precision"),
         ({"dfq_choices": "4/2,4/4"}, "no effect without the contender 'dfq'"),
+        ({"config": replace(CONFIG, gate="feedforward")}, "gate has no effect .* got feedforward"),
+        ({"config": replace(CONFIG, knob=True)}, "knob has no effect in a comparison"),
         ({"families": ("dfs",), "points": (0.5,)}, "no effect without the contender 'knob'"),
         ({"families": ("dfs",)}, r"prices.*\(0\.0, 0\.5, 1\.0\).* without the contender 'knob'"),
         ({"shuffles": 0}, "at least 1"),
