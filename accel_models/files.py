@@ -113,6 +113,9 @@ def writable_folder(path: str | Path) -> Path:
         raise InputError(f"cannot write to the folder {path}: it is {NOT_UTF8}")
     try:
         _make(path)
+    except (FileExistsError, NotADirectoryError) as error:
+        file = next((at for at in (path, *path.parents) if at.exists()), path)
+        raise InputError(f"cannot write to the folder {path}: {file} is a file") from error
     except OSError as error:
         raise InputError(f"cannot write to the folder {path}: {reason_of(error)}") from error
     if not os.access(path, os.W_OK):

@@ -150,7 +150,8 @@ def _scale(text: str, unit: str, metric: str) -> float:
     plain = unit.replace("·", "").replace("*", "").replace(" ", "")
     if not plain.lower().endswith(wanted.lower()):
         raise InputError(
-            f"budget '{text}': the metric {metric} is counted in {wanted}, not in '{unit}'"
+            f"budget '{text}': the metric {metric} is counted in {wanted}, not in '{unit}': "
+            f"write {_examples(metric)}"
         )
     prefix = plain[: len(plain) - len(wanted)]
     if prefix not in _PREFIXES or (wanted != "BitOps" and not plain.endswith(wanted)):

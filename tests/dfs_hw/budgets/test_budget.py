@@ -42,6 +42,7 @@ def test_amounts_are_compared_with_the_reference(
 @pytest.mark.parametrize(
     ("metric", "text", "complaint"),
     [("energy", "5ms", "counted in J, not in 'ms'"),
+     ("energy", "0,5", "write a share such as 0.6 "),
      ("latency", "5uJ", "counted in s, not in 'uJ'"),
      ("energy", "5xJ", "'xJ' is no multiple of J"),
      ("energy", "cheap", "'cheap' is not a budget"),

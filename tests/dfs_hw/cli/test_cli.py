@@ -357,7 +357,7 @@ def test_bad_input_ends_in_one_sentence(
         "'speed=9' sets nothing": ("train", "--set", "speed=9", "--out", out),
         "'slow' is no value for joint_lr": ("demo", "--set", "joint_lr=slow", "--out", out),
         "cannot train on the device 'abacus'": ("train", "--device", "abacus", "--out", out),
-        "cannot write to the folder": ("train", "--out", toml),
+        f"/run: {toml} is a file": ("train", "--out", f"{toml}/run"),
     }
     for said, words in cases.items():
         assert said in refused(*words)
