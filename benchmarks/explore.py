@@ -30,7 +30,6 @@ from accel_models.exploration import Exploration, explore, parse_space
 from accel_models.exploration.adaptive import FinishedTrial, search_adaptively
 from accel_models.exploration.evaluate import Evaluator, TrialOutcome
 from accel_models.exploration.executors import Dask, Executor, Processes, Serial
-from accel_models.exploration.report import write_outputs
 from accel_models.exploration.results import tabled
 from accel_models.exploration.storage import StudyStorage
 from accel_models.exploration.sweep import CHUNK, enter
@@ -227,7 +226,7 @@ def whole_command(trace: GateTrace, machines: int) -> None:
                 tables, [trace], out=folder, sampler="sweep", workers=WORKERS
             )
         with timed("    what matters, and the page", size):
-            write_outputs(found)
+            found.write()
 
 
 def rivals(python: str) -> None:

@@ -15,7 +15,8 @@ from accel_models.errors import InputError
 
 if TYPE_CHECKING:
     from accel_models.exploration.cross import CrossTable, cross_table
-    from accel_models.exploration.exploration import Exploration, Settings, explore
+    from accel_models.exploration.exploration import Exploration, explore
+    from accel_models.exploration.finished_search import Settings
     from accel_models.exploration.space import Space
     from accel_models.exploration.space_file import parse_space, read_space
 
@@ -23,7 +24,7 @@ _HOME = {
     "CrossTable": "cross",
     "cross_table": "cross",
     "Exploration": "exploration",
-    "Settings": "exploration",
+    "Settings": "finished_search",
     "explore": "exploration",
     "Space": "space",
     "parse_space": "space_file",

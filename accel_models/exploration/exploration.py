@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Never
 
@@ -14,93 +14,53 @@ import optuna
 import pyarrow as pa
 from tqdm import tqdm
 
-from accel_models.accelerators.accelerator import Accelerator, UnknownFamilyError
+from accel_models.accelerators.accelerator import UnknownFamilyError
 from accel_models.accelerators.plugins import source_of
 from accel_models.costs.pricing import Pricing
 from accel_models.costs.table_cache import loaded_digest
-from accel_models.errors import InfeasibleError, InputError, quoted
+from accel_models.errors import InputError
 from accel_models.exploration.adaptive import check_sampler, records, search_adaptively
 from accel_models.exploration.evaluate import Evaluator
 from accel_models.exploration.executors import Executor, executor
+from accel_models.exploration.finished_search import (
+    SWEEP,
+    FinishedSearch,
+    Settings,
+    checked_settings,
+)
 from accel_models.exploration.results import TrialTable, tabled
-from accel_models.exploration.space import Configuration, Dimension, Space
+from accel_models.exploration.space import Dimension, Space
 from accel_models.exploration.space_file import parse_space, read_space
 from accel_models.exploration.storage import StudyStorage
 from accel_models.exploration.sweep import check_sweep, enter, sweep, swept
 from accel_models.exploration.workloads import Demand, Networks, demands_of, demands_of_traces
 from accel_models.metrics import METRICS, OfInputs, OfMachine
-from accel_models.seeds import checked_seed
 from accel_models.trace import GateTrace
 
 Traces = Mapping[str, GateTrace] | Sequence[str | Path | GateTrace]
-SWEEP = "sweep"
-TRIALS = 200
-"""Trials of an adaptive search, unless said."""
-
-MOST = {"trials": 10**7, "batch": 10**5, "workers": 10**4}
-"""Largest value of each setting that is a number."""
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How a space is searched.
+class Exploration(FinishedSearch):
+    """A finished search, whose folder people can be given."""
 
-    Args:
-        sampler: ``nsga2``, ``tpe``, ``random`` or ``grid`` as Optuna has them, or ``sweep``: every
-            configuration.
-        trials: how many a search makes, those of runs before included.
-        seed: of everything that is drawn.
-        batch: trials that are proposed together, before any of them is learned from.
-        workers: processes of this machine.
-        dask: address of a Dask scheduler, which takes all evaluations.
-        storage: ``""`` for a journal in the output folder, ``memory``, or a database's URL.
-    """
+    def write(
+        self, about: Mapping[str, Any] | None = None, *, analysed: bool = True
+    ) -> dict[str, Any]:
+        """Write all trials as Parquet, the chosen machine as TOML, a page, and a record of it all,
+        into the exploration's folder.
 
-    sampler: str = "nsga2"
-    trials: int = TRIALS
-    seed: int = 0
-    batch: int = 16
-    workers: int = 1
-    dask: str = ""
-    storage: str = ""
+        Args:
+            about: facts about the run to be written beside those of this package, such as a commit.
+            analysed: whether to work out what matters, for page and record.
 
-
-@dataclass(frozen=True)
-class Exploration:
-    """A finished search.
-
-    Args:
-        opened: gives Optuna's study, with every trial.
-    """
-
-    space: Space
-    demands: tuple[Demand, ...]
-    settings: Settings
-    trials: TrialTable
-    opened: Callable[[], optuna.Study]
-    folder: Path
-
-    @cached_property
-    def study(self) -> optuna.Study:
-        """Optuna's study, with every trial; a sweep's is read from its journal when it is asked
-        for."""
-        return self.opened()
-
-    @property
-    def evaluator(self) -> Evaluator:
-        return Evaluator(self.space, self.demands)
-
-    def machine(self, position: int | None = None) -> Accelerator:
-        """The machine of a trial, by default of the chosen one, under a name of its own.
-
-        Raises:
-            InfeasibleError: if no trial keeps to the constraints.
+        Returns:
+            What ``study.json`` holds.
         """
-        place = self.trials.chosen if position is None else position
-        if place is None:
-            raise InfeasibleError(f"no machine of '{self.space.name}' keeps to the constraints")
-        number = self.trials.table["number"][place].as_py()
-        return named(self.space, self.trials.configuration(place), f"{self.space.name}-{number}")
+        # Pages and pictures take a while to import, and few who search want them.
+        from accel_models.exploration.report.outputs import write_outputs
+
+        return write_outputs(self, about, analysed=analysed)
 
 
 def explore(
@@ -148,16 +108,6 @@ def explore(
         pool.close()
     trials = TrialTable(chosen, table)
     return Exploration(chosen, demands, wanted, trials, partial(storage.whole, study), Path(out))
-
-
-def named(space: Space, configuration: Configuration, name: str) -> Accelerator:
-    """The machine of a configuration under a name of its own, its difference told in the title."""
-    base = space.base_of(configuration)
-    changes = space.changes(configuration).items()
-    changed = ", ".join(f"{path} = {value}" for path, value in changes if value is not None)
-    machine = space.machine(configuration)
-    title = f"{base.title}; {changed}" if changed else base.title
-    return machine.model_copy(update={"name": name, "title": title, "departures": None})
 
 
 def _run(
@@ -226,23 +176,6 @@ def _read(
     return replace(chosen, dimensions=(*chosen.dimensions, *extra)), demands
 
 
-def checked_settings(settings: Mapping[str, Any]) -> Settings:
-    """Settings of an exploration; raises `InputError` if one is unknown or out of its range."""
-    unknown = settings.keys() - Settings.__dataclass_fields__.keys()
-    if unknown:
-        raise InputError(f"explore has no setting '{min(unknown)}'")
-    wanted = Settings(**settings)
-    for name in ("trials", "batch", "workers"):
-        value = getattr(wanted, name)
-        if type(value) is not int or not 1 <= value <= MOST[name]:
-            raise InputError(f"{name} must be 1 to {MOST[name]}, got {quoted(value)}")
-    for name in ("sampler", "dask", "storage"):
-        if not isinstance(getattr(wanted, name), str):
-            raise InputError(f"{name} must be text, got {quoted(getattr(wanted, name))}")
-    checked_seed(wanted.seed)
-    return wanted
-
-
 def _check(space: Space, demands: Sequence[Demand], settings: Settings) -> int:
     """Refuse what cannot be answered; return how many trials there will be."""
     wanted = {*space.objectives, *(bound.metric for bound in space.bounds)}
@@ -284,4 +217,4 @@ def _identity(space: Space, demands: Sequence[Demand], settings: Settings) -> di
     }
 
 
-__all__ = ["Exploration", "Settings", "Traces", "explore", "named"]
+__all__ = ["Exploration", "Settings", "Traces", "explore"]

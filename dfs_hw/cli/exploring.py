@@ -60,7 +60,6 @@ def explore(
     it was stopped.
     """
     from accel_models.exploration import explore as run_exploration
-    from accel_models.exploration.report import write_outputs
     from dfs_hw.cli.show.exploration import exploration
     from dfs_hw.provenance import provenance
 
@@ -78,7 +77,7 @@ def explore(
         dask=dask,
         storage=storage,
     )
-    record = write_outputs(found, provenance())
+    record = found.write(provenance())
     if as_json:
         print_json(record)
         return

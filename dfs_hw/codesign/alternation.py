@@ -20,7 +20,7 @@ from accel_models.errors import DfsHwError, InfeasibleError, InputError
 from accel_models.exploration import Exploration, Settings, Space, explore, read_space
 from accel_models.exploration.adaptive import check_sampler
 from accel_models.exploration.evaluate import Evaluator
-from accel_models.exploration.exploration import SWEEP, checked_settings
+from accel_models.exploration.finished_search import SWEEP, checked_settings
 from accel_models.exploration.machine_toml import machine_toml
 from accel_models.exploration.results import keeps
 from accel_models.exploration.sweep import check_sweep

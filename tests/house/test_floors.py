@@ -16,6 +16,8 @@ from house import FILES, imported, tree
 ACCEL_MODELS = """
 accel_models
 accel_models.validation.*
+accel_models.exploration
+accel_models.exploration.exploration
 accel_models.exploration.report.*
 accel_models.exploration.*
 accel_models.reference_machine

@@ -2,6 +2,5 @@
 no other and no network."""
 
 from accel_models.exploration.report.cross_page import write_cross_table
-from accel_models.exploration.report.outputs import write_outputs
 
-__all__ = ["write_cross_table", "write_outputs"]
+__all__ = ["write_cross_table"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from accel_models.exploration.exploration import Exploration
+from accel_models.exploration.finished_search import FinishedSearch
 from accel_models.exploration.report.sensitivity import (
     Importance,
     Stability,
@@ -29,7 +29,7 @@ class Analysis:
         return asdict(self)
 
 
-def analyse(found: Exploration) -> Analysis:
+def analyse(found: FinishedSearch) -> Analysis:
     """Work out what matters; a second or two."""
     trials, seed = found.trials, found.settings.seed
     if trials.chosen is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from accel_models.accelerators.plugins import outside_families
 from accel_models.costs.table_cache import loaded_digest
-from accel_models.exploration.exploration import Exploration
+from accel_models.exploration.finished_search import FinishedSearch
 from accel_models.exploration.machine_toml import machine_toml
 from accel_models.exploration.report.analysis import Analysis, analyse
 from accel_models.exploration.report.study_page import write_study_page
@@ -25,18 +25,9 @@ PACKAGES = ("dfs-hw", "numpy", "numba", "optuna", "pyarrow")
 
 
 def write_outputs(
-    found: Exploration, about: Mapping[str, Any] | None = None, *, analysed: bool = True
+    found: FinishedSearch, about: Mapping[str, Any] | None = None, *, analysed: bool = True
 ) -> dict[str, Any]:
-    """Write all trials as Parquet, the chosen machine as TOML, a page, and a record of it all, into
-    the exploration's folder.
-
-    Args:
-        about: facts about the run to be written beside those of this package, such as a commit.
-        analysed: whether to work out what matters, for page and record.
-
-    Returns:
-        What ``study.json`` holds.
-    """
+    """Write what `Exploration.write` says, which calls it."""
     folder, trials = found.folder, found.trials
     trials.write(folder / TRIALS)
     chosen = folder / CHOSEN
@@ -55,7 +46,7 @@ def write_outputs(
 
 
 def study_record(
-    found: Exploration, analysis: Analysis | None, about: Mapping[str, Any] | None
+    found: FinishedSearch, analysis: Analysis | None, about: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """What ``study.json`` holds."""
     space, trials = found.space, found.trials

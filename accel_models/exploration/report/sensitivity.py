@@ -25,7 +25,7 @@ from accel_models.costs.simulator import layer_simulator
 from accel_models.errors import DfsHwError
 from accel_models.exploration.adaptive import distribution
 from accel_models.exploration.evaluate import Evaluator, TrialOutcome
-from accel_models.exploration.exploration import Exploration
+from accel_models.exploration.finished_search import FinishedSearch
 from accel_models.exploration.results import TrialTable, undominated
 from accel_models.exploration.space import Configuration, Dimension, Value
 from accel_models.exploration.storage import quiet
@@ -194,7 +194,7 @@ def _values(dimension: Dimension) -> list[Value]:
     return [float(value) for value in values]
 
 
-def stability(found: Exploration, draws: int = DRAWS, seed: int = 0) -> Stability | None:
+def stability(found: FinishedSearch, draws: int = DRAWS, seed: int = 0) -> Stability | None:
     """Whether the ranking of the best machines survives the ranges of their constants.
 
     None if there are fewer than two machines, or nothing is uncertain.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from accel_models.exploration.exploration import Exploration
+from accel_models.exploration.finished_search import FinishedSearch
 from accel_models.exploration.report.analysis import Analysis
 from accel_models.exploration.results import TrialTable, rounded
 from accel_models.exploration.space import Dimension
@@ -25,7 +25,7 @@ REASONS = 12
 
 
 def write_study_page(
-    path: Path, found: Exploration, analysis: Analysis | None, record: Mapping[str, Any]
+    path: Path, found: FinishedSearch, analysis: Analysis | None, record: Mapping[str, Any]
 ) -> Path:
     """Write the page; returns its path."""
     space, trials = found.space, found.trials
@@ -108,7 +108,7 @@ def _tornados(analysis: Analysis, chosen: Mapping[str, Any]) -> list[Chart]:
     return charts
 
 
-def _data(found: Exploration, shown: np.ndarray, chosen: Any) -> dict[str, Any]:
+def _data(found: FinishedSearch, shown: np.ndarray, chosen: Any) -> dict[str, Any]:
     """What the page's script draws from."""
     space, trials = found.space, found.trials
     table = trials.table.take(shown)
@@ -166,7 +166,7 @@ def _sample(rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
     return rng.choice(rows, EMBEDDED, replace=False) if len(rows) > EMBEDDED else rows
 
 
-def _cards(found: Exploration, chosen: Mapping[str, Any] | None) -> list[dict[str, str]]:
+def _cards(found: FinishedSearch, chosen: Mapping[str, Any] | None) -> list[dict[str, str]]:
     trials = found.trials
     cards = []
     for name in found.space.objectives if chosen else ():
@@ -188,7 +188,7 @@ def amount_text(name: str, value: float) -> str:
     return METRICS[name].text(value)
 
 
-def _workload(found: Exploration, number: int) -> str:
+def _workload(found: FinishedSearch, number: int) -> str:
     demand = found.demands[number]
     inputs = demand.runs[0].inputs
     what = f"{inputs:,} inputs" if demand.runs[0].recorded else "fixed precision"
@@ -197,7 +197,7 @@ def _workload(found: Exploration, number: int) -> str:
     return f"{demand.name} ({what}{several}{weight})"
 
 
-def _sampler(found: Exploration) -> str:
+def _sampler(found: FinishedSearch) -> str:
     settings = found.settings
     if settings.sampler == "sweep":
         return "Every machine of the space was tried."

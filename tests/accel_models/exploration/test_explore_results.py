@@ -23,7 +23,7 @@ from accel_models.costs.pricing import Pricing
 from accel_models.exploration import Exploration, cross_table, explore, parse_space
 from accel_models.exploration.adaptive import FinishedTrial
 from accel_models.exploration.evaluate import TrialOutcome
-from accel_models.exploration.report import write_cross_table, write_outputs
+from accel_models.exploration.report import write_cross_table
 from accel_models.exploration.report.analysis import Analysis, analyse
 from accel_models.exploration.report.sensitivity import _pairs_kept, stability
 from accel_models.exploration.results import TrialTable, tabled
@@ -50,7 +50,7 @@ def analysis(found: Exploration) -> Analysis:
 
 @pytest.fixture(scope="module")
 def record(found: Exploration) -> dict:
-    return write_outputs(found, {"commit": "0123abc"})
+    return found.write({"commit": "0123abc"})
 
 
 def test_the_chosen_machine_is_a_file_that_costs_what_was_said(
@@ -155,7 +155,7 @@ def test_the_page_of_a_long_front_holds_the_ends_of_it_and_the_chosen_machine(
 ) -> None:
     monkeypatch.setattr("accel_models.exploration.report.study_page.EMBEDDED", 0)
     own = replace(found, folder=tmp_path)
-    record = write_outputs(own, analysed=False)
+    record = own.write(analysed=False)
     page = (tmp_path / "study.html").read_text()
     data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL).group(1))
     rows = {row[data["at"]["number"]]: row for row in data["rows"]}
@@ -177,7 +177,7 @@ def test_the_page_of_a_long_front_holds_the_ends_of_it_and_the_chosen_machine(
 def test_text_from_outside_stays_text(tmp_path: Path) -> None:
     tables = {**SPACE, "name": "</script><b>bold</b>", "fields": {"array": {"rows": [4, 8]}}}
     own = explore(tables, [trace_of()], out=tmp_path, sampler="sweep")
-    write_outputs(own, analysed=False)
+    own.write(analysed=False)
     assert "<b>bold" not in (tmp_path / "study.html").read_text()
     assert load_accelerator(tmp_path / "chosen.toml").name.startswith("</script>")
 
@@ -185,7 +185,7 @@ def test_text_from_outside_stays_text(tmp_path: Path) -> None:
 def test_nothing_within_the_constraints_is_said_and_leaves_no_machine(tmp_path: Path) -> None:
     tables = {**SPACE, "constraints": {"area": 0.01}}
     none = explore(tables, [trace_of()], out=tmp_path, sampler="sweep")
-    record = write_outputs(none)
+    record = none.write()
     assert (record["chosen"], record["front"]) == (None, [])
     assert not (tmp_path / "chosen.toml").exists()
     assert "No machine keeps to the constraints" in (tmp_path / "study.html").read_text()
@@ -197,7 +197,7 @@ def test_where_nothing_runs_the_page_says_so_and_why_and_draws_nothing(tmp_path:
     options = {"all": {"small": {"widths": [1]}, "least": {"widths": [1, 2]}}}
     tables = {**SPACE, "fields": {"array": {"rows": [4, 8]}}, "options": options}
     none = explore(tables, [trace_of()], out=tmp_path, sampler="sweep")
-    record = write_outputs(none)
+    record = none.write()
     assert (record["trials"]["all"], record["trials"]["within_constraints"]) == (4, 0)
     page = html.unescape((tmp_path / "study.html").read_text())
     assert "None of the machines can run the workloads" in page

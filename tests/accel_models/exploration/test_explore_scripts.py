@@ -14,6 +14,7 @@ pytestmark = pytest.mark.slow
 SCRIPT = """
 from accel_models import explore
 found = explore("space.toml", out="out", sampler="random", trials=2, workers=2)
+found.write(analysed=False)
 print(len(found.trials), "machines")
 """
 SPACE = """
@@ -48,6 +49,7 @@ def test_a_script_needs_no_guard(tmp_path: Path, stdin: bool) -> None:
     (tmp_path / "space.toml").write_text(SPACE.format(base="bitfusion"))
     done = run(tmp_path, SCRIPT, stdin=stdin)
     assert (done.returncode, done.stdout, done.stderr) == (0, "2 machines\n", "")
+    assert (tmp_path / "out" / "study.html").exists()
 
 
 def test_unless_workers_need_what_it_defines(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from accel_models.accelerators.banks import buffers_of
 from accel_models.accelerators.ground import ranked
 from accel_models.accelerators.toml_file import read_accelerator
 from accel_models.exploration import explore, parse_space, read_space
-from accel_models.exploration.exploration import named
+from accel_models.exploration.finished_search import named
 from accel_models.exploration.machine_toml import machine_toml
 from accel_models.exploration.space import Bound, Space
 from accel_models.exploration.workloads import demands_of
