@@ -22,6 +22,11 @@ else:
 LOCK = ".lock"
 SETTINGS = "settings.json"
 """File that says what a folder is of: another run's results would be taken for its own."""
+IDENTITY = "identity.json"
+"""File that says which search of machines a folder is of; that one goes by other rules on what may
+change."""
+OF = {SETTINGS: "a run of another command", IDENTITY: "a search of machines"}
+"""Whose a folder is that holds such a file."""
 CHECKPOINT = ".safetensors"
 REMEDY = "choose another folder, or overwrite this one (--overwrite)"
 
@@ -51,8 +56,8 @@ def owned_folder(
 
     Raises:
         FolderInUse: if another run works in it.
-        InputError: if it is one of other settings, which are named; a folder that was made for it
-            is gone again.
+        InputError: if it is one of other settings, which are named, or of a search of machines; a
+            folder that was made for it is gone again.
     """
     path = Path(path)
     places = (path, *path.parents)
@@ -122,6 +127,20 @@ def _lock(handle: int) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def check_kind(folder: Path, own: str) -> None:
+    """Refuse a folder that another kind of run has left.
+
+    Args:
+        own: name of the file that says what a folder is of, for this kind of run.
+
+    Raises:
+        InputError: naming the file that tells.
+    """
+    for name in sorted(OF.keys() - {own}):
+        if os.path.lexists(folder / name):
+            raise InputError(f"{folder} is of {OF[name]}, by its {name}: choose another folder")
+
+
 def changed_settings(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """Names and values of the settings that differ; "" if none does.
 
@@ -164,6 +183,7 @@ def _settle(
     overwrite: bool,
 ) -> None:
     """Write down what the folder is of, unless it is of something else."""
+    check_kind(folder, SETTINGS)
     left = [name for name in results if os.path.lexists(folder / name)]
     fault = departure(folder, settings, growing)
     if left and not os.path.lexists(folder / SETTINGS):

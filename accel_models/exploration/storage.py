@@ -22,11 +22,8 @@ from accel_models.documents import CLOSED, read_json, typed
 from accel_models.errors import InputError
 from accel_models.exploration.journal import JOURNAL, Journal, Outline, damage_named, mend
 from accel_models.files import NOT_UTF8, is_running, is_utf8, whole_file, writable_folder
-from accel_models.owned_folder import LOCK, lock_folder
+from accel_models.owned_folder import IDENTITY, LOCK, check_kind, lock_folder
 
-IDENTITY = "identity.json"
-"""File that says which study has the folder, digests by what they are of: another's chunks, journal
-and outputs would be taken for its own."""
 MEMORY = "memory"
 _OWNER = "run"
 QUIET_S = 600.0
@@ -52,7 +49,8 @@ class StudyStorage:
         outline: leave the trials of a journal on disk, as a run can that learns from none.
 
     Raises:
-        InputError: if another run has the folder or the study, or the database cannot be used.
+        InputError: if another run has the folder or the study, another command's has left the
+            folder, or the database cannot be used.
     """
 
     def __init__(self, folder: Path, url: str = "", *, outline: bool = False) -> None:
@@ -63,6 +61,7 @@ class StudyStorage:
         self._journal: Journal | None = None
         self._outline: Outline | None = None
         try:
+            check_kind(self.folder, IDENTITY)
             self.backend = self._opened(url, outline)
         except BaseException:
             self._leave_nothing()

@@ -13,7 +13,7 @@ import pytest
 
 from accel_models import InputError
 from accel_models.files import writable_folder
-from accel_models.owned_folder import LOCK, SETTINGS, owned_folder
+from accel_models.owned_folder import IDENTITY, LOCK, SETTINGS, owned_folder
 
 HOLDER = """
 import sys
@@ -102,6 +102,16 @@ def test_results_of_other_settings_do_not_stay_beside_new_ones(tmp_path: Path) -
     with owned_folder(tmp_path, {"seed": 1}, ["run.json", "net.safetensors"], overwrite=True):
         assert not (tmp_path / "run.json").exists()
         assert (tmp_path / "net.safetensors").exists()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_of_a_search_of_machines_is_no_other_runs(tmp_path: Path, overwrite: bool) -> None:
+    (tmp_path / IDENTITY).write_text("{}")
+    with pytest.raises(
+        InputError, match=r"search of machines, by its identity\.json: choose"
+    ):
+        enter(tmp_path, overwrite=overwrite, seed=0)
+    assert not (tmp_path / SETTINGS).exists()
 
 
 def test_a_folder_where_a_result_belongs_is_not_overwritten(tmp_path: Path) -> None:

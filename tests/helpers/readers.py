@@ -23,7 +23,7 @@ from accel_models.accelerators.toml_file import LIBRARY
 from accel_models.exploration import explore
 from accel_models.exploration.journal import JOURNAL
 from accel_models.exploration.space_file import read_space
-from accel_models.exploration.storage import IDENTITY
+from accel_models.owned_folder import IDENTITY
 from accel_models.precision import highest, parse_choices
 from accel_models.trace import METADATA_KEY, GateTrace, TraceHeader
 from accel_models.validation.published_rows import PUBLISHED, validate_table

@@ -19,7 +19,7 @@ from places import HELPERS
 from accel_models import InputError
 from accel_models.exploration import Exploration, explore
 from accel_models.exploration.journal import JOURNAL, SEAL, Journal
-from accel_models.exploration.storage import IDENTITY
+from accel_models.owned_folder import IDENTITY
 
 CHUNK = "chunks/chunk-000000.parquet"
 NET = "name,in_channels,out_channels,out_size\na,3,8,4\n"

@@ -23,6 +23,7 @@ from hypothesis.extra.numpy import arrays
 from accel_models import InputError
 from accel_models.exploration import Exploration, explore
 from accel_models.exploration.results import undominated
+from accel_models.owned_folder import LOCK, owned_folder
 
 pytestmark = pytest.mark.slow
 
@@ -182,6 +183,16 @@ def test_a_folder_is_left_to_one_study(tmp_path: Path, storage: str) -> None:
     with pytest.raises(InputError, match="out was made with another workloads: choose another"):
         explore(SPACE, [trace_of(seed=1)], **wanted)
     assert explore(SPACE, [trace_of()], **wanted).trials.table.equals(first.trials.table)
+
+
+def test_a_folder_of_another_command_is_left_as_it_is(tmp_path: Path) -> None:
+    with owned_folder(tmp_path, {}, []) as folder:
+        (folder / "chosen.toml").write_text("another's")
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir() if file.name != LOCK}
+    with pytest.raises(InputError, match=r"run of another command, by its settings\.json: choose"):
+        explore(SPACE, [trace_of()], out=tmp_path)
+    after = {file.name: file.read_bytes() for file in tmp_path.iterdir() if file.name != LOCK}
+    assert after == before
 
 
 @pytest.mark.parametrize(
