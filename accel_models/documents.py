@@ -42,6 +42,9 @@ _TOKENS = re.compile(
 )
 """Words of TOML, each letter looked at once: strings, comments, bare keys and numbers, signs."""
 
+PARQUET = b"PAR1"
+"""What every Parquet file begins with."""
+
 CLOSED = ConfigDict(extra="forbid")
 """Configuration of a data class that is read from documents, as its ``__pydantic_config__``: fields
 that it does not know are refused."""
@@ -102,7 +105,7 @@ def parse_toml(text: str | bytes, where: str) -> dict[str, Any]:
     if len(text) > MOST_TOML_BYTES:
         raise InputError(f"{where} is too large: it may have {MOST_TOML_BYTES} bytes")
     try:
-        plain = text if isinstance(text, str) else text.decode("utf-8-sig")
+        plain = text if isinstance(text, str) else _decoded(text, where)
         _check_words(plain, where)
         data = tomllib.loads(plain)
     except InputError:
@@ -113,6 +116,12 @@ def parse_toml(text: str | bytes, where: str) -> dict[str, Any]:
         raise InputError(f"{where} is not valid TOML: {reason_of(error)}") from error
     _check(data, where, finite=False)
     return data
+
+
+def _decoded(text: bytes, where: str) -> str:
+    if text.startswith(PARQUET):
+        raise InputError(f"{where} is Parquet, as gate traces are, where TOML belongs")
+    return text.decode("utf-8-sig")
 
 
 def typed(kind: type[Kind], data: Any, where: str) -> Kind:

@@ -51,6 +51,13 @@ def listed(items: Iterable[object]) -> str:
     return ", ".join(map(str, items))
 
 
+def decimal_comma(text: object) -> str:
+    """What is to be said, at the end of a sentence, of text that was to be a number and has a
+    comma; "" of any other."""
+    comma = isinstance(text, str) and re.fullmatch(r"[+-]?\d*,\d+", text.strip())
+    return " (numbers have a decimal point, no comma)" if comma else ""
+
+
 def reason_of(error: BaseException) -> str:
     """What an error of another library says, as the end of a sentence: its first line."""
     lines = str(getattr(error, "strerror", None) or error).strip().splitlines()

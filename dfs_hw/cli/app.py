@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from accel_models.errors import DfsHwError, printable, quoted, reason_of
+from accel_models.errors import DfsHwError, decimal_comma, printable, quoted, reason_of
 from accel_models.files import remove_empty_folders
 from dfs_hw.cli.terminal import (
     open_closed_streams,
@@ -103,7 +103,8 @@ def _refused(error: Any) -> int:
     command = error.ctx.command_path if error.ctx is not None else "dfs-hw"
     sentence = sentence.replace("Input should be", "it must be")
     if isinstance(error.__cause__, ValidationError):
-        sentence += f", got {quoted(error.__cause__.errors()[0]['input'])}"
+        given = error.__cause__.errors()[0]["input"]
+        sentence += f", got {quoted(given)}{decimal_comma(given)}"
     return _said(f"{sentence[:1].lower()}{sentence[1:]} (see {command} --help)")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from accel_models.errors import InputError
+from accel_models.errors import InputError, decimal_comma
 from dfs_hw.training.config import KINDS, TrainConfig
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -97,7 +97,8 @@ def read_setting(text: str) -> tuple[str, Any]:
     try:
         return name, _READ[kinds[name]](value)
     except (KeyError, ValueError) as error:
-        raise InputError(f"'{value}' is no value for {name}, {KINDS[kinds[name]]}") from error
+        kind = KINDS[kinds[name]] + (decimal_comma(value) if kinds[name] in (int, float) else "")
+        raise InputError(f"'{value}' is no value for {name}, {kind}") from error
 
 
 def _words(text: str) -> tuple[Any, ...]:

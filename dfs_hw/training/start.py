@@ -90,6 +90,13 @@ def check_device(device: str) -> None:
         InputError: if PyTorch cannot use it.
     """
     try:
+        torch.device(device)
+    except RuntimeError as error:  # which lists twenty kinds of device
+        raise InputError(
+            f"cannot train on the device '{device}': PyTorch knows none by that name: write cpu, "
+            "cuda, or cuda:1 for the second of several"
+        ) from error
+    try:
         torch.ones(1, device=device).item()  # which a device without values, as meta, cannot give
     except (RuntimeError, AssertionError) as error:  # the latter where PyTorch is built without it
         reason = reason_of(error).partition(". ")[0]  # what follows lists all backends there are

@@ -83,6 +83,7 @@ def test_json_beyond_them_is_refused(text: str | bytes, said: str) -> None:
         ("[a]\nb = " + "9" * 30, r"a\.b must be a whole number of 64 bits"),
         ("a = ", "is not valid TOML"),
         (b"\xff", "is not valid TOML"),
+        (b"PAR1\x15\x04\xa0", "is Parquet, as gate traces are, where TOML belongs"),
         ('a = "' + '"\\' * 1000, "is not valid TOML"),
         (" " * (MOST_TOML_BYTES + 1), "is too large"),
     ],

@@ -107,9 +107,7 @@ def test_results_of_other_settings_do_not_stay_beside_new_ones(tmp_path: Path) -
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_folder_of_a_search_of_machines_is_no_other_runs(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / IDENTITY).write_text("{}")
-    with pytest.raises(
-        InputError, match=r"search of machines, by its identity\.json: choose"
-    ):
+    with pytest.raises(InputError, match=r"search of machines, by its identity\.json: choose"):
         enter(tmp_path, overwrite=overwrite, seed=0)
     assert not (tmp_path / SETTINGS).exists()
 

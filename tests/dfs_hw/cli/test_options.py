@@ -79,3 +79,17 @@ def test_settings_of_several_networks_may_be_of_some_of_them() -> None:
     assert (with_knob.top_price, with_knob.beta) == (2, 2)
     drawn = training_config("digits", "modern", None, ["temperature=2", "estimator=gumbel"])
     assert drawn.temperature == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("train", "--set", "joint_lr=0,1"), "'0,1' is no value for joint_lr, which is a number"),
+        (("train", "--epochs", "1,5"), "got '1,5'"),
+        (("codesign", "a", "b", "--floor", "0,5"), "got '0,5'"),
+    ],
+)
+def test_a_decimal_comma_is_called_that(
+    refused: Callable[..., str], words: tuple[str, ...], said: str
+) -> None:
+    assert f"{said} (numbers have a decimal point, no comma)" in refused(*words)
