@@ -12,7 +12,9 @@ import json
 import math
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Hashable, Iterator
+from datetime import date, time
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -100,7 +102,8 @@ def parse_toml(text: str | bytes, where: str) -> dict[str, Any]:
         where: what errors call the text.
 
     Raises:
-        InputError: if it is no TOML, too large or too deep, or has a number that no field has.
+        InputError: if it is no TOML, too large or too deep, or has a number that no field has, a
+            date or a time.
     """
     if len(text) > MOST_TOML_BYTES:
         raise InputError(f"{where} is too large: it may have {MOST_TOML_BYTES} bytes")
@@ -171,8 +174,8 @@ def _adapter(kind: Hashable) -> TypeAdapter[Any]:
 def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in table if names.count(name) > 1)
+        named = Counter(name for name, _ in pairs)
+        twice = next(name for name in table if named[name] > 1)
         raise ValueError(f"it names '{twice}' twice in one table")
     return table
 
@@ -238,4 +241,6 @@ def _fault(value: Any, finite: bool) -> str:
             value.encode()
         except UnicodeEncodeError:
             return "must be text that UTF-8 can hold"
+    if isinstance(value, date | time):
+        return "must be text, a number, true or false, not a date or a time"
     return ""

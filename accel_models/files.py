@@ -43,7 +43,7 @@ def read_bytes(path: str | Path, most: int = MOST_BYTES) -> bytes:
         with open(readable(path), "rb") as file:
             if os.fstat(file.fileno()).st_size > most:  # before there is memory for it
                 raise InputError(too_large)
-            content = file.read()
+            content = file.read(most + 1)  # of some files the system states no size
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise

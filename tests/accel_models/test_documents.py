@@ -70,6 +70,12 @@ def test_json_beyond_them_is_refused(text: str | bytes, said: str) -> None:
         parse_json(text, "mine.json")
 
 
+def test_a_name_twice_is_found_among_very_many() -> None:
+    names = ", ".join(f'"{number}": 1' for number in range(200_000))
+    with pytest.raises(InputError, match="names '199999' twice"):
+        parse_json(f'{{{names}, "199999": 2}}', "mine.json")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -81,6 +87,9 @@ def test_json_beyond_them_is_refused(text: str | bytes, said: str) -> None:
         ("a = " + "9" * 5_000, "a number of over 100 digits"),
         ("a = 0x" + "f" * 100_000, "a number of over 100 digits"),
         ("[a]\nb = " + "9" * 30, r"a\.b must be a whole number of 64 bits"),
+        ("[a]\nb = [1, 2020-01-01]", r"a\.b\.1 must be text, .* not a date or a time"),
+        ("a = 12:00:00", "a must be text, .* not a date or a time"),
+        ("a = 2020-01-01T12:00:00Z", "a must be text, .* not a date or a time"),
         ("a = ", "is not valid TOML"),
         (b"\xff", "is not valid TOML"),
         (b"PAR1\x15\x04\xa0", "is Parquet, as gate traces are, where TOML belongs"),

@@ -68,6 +68,13 @@ def test_what_is_no_file_is_left_where_it_is(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="files without a size of Linux")
+def test_a_file_that_states_no_size_is_read_no_further_than_its_limit() -> None:
+    assert Path("/proc/self/pagemap").stat().st_size == 0
+    with pytest.raises(InputError, match="pagemap is too large: it may have 1000 bytes"):
+        read_bytes("/proc/self/pagemap", 1000)  # of 2**45
+
+
 def test_one_file_has_several_names(tmp_path: Path) -> None:
     one, link = tmp_path / "one", tmp_path / "link"
     link.symlink_to(one)
