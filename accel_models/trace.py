@@ -7,10 +7,10 @@ recorded) is JSON under the key ``dfs_hw`` of the file's schema metadata.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -94,14 +94,9 @@ class GateTrace(Remade):
         with TraceFile(path) as file:
             if file.inputs == 0:
                 raise InputError(f"{path} holds no inputs")
-            columns = _room(file.header, file.inputs, timed=file.timed)
-            for number, rows in enumerate(file.groups):
-                at = rows.start
-                for part in file.parts(number):
-                    for column, values in zip(columns, part.columns, strict=True):
-                        column[at : at + len(part)] = values
-                    at += len(part)
-            return cls(file.header, *columns)
+            # No room is made by what the footer promises, which may be more than there is.
+            groups = range(len(file.groups))
+            return _joined(file.header, [part for group in groups for part in file.parts(group)])
 
     def __getitem__(self, rows: slice) -> GateTrace:
         """Some of the inputs, without copying."""
@@ -122,15 +117,10 @@ class GateTrace(Remade):
             writer.add(*self.columns)
 
 
-def _room(header: TraceHeader, inputs: int, *, timed: bool) -> tuple[np.ndarray, ...]:
-    """Arrays for the columns of a trace, to be filled."""
-    return (
-        np.empty(inputs, dtype=np.int64),
-        np.empty(inputs, dtype=np.int32),
-        np.empty(inputs, dtype=np.int32),
-        np.empty((inputs, len(header.workload.units)), dtype=np.uint8),
-        *((np.empty(inputs),) if timed else ()),
-    )
+def _joined(header: TraceHeader, parts: Sequence[GateTrace]) -> GateTrace:
+    """The inputs of parts, one after the other."""
+    columns = zip(*(part.columns for part in parts), strict=True)
+    return GateTrace(header, *map(np.concatenate, columns))
 
 
 class DamagedRows(InputError):
@@ -167,8 +157,8 @@ class TraceFile:
             expected = self.header.schema(timed=self.timed)
             if schema.remove_metadata() != expected.remove_metadata():
                 raise InputError(f"{self.path}: its columns are not those its header promises")
-            ends = np.cumsum([0, *self._file.sizes]).tolist()
-            self.inputs = int(ends[-1])
+            ends = list(accumulate(self._file.sizes, initial=0))
+            self.inputs = ends[-1]
             self.groups = [range(*pair) for pair in pairwise(ends)]
             self._cleanup = stack.pop_all()
         return self
@@ -188,8 +178,7 @@ class TraceFile:
             have = sum(map(len, kept))
             if have < inputs:
                 kept.append(part[: inputs - have])
-        columns = (np.concatenate(parts) for parts in zip(*(p.columns for p in kept), strict=True))
-        return GateTrace(self.header, *columns)
+        return _joined(self.header, kept)
 
     def parts(self, group: int, inputs: int = SLICE) -> Iterator[GateTrace]:
         """The inputs of a row group, at most so many at a time.

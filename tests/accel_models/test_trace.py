@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -161,6 +162,36 @@ def test_a_name_of_a_column_that_is_no_text_is_a_damaged_file(tmp_path: Path) ->
         path.write_bytes(damaged)
         with pytest.raises(InputError, match=r"damaged|header|columns"):
             GateTrace.read(path)
+
+
+@pytest.mark.parametrize("promised", [10**14, 2**62, 2**63 - 1])
+def test_no_room_is_made_for_rows_that_a_footer_only_promises(
+    promised: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "trace.parquet"
+    workload, chosen = (
+        Workload("one", (Layer("conv", 4, 4, role="body", unit="a"),)),
+        parse_choices("skip,8"),
+    )
+    head = TraceHeader("one", "none", workload, chosen, chosen[1], "", 0, "0")
+    rows = np.arange(4097)
+    GateTrace(head, rows, rows, rows, np.zeros((4097, 1), np.uint8)).write(path)
+    raw = path.read_bytes()
+    start = len(raw) - 8 - int.from_bytes(raw[-8:-4], "little")
+    footer = raw[start:-8].replace(varint(4097), varint(promised))
+    path.write_bytes(raw[:start] + footer + len(footer).to_bytes(4, "little") + raw[-4:])
+    assert pq.read_metadata(path).row_group(0).num_rows == promised
+    with pytest.raises(InputError, match=r"trace\.parquet"):
+        GateTrace.read(path)
+
+
+def varint(number: int) -> bytes:
+    """A whole number as footers of Parquet have it."""
+    left, parts = 2 * number, []
+    while left > 127:
+        parts.append(left & 127 | 128)
+        left >>= 7
+    return bytes([*parts, left])
 
 
 def test_a_trace_of_format_3_reads_without_a_plugin() -> None:
