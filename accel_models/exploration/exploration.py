@@ -31,7 +31,7 @@ from accel_models.exploration.finished_search import (
 from accel_models.exploration.results import TrialTable, tabled
 from accel_models.exploration.space import Dimension, Space
 from accel_models.exploration.space_file import parse_space, read_space
-from accel_models.exploration.storage import StudyStorage
+from accel_models.exploration.storage import StudyStorage, database_errors
 from accel_models.exploration.sweep import check_sweep, enter, sweep, swept
 from accel_models.exploration.workloads import Demand, Networks, demands_of, demands_of_traces
 from accel_models.metrics import METRICS, OfInputs, OfMachine
@@ -101,7 +101,9 @@ def explore(
             study = storage.study(
                 chosen.name, len(chosen.objectives), _identity(chosen, demands, wanted)
             )
-            table = _run(chosen, wanted, study, storage, pool, Path(out), _bars(size, progress))
+            bars = _bars(size, progress)
+            with database_errors():
+                table = _run(chosen, wanted, study, storage, pool, Path(out), bars)
         finally:
             storage.close(study)
     finally:

@@ -86,7 +86,7 @@ class StudyStorage:
         if os.path.lexists(mark):
             kept = typed(dict[str, str], read_json(mark), str(mark))
             _check_same(kept, own, str(self.folder), "choose another folder")
-        with damage_named(self._named), _database_errors(), quiet():
+        with damage_named(self._named), database_errors(), quiet():
             directions = [StudyDirection.MINIMIZE] * objectives
             study = optuna.create_study(
                 storage=self.backend,
@@ -120,13 +120,13 @@ class StudyStorage:
         """Say that this run has the study, and is alive."""
         if self._journal is None and not isinstance(self.backend, InMemoryStorage):
             owner = _Owner(socket.gethostname(), os.getpid(), time.time())
-            with _database_errors():
+            with database_errors():
                 study.set_user_attr(_OWNER, asdict(owner))
 
     @contextmanager
     def together(self) -> Iterator[None]:
         """Write to a journal at once what happens inside; databases write as they do."""
-        with _database_errors():
+        with database_errors():
             if self._journal is None:
                 yield
             else:
@@ -159,10 +159,13 @@ class StudyStorage:
 
     def close(self, study: optuna.Study | None = None) -> None:
         """Let others have it."""
-        if study is not None and _OWNER in study.user_attrs:
-            with suppress(Exception):  # what is written is written; the sign goes stale by itself
-                study.set_user_attr(_OWNER, None)
-        os.close(self._lock)
+        try:
+            # What is written is written; the sign goes stale by itself.
+            with suppress(Exception):
+                if study is not None and _OWNER in study.user_attrs:
+                    study.set_user_attr(_OWNER, None)
+        finally:
+            os.close(self._lock)
 
     def _leave_nothing(self) -> None:
         """Remove the lock and the folders that were not there, if they hold nothing else."""
@@ -204,7 +207,7 @@ def _database(url: str) -> BaseStorage:
     if not is_utf8(url):
         raise InputError(f"the storage {public_url(url)} is {NOT_UTF8}")
     try:
-        with _database_errors(), quiet():
+        with database_errors(), quiet():
             return get_storage(url)
     except ValueError as error:
         raise InputError(f"the storage {public_url(url)} cannot be used: {error}") from error
@@ -214,7 +217,12 @@ def _database(url: str) -> BaseStorage:
 
 
 @contextmanager
-def _database_errors() -> Iterator[None]:
+def database_errors() -> Iterator[None]:
+    """Say in a sentence what is wrong with a database.
+
+    Raises:
+        InputError: if it fails inside.
+    """
     from sqlalchemy.exc import SQLAlchemyError
 
     try:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,12 +15,15 @@ from typing import Any
 
 import pytest
 from changed_rows import change_rows, exchanged
+from optuna.samplers import RandomSampler
 from places import HELPERS
 
 from accel_models import InputError
 from accel_models.exploration import Exploration, explore
+from accel_models.exploration.adaptive import SAMPLERS
 from accel_models.exploration.journal import JOURNAL, SEAL, Journal
-from accel_models.owned_folder import IDENTITY
+from accel_models.exploration.storage import StudyStorage
+from accel_models.owned_folder import IDENTITY, lock_folder
 
 CHUNK = "chunks/chunk-000000.parquet"
 NET = "name,in_channels,out_channels,out_size\na,3,8,4\n"
@@ -203,3 +207,40 @@ def test_a_full_disk_is_said_and_nothing_is_lost(study: Any, tmp_path: Path, lim
     assert done.stdout.startswith("refused") or limit >= 2000
     found = explored(folder, sampler, tmp_path / "out")
     assert found.trials.table.equals(whole.trials.table)
+
+
+@pytest.mark.parametrize("table", ["trials", "study_user_attributes", "trial_values"])
+def test_a_database_that_fails_in_mid_run_is_a_sentence_and_keeps_no_lock(
+    table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where somebody drops its tables: after the second batch, as its trials are drawn."""
+    team, out = tmp_path / "team.db", tmp_path / "out"
+    drawn = 0
+
+    def dropping(of: Any, seed: int) -> RandomSampler:
+        nonlocal drawn
+        drawn += 1
+        if drawn == 3:
+            with sqlite3.connect(team) as database:
+                database.execute(f"DROP TABLE {table}")
+        return RandomSampler(seed=seed)
+
+    monkeypatch.setitem(SAMPLERS, "dropping", dropping)
+    tables = space(tmp_path)
+    settings: dict[str, Any] = {"sampler": "dropping", "trials": 8, "batch": 2}
+    with pytest.raises(InputError, match=f"^the storage cannot be used: .*no such table: {table}$"):
+        explore(tables, out=out, storage=f"sqlite:///{team}", **settings)
+    team.unlink()
+    (out / IDENTITY).unlink()
+    found = explore(tables, out=out, storage=f"sqlite:///{team}", **settings)
+    assert len(found.trials) == 8
+
+
+def test_a_database_that_is_gone_at_the_end_keeps_no_lock(tmp_path: Path) -> None:
+    team, out = tmp_path / "team.db", tmp_path / "out"
+    storage = StudyStorage(out, f"sqlite:///{team}")
+    study = storage.study("one", 1, {"space": "a"})
+    with sqlite3.connect(team) as database:
+        database.execute("DROP TABLE study_user_attributes")
+    storage.close(study)
+    os.close(lock_folder(out))
