@@ -63,15 +63,21 @@ def owned_folder(
     places = (path, *path.parents)
     made = [place for place in places if not os.path.exists(place)]
     folder = writable_folder(path)
+    unlocked = not os.path.lexists(folder / LOCK)
     lock = lock_folder(folder)
     fresh = not os.path.exists(folder / SETTINGS)
+    settled = False
     try:
         _settle(folder, settings, results, growing, overwrite)
+        settled = True
         yield folder
     except BaseException:
         remove_empty_folders()  # inside it
         if fresh and {file.name for file in folder.iterdir()} <= {LOCK, SETTINGS}:
             _remove(folder, made)
+        elif unlocked and not settled:  # somebody else's folder, to be left as it was
+            with suppress(OSError):
+                (folder / LOCK).unlink()
         raise
     finally:
         os.close(lock)
@@ -211,13 +217,15 @@ def _holds(entries: Iterable[Any], kept: Any) -> bool:
 
 
 def _kept(path: Path) -> Any:
-    """Settings as they were written down; None if they were not, "" if they cannot be read."""
+    """Settings as they were written down; None if they were not, "" if they cannot be read or are
+    no table."""
     if not os.path.lexists(path):
         return None
     try:
-        return read_json(path) or ""
+        kept = read_json(path)
     except InputError:
         return ""
+    return kept if isinstance(kept, dict) else ""
 
 
 def _remove(folder: Path, made: Iterable[Path]) -> None:

@@ -123,6 +123,7 @@ def test_results_without_settings_and_settings_that_cannot_be_read(tmp_path: Pat
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(InputError, match=r"holds run\.json, and not the settings they"):
         enter(tmp_path, seed=0)
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json"}
     enter(tmp_path, seed=0, overwrite=True)
     for damage in ("", "{", "[]", "[" * 10**5, "null"):
         (tmp_path / SETTINGS).write_text(damage)
@@ -130,6 +131,13 @@ def test_results_without_settings_and_settings_that_cannot_be_read(tmp_path: Pat
             enter(tmp_path, seed=0)
     enter(tmp_path, seed=0, overwrite=True)
     enter(tmp_path, seed=0)
+
+
+def test_a_folder_of_no_settings_is_entered_again(tmp_path: Path) -> None:
+    enter(tmp_path)
+    enter(tmp_path)
+    with pytest.raises(InputError, match=r"other settings \(seed was None, is 1\)"):
+        enter(tmp_path, seed=1)
 
 
 def test_a_run_that_leaves_nothing_leaves_no_folder(tmp_path: Path) -> None:
