@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from accel_models.errors import InputError
+from accel_models.errors import InputError, quoted
 
 MAX_BITS = 32
 FULL_BITS = 16
@@ -104,6 +104,11 @@ def parse_choices(text: str | Iterable[str | int | Precision]) -> tuple[Precisio
     Raises:
         InputError: if a choice is malformed or repeated, or if nothing but skipping is left.
     """
+    if not isinstance(text, Iterable):
+        raise InputError(
+            f"a choice set has several choices, such as 'skip,2,4,8' or (2, 4, 8), and is not "
+            f"{quoted(text)}: of one choice, write ({quoted(text)},)"
+        )
     words = text.split(",") if isinstance(text, str) else list(text)
     choices = tuple(Precision.parse(word) for word in words)
     if len(set(choices)) != len(choices):

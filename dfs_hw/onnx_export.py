@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from accel_models.errors import InputError
+from dfs_hw.networks.tracing.capture import evaluating
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -64,7 +65,7 @@ def exported(
     opset: int,
     sizes: Mapping[str, Any] | None = None,
 ) -> ModelProto:
-    """The file that PyTorch makes of a module in evaluation.
+    """The file that PyTorch makes of a module in evaluation; it is left in the modes it was in.
 
     Args:
         module: with marks or without.
@@ -84,10 +85,10 @@ def exported(
         raise InputError(
             f"writing {path} needs the package onnxscript: pip install 'dfs-hw[export]'"
         ) from error
-    with _quiet():
+    with evaluating(module), _quiet():
         try:
             program = torch.onnx.export(
-                module.eval(),
+                module,
                 args,
                 kwargs=dict(kwargs),
                 dynamic_shapes=None if sizes is None else dict(sizes),

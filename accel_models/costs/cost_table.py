@@ -12,6 +12,7 @@ import numpy as np
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs import table_cache
 from accel_models.costs.early_loads import pairs_within_units, spare_within_units
+from accel_models.costs.given import require_count, require_network_and_machine
 from accel_models.costs.group_parts import split_groups
 from accel_models.costs.pricing import ACTIONS, Pricing, Work
 from accel_models.costs.simulator import LayerSimulator, bitops, layer_simulator, simulate
@@ -287,20 +288,21 @@ def cost_table(
         cache: look for the table on disk first, and keep it there (`costs.table_cache`).
 
     Raises:
-        InputError: if the choice set is malformed, or groups are too large.
+        InputError: if workload or machine is none, the choice set is malformed, or groups are too
+            large.
         InfeasibleError: if a layer that always runs cannot. Choices that cannot run are kept in
             `CostTable.infeasible`, and refused when they are asked for.
     """
+    require_network_and_machine(workload, accelerator)
     options = parse_choices(choices)
     rest = highest(options) if always is None else Precision.parse(always)
+    if not rest.runs:
+        raise InputError(f"what always runs cannot be at {rest}")
     if exit_index(options) != NEVER and not workload.exits:
         raise InputError(
             f"the choice set offers exit, but no unit of '{workload.name}' has one to leave at"
         )
-    if not 1 <= max_group <= LARGEST_GROUP:
-        raise InputError(
-            f"groups, and so batches, have 1 to {LARGEST_GROUP} inputs, got {max_group}"
-        )
+    require_count("a group, and so a batch,", max_group, LARGEST_GROUP)
     cache = cache and table_cache.covers(accelerator)
     key = table_key(workload, accelerator, options, rest, max_group) if cache else ""
     shape = (len(workload.layers), len(options), max_group)

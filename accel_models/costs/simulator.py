@@ -12,6 +12,7 @@ import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.early_loads import STALL, prefetched
+from accel_models.costs.given import require_count, require_network_and_machine
 from accel_models.costs.layer_frame import layer_frame
 from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.costs.residency import NOTHING_RESIDENT, Resident, plan_residency
@@ -264,11 +265,12 @@ def simulate(
 
     Raises:
         InfeasibleError: if the machine cannot run a layer at its precision.
-        InputError: if a precision is malformed, a name or pattern matches no layer (names the
-            nearest), a layer gets no precision, or layers of one unit get what it cannot choose.
+        InputError: if workload or machine is none, a precision is malformed, a name or pattern
+            matches no layer (names the nearest), a layer gets no precision, or layers of one unit
+            get what it cannot choose.
     """
-    if batch < 1:
-        raise InputError(f"batch must be at least 1, got {batch}")
+    require_network_and_machine(workload, accelerator)
+    require_count("batch", batch)
     largest = max(layer.macs for layer in workload.layers)
     if batch * largest > MAX_MACS:
         raise InputError(

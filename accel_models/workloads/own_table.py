@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
@@ -86,7 +87,47 @@ def read_own(path: Path, names: list[str], rows: list[CsvRow]) -> OwnTable:
             "without in_size, strided layers read the smallest maps that give their outputs: "
             + _listed(guessed)
         )
+    said += _said_of_channels(layers, edges)
     return OwnTable(layers, edges, said)
+
+
+def _said_of_channels(layers: list[Layer], edges: list[tuple[str, ...]]) -> Iterator[str]:
+    """Sentences on rows that read other channels than there are in the rows that they read.
+
+    A table may leave out what lies between, such as a pool or channels that are known before, so
+    nothing is refused.
+    """
+    by_name = {layer.name: layer for layer in layers}
+    makers: dict[str, list[Layer]] = {}
+    stated: set[str] = set()
+    for maker, reader, *part in edges:
+        if part in ([], ["input"]):
+            makers.setdefault(reader, []).append(by_name[maker])
+            stated |= {reader} if part else set()
+    found: dict[bool, list[str]] = {}
+    for name, read in makers.items():
+        layer, made, says = by_name[name], sum(one.out_channels for one in read), name in stated
+        if not _goes_with(layer, read, part_will_do=says):
+            found.setdefault(says, []).append(f"{name} ({layer.in_channels}, not {made})")
+    for says, rows in found.items():
+        what = "read more channels than there are in what they read"
+        if not says:
+            what = "without reads are taken to read the row above, which has other channels"
+        yield f"rows {what}: {_listed(rows)}"
+
+
+def _goes_with(layer: Layer, read: list[Layer], *, part_will_do: bool) -> bool:
+    """Whether a layer can read what others make: their channels, or all of their elements as
+    channels, or a part of either where that may be meant."""
+    made = sum(maker.out_channels for maker in read)
+    elements = sum(maker.outputs for maker in read)
+    asked = layer.in_channels * math.prod(layer.in_size)
+    if layer.operator == "embedding" or made == layer.in_channels or asked == elements:
+        return True
+    if part_will_do:
+        return layer.in_channels < made or asked < elements
+    flat = math.prod(layer.in_size) == 1 and layer.in_channels % made == 0
+    return flat and layer.in_channels <= elements
 
 
 def _edges(cells: Mapping[str, str], before: list[str]) -> Iterator[tuple[str, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -75,8 +76,17 @@ def register_own_model(network: str) -> None:
     from dfs_hw.networks import register_network
 
     _, example, blocks = _gated_model(network)
-    _require_images(network, example)
-    register_network(network, lambda classes, channels, widths: _gated_model(network)[0], blocks)
+    reads = _channels_of_images(network, example)
+
+    def build(classes: int, channels: int, widths: Sequence[int]) -> Any:
+        if channels != reads:
+            raise InputError(
+                f"{network} reads images of {reads} channels, and those of this data have "
+                f"{channels}: give --data of images that it reads"
+            )
+        return _gated_model(network)[0]
+
+    register_network(network, build, blocks)
 
 
 def own_batches(data: str, size: int) -> tuple[Any, Any]:
@@ -98,7 +108,7 @@ def own_batches(data: str, size: int) -> tuple[Any, Any]:
     return list(splits.train.batches(size)), list(splits.test.batches(size))
 
 
-def _require_images(network: str, example: Any) -> None:
+def _channels_of_images(network: str, example: Any) -> int:
     given = example if isinstance(example, list | tuple) else (example,)
     if len(given) != 1 or getattr(given[0], "ndim", 0) != 4:
         raise InputError(
@@ -106,6 +116,7 @@ def _require_images(network: str, example: Any) -> None:
             "sets of this command are images: make_dynamic, a loop of your own and record take any "
             "data (docs/own_loop.md)"
         )
+    return int(given[0].shape[1])
 
 
 def _gated_model(network: str) -> tuple[Any, Any, Any]:

@@ -9,11 +9,10 @@ from typing import Any
 from torch import nn
 
 from accel_models import Accelerator, Simulation, simulate
-from accel_models.errors import InputError
 from accel_models.precision import FULL
 from accel_models.workloads.widths import WidthPolicy
 from dfs_hw.fixed_widths.evaluation import LEARNING_RATE, accuracy_of, train_further
-from dfs_hw.fixed_widths.network import CALIBRATION_BATCHES, FixedWidths, at_widths
+from dfs_hw.fixed_widths.network import CALIBRATION_BATCHES, FixedWidths, at_widths, gone_through
 
 AS_IS = "as it is"
 
@@ -83,10 +82,8 @@ def compare_policies(
 
 def _again(batches: Iterable[Any]) -> Iterable[Any]:
     """Batches that can be gone through several times."""
-    try:
-        return list(batches) if iter(batches) is batches else batches
-    except TypeError as error:
-        raise InputError(f"batches are gone through one by one, as a loader's: {error}") from error
+    once = gone_through(batches)
+    return list(once) if once is batches else batches
 
 
 __all__ = ["PricedAccuracy", "compare_policies"]

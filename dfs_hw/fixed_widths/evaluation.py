@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from accel_models.errors import InputError
-from dfs_hw.fixed_widths.network import run_on
+from dfs_hw.fixed_widths.network import gone_through, run_on
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 LEARNING_RATE = 1e-4
@@ -33,7 +34,7 @@ def accuracy_of(model: nn.Module, batches: Iterable[Any]) -> float:
     was_training, right, total = model.training, 0, 0
     model.eval()
     try:
-        for batch in batches:
+        for batch in gone_through(batches):
             logits, labels = _logits(model, batch)
             right += int((logits.argmax(1) == labels).sum())
             total += labels.numel()
@@ -67,8 +68,10 @@ def train_further(
     """
     if epochs < 1:
         raise InputError(f"a model is trained for at least 1 epoch, not {epochs}")
-    listed = batches if isinstance(batches, list) or hasattr(batches, "__len__") else list(batches)
-    steps = epochs * len(listed)  # type: ignore[arg-type]
+    if not 0 < learning_rate < math.inf:
+        raise InputError(f"a learning rate is a number above 0, not {learning_rate}")
+    listed, count = _counted(batches)
+    steps = epochs * count
     if not steps:
         raise InputError("there is no batch to train on: give at least one")
     optimizer = torch.optim.AdamW(model.parameters(), learning_rate)
@@ -90,6 +93,16 @@ def train_further(
                 schedule.step()
     finally:
         model.train(was_training)
+
+
+def _counted(batches: Iterable[Any]) -> tuple[Iterable[Any], int]:
+    """Batches to be gone through once an epoch, and how many there are: all are held at once where
+    that is not known before, as of a stream."""
+    try:
+        return batches, len(batches)  # type: ignore[arg-type]
+    except TypeError:
+        held = list(gone_through(batches))
+        return held, len(held)
 
 
 def _error(loss: Loss, logits: Tensor, labels: Tensor) -> Tensor:

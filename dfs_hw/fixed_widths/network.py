@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Self
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from accel_models.errors import DfsHwError, InputError, reason_of
 from accel_models.precision import FULL, Precision
 from accel_models.workloads.layer import Layer
-from accel_models.workloads.widths import WidthPolicy
+from accel_models.workloads.widths import WidthPolicy, WidthRules
 from accel_models.workloads.workload import Workload
 from dfs_hw.fixed_widths.products import Multiplication, ProductCall, Products, Work
 from dfs_hw.fixed_widths.rounding import (
@@ -164,22 +165,56 @@ def at_widths(
         InputError: if the model does not run, has no weights or decides itself, a pattern names no
             layer, there is nothing to calibrate on, or layers to be rounded cannot be told apart.
     """
-    policy = {"*": policy} if isinstance(policy, str | int) else policy
-    quantizers, shown = family(quantizer), list(itertools.islice(calibration, batches))
-    if not shown:
-        raise InputError("there is no batch to calibrate on: give at least one")
+    policy = _policy(policy)
+    quantizers, shown = family(quantizer), _shown(calibration, batches)
     model = copy.deepcopy(_checked(model)).eval()
     args, kwargs = arguments_of(inputs_of(shown[0]))
     example = _first_of(kwargs or args)
     read = read_model(model, example, name)
     workload = _at_widths(read.workload, policy)
-    seen = seen_in_run(model, args, kwargs)
+    with _on_a_batch():
+        seen = seen_in_run(model, args, kwargs)
     layers = layers_of_products(read, workload, seen)
     rounded = _rounded(model, workload, layers, seen, shown, quantizers)
     calls = {path: len(products) for path, products in seen.items()}
     network = FixedWidths(model, workload, calls, layers, rounded, example)
     network.calibrate(shown)
     return network
+
+
+def _policy(given: Any) -> WidthPolicy:
+    """Widths by name or pattern, of one width those of all layers."""
+    if isinstance(given, Mapping | WidthRules):
+        return given
+    return {"*": Precision.parse(given)}
+
+
+def _shown(calibration: Any, batches: int) -> list[Any]:
+    """The batches that are looked at.
+
+    Raises:
+        InputError: if there are none, or they cannot be gone through.
+    """
+    if batches < 1:
+        raise InputError(f"a model is calibrated on at least 1 batch, not {batches}")
+    shown = list(itertools.islice(gone_through(calibration), batches))
+    if not shown:
+        raise InputError("there is no batch to calibrate on: give at least one")
+    return shown
+
+
+def gone_through(batches: Any) -> Iterator[Any]:
+    """Batches one by one.
+
+    Raises:
+        InputError: if they are no iterable.
+    """
+    if not isinstance(batches, Iterable):
+        raise InputError(
+            f"batches are gone through one by one, as those of a loader or a list, not "
+            f"{type(batches).__name__}"
+        )
+    return iter(batches)
 
 
 def _checked(model: Any) -> nn.Module:
@@ -262,7 +297,8 @@ def _rounded(
     with torch.no_grad():
         for batch in batches:
             args, kwargs = arguments_of(inputs_of(batch))
-            Products(model, note).run(*args, **kwargs)
+            with _on_a_batch():
+                Products(model, note).run(*args, **kwargs)
     return {name: RoundedProduct(found, quantizers) for name, found in operands.items()}
 
 
@@ -273,8 +309,19 @@ def run_on(model: nn.Module, batch: Any) -> Any:
         InputError: if it is no pair of inputs and labels, or the model does not run on it.
     """
     args, kwargs = arguments_of(inputs_of(batch))
-    try:
+    with _on_a_batch():
         return model(*args, **kwargs)
+
+
+@contextmanager
+def _on_a_batch() -> Iterator[None]:
+    """Say so if a model does not run on a batch.
+
+    Raises:
+        InputError: with PyTorch's reason.
+    """
+    try:
+        yield
     except DfsHwError:
         raise
     except (IndexError, RuntimeError, TypeError, ValueError) as error:  # PyTorch's for other shapes

@@ -114,7 +114,7 @@ def _run(model: nn.Module, images: Tensor) -> Any:
         shape, kind = list(images.shape[1:]), "images" if images.ndim == 4 else "tokens"
         raise InputError(
             f"{type(model).__name__} does not run on {kind} of {shape}: {error}. Say with "
-            "image=... what size of input it takes"
+            "image=... what size of input it takes, or give data of that size"
         ) from error
 
 

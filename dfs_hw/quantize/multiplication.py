@@ -7,7 +7,7 @@ before what is added, as a bias is.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -33,10 +33,10 @@ class Multiplication:
     """Layers of the array that it comes to, in order."""
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Multiplication:
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Multiplication:
     """A linear layer."""
     return _two(
-        x,
+        input,
         weight,
         functional.linear,
         lambda out: out if bias is None else out + bias,
@@ -62,17 +62,29 @@ def _convolution(function: Callable[..., Tensor]) -> Callable[..., Multiplicatio
     return apart
 
 
-def _matrices(function: Callable[..., Tensor]) -> Callable[..., Multiplication]:
-    def apart(left: Tensor, right: Tensor) -> Multiplication:
+def _matrices(function: Callable[..., Tensor]) -> Callable[..., Multiplication | None]:
+    def apart(*given: Tensor, **named: Tensor) -> Multiplication | None:
+        if "out" in named:  # which is written to
+            return None
+        left, right = _in_order(given, named)
         return _two(left, right, function)
 
     return apart
 
 
-def _added(function: Callable[..., Tensor]) -> Callable[..., Multiplication]:
+def _in_order(given: Sequence[Tensor], named: Mapping[str, Tensor]) -> list[Tensor]:
+    """Operands of a call, those by name as well: ``input`` is the first of all, and PyTorch's
+    names for the others (``mat1``, ``mat2``) are in order."""
+    return [*given, *(named[name] for name in sorted(named, key=lambda one: (one != "input", one)))]
+
+
+def _added(function: Callable[..., Tensor]) -> Callable[..., Multiplication | None]:
     def apart(
-        added: Tensor, left: Tensor, right: Tensor, *, beta: float = 1, alpha: float = 1
-    ) -> Multiplication:
+        *given: Tensor, beta: float = 1, alpha: float = 1, **named: Tensor
+    ) -> Multiplication | None:
+        if "out" in named:
+            return None
+        added, left, right = _in_order(given, named)
         return _two(left, right, function, lambda out: out * alpha + (added * beta if beta else 0))
 
     return apart

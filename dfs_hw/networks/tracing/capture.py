@@ -80,7 +80,7 @@ def capture(model: nn.Module, example: Any, name: str) -> Captured:
         model = copy.deepcopy(model)
         with contextlib.suppress(Exception), torch.no_grad():
             model.eval()(*args, **kwargs)
-    with _evaluating(model), torch.no_grad(), _quiet(), _without_stack_traces():
+    with evaluating(model), torch.no_grad(), _quiet(), _without_stack_traces():
         try:
             return _exported(model, args, kwargs)
         except Exception as reason:  # of many kinds: each means that there is no such graph
@@ -223,7 +223,9 @@ def is_lazy(tensor: Tensor) -> bool:
 
 
 @contextlib.contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Have a model in evaluation, its attention operator by operator; all modules are left in the
+    modes they were in."""
     modes = {module: module.training for module in model.modules()}
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # one operator for a whole encoder layer
@@ -269,4 +271,4 @@ def _first_line(error: BaseException) -> str:
     return first if len(first) <= 200 else f"{first[:200]}..."
 
 
-__all__ = ["Captured", "arguments_of", "capture", "decomposed"]
+__all__ = ["Captured", "arguments_of", "capture", "decomposed", "evaluating"]

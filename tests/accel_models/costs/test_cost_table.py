@@ -1,5 +1,7 @@
 """The table says what `simulate` says, unit by unit."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from networks import gated_pair
@@ -86,6 +88,33 @@ def test_the_key_depends_on_what_the_figures_depend_on() -> None:
 def test_malformed_choice_sets(choices: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         cost_table(gated_pair(), MACHINE, choices)
+
+
+@pytest.mark.parametrize("priced", [simulate, cost_table])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((object(), MACHINE), r"workload_of\(model, example\) makes it, not object"),
+        (("resnet50", MACHINE), r"listed_network\(name\) .*, not 'resnet50'"),
+        ((gated_pair(), "bitfusion"), r"load_accelerator\('bitfusion'\) makes it"),
+        ((gated_pair(), None), r"load_accelerator\('.*'\) makes it, not NoneType"),
+    ],
+)
+def test_what_is_no_network_or_machine(priced: Any, given: tuple[Any, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        priced(*given, "2,8")
+
+
+def test_what_is_no_choice_set_nor_a_number_of_inputs() -> None:
+    with pytest.raises(InputError, match=r"several choices, .* is not 8: .* write \(8,\)"):
+        cost_table(gated_pair(), MACHINE, 8)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="what always runs cannot be at skip"):
+        cost_table(gated_pair(), MACHINE, "2,8", always="skip")
+    for batch in (2.5, "2", True, 0):
+        with pytest.raises(InputError, match="batch is a whole number of at least 1, got"):
+            simulate(gated_pair(), MACHINE, 8, batch=batch)  # type: ignore[arg-type]
+    several = np.int64(2)
+    assert simulate(gated_pair(), MACHINE, 8, batch=several).batch == 2  # type: ignore[arg-type]
 
 
 def test_leakage_is_charged_by_time() -> None:

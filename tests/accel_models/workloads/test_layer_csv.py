@@ -240,3 +240,18 @@ def test_matrix_products_of_a_topology(read: Read) -> None:
 def test_a_dense_sparsity_and_a_batch_of_one_pass(read: Read) -> None:
     (layer,) = read(HEADER + " Sparsity, Batch Size,\nC, 8, 8, 3, 3, 3, 4, 1, 1:1, 1,\n").layers
     assert layer.out_size == (6, 6)
+
+
+def test_rows_that_read_other_channels_than_there_are_are_named(read: Read) -> None:
+    rows = "name,in_channels,out_channels,out_size,reads\na,3,16,8,-\n"
+    more = read(rows + "b,17,8,8,a\nc,24,8,8,a b\nd,16,8,8,a +b\n")
+    assert more.assumed[1:] == (
+        "rows read more channels than there are in what they read: b (17, not 16)",
+    )
+    alone = "name,in_channels,out_channels,out_size\na,3,16,8\n"
+    fewer = read(alone + "b,17,8,8\nc,4,8,8\n")
+    assert "above, which has other channels: b (17, not 16), c (4, not 8)" in fewer.assumed[1]
+    flat = ("fc,1024,10,1", "fc,256,10,1", "fc,16,10,1")  # as a map is, after a pool, after a mean
+    assert all(len(read(f"{alone}{row}\n").assumed) == 1 for row in flat)
+    parts = read(rows + "b,8,8,8,a\n")  # a row may read a part of what another one made
+    assert len(parts.assumed) == 1

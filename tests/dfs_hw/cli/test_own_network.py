@@ -91,6 +91,15 @@ def test_a_registered_function_builds_networks_by_name(own: str) -> None:
         assert one.equal(other)
 
 
+def test_data_of_other_channels_is_refused_by_its_option(
+    own: str, refused: Callable[..., str]
+) -> None:
+    path = Path(f"{own.partition(':')[0]}.py")
+    path.write_text(path.read_text().replace("(1, 4, 3,", "(3, 4, 3,").replace("(1, 1,", "(1, 3,"))
+    said = refused("train", "--network", own, *SHORT, "--out", "out")
+    assert "reads images of 3 channels, and those of this data have 1: give --data" in said
+
+
 def test_what_reads_no_images_is_sent_to_a_loop_of_its_own(own: str) -> None:
     with pytest.raises(InputError, match=r"something else than images.*docs/own_loop\.md"):
         register_own_model(own.replace("small", "words"))

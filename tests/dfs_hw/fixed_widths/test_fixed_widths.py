@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import torch
 from exported_models import Ready
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.data import DataLoader, IterableDataset
 
 from accel_models import InputError, load_accelerator
 from accel_models.workloads.widths_file import read_widths
@@ -229,6 +232,17 @@ def test_what_makes_no_sense_is_refused(model: Small) -> None:
         at_widths(model, {"*": 8}, [(torch.zeros(1, 5, 9, 9), None)])
     with pytest.raises(InputError, match=r"does not run on a batch: .*expected input\[1, 5"):
         accuracy_of(model, [(torch.zeros(1, 5, 9, 9), torch.zeros(1, dtype=torch.long))])
+    double = [(data()[0][0].double(), None)]
+    with pytest.raises(InputError, match="does not run on a batch: Input type"):
+        at_widths(model, 8, double)
+    with pytest.raises(InputError, match="at least 1 batch, not -1"):
+        at_widths(model, 8, data(), batches=-1)
+    with pytest.raises(InputError, match=r"batches are gone through one by one, .* not int"):
+        at_widths(model, 8, 5)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="'None' is not a precision"):
+        at_widths(model, None, data())  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="a learning rate is a number above 0, not nan"):
+        train_further(model, data(), learning_rate=math.nan)
     with pytest.raises(InputError, match="batches are gone through one by one"):
         compare_policies(model, {}, data(), None, load_accelerator("bitfusion"))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="'best' is no quantiser"):
@@ -265,3 +279,39 @@ def test_widths_of_another_tool_are_those_of_a_mapping(tmp_path: Path) -> None:
     named = at_widths(model, {"conv": 8, "depthwise": "4/6", "qkv": "2/8", "head": 8}, batches)
     assert listed.workload == named.workload
     assert torch.equal(listed(batches[0][0]), named(batches[0][0]))
+
+
+class Stream(IterableDataset[tuple[Tensor, Tensor]]):
+    """Inputs that nobody knows the number of."""
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return (pair for maps, labels in data(2) for pair in zip(maps, labels, strict=True))
+
+
+def test_a_stream_trains_as_a_list_of_its_batches_does(model: Small) -> None:
+    listed, streamed = copy.deepcopy(model), copy.deepcopy(model)
+    train_further(listed, data(2), epochs=2)
+    train_further(streamed, DataLoader(Stream(), batch_size=8), epochs=2)
+    assert not streamed.head.weight.equal(model.head.weight)
+    assert streamed.head.weight.equal(listed.head.weight)
+
+
+class Keywords(Small):
+    """The same, its operands handed over by name."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        rows = self.depthwise(torch.relu(self.conv(maps))).flatten(2).transpose(1, 2)
+        qkv = functional.linear(bias=self.qkv.bias, weight=self.qkv.weight, input=rows)
+        q, k, v = qkv.chunk(3, -1)
+        scores = torch.bmm(mat2=k.transpose(1, 2), input=q)
+        mixed = scores.softmax(-1).matmul(other=v).mean(1)
+        head = self.head
+        return torch.addmm(input=head.bias, mat2=head.weight.T, mat1=mixed)
+
+
+def test_operands_may_come_by_name(model: Small) -> None:
+    named = Keywords()
+    named.load_state_dict(model.state_dict())
+    by_place, by_name = (at_widths(one, 4, data()) for one in (model, named))
+    maps = data()[0][0]
+    assert torch.allclose(by_name(maps), by_place(maps), atol=1e-6)

@@ -135,6 +135,8 @@ class Unknown(nn.Module):
 
 
 def test_what_pytorch_cannot_export_is_refused_with_its_reason(tmp_path: Path) -> None:
-    network = at_widths(Unknown(), {"fc": 8}, batches(4), name="odd")
+    network = at_widths(Unknown(), {"fc": 8}, batches(4), name="odd").train()
+    modes = [module.training for module in network.modules()]
     with pytest.raises(InputError, match=r"PyTorch does not export odd as ONNX: .*bessel_j0"):
         write_onnx(network, tmp_path / "net.onnx")
+    assert [module.training for module in network.modules()] == modes
