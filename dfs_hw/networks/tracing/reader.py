@@ -28,8 +28,10 @@ operator in place. A rule gives the value of its result, or a list of several; N
 price."""
 
 SHAPELESS = ("sym_size", "sym_numel", "_assert", "item", "_local_scalar_dense", "lift_fresh")
-MADE_OF_INDEX = ("embedding",)
+MADE_OF_INDEX = ("embedding", "embedding_bag", "_embedding_bag")
 """Operators that make activations of whole numbers."""
+LOOK_UPS = ("index", "index_select", "gather", "take", "take_along_dim")
+"""Operators that do so where they read weights."""
 
 
 def prices(*names: str) -> Callable[[Rule], Rule]:
@@ -105,7 +107,7 @@ class Reader(Steps):
             return _results(call, kind)
         if call.shapes and all(0 in shape for shape in call.shapes):
             return _results(call, kind)  # no elements
-        if kind == "index" and call.name not in INDEX_GOES_ON:
+        if kind == "index" and call.name not in INDEX_GOES_ON and not _looks_up(call):
             if call.name not in FREE_OF_INDEX:
                 self.index_work[call.name] += 1
             return _results(call, "index")
@@ -174,6 +176,12 @@ INDEX_GOES_ON: set[str] = {*MADE_OF_INDEX}
 """Operators whose rule is asked on whole numbers, too: layers of the array enter themselves."""
 FREE_OF_INDEX: set[str] = set()
 """Operators that only look at a tensor otherwise; views enter themselves."""
+
+
+def _looks_up(call: OperatorCall) -> bool:
+    """Whether whole numbers name elements of weights, which are activations then."""
+    read = next(values_in(call.given), None)
+    return call.name in LOOK_UPS and read is not None and bool(read.weight)
 
 
 def _results(call: OperatorCall, kind: Kind) -> Any:

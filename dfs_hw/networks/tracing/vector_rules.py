@@ -9,9 +9,10 @@ from typing import Any
 
 from accel_models.workloads.graphs.passes import by_row, length, reduced, resized, windows
 from accel_models.workloads.graphs.steps import row_of
-from accel_models.workloads.graphs.values import Value
+from accel_models.workloads.graphs.values import Value, values_in
 from dfs_hw.networks.tracing.call import OperatorCall
 from dfs_hw.networks.tracing.reader import Reader, prices
+from dfs_hw.networks.tracing.views import move
 
 
 @prices("batch_norm", "_native_batch_norm_legit_no_training", "native_batch_norm")
@@ -71,17 +72,42 @@ def _with_statistics(call: OperatorCall, made: Value) -> Any:
 @prices("embedding")
 def embedding(read: Reader, call: OperatorCall) -> Value:
     """Rows of a table that whole numbers name."""
-    table, places = call["weight"], call["indices"]
-    entries, width = table.shape
-    number = read.step(
-        call,
-        "embedding",
-        "embedding",
-        (entries, width),
-        (max(1, places.elements), 1),
-        {"input": places},
-    )
-    return read.made(number, call.shape, -1)
+    return read.made(_looked_up(read, call, call["weight"], call["indices"]), call.shape, -1)
+
+
+@prices("embedding_bag", "_embedding_bag")
+def embedding_bag(read: Reader, call: OperatorCall) -> Any:
+    """Sum, mean or largest of the rows that the numbers of a bag name; None where bags have
+    different sizes, or rows weights."""
+    table, places, bags = call["weight"], call["indices"], call.shape[0]
+    if call.get("per_sample_weights") is not None or places.elements % bags:
+        return None
+    number = _looked_up(read, call, table, places)
+    rows = read.made(number, (bags, places.elements // bags, table.shape[1]), -1)
+    operator = "max_pool" if call.get("mode") == MAX_OF_BAG else "avg_pool"
+    return _with_places(call, reduced(read, call, operator, "bag", rows, [1]))
+
+
+@prices("index", "index_select")
+def chosen(read: Reader, call: OperatorCall) -> Value | None:
+    """Rows of a table of weights, as an embedding; elsewise elements that are moved."""
+    table, *places = values_in(call.given)
+    if table.kind == "data":
+        return move(read, call)
+    along = call.get("dim", 0) if call.name == "index_select" else len(call["indices"]) - 1
+    if along or len(places) != 1 or len(table.shape) != 2 or places[0].kind != "index":
+        return None
+    return read.made(_looked_up(read, call, table, places[0]), call.shape, -1)
+
+
+MAX_OF_BAG = 2
+"""PyTorch's number for it."""
+
+
+def _looked_up(read: Reader, call: OperatorCall, table: Value, places: Value) -> int:
+    """Step that looks up rows."""
+    size = (max(1, places.elements), 1)
+    return read.step(call, "embedding", "embedding", table.shape[:2], size, {"input": places})
 
 
 def _numbers(given: Any, count: int, default: Sequence[int] = ()) -> tuple[int, ...]:

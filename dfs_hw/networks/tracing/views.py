@@ -34,7 +34,7 @@ SAME = (
 """Operators that leave elements alone, change their type or sign, or round as the machine does."""
 REPEATS = ("expand", "expand_as", "broadcast_to", "repeat_interleave")
 MOVES = (
-    *("roll", "index", "index_select", "gather", "take", "take_along_dim", "flip", "fliplr"),
+    *("roll", "gather", "take", "take_along_dim", "flip", "fliplr"),
     *("pixel_shuffle", "pixel_unshuffle", "im2col", "col2im", "rot90"),
 )
 FREE_OF_INDEX.update(
@@ -184,4 +184,4 @@ def write(read: Reader, call: OperatorCall) -> Value:
     return Value(call.shape, "data", makers, False, before.channels)
 
 
-__all__ = ["MODES", "VIEWS"]
+__all__ = ["MODES", "VIEWS", "move"]
