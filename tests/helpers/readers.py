@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow.parquet as pq
 import torch
+from comparison_files import comparison_record
 from exploring import SPACE
 from mutations import ANY, TEXT, Draw, Mutation, changed, json_changed
 from networks import gated_pair
@@ -32,6 +33,7 @@ from accel_models.workloads.widths_file import read_widths
 from dfs_hw.baselines.kept import kept
 from dfs_hw.networks.build import build_network
 from dfs_hw.networks.checkpoint import load_checkpoint, save_checkpoint
+from dfs_hw.report.sources.of_comparison import report_of_comparison
 from dfs_hw.report.sources.run_file import read_run
 from dfs_hw.training.loop.snapshot import Snapshot, read_snapshot, write_snapshot
 from dfs_hw.training.recipes import read_setting, recipe
@@ -285,6 +287,12 @@ READERS: dict[str, Reader] = {
     "layers": Reader("net.csv", LAYERS_CSV.encode, TEXT, read_layers),
     "published results": Reader("rows.csv", published_rows, TEXT, validate_table),
     "run": Reader("run.json", lambda: json.dumps(run_record()).encode(), JSON, read_run),
+    "comparison": Reader(
+        "compare.json",
+        lambda: json.dumps(comparison_record()).encode(),
+        JSON,
+        lambda path: report_of_comparison(path.parent),
+    ),
     "kept results": Reader("a.json", kept_file, JSON, read_kept),
     "trace": Reader("trace.parquet", trace_file, PARQUET, GateTrace.read),
     "checkpoint": Reader("network.safetensors", checkpoint_file, TENSORS, load_checkpoint),

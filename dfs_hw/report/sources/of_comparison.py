@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from accel_models.precision import Precision
@@ -9,7 +10,6 @@ from accel_models.replay import Replay, replay
 from accel_models.trace import GateTrace
 from dfs_hw.baselines.judgement.resampling import Interval
 from dfs_hw.baselines.judgement.sentences import lead
-from dfs_hw.baselines.judgement.verdicts import Verdict
 from dfs_hw.baselines.records import AS_TRAINED, AT_PRICE, FROZEN, SHUFFLED, WITHIN
 from dfs_hw.baselines.study import STATIC
 from dfs_hw.baselines.tabulation import Row, Spread
@@ -29,7 +29,7 @@ from dfs_hw.report.report import (
     Survival,
     SweepPoint,
 )
-from dfs_hw.report.sources.comparison_file import CompareFile, read_comparison
+from dfs_hw.report.sources.comparison_file import ComparedVerdict, CompareFile, read_comparison
 from dfs_hw.report.sources.of_trace import origin_of, table_of
 from dfs_hw.report.sources.pictures import known_inputs
 from dfs_hw.report.subject import Subject
@@ -47,11 +47,11 @@ def report_of_comparison(folder: Path) -> EnergyReport:
     """
     found = read_comparison(folder / FILE)
     leads = leading(found)
-    seed = found.study["seeds"][0]
+    seed = found.study.seeds[0]
     path = None if leads is None else folder / f"seed{seed}" / leads.contender / TEST
-    outcome = None if path is None or not path.is_file() else _replayed(path)
-    config = found.study["config"]
-    name = f"{config['network']} on {config['data']}, {config['accelerator']}"
+    outcome = None if path is None or not os.path.isfile(path) else _replayed(path)
+    config = found.study.settings
+    name = f"{config.network} on {config.data}, {config.accelerator}"
     subjects: tuple[Subject, ...] = ()
     if outcome is not None and path is not None and leads is not None:
         title = f"{found.titles[leads.contender]}, seed {seed}"
@@ -60,28 +60,29 @@ def report_of_comparison(folder: Path) -> EnergyReport:
     return EnergyReport(name, verdict, subjects, _comparison(found, leads), "")
 
 
-def leading(found: CompareFile) -> Verdict | None:
+def leading(found: CompareFile) -> ComparedVerdict | None:
     """The verdict that is led with: of those on networks as they were trained, the one that beats
     static networks by most, or falls short by least; None if nobody decides."""
     trained = [one for one in found.verdicts if one.as_trained] or list(found.verdicts)
 
-    def gain(verdict: Verdict) -> tuple[bool, float]:
+    def gain(verdict: ComparedVerdict) -> tuple[bool, float]:
         fixed = verdict.against_static
         return (bool(verdict.earned), -1.0 if fixed is None else fixed.points.low)
 
     return max(trained, key=gain, default=None)
 
 
-def _verdict(found: CompareFile, leads: Verdict | None, outcome: Replay | None) -> ReportVerdict:
+def _verdict(
+    found: CompareFile, leads: ComparedVerdict | None, outcome: Replay | None
+) -> ReportVerdict:
     if leads is None:
         return ReportVerdict(
             "Nobody of this comparison decides per input: there is nothing to judge."
         )
-    said = found.sentences[found.verdicts.index(leads)]
     kept = None if outcome is None else _survival(found, leads, outcome)
     fixed = leads.against_static
     return ReportVerdict(
-        sentence=f"{lead(found.verdicts, found.titles)} {said}",
+        sentence=f"{lead(found.verdicts, found.titles)} {leads.sentence}",
         earned=leads.earned,
         against="" if fixed is None else found.titles[fixed.than],
         points=None if fixed is None else bounds(fixed.points),
@@ -98,7 +99,7 @@ def bounds(interval: Interval) -> Bounds:
     return Bounds(interval.mean, interval.low, interval.high)
 
 
-def _survival(found: CompareFile, leads: Verdict, outcome: Replay) -> Survival | None:
+def _survival(found: CompareFile, leads: ComparedVerdict, outcome: Replay) -> Survival | None:
     """Whether the energies stay in order, of a static network of the same layers."""
     than = leads.saving.than if leads.saving else leads.against_static and leads.against_static.than
     if not than or found.contender(than).family == "smaller":
@@ -115,7 +116,7 @@ def _survival(found: CompareFile, leads: Verdict, outcome: Replay) -> Survival |
     return survival(own, named, table.accelerator)
 
 
-def _survives(found: CompareFile, leads: Verdict, kept: Survival | None) -> str:
+def _survives(found: CompareFile, leads: ComparedVerdict, kept: Survival | None) -> str:
     if kept is None:
         return (
             "Whether that survives the ranges of the constants is not told: it needs the trace of "
@@ -128,7 +129,7 @@ def _survives(found: CompareFile, leads: Verdict, kept: Survival | None) -> str:
     )
 
 
-def _comparison(found: CompareFile, leads: Verdict | None) -> Comparison:
+def _comparison(found: CompareFile, leads: ComparedVerdict | None) -> Comparison:
     competitors = tuple(
         _competitor(found, row, leads)
         for row in found.rows
@@ -139,10 +140,7 @@ def _comparison(found: CompareFile, leads: Verdict | None) -> Comparison:
         competitors=competitors,
         saved_from=ends[0].name if len(ends) == 2 else "",
         saved=_saved(ends),
-        judgements=tuple(
-            _judgement(found, one, said)
-            for one, said in zip(found.verdicts, found.sentences, strict=True)
-        ),
+        judgements=tuple(_judgement(found, one) for one in found.verdicts),
         sweep=tuple(
             SweepPoint(
                 found.titles[one.contender], one.seed, one.variant, one.target, one.share,
@@ -154,8 +152,8 @@ def _comparison(found: CompareFile, leads: Verdict | None) -> Comparison:
         ),
         headroom="" if found.headroom is None else found.headroom.sentence,
         headroom_curve=_curve(found),
-        budget=f"{found.budget['text']}: {found.budget['amount']:.4g} {found.budget['unit']} of "
-        f"{found.budget['metric']} an input",
+        budget=f"{found.budget.text}: {found.budget.amount:.4g} {found.budget.unit} of "
+        f"{found.budget.metric} an input",
         remarks=tuple(f"Left out: {name}: {why}." for name, why in found.left_out.items()),
     )  # fmt: skip
 
@@ -175,7 +173,7 @@ def _elsewhere(found: CompareFile, row: Row) -> bool:
 
 
 def _ends(
-    found: CompareFile, leads: Verdict | None, everybody: tuple[Competitor, ...]
+    found: CompareFile, leads: ComparedVerdict | None, everybody: tuple[Competitor, ...]
 ) -> tuple[Competitor, ...]:
     """The static network that is as accurate, and who leads; nobody where none is."""
     if leads is None or leads.saving is None:
@@ -196,7 +194,7 @@ def _saved(ends: tuple[Competitor, ...]) -> tuple[SavedAmount, ...]:
     )
 
 
-def _competitor(found: CompareFile, row: Row, leads: Verdict | None) -> Competitor:
+def _competitor(found: CompareFile, row: Row, leads: ComparedVerdict | None) -> Competitor:
     contender, static = (
         found.contender(row.contender),
         found.contender(row.contender).family in STATIC,
@@ -204,7 +202,7 @@ def _competitor(found: CompareFile, row: Row, leads: Verdict | None) -> Competit
     kind = "static" if static else KINDS[row.variant]
     trained = row.variant == AS_TRAINED
     accuracy, energy = _spread(row, "accuracy"), _spread(row, "energy_j")
-    before = row.figures["validation_accuracy"]
+    before = row.figures.get("validation_accuracy")
     return Competitor(
         name=contender.title if trained else f"{contender.title}, {row.variant}",
         kind=kind,
@@ -225,11 +223,11 @@ def _competitor(found: CompareFile, row: Row, leads: Verdict | None) -> Competit
 
 def _spread(row: Row, name: str) -> Spread:
     spread = row.figures[name]
-    assert spread is not None  # costs and accuracy are known of everybody
+    assert spread is not None  # as `CompareFile` has them
     return spread
 
 
-def _judgement(found: CompareFile, verdict: Verdict, said: str) -> Judgement:
+def _judgement(found: CompareFile, verdict: ComparedVerdict) -> Judgement:
     fixed, saving = verdict.against_static, verdict.saving
     return Judgement(
         contender=found.titles[verdict.contender],
@@ -241,7 +239,7 @@ def _judgement(found: CompareFile, verdict: Verdict, said: str) -> Judgement:
         shuffled=bounds(verdict.against_shuffled.points),
         saving=None if saving is None else bounds(saving.share),
         earned=verdict.earned,
-        sentence=said,
+        sentence=verdict.sentence,
     )
 
 
@@ -251,9 +249,8 @@ def _replayed(path: Path) -> Replay:
 
 
 def _subject(found: CompareFile, title: str, outcome: Replay, path: Path, seed: int) -> Subject:
-    config = found.study["config"]
-    splits = load_dataset(config["data"], seed)
+    splits = load_dataset(found.study.settings.data, seed)
     known = known_inputs(outcome, splits.test, tuple(splits.classes))
     beside = path.parent.parent.parent / FILE
-    origin = origin_of(outcome.trace, outcome.table, path, beside, **config)
+    origin = origin_of(outcome.trace, outcome.table, path, beside, **found.study.config)
     return subject_of_replay(title, outcome, origin, known)

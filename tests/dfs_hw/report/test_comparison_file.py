@@ -1,0 +1,62 @@
+"""A comparison's record is taken at its word only field by field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comparison_files import comparison_record
+
+from accel_models import InputError
+from accel_models.documents import digest_of
+from dfs_hw.report.sources.comparison_file import read_comparison
+from dfs_hw.report.sources.of_comparison import report_of_comparison
+
+Record = dict[str, Any]
+
+
+def test_no_figure_of_a_comparison_can_change(tmp_path: Path) -> None:
+    path, record = tmp_path / "compare.json", comparison_record()
+    sealed = {**record, "digest": digest_of(record)}
+    path.write_text(json.dumps(sealed, indent=2))
+    assert report_of_comparison(tmp_path).verdict.points is not None
+    sealed["records"][2]["energy_j"] *= 1 + 1e-15
+    path.write_text(json.dumps(sealed))
+    with pytest.raises(InputError, match="is damaged: what it says does not match its digest"):
+        read_comparison(path)
+    del sealed["digest"]
+    path.write_text(json.dumps(sealed))
+    with pytest.warns(UserWarning, match="is of before comparisons had a digest"):
+        read_comparison(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda one: one.update(verdicts=5), "verdicts must be a valid array, got 5"),
+        (lambda one: one.update(verdicts=["ab"]), "verdicts.0 must be a table, got 'ab'"),
+        (lambda one: one.update(study={}), "study.seeds is missing"),
+        (lambda one: one["study"].update(seeds=[]), "study.seeds must name a seed"),
+        (lambda one: one["study"]["config"].update(path="x"), "study.config: .*path"),
+        (lambda one: one.update(budget={}), "budget.text is missing"),
+        (lambda one: one["records"][0].update(contender="x"), "records.0.contender must be the"),
+        (lambda one: one["rows"][1].update(contender="x"), "rows.1.contender must be the name"),
+        (lambda one: one["rows"][0]["figures"].pop("share"), "rows.0.figures must have share"),
+        (lambda one: one.update(best_static="x"), "best_static must be the name of a contender"),
+        (lambda one: one["verdicts"][0]["saving"].update(than="x"), "verdicts.0.saving.than must"),
+        (lambda one: one["verdicts"][0].update(against_static=None), "earned must not be true"),
+        (lambda one: one["contenders"][0].update(title=""), "contenders.0.title must not be empty"),
+        (lambda one: one["contenders"].append(one["contenders"][0]), "must differ in their names"),
+    ],
+)
+def test_what_no_comparison_says_is_refused_by_field(
+    tmp_path: Path, change: Callable[[Record], object], said: str
+) -> None:
+    path, record = tmp_path / "compare.json", comparison_record()
+    change(record)
+    path.write_text(json.dumps({**record, "digest": digest_of(record)}))
+    with pytest.raises(InputError, match=f"compare.json: .*{said}"):
+        read_comparison(path)
