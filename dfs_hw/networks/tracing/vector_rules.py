@@ -106,8 +106,9 @@ MAX_OF_BAG = 2
 
 def _looked_up(read: Reader, call: OperatorCall, table: Value, places: Value) -> int:
     """Step that looks up rows."""
+    rows, width = table.shape
     size = (max(1, places.elements), 1)
-    return read.step(call, "embedding", "embedding", table.shape[:2], size, {"input": places})
+    return read.step(call, "embedding", "embedding", (rows, width), size, {"input": places})
 
 
 def _numbers(given: Any, count: int, default: Sequence[int] = ()) -> tuple[int, ...]:
