@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from accel_models.errors import InputError
-from dfs_hw.networks.tracing.capture import evaluating
+from dfs_hw.modes import evaluating
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto

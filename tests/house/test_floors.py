@@ -111,6 +111,7 @@ dfs_hw.data.*
 dfs_hw.distributed
 dfs_hw.tensor_file
 dfs_hw.onnx_export
+dfs_hw.modes
 dfs_hw.provenance
 dfs_hw.palette
 """

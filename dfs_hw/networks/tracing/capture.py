@@ -19,6 +19,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils import _pytree as pytree
 
 from accel_models.errors import InputError
+from dfs_hw.modes import evaluating
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -223,22 +224,6 @@ def is_lazy(tensor: Tensor) -> bool:
 
 
 @contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Have a model in evaluation, its attention operator by operator; all modules are left in the
-    modes they were in."""
-    modes = {module: module.training for module in model.modules()}
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # one operator for a whole encoder layer
-    model.eval()
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-        for module, training in modes.items():
-            module.training = training
-
-
-@contextlib.contextmanager
 def _without_stack_traces() -> Iterator[None]:
     """Have PyTorch leave out the lines of code that operators come from, a fifth of its time."""
     name = "do_not_emit_stack_traces"  # which older versions do not look at
@@ -271,4 +256,4 @@ def _first_line(error: BaseException) -> str:
     return first if len(first) <= 200 else f"{first[:200]}..."
 
 
-__all__ = ["Captured", "arguments_of", "capture", "decomposed", "evaluating"]
+__all__ = ["Captured", "arguments_of", "capture", "decomposed"]
