@@ -183,14 +183,25 @@ def user_cache() -> Path:
     """The folder for what can be computed again: ``DFS_HW_CACHE``, or one in the user's cache.
 
     Raises:
-        RuntimeError: if neither is set and the user has no home.
+        InputError: if neither is set and the user has no home.
     """
-    named = os.environ.get(CACHE)
-    return Path(named) if named else home_cache()
+    if named := os.environ.get(CACHE):
+        return Path(named)
+    try:
+        return home_cache()
+    except RuntimeError as error:
+        raise InputError(
+            f"there is no folder for what is kept between runs ({reason_of(error)}): name one in "
+            f"the environment variable {CACHE}"
+        ) from error
 
 
 def home_cache() -> Path:
-    """The folder in the user's cache; errors are those of `user_cache`."""
+    """The folder in the user's cache.
+
+    Raises:
+        RuntimeError: if the user has no home.
+    """
     shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not shared.is_absolute():  # the XDG specification has such ones ignored
         shared = Path.home() / ".cache"

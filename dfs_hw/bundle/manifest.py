@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from accel_models.documents import CLOSED, digest_of, parse_json, typed
@@ -189,24 +190,46 @@ def read_manifest(path: Path | str) -> Manifest:
         root = zipfile.Path(path) if path.is_file() else path
         manifest = _parsed(_read(root, MANIFEST, path), path)
         for name, known in manifest.files.items():
-            if BundledFile.of(_read(root, name, path)) != known:
+            if BundledFile.of(_read(root, name, path, known.size)) != known:
                 raise InputError(f"{path} is damaged: {name} does not match its digest")
-    except (OSError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise InputError(f"{path} is damaged, or no bundle: {reason_of(error)}") from error
     return manifest
 
 
-def _read(root: Path | zipfile.Path, name: str, path: Path) -> bytes:
+_DAMAGE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What reading a file, or unpacking it from an archive, can end in; RuntimeError is of archives
+that ask for what cannot be done, such as a password."""
+
+
+def _read(root: Path | zipfile.Path, name: str, path: Path, size: int | None = None) -> bytes:
+    """A file of a bundle.
+
+    Args:
+        size: that it has to have; None for one of at most `MOST_BYTES`.
+    """
+    inside = PurePosixPath(name)
+    if inside.is_absolute() or ".." in inside.parts:
+        raise InputError(f"{path}: {MANIFEST} names {quoted(name)}, which is not inside the bundle")
     place = root / name
     if not place.is_file():
         raise InputError(f"{path} is no whole bundle: it has no {quoted(name)}")
+    stated = _stated_size(place)  # looked at before there is memory for it
+    if size is not None and stated != size:
+        raise InputError(f"{path} is damaged: {name} does not match its digest")
+    if size is None and stated > MOST_BYTES:
+        raise InputError(f"{path}: {name} is too large: it may have {MOST_BYTES} bytes")
     return place.read_bytes()
+
+
+def _stated_size(place: Path | zipfile.Path) -> int:
+    if isinstance(place, Path):
+        return place.stat().st_size
+    return place.root.getinfo(place.at).file_size
 
 
 def _parsed(content: bytes, path: Path) -> Manifest:
     where = f"{path}: {MANIFEST}"
-    if len(content) > MOST_BYTES:
-        raise InputError(f"{where} is too large: it may have {MOST_BYTES} bytes")
     said = parse_json(content, where)
     if not isinstance(said, Mapping) or said.get("format") != FORMAT:
         raise InputError(f"{where} is not that of a {FORMAT}")

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from accel_models.errors import InputError
+from accel_models.errors import InputError, quoted
 from accel_models.precision import Precision, parse_choices
 from accel_models.seeds import checked_seed
-from accel_models.workloads.cifar_resnet import NAMES, WIDTHS, checked_widths
+from accel_models.workloads.cifar_resnet import MOST_CHANNELS, NAMES, WIDTHS, checked_widths
 from accel_models.workloads.layer_csv import listed_networks
 from dfs_hw.networks.cifar_resnet import BasicBlock, CifarResNet
 from dfs_hw.networks.design import Design
@@ -54,10 +54,13 @@ def build_network(
     """A fresh network by name, such as ``resnet38``; equal seeds give equal weights.
 
     Raises:
-        InputError: if the name is unknown, or widths or seed are out of their range.
+        InputError: if the name is unknown, or sizes or seed are out of their range.
     """
     checked_widths(widths)
     checked_seed(seed)
+    for what, size in (("classes", classes), ("in_channels", in_channels)):
+        if not 1 <= size <= MOST_CHANNELS:
+            raise InputError(f"{what} must be 1 to {MOST_CHANNELS}, got {quoted(size)}")
     if ":" in name and name not in NETWORKS:
         raise InputError(
             f"'{name}' is a function that gives a network of somebody's own: name it with "

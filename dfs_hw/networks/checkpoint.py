@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from accel_models.documents import typed
 from accel_models.errors import DfsHwError, InputError
 from dfs_hw.networks.build import build_network
 from dfs_hw.networks.dynamic import DynamicNetwork
@@ -114,10 +115,11 @@ def _read(path: Path) -> TensorFile:
 def _check_choices(network: DynamicNetwork, facts: Mapping[str, Any], path: Path) -> None:
     """Refuse other widths than were saved: their statistics and norms have the same shapes."""
     own = list(map(str, network.choices))
-    if facts.get(CHOICES, own) != own:
+    kept = typed(list[str], facts.get(CHOICES, own), f"{path}: {CHOICES}")
+    if kept != own:
         raise InputError(
             f"{path} does not fit {network.name}: it was saved with the choices "
-            f"{','.join(facts[CHOICES])}, and the network has {','.join(own)}"
+            f"{','.join(kept)}, and the network has {','.join(own)}"
         )
 
 

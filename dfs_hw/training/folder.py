@@ -10,8 +10,12 @@ from accel_models.owned_folder import owned_folder
 from dfs_hw.distributed import on_first
 from dfs_hw.training.setup import TrainingSetup
 
-RESULTS = ("network.safetensors", "run.json", "compare.json")
-"""Files that trainings end with, those of an experiment and of a comparison among them."""
+RESULTS = (
+    *("network.safetensors", "run.json", "trace.parquet", "report.html"),
+    *("compare.json", "compare.csv", "compare.md", "compare.png"),
+)
+"""Files that trainings end with, those of an experiment and of a comparison among them: gone before
+other settings are written beside them."""
 
 
 @contextmanager

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 import shutil
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from torch import Tensor, nn
 
 from accel_models.errors import InputError
 from dfs_hw.bundle import export_bundle, read_manifest
+from dfs_hw.bundle.manifest import MANIFEST, BundledFile
 from dfs_hw.data import Dataset, Splits
 from dfs_hw.gates import POINTS, ConfidenceGate, ErrorGate
 from dfs_hw.gates.confidence import ALWAYS, NEVER_SURE
@@ -237,6 +240,32 @@ def test_damaged_bundles_are_refused(
     damage(copy)
     with pytest.raises(InputError, match=why):
         read_manifest(copy)
+
+
+@pytest.mark.parametrize("name", ["../outside.bin", "/etc/hostname"])
+def test_a_bundle_is_of_what_lies_inside_it(written: Path, name: str, tmp_path: Path) -> None:
+    copy = shutil.copytree(written, tmp_path / "b")
+    (tmp_path / "outside.bin").write_bytes(b"not ours")
+    said = read_manifest(copy)
+    more = {**said.files, name: BundledFile.of(b"not ours")}
+    (copy / MANIFEST).write_bytes(replace(said, files=more).sealed().to_json())
+    with pytest.raises(InputError, match="which is not inside the bundle"):
+        read_manifest(copy)
+
+
+def test_a_flipped_bit_of_an_archive_is_found_in_a_sentence(written: Path, tmp_path: Path) -> None:
+    place = tmp_path / "flipped.zip"
+    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as file:
+        for path in written.rglob("*"):
+            file.write(path, path.relative_to(written))
+    whole, said = place.read_bytes(), read_manifest(place)
+    draw = random.Random(0)
+    for _ in range(200):
+        content = bytearray(whole)
+        content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        place.write_bytes(content)
+        with contextlib.suppress(InputError):  # a bit of a date, say, changes nothing
+            assert read_manifest(place) == said
 
 
 def test_what_is_no_bundle_is_refused(tmp_path: Path) -> None:

@@ -186,6 +186,35 @@ def test_a_checkpoint_of_0_1_is_read_with_a_warning_and_written_with_checksums(
         assert load_checkpoint(path, mine(seed=2)).price == 0.5
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("classes", -1, "classes must be 1 to"),
+        ("in_channels", 10**18, "in_channels must be 1 to"),
+        ("choices", 5, "a choice set has several choices"),
+        ("widths", "wide", "describes a network of another version"),
+        ("depth", 3, "describes a network of another version"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*has no checksums")
+def test_a_shape_that_no_network_has_is_refused(
+    tmp_path: Path, field: str, value: object, said: str
+) -> None:
+    path = tmp_path / "old.safetensors"
+    shape = build_network("resnet8", "2,8", 10).shape | {field: value}
+    save_file({}, path, {"dfs-hw": json.dumps({"shape": shape})})
+    with pytest.raises(InputError, match=said):
+        load_checkpoint(path)
+
+
+@pytest.mark.filterwarnings("ignore:.*has no checksums")
+def test_choices_of_a_checkpoint_are_words(tmp_path: Path) -> None:
+    path = tmp_path / "old.safetensors"
+    save_file({}, path, {"dfs-hw": json.dumps({"shape": {}, "choices": 5})})
+    with pytest.raises(InputError, match="choices"):
+        load_checkpoint(path, mine())
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_weights_that_are_not_finite_are_neither_written_nor_read(
     tmp_path: Path, value: float
