@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
+from typing import BinaryIO
 
 from accel_models.errors import InputError, reason_of
 
@@ -17,6 +18,8 @@ of them takes some 30 times as much memory."""
 CACHE = "DFS_HW_CACHE"
 """Environment variable that names the folder for what can be computed again."""
 NOT_UTF8 = "under a name that is not UTF-8"
+_PART = 2**24
+"""Bytes that are read at a time."""
 _MADE: list[Path] = []
 """Folders that this process made, the outer ones first."""
 
@@ -43,7 +46,7 @@ def read_bytes(path: str | Path, most: int = MOST_BYTES) -> bytes:
         with open(readable(path), "rb") as file:
             if os.fstat(file.fileno()).st_size > most:  # before there is memory for it
                 raise InputError(too_large)
-            content = file.read(most + 1)  # of some files the system states no size
+            content = _up_to(file, most + 1)  # of some files the system states no size
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
@@ -51,6 +54,15 @@ def read_bytes(path: str | Path, most: int = MOST_BYTES) -> bytes:
     if len(content) > most:
         raise InputError(too_large)
     return content
+
+
+def _up_to(file: BinaryIO, most: int) -> bytes:
+    """The beginning of a file, without room for more than there is."""
+    parts: list[bytes] = []
+    while most and (part := file.read(min(most, _PART))):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
 
 
 @contextmanager

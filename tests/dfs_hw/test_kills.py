@@ -17,12 +17,13 @@ from accel_models.owned_folder import owned_folder
 
 pytestmark = pytest.mark.slow
 
-TINY = (
+COMPARED = (
     *("--network", "resnet8", "--choices", "skip,2,8", "--budget", "0.9", "--quiet"),
     *("--set", "widths=4,8,8", "--set", "batch=16", "--set", "joint_lr=0.01"),
-    *("--set", "backbone_steps=4", "--set", "supernet_steps=2", "--set", "knob=true"),
+    *("--set", "backbone_steps=4", "--set", "supernet_steps=2"),
     *("--set", "gate_steps=1", "--set", "joint_steps=4"),
 )
+TINY = (*COMPARED, "--set", "knob=true")
 PASSING = ("created", "seconds", "commit", "digest")
 SPACE = """
 name = "shapes"
@@ -104,7 +105,7 @@ def test_the_second_of_two_runs_in_one_folder_is_refused(
         for words in (
             ("demo", *TINY),
             ("train", *TINY),
-            ("compare", *TINY, "--seeds", "0", "--contenders", "static,knob"),
+            ("compare", *COMPARED, "--seeds", "0", "--contenders", "static,knob"),
             ("codesign", space, whole / "network.safetensors", "--floor", "0.01"),
         ):
             for more in ((), ("--overwrite",)):
@@ -120,7 +121,7 @@ def test_a_finished_run_is_not_overwritten_by_other_settings(
         said = refused(*words, "--seed", "1", "--set", "joint_lr=0.02", "--out", whole)
         assert "other settings (joint_lr was 0.01, is 0.02, network and images was " in said
         assert "seed was 0, is 1)" in said
-    said = refused("compare", *TINY, "--contenders", "static,knob", "--out", whole)
+    said = refused("compare", *COMPARED, "--contenders", "static,knob", "--out", whole)
     assert "dfq_choices was None" in said
     after = {path: path.stat().st_mtime_ns for path in whole.iterdir() if path.name != ".lock"}
     assert after == before

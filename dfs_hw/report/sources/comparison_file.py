@@ -45,7 +45,7 @@ class ComparedBudget:
     text: str
     metric: str
     amount: float
-    """In the metric's SI unit."""
+    """Cost allowed, in the metric's SI unit."""
     unit: str
 
 
