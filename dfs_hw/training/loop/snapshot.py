@@ -6,6 +6,7 @@ checksums. The file is replaced in one step, so a process killed at any time lea
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ def read_snapshot(path: Path) -> Snapshot | None:
     Raises:
         InputError: if it is damaged, or no snapshot.
     """
-    if not path.exists():
+    if not os.path.lexists(path):  # what leads nowhere is no snapshot, and refused
         return None
     try:
         tensors, facts = read_tensors(path, "snapshot", _OLD_KEY)
