@@ -12,8 +12,9 @@ import json
 import math
 import re
 import tomllib
+import warnings
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from datetime import date, time
 from functools import cache
 from pathlib import Path
@@ -46,6 +47,9 @@ _TOKENS = re.compile(
 
 PARQUET = b"PAR1"
 """What every Parquet file begins with."""
+
+SEAL = "digest"
+"""Name under which a document has a digest of all else."""
 
 CLOSED = ConfigDict(extra="forbid")
 """Configuration of a data class that is read from documents, as its ``__pydantic_config__``: fields
@@ -148,6 +152,36 @@ def digest_of(data: Any) -> str:
     """Digest of what a document says, as JSON can hold it, however it is spaced and ordered."""
     text = json.dumps(data, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def sealed(content: dict[str, Any]) -> dict[str, Any]:
+    """What a document says, as JSON has it, with the digest of it all."""
+    plain = json.loads(json.dumps(content))  # where names that are numbers become text
+    return {**plain, SEAL: seal_of(plain)}
+
+
+def seal_of(said: Mapping[str, Any]) -> str:
+    """Digest of all that a document says but for its own digest."""
+    return digest_of({name: said[name] for name in said if name != SEAL})
+
+
+def check_seal(said: Mapping[str, Any], where: str, unsealed: str) -> None:
+    """Refuse a document that says something else than was `sealed`; one without a digest is warned
+    of.
+
+    Args:
+        unsealed: what those are that have none, after "is": ``of version 0.1``.
+
+    Raises:
+        InputError: if the digest is another's.
+    """
+    if not said.get(SEAL):
+        warnings.warn(
+            f"{where} is {unsealed} and has no digest: whether it is whole cannot be told",
+            stacklevel=3,
+        )
+    elif said[SEAL] != seal_of(said):
+        raise InputError(f"{where} is damaged: what it says does not match its digest")
 
 
 def first_fault(error: ValidationError, where: str) -> str:

@@ -14,7 +14,7 @@ import torch
 from accel_models.accelerators.plugins import plugin_of
 from accel_models.costs.cost_table import CostTable
 from accel_models.costs.simulator import Simulation, simulate
-from accel_models.documents import CLOSED, digest_of
+from accel_models.documents import CLOSED, sealed
 from accel_models.errors import InputError
 from accel_models.metrics import METRICS
 from accel_models.precision import Precision, highest
@@ -164,7 +164,7 @@ def _carried_out(setup: TrainingSetup, out_dir: Path, started: float) -> Path:
         "best_static": best_static_width(variants, len(setup.splits.validation)).name,
         "variants": [asdict(variant) for variant in variants],
     }
-    return write_json(out_dir / "run.json", {**run, "digest": digest_of(run)})
+    return write_json(out_dir / "run.json", sealed(run))
 
 
 def record_checkpoint(

@@ -17,7 +17,6 @@ from accel_models.metrics import METRICS, additive
 from accel_models.precision import highest
 from accel_models.replay import Replay, replay
 from accel_models.trace import GateTrace
-from dfs_hw.baselines.left_early import exits_taken, right_at_exits
 from dfs_hw.baselines.preparation import Ready
 from dfs_hw.baselines.records import (
     AS_TRAINED,
@@ -39,6 +38,7 @@ from dfs_hw.gates import TableGate
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.recording import BATCH, Evaluation, evaluate, modal_assignment, shuffled
 from dfs_hw.training.stages.before_joint import train_backbone
+from dfs_hw.training.stages.exits import beliefs_of, exits_taken, right_at_exits
 
 MINORITY = 0.05
 """Share of the inputs that must take another choice than most, for a block to count as deciding."""
@@ -130,7 +130,7 @@ class Bench:
         """What a network of one width is right about, as `right_at_exits` has it: however inputs
         are dealt, each leaves at one of its exits."""
         network = self.ready.trained.network
-        return right_at_exits(network, self.test, network.assign(self.ready.kept))
+        return right_at_exits(*beliefs_of(network, self.test, network.assign(self.ready.kept)))
 
     def _turned(self, hardness: np.ndarray) -> Iterator[Run]:
         """The knob at every price; and within every budget of the grid, at the price of those

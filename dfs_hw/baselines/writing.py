@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from accel_models.documents import digest_of
+from accel_models.documents import sealed
 from accel_models.files import whole_file
 from dfs_hw.baselines.findings import CURVE_HEADER, HEADER, VERDICT_HEADER, Findings
 from dfs_hw.baselines.judgement.sentences import sentence
@@ -28,9 +27,7 @@ def write(findings: Findings, out: Path, provenance: Mapping[str, object]) -> Pa
     """Write ``compare.json``, ``compare.csv`` and ``compare.md``; returns the first."""
     _write_text(out / "compare.csv", as_csv(findings.records))
     _write_text(out / "compare.md", as_markdown(findings))
-    # Names of a table are text in JSON, which is what its digest is of: seeds are numbers here.
-    content = json.loads(json.dumps(as_json(findings, provenance)))
-    return write_json(out / "compare.json", {**content, "digest": digest_of(content)})
+    return write_json(out / "compare.json", sealed(as_json(findings, provenance)))
 
 
 def as_json(findings: Findings, provenance: Mapping[str, object]) -> dict[str, Any]:

@@ -12,9 +12,9 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from accel_models.documents import CLOSED, digest_of, parse_json, typed
+from accel_models.documents import CLOSED, SEAL, parse_json, seal_of, typed
 from accel_models.errors import InputError, quoted, reason_of
 from accel_models.files import MOST_BYTES
 
@@ -166,7 +166,7 @@ class Manifest:
 
     def sealed(self) -> Manifest:
         """The manifest with its digest."""
-        return replace(self, digest=_digest(asdict(self)))
+        return replace(self, digest=seal_of(asdict(self)))
 
     def to_json(self) -> bytes:
         """The manifest as it is written."""
@@ -237,13 +237,9 @@ def _parsed(content: bytes, path: Path) -> Manifest:
         raise InputError(
             f"{where} is of version {quoted(said.get('version'))}, and {VERSION} is what is read"
         )
-    if said.get("digest") != _digest(said):
+    if said.get(SEAL) != seal_of(said):
         raise InputError(f"{path} is damaged: what {MANIFEST} says does not match its digest")
     return typed(Manifest, said, where)
-
-
-def _digest(said: Mapping[str, Any]) -> str:
-    return digest_of({name: said[name] for name in said if name != "digest"})
 
 
 __all__ = [

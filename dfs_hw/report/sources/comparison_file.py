@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accel_models.documents import digest_of, read_json, typed
+from accel_models.documents import check_seal, read_json, typed
 from accel_models.errors import InputError, listed, quoted
 from accel_models.metrics import METRICS
 from dfs_hw.baselines.judgement.verdicts import Verdict
@@ -170,11 +169,5 @@ def read_comparison(path: Path) -> CompareFile:
         found.study.settings  # noqa: B018 - refused here, with the name of the file
     except InputError as error:
         raise InputError(f"{path}: study.config: {error}") from error
-    if not found.digest:
-        warnings.warn(
-            f"{path} is of before comparisons had a digest: whether it is whole cannot be told",
-            stacklevel=2,
-        )
-    elif found.digest != digest_of({name: said[name] for name in said if name != "digest"}):
-        raise InputError(f"{path} is damaged: what it says does not match its digest")
+    check_seal(said, str(path), "of before comparisons were sealed,")
     return found

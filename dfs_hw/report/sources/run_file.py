@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from accel_models.documents import CLOSED, digest_of, read_json, typed
+from accel_models.documents import CLOSED, check_seal, read_json, typed
 from accel_models.errors import InputError
 from accel_models.precision import Precision
 from dfs_hw.experiment import BudgetVerdict, Variant
@@ -85,13 +84,7 @@ def read_run(path: Path) -> RunFile:
         run.settings  # noqa: B018 - refused here, with the name of the file
     except InputError as error:
         raise InputError(f"{path}: config: {error}") from error
-    if not run.digest:
-        warnings.warn(
-            f"{path} is of version 0.1 and has no digest: whether it is whole cannot be told",
-            stacklevel=2,
-        )
-    elif run.digest != digest_of({name: said[name] for name in said if name != "digest"}):
-        raise InputError(f"{path} is damaged: what it says does not match its digest")
+    check_seal(said, str(path), "of version 0.1")
     return run
 
 

@@ -18,6 +18,7 @@ from accel_models.errors import InputError
 from accel_models.precision import Precision, highest
 from dfs_hw.budgets.ladder import ladder
 from dfs_hw.budgets.thresholds import HeldOut, OperatingPoint, settings_of
+from dfs_hw.data import Dataset
 from dfs_hw.distributed import on_first
 from dfs_hw.gates import POINTS, ConfidenceGate
 from dfs_hw.gates.confidence import ALWAYS, NEVER_SURE
@@ -75,7 +76,7 @@ def train_exits(setup: TrainingSetup, out: Path, kept: Kept = ()) -> Trained:
             return StepResult(loss_of_heads(beliefs, batch.labels, taught), known_cost)
 
         def means() -> Validation:
-            beliefs, _, labels = beliefs_of(setup, network, top)
+            beliefs, _, labels = beliefs_of(network, setup.judge, top)
             right = (beliefs.argmax(2) == labels[:, None]).double().mean(0)
             curves = {
                 f"accuracy/{unit}": float(share)
@@ -142,19 +143,29 @@ def loss_of_heads(beliefs: Tensor, labels: Tensor, taught: Tensor | None = None)
 
 @torch.no_grad()
 def beliefs_of(
-    setup: TrainingSetup, network: DynamicNetwork, assignment: Tensor
+    network: DynamicNetwork, dataset: Dataset, assignment: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Logits of the exits [N, exits, classes] and of the network [N, classes], and labels [N], of
-    all judging inputs at fixed choices."""
+    all inputs at fixed choices, none of which is to leave."""
     was_training = network.training
     network.eval()
     seen = [
         (*network.all_beliefs(images, assignment), labels)
-        for images, labels in setup.judge.to(torch.device(setup.device)).batches(BATCH)
+        for images, labels in dataset.to(network.shift.device).batches(BATCH)
     ]
     network.train(was_training)
     beliefs, logits, labels = (torch.cat(part).cpu() for part in zip(*seen, strict=True))
     return beliefs.float(), logits.float(), labels
+
+
+def right_at_exits(beliefs: Tensor, logits: Tensor, labels: Tensor) -> np.ndarray:
+    """Whether each input is classified right at each exit, and at the end: bool [N, exits + 1].
+
+    Args:
+        beliefs, logits, labels: as `beliefs_of` has them.
+    """
+    said = torch.cat([beliefs.argmax(2), logits.argmax(1, keepdim=True)], 1)
+    return (said == labels[:, None]).numpy()
 
 
 def settle_thresholds(setup: TrainingSetup, out: Path, kept: Kept = ()) -> Trained:
@@ -261,16 +272,15 @@ def seen_at(setup: TrainingSetup, network: DynamicNetwork, assignment: Tensor) -
     """What the judging inputs do at fixed widths."""
     gate = network.gate
     assert isinstance(gate, ConfidenceGate)
-    beliefs, logits, labels = beliefs_of(setup, network, assignment)
+    beliefs, logits, labels = beliefs_of(network, setup.judge, assignment)
     places = list(map(int, network.exits))
     sure = [gate.confidence(unit, beliefs[:, at]) for at, unit in enumerate(places)]
-    predicted = torch.cat([beliefs.argmax(2), logits.argmax(1, keepdim=True)], 1)
     ends = torch.stack([left_at(network, assignment, at) for at in range(len(places) + 1)])
     cost = torch.cat([setup.cost.of_choices(one[None].to(setup.device)) for one in ends])
     return HeldOut(
         assignment.numpy(),
         torch.stack(sure, 1).numpy().astype(np.float64),
-        (predicted == labels[:, None]).numpy(),
+        right_at_exits(beliefs, logits, labels),
         cost.cpu().double().numpy(),
     )
 
@@ -281,6 +291,21 @@ def left_at(network: DynamicNetwork, assignment: Tensor, exit_number: int) -> Te
     left = assignment.clone()
     left[places[exit_number] :] = network.leaving
     return left
+
+
+def exits_taken(network: DynamicNetwork, choices: Tensor) -> np.ndarray:
+    """Number of the exit at which each input leaves; that of all exits if it leaves at none.
+
+    Args:
+        choices: int64 [N, units].
+
+    Returns:
+        int64 [N].
+    """
+    places = torch.tensor(list(map(int, network.exits)), device=choices.device)
+    leaves = choices[:, places] == network.leaving
+    ends = torch.ones(len(choices), 1, dtype=torch.bool, device=choices.device)
+    return torch.cat([leaves, ends], 1).int().argmax(1).cpu().numpy()
 
 
 def _cost(
@@ -295,7 +320,7 @@ def _cost(
 def temperatures(setup: TrainingSetup, network: DynamicNetwork, assignment: Tensor) -> Tensor:
     """Temperature [units] at which the probabilities of each exit fit held-out inputs best, 1 where
     there is none (Guo et al., On Calibration of Modern Neural Networks, ICML 2017)."""
-    beliefs, _, labels = beliefs_of(setup, network, assignment)
+    beliefs, _, labels = beliefs_of(network, setup.judge, assignment)
     found = torch.ones(len(network.units))
     for at, unit in enumerate(map(int, network.exits)):
         found[unit] = _fitting(beliefs[:, at].double(), labels)
@@ -326,4 +351,14 @@ def as_table(
     return thresholds, torch.tensor(costs), torch.tensor(accuracies)
 
 
-__all__ = ["exit_group", "left_at", "loss_of_heads", "settle_thresholds", "settled", "train_exits"]
+__all__ = [
+    "beliefs_of",
+    "exit_group",
+    "exits_taken",
+    "left_at",
+    "loss_of_heads",
+    "right_at_exits",
+    "settle_thresholds",
+    "settled",
+    "train_exits",
+]

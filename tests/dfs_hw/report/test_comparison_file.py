@@ -29,7 +29,7 @@ def test_no_figure_of_a_comparison_can_change(tmp_path: Path) -> None:
         read_comparison(path)
     del sealed["digest"]
     path.write_text(json.dumps(sealed))
-    with pytest.warns(UserWarning, match="is of before comparisons had a digest"):
+    with pytest.warns(UserWarning, match="is of before comparisons were sealed, and has no digest"):
         read_comparison(path)
 
 

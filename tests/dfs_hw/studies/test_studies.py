@@ -16,7 +16,6 @@ from accel_models.errors import InputError
 from dfs_hw.baselines import Study, compare
 from dfs_hw.baselines.bench import difficulty
 from dfs_hw.baselines.contenders import line_up
-from dfs_hw.baselines.left_early import exits_taken, right_at_exits
 from dfs_hw.baselines.measurement import measured
 from dfs_hw.baselines.preparation import prepare
 from dfs_hw.baselines.setups import ContenderSetups
@@ -33,7 +32,7 @@ from dfs_hw.studies import (
 )
 from dfs_hw.studies.page import fullest
 from dfs_hw.studies.priced import at_choices_of
-from dfs_hw.training.stages.exits import left_at
+from dfs_hw.training.stages.exits import beliefs_of, exits_taken, left_at, right_at_exits
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -225,7 +224,7 @@ def test_dealt_inputs_are_right_wherever_they_leave(definition: StudyDefinition)
     ends = [left_at(network, whole, at) for at in range(exits + 1)]
     choices = torch.stack(ends)[taken]
     assert exits_taken(network, choices).tolist() == taken.tolist()
-    seen = right_at_exits(network, test, whole)
+    seen = right_at_exits(*beliefs_of(network, test, whole))
     dealt = evaluate(network, test, choices).predictions == test.labels
     assert (seen[np.arange(len(test)), taken] == dealt.numpy()).mean() > 0.998  # but for last bits
     assert 0 < seen.mean() < 1
