@@ -22,9 +22,13 @@ def require_ranges(name: str, model: nn.Module, x: Tensor) -> None:
     """
     if torch.compiler.is_compiling() or x.is_meta:
         return
-    kinds = (QuantizedConv2d, QuantizedLinear)
-    layers = [module for module in model.modules() if isinstance(module, kinds)]
-    if layers and not any(layer.has_begun() for layer in layers):
+    quantised = False
+    for module in model.modules():
+        if isinstance(module, QuantizedConv2d | QuantizedLinear):
+            if module.has_begun():  # as the first has, of every network in use
+                return
+            quantised = True
+    if quantised:
         raise InputError(
             f"{name} cannot be evaluated, as its quantisers have not seen an "
             "input yet: call calibrate([images]), train it, or load a checkpoint"

@@ -90,7 +90,7 @@ def embedding_bag(read: Reader, call: OperatorCall) -> Any:
 
 @prices("index", "index_select")
 def chosen(read: Reader, call: OperatorCall) -> Value | None:
-    """Rows of a table of weights, as an embedding; elsewise elements that are moved."""
+    """Rows of a table of weights, as an embedding; of activations, elements that are moved."""
     table, *places = values_in(call.given)
     if table.kind == "data":
         return move(read, call)
