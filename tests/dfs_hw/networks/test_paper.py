@@ -55,6 +55,7 @@ def example(*faults: str) -> Example:
 
 
 @cache
+@torch.enable_grad()  # statistics are those of training, whoever asks first
 def _example(faults: tuple[str, ...]) -> tuple[DynamicNetwork, Tensor]:
     network = paper_network(14, faults, widths=(4, 6, 8), image_size=(SIDE, SIDE)).double()
     generator = torch.Generator().manual_seed(0)
