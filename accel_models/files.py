@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
+import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from glob import escape
+from functools import cache
 from pathlib import Path
+from secrets import token_hex
 from typing import BinaryIO
 
 from accel_models.errors import InputError, reason_of
@@ -20,6 +25,10 @@ CACHE = "DFS_HW_CACHE"
 NOT_UTF8 = "under a name that is not UTF-8"
 _PART = 2**24
 """Bytes that are read at a time."""
+_PARTIAL = re.compile(r"([0-9a-f]{8})-([0-9]+)-[0-9a-f]{8}\.partial")
+"""End of a partial file's name: whose process numbers, which process, and what nobody guesses."""
+_FORGOTTEN_S = 7 * 86400
+"""Seconds after which nobody elsewhere writes to a partial file any more that has not changed."""
 _MADE: list[Path] = []
 """Folders that this process made, the outer ones first."""
 
@@ -66,18 +75,24 @@ def _up_to(file: BinaryIO, most: int) -> bytes:
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def whole_file(path: str | Path, mode: int = 0o666) -> Iterator[Path]:
     """A partial file to write to, renamed to `path` at the end or removed on any failure; what
     killed runs left of the same file is removed, too.
+
+    Args:
+        mode: permissions, less what the process's mask takes away.
 
     Raises:
         InputError: if the place cannot be written to, or the disk is full.
     """
     path = replaceable(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    own = f"{_process_numbers()}-{os.getpid()}-{token_hex(4)}"
+    partial = path.with_name(f".{path.name}.{own}.partial")
     try:
         _make(path.parent)
-        _remove_left_by_killed(path)
+        remove_left_by_killed(path)
+        # Exclusively: a link that somebody put there is not followed.
+        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
         yield partial
         os.replace(partial, path)
     except OSError as error:
@@ -85,6 +100,33 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # the folder itself may be what is wrong
             partial.unlink(missing_ok=True)
+
+
+def remove_left_by_killed(path: Path) -> None:
+    """Remove partial files of a file whose processes are no more: those of this host, and others'
+    when they are forgotten."""
+    start = f".{path.name}."
+    with suppress(OSError):  # a folder that cannot be listed
+        for name in os.listdir(path.parent):
+            if name.startswith(start) and (end := _PARTIAL.fullmatch(name, len(start))):
+                _remove_if_left(path.with_name(name), end[1], int(end[2]))
+
+
+def _remove_if_left(partial: Path, numbers: str, pid: int) -> None:
+    with suppress(OSError):  # another has removed it
+        here = numbers == _process_numbers()
+        age_s = time.time() - os.lstat(partial).st_mtime
+        if not is_running(pid) if here else age_s > _FORGOTTEN_S:
+            partial.unlink()
+
+
+@cache
+def _process_numbers() -> str:
+    """Digest of where a number tells one process: on this host and, on Linux, in this container."""
+    where = socket.gethostname()
+    with suppress(OSError):
+        where += os.readlink("/proc/self/ns/pid")
+    return hashlib.sha256(where.encode()).hexdigest()[:8]
 
 
 def replaceable(path: str | Path) -> Path:
@@ -147,14 +189,6 @@ def _make(folder: Path) -> None:
     places = (folder, *folder.parents)
     _MADE.extend(reversed([place for place in places if not os.path.exists(place)]))
     folder.mkdir(parents=True, exist_ok=True)
-
-
-def _remove_left_by_killed(path: Path) -> None:
-    """Remove partial files of processes that are no more."""
-    for old in path.parent.glob(f".{escape(path.name)}.*.partial"):
-        pid = old.name.split(".")[-2]
-        if pid.isdecimal() and not is_running(int(pid)):
-            old.unlink(missing_ok=True)
 
 
 def is_running(pid: int) -> bool:

@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from numba.core import caching, config
 
+from accel_models.errors import InputError
+from accel_models.files import whole_file
 from accel_models.private_folder import GROUP_OR_OTHERS, is_own
 
 _CONFIG: Any = config  # whose names are set when it runs
@@ -92,17 +93,11 @@ class Sealed(caching.IndexDataCacheFile):
 
     def _seal(self, path: str, data: Any) -> None:
         content = self._dump(data)
-        partial = f"{path}.{uuid4().hex}.partial"
-        with suppress(OSError):  # without room on the disk it is compiled again the next time
+        # Without room on the disk it is compiled again the next time.
+        with suppress(OSError, InputError):
             os.makedirs(self._cache_path, 0o700, exist_ok=True)
-            try:
-                handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with open(handle, "wb") as file:
-                    file.write(hashlib.sha256(content).digest() + content)
-                os.replace(partial, path)
-            finally:
-                with suppress(OSError):
-                    os.unlink(partial)
+            with whole_file(path, 0o600) as partial:
+                partial.write_bytes(hashlib.sha256(content).digest() + content)
 
     def _unsealed(self, path: str) -> Any:
         """What a file holds; None if there is none that is whole and nobody else's."""

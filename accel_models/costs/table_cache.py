@@ -10,13 +10,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import warnings
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
 from zipfile import ZipFile
 
 import numpy as np
@@ -24,6 +22,8 @@ import numpy as np
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.accelerators.plugins import source_now, source_of
 from accel_models.documents import parse_json
+from accel_models.errors import InputError
+from accel_models.files import whole_file
 from accel_models.mapping.problem import ACTIONS
 from accel_models.precision import Precision
 from accel_models.private_folder import is_own, open_to_others, private_cache, private_folder
@@ -136,13 +136,9 @@ def save(key: str, figures: Figures) -> None:
     try:
         path = table_path(key)
         private_folder(path.parent)
-        partial = path.with_name(f".{key}.{uuid4().hex}.partial")
-        try:
+        with whole_file(path) as partial:
             partial.write_bytes(_packed(key, figures))
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
+    except (OSError, InputError) as error:
         warnings.warn(f"cost tables cannot be kept for the next time: {error}", stacklevel=3)
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from killing import killed_while_writing
 
 from accel_models import InputError
 from accel_models.files import (
@@ -83,17 +84,38 @@ def test_one_file_has_several_names(tmp_path: Path) -> None:
     assert same_file(one, link) and not same_file(one, tmp_path)
 
 
-def test_what_a_killed_run_left_goes_with_the_next(tmp_path: Path) -> None:
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    left = tmp_path / f".a.json.{dead.pid}.partial"
-    others = [tmp_path / name for name in (f".b.json.{dead.pid}.partial", ".a.json.x.partial")]
-    alive = tmp_path / f".a.json.{os.getppid()}.partial"
-    for path in (left, alive, *others):
+def test_what_killed_runs_left_goes_and_what_others_write_stays(tmp_path: Path) -> None:
+    """Names are of processes that were killed; numbers say nothing of those of another host."""
+    target = tmp_path / "a[1].json"
+    other, left = (killed_while_writing(path) for path in (tmp_path / "b.json", target))
+    own = left.suffixes[-2].strip(".")
+    numbers, pid, drawn = own.split("-")
+    elsewhere, forgotten, alive = (
+        left.with_name(left.name.replace(own, new))
+        for new in (
+            f"{'0' * 8}-{pid}-{drawn}",
+            f"{'1' * 8}-{pid}-{drawn}",
+            f"{numbers}-{os.getppid()}-{drawn}",
+        )
+    )
+    for path in (elsewhere, forgotten, alive):
         path.touch()
-    with whole_file(tmp_path / "a.json") as partial:
-        partial.touch()
-    assert {*tmp_path.iterdir()} == {tmp_path / "a.json", alive, *others}
+    os.utime(forgotten, (0, 0))
+    with whole_file(target) as partial:
+        partial.write_text("whole")
+    assert {*tmp_path.iterdir()} == {target, other, elsewhere, alive}
+
+
+def test_a_link_in_a_partial_files_place_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with whole_file(tmp_path / "a") as partial:
+        name = partial.name
+    monkeypatch.setattr("accel_models.files.token_hex", lambda _: name.split(".")[-2][-8:])
+    (tmp_path / name).symlink_to(tmp_path / "precious")
+    with pytest.raises(InputError, match="/a: File exists"), whole_file(tmp_path / "a"):
+        pass
+    assert not (tmp_path / "precious").exists()
 
 
 def test_folders_made_for_nothing_are_gone_again(tmp_path: Path) -> None:

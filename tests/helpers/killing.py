@@ -13,6 +13,8 @@ from typing import Any
 
 from forks import FORKS
 
+from accel_models.files import whole_file
+
 
 def kill_when(happened: Callable[[], bool], run: Callable[..., object], *given: Any) -> None:
     """Start a function in a process of its own, and kill it as soon as something has happened."""
@@ -33,3 +35,18 @@ def command(*words: str | Path) -> None:
     sys.argv = ["dfs-hw", *map(str, words)]
     with open(os.devnull, "w", encoding="utf-8") as void, redirect_stdout(void):
         main()
+
+
+def killed_while_writing(path: Path) -> Path:
+    """The partial file that a process leaves which is killed as it writes a file."""
+    before = {*path.parent.iterdir()}
+    process = FORKS.Process(target=_write_and_die, args=(path,))
+    process.start()
+    process.join()
+    (left,) = {*path.parent.iterdir()} - before
+    return left
+
+
+def _write_and_die(path: Path) -> None:
+    with whole_file(path):
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -7,7 +7,6 @@ checksums. The file is replaced in one step, so a process killed at any time lea
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from accel_models.errors import InputError
+from accel_models.files import remove_left_by_killed
 from dfs_hw.tensor_file import read_tensors, write_tensors
 
 _OLD_KEY = "dfs-hw-snapshot"
@@ -80,6 +80,4 @@ def discard_snapshot(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"cannot remove {path}: {error.strerror or error}") from error
-    for partial in path.parent.glob(f".{path.name}.*.partial"):
-        with suppress(OSError):  # litter; whoever made it may have removed it
-            partial.unlink()
+    remove_left_by_killed(path)

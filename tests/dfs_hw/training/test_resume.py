@@ -11,7 +11,7 @@ import killed_training
 import pytest
 import staging
 import torch
-from killing import kill_when
+from killing import kill_when, killed_while_writing
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -330,7 +330,7 @@ def test_snapshots_come_back_as_they_were(tmp_path: Path) -> None:
     assert found.facts == facts
     for part, tensors in parts.items():
         assert_equal(found.parts[part], tensors)
-    (path.parent / f".{path.name}.123.partial").touch()
+    killed_while_writing(path)
     discard_snapshot(path)
     discard_snapshot(path)
     assert not list(path.parent.iterdir())
