@@ -8,8 +8,9 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from secrets import token_hex
@@ -29,8 +30,8 @@ _PARTIAL = re.compile(r"([0-9a-f]{8})-([0-9]+)-[0-9a-f]{8}\.partial")
 """End of a partial file's name: whose process numbers, which process, and what nobody guesses."""
 _FORGOTTEN_S = 7 * 86400
 """Seconds after which nobody elsewhere writes to a partial file any more that has not changed."""
-_MADE: list[Path] = []
-"""Folders that this process made, the outer ones first."""
+_MADE: ContextVar[list[Path] | None] = ContextVar("_MADE", default=None)
+"""Where folders that are made are noted."""
 
 
 def readable(path: str | Path) -> Path:
@@ -177,17 +178,33 @@ def writable_folder(path: str | Path) -> Path:
     return path
 
 
-def remove_empty_folders() -> None:
-    """Remove what folders this process made and left empty, as a run that is refused does."""
-    while _MADE:
+@contextmanager
+def made_folders() -> Iterator[list[Path]]:
+    """List of the folders that are made inside, the outer ones first."""
+    made: list[Path] = []
+    outside = _MADE.get()
+    before = _MADE.set(made)
+    try:
+        yield made
+    finally:
+        _MADE.reset(before)
+        if outside is not None:
+            outside.extend(made)
+
+
+def remove_empty(folders: Sequence[Path]) -> None:
+    """Remove those of some folders that are empty, or are when the later ones are gone."""
+    for folder in reversed(folders):
         with suppress(OSError):  # it holds something, or is gone
-            _MADE.pop().rmdir()
+            folder.rmdir()
 
 
 def _make(folder: Path) -> None:
     """Create a folder and those above it, and note which were not there."""
-    places = (folder, *folder.parents)
-    _MADE.extend(reversed([place for place in places if not os.path.exists(place)]))
+    made = _MADE.get()
+    if made is not None:
+        places = (folder, *folder.parents)
+        made.extend(reversed([place for place in places if not os.path.exists(place)]))
     folder.mkdir(parents=True, exist_ok=True)
 
 

@@ -12,7 +12,13 @@ from typing import Any
 
 from accel_models.documents import read_json
 from accel_models.errors import InputError, listed, reason_of
-from accel_models.files import remove_empty_folders, replaceable, whole_file, writable_folder
+from accel_models.files import (
+    made_folders,
+    remove_empty,
+    replaceable,
+    whole_file,
+    writable_folder,
+)
 
 if sys.platform == "win32":
     import msvcrt
@@ -59,28 +65,26 @@ def owned_folder(
         InputError: if it is one of other settings, which are named, or of a search of machines; a
             folder that was made for it is gone again.
     """
-    path = Path(path)
-    places = (path, *path.parents)
-    made = [place for place in places if not os.path.exists(place)]
-    folder = writable_folder(path)
-    unlocked = not os.path.lexists(folder / LOCK)
-    lock = lock_folder(folder)
-    fresh = not os.path.exists(folder / SETTINGS)
-    settled = False
-    try:
-        _settle(folder, settings, results, growing, overwrite)
-        settled = True
-        yield folder
-    except BaseException:
-        remove_empty_folders()  # inside it
-        if fresh and {file.name for file in folder.iterdir()} <= {LOCK, SETTINGS}:
-            _remove(folder, made)
-        elif unlocked and not settled:  # somebody else's folder, to be left as it was
-            with suppress(OSError):
-                (folder / LOCK).unlink()
-        raise
-    finally:
-        os.close(lock)
+    with made_folders() as made:
+        folder = writable_folder(path)
+        unlocked = not os.path.lexists(folder / LOCK)
+        lock = lock_folder(folder)
+        fresh = not os.path.exists(folder / SETTINGS)
+        settled = False
+        try:
+            _settle(folder, settings, results, growing, overwrite)
+            settled = True
+            yield folder
+        except BaseException:
+            remove_empty(made)  # those inside it
+            if fresh and {file.name for file in folder.iterdir()} <= {LOCK, SETTINGS}:
+                _remove((folder / LOCK, folder / SETTINGS))
+                remove_empty(made)
+            elif unlocked and not settled:  # somebody else's folder, to be left as it was
+                _remove((folder / LOCK,))
+            raise
+        finally:
+            os.close(lock)
 
 
 def lock_folder(folder: Path) -> int:
@@ -228,11 +232,8 @@ def _kept(path: Path) -> Any:
     return kept if isinstance(kept, dict) else ""
 
 
-def _remove(folder: Path, made: Iterable[Path]) -> None:
-    """Remove what tells of a run that left nothing, and the folders that were made for it."""
-    for file in (folder / LOCK, folder / SETTINGS):
+def _remove(files: Iterable[Path]) -> None:
+    """Remove what tells of a run that left nothing."""
+    for file in files:
         with suppress(OSError):
             file.unlink()
-    for place in made:
-        with suppress(OSError):
-            place.rmdir()

@@ -13,7 +13,7 @@ import typer
 from pydantic import ValidationError
 
 from accel_models.errors import DfsHwError, decimal_comma, printable, quoted, reason_of
-from accel_models.files import remove_empty_folders
+from accel_models.files import made_folders, remove_empty
 from dfs_hw.cli.terminal import (
     open_closed_streams,
     turn_off,
@@ -62,30 +62,37 @@ def main() -> None:
     open_closed_streams()
     use_plain_spellings()
     use_inert_warnings()
-    try:
-        status = app(standalone_mode=False)
-        sys.stdout.flush()
-    except WrongCommand as error:
-        status = _refused(error)
-    except DfsHwError as error:
-        status = _said(str(error))
-    except OSError as error:
-        status = _of_system(error)
-    except (MemoryError, RuntimeError) as error:  # PyTorch has no error of its own for memory
-        if not (isinstance(error, MemoryError) or NO_MEMORY in str(error)):
-            raise
-        status = _said("there is not enough memory for this")
-    except SystemError as error:
-        if not _came_of_ctrl_c(error):
-            raise
-        status = STOPPED[0]
-    except SystemExit as stop:
-        status = _exited(stop)
+    with made_folders() as made:
+        status = _run()
     if status in STOPPED:
         print(INTERRUPTED, file=sys.stderr)
     if status:
-        remove_empty_folders()
+        remove_empty(made)
     sys.exit(status)
+
+
+def _run() -> int:
+    """Do what the command line says; returns the exit status."""
+    try:
+        status: int = app(standalone_mode=False)
+        sys.stdout.flush()
+    except WrongCommand as error:
+        return _refused(error)
+    except DfsHwError as error:
+        return _said(str(error))
+    except OSError as error:
+        return _of_system(error)
+    except (MemoryError, RuntimeError) as error:  # PyTorch has no error of its own for memory
+        if not (isinstance(error, MemoryError) or NO_MEMORY in str(error)):
+            raise
+        return _said("there is not enough memory for this")
+    except SystemError as error:
+        if not _came_of_ctrl_c(error):
+            raise
+        return STOPPED[0]
+    except SystemExit as stop:
+        return _exited(stop)
+    return status
 
 
 def _said(sentence: str) -> int:

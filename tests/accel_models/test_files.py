@@ -13,9 +13,10 @@ from killing import killed_while_writing
 from accel_models import InputError
 from accel_models.files import (
     is_running,
+    made_folders,
     read_bytes,
     readable,
-    remove_empty_folders,
+    remove_empty,
     replaceable,
     same_file,
     whole_file,
@@ -120,15 +121,18 @@ def test_a_link_in_a_partial_files_place_is_not_followed(
 
 def test_folders_made_for_nothing_are_gone_again(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
-    writable_folder(tmp_path / "there" / "new" / "newer")
-    writable_folder(tmp_path / "there")
-    with pytest.raises(InputError), whole_file(tmp_path / "b" / "c" / "file"):
-        raise OSError("no")
-    with whole_file(tmp_path / "kept" / "file") as partial:
-        partial.touch()
-    remove_empty_folders()
+    with made_folders() as made:
+        writable_folder(tmp_path / "there" / "new" / "newer")
+        writable_folder(tmp_path / "there")
+        with pytest.raises(InputError), whole_file(tmp_path / "b" / "c" / "file"):
+            raise OSError("no")
+        with made_folders(), whole_file(tmp_path / "kept" / "file") as partial:
+            partial.touch()
+    writable_folder(tmp_path / "later")  # another's
+    remove_empty(made)
     assert {*tmp_path.rglob("*")} == {
         tmp_path / "there",
         tmp_path / "kept",
         tmp_path / "kept" / "file",
+        tmp_path / "later",
     }

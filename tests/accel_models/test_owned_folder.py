@@ -166,3 +166,13 @@ def test_a_refused_run_takes_the_folders_inside_its_own_along(tmp_path: Path) ->
         writable_folder(b / "seed0")
         raise InputError("refused")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_refused_run_leaves_empty_folders_of_others(tmp_path: Path) -> None:
+    before = writable_folder(tmp_path / "other" / "chunks")
+    enter(tmp_path / "done")
+    inside = writable_folder(tmp_path / "done" / "seed0")
+    with pytest.raises(InputError, match="refused"), owned_folder(tmp_path / "done", {}, []) as own:
+        writable_folder(own / "seed1")
+        raise InputError("refused")
+    assert before.is_dir() and inside.is_dir() and not (own / "seed1").exists()
