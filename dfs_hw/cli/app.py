@@ -17,8 +17,8 @@ from accel_models.files import made_folders, remove_empty
 from dfs_hw.cli.terminal import (
     open_closed_streams,
     turn_off,
-    use_inert_warnings,
     use_plain_spellings,
+    use_short_warnings,
 )
 
 app = typer.Typer(
@@ -61,7 +61,7 @@ def main() -> None:
     _let_threads_sleep()
     open_closed_streams()
     use_plain_spellings()
-    use_inert_warnings()
+    use_short_warnings()
     with made_folders() as made:
         status = _run()
     if status in STOPPED:

@@ -10,7 +10,7 @@ import warnings
 from contextlib import suppress
 from typing import Any
 
-from accel_models.errors import inert
+from accel_models.errors import inert, printable
 
 SPELLINGS = {
     "µ": "u",
@@ -54,12 +54,20 @@ def use_plain_spellings() -> None:
             stream.reconfigure(errors=PLAIN)
 
 
-def use_inert_warnings() -> None:
-    """Have warnings, which quote names out of files, say nothing that a terminal acts upon."""
-    plain = warnings.formatwarning
+def use_short_warnings() -> None:
+    """Have warnings that are meant for users be one sentence each, said once, and those for
+    programmers, which quote names out of files as well, say nothing that a terminal acts upon."""
+    plain, said = warnings.formatwarning, set[str]()
 
-    def formatted(*about: Any, **more: Any) -> str:
-        return inert(plain(*about, **more))
+    def formatted(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> str:
+        if not issubclass(category, UserWarning | FutureWarning):
+            return inert(plain(message, category, *where, **more))
+        sentence = printable(str(message))
+        # Python forgets what it has shown whenever a library changes what is to be shown.
+        if sentence in said:
+            return ""
+        said.add(sentence)
+        return f"dfs-hw: warning: {sentence}\n"
 
     warnings.formatwarning = formatted
 

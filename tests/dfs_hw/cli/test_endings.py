@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from accel_models.errors import LONGEST_SENTENCE, DfsHwError, InputError, quoted
 
 COMMAND = [sys.executable, "-m", "dfs_hw"]
 MACHINES = ("accelerators", "bitfusion")
+OLD_TRACE = Path(__file__).parents[2] / "accel_models" / "trace_of_0_1.parquet"
 
 
 def run(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -90,6 +92,18 @@ def test_output_suits_any_encoding(encoding: str) -> None:
     text = done.stdout.decode(encoding)
     degraded = "um2" in text or "mm2" in text
     assert degraded == (encoding in ("ascii", "gbk", "cp932"))
+
+
+def test_a_warning_is_one_sentence_said_once(tmp_path: Path) -> None:
+    trace = tmp_path / "a\x1bb.parquet"
+    shutil.copy(OLD_TRACE, trace)  # whose header is read twice
+    done = run("replay", str(trace), "--json", stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert done.returncode == 0 and done.stdout.startswith("{")
+    shown = str(trace).replace("\x1b", r"\x1b")
+    assert done.stderr.startswith(
+        f"dfs-hw: warning: {shown} is of trace format 1 and has no digest"
+    )
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")

@@ -124,6 +124,10 @@ def test_figures_of_other_settings_are_not_the_studys(definition: StudyDefinitio
     assert all("joint_epochs was 1, is 2" in state for state in states(longer).values())
     assert "static-8@0" not in study_page(definition).read_text()
     assert "static-8@0: its folder is of" in study_page(longer).read_text()
+    (cell.folder(definition) / "settings.json").write_text("{")
+    assert "static-8@0: its folder has a settings.json that is damaged" in (
+        study_page(definition).read_text()
+    )
 
 
 @given(st.sets(st.tuples(st.sampled_from("abcd"), st.integers(0, 3))))
