@@ -78,7 +78,8 @@ class Accelerator(Part):
         Raises:
             InputError: if a field does not exist or a value is out of range.
         """
-        data = self.model_dump()
+        data = self.model_dump(exclude={"provenance", "departures"})
+        provenance = dict(self.provenance)
         set_by_caller = {path.replace("__", "."): value for path, value in changes.items()}
         values, sources = self._implied(set_by_caller)
         for path, value in (values | set_by_caller).items():
@@ -86,11 +87,12 @@ class Accelerator(Part):
             table: Any = data
             for parent in parents:
                 table = table.get(parent) if isinstance(table, dict) else None
-            if not isinstance(table, dict) or field not in table or "provenance" in path:
+            if not isinstance(table, dict) or field not in table:
                 raise InputError(f"{self.name}: there is no field {path}{meant(path)}")
             table[field] = value
-            data["provenance"][path] = sources.get(path, Source("assumed", "set by the caller"))
-        return checked(data, self.name)
+            provenance[path] = sources.get(path, Source("assumed", "set by the caller"))
+        kept = {"provenance": provenance, "departures": self.departures}
+        return _built(data, self.name).model_copy(update=kept)
 
     def _implied(self, changes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Source]]:
         """Values of all fields that these changes set, and sources of those they bring along."""
@@ -176,6 +178,12 @@ def checked(data: Mapping[str, Any], where: str) -> Accelerator:
     Raises:
         InputError: naming field, value and what would be right.
     """
+    machine = _built(data, where)
+    _check_departures(machine, where)
+    return machine
+
+
+def _built(data: Mapping[str, Any], where: str) -> Accelerator:
     array = data.get("array")
     if not isinstance(array, Mapping):
         raise InputError(f"{where}: [array] is missing")
@@ -194,7 +202,6 @@ def checked(data: Mapping[str, Any], where: str) -> Accelerator:
     except ValidationError as error:
         raise InputError(first_sentence(error, where, prefix)) from error
     _check_rules(machine, where)
-    _check_departures(machine, where)
     return machine
 
 

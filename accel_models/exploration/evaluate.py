@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -55,6 +57,23 @@ def cannot_run(why: str) -> TrialOutcome:
     return TrialOutcome(dict.fromkeys(columns()), why)
 
 
+@contextmanager
+def _garbage_left() -> Iterator[None]:
+    """Cycles of objects are not looked for meanwhile.
+
+    Machines and mappings of a chunk live to its end and hold no cycles, but there are so many that
+    Python walks through all of them, and all that is imported, several times a chunk: a fifth of
+    the time.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
 class _Machine(NamedTuple):
     """One configuration, ready to run."""
 
@@ -82,6 +101,10 @@ class Evaluator:
 
     def __call__(self, configurations: Sequence[Configuration]) -> list[TrialOutcome]:
         """What each of some configurations costs, in their order."""
+        with _garbage_left():
+            return self._evaluated(configurations)
+
+    def _evaluated(self, configurations: Sequence[Configuration]) -> list[TrialOutcome]:
         outcomes: list[TrialOutcome | None] = [None] * len(configurations)
         ready: list[_Machine] = []
         for number, configuration in enumerate(configurations):
