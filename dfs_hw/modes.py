@@ -10,16 +10,25 @@ from torch import nn
 
 
 @contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Have a model in evaluation, its attention operator by operator; all modules are left in the
-    modes they were in."""
+def kept_modes(model: nn.Module) -> Iterator[None]:
+    """Leave all modules in the modes they were in, whatever becomes of them and of this."""
     modes = {module: module.training for module in model.modules()}
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # one operator for a whole encoder layer
-    model.eval()
     try:
         yield
     finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
         for module, training in modes.items():
             module.training = training
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Have a model in evaluation, its attention operator by operator; all modules are left in the
+    modes they were in."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # one operator for a whole encoder layer
+    try:
+        with kept_modes(model):
+            model.eval()
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)

@@ -17,6 +17,7 @@ from accel_models.leaving import NEVER
 from accel_models.trace import TraceHeader, TraceWriter
 from dfs_hw.data import Dataset
 from dfs_hw.fixed_widths.network import inputs_of
+from dfs_hw.modes import kept_modes
 from dfs_hw.networks import DynamicNetwork, Outcome
 from dfs_hw.networks.finite import why_not_finite
 from dfs_hw.networks.passes import gone_for_good
@@ -144,9 +145,9 @@ def _outcomes(
     price: float | None,
 ) -> Iterator[tuple[Outcome, Tensor]]:
     """What the network makes of each batch, with the batch's labels."""
-    was_training, start = network.training, 0
-    network.eval()
-    try:
+    start = 0
+    with kept_modes(network):
+        network.eval()
         for inputs, labels in _batches(data, batch, network.shift.device):
             stop = start + len(inputs)
             forced = assignment
@@ -160,8 +161,6 @@ def _outcomes(
                 )
             yield outcome, labels
             start = stop
-    finally:
-        network.train(was_training)
     if not start:
         raise InputError("there is no batch to evaluate on: give at least one")
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from accel_models.errors import DfsHwError, InputError
 from accel_models.precision import highest
 from dfs_hw.data import Dataset
+from dfs_hw.modes import kept_modes
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.networks.finite import why_not_finite
 
@@ -79,21 +80,19 @@ def _mean_losses(
     Each batch is made once and run at every assignment: images from a file take long to decode.
     """
     device = next(network.parameters()).device
-    dataset, was_training = dataset.to(device), network.training
+    dataset = dataset.to(device)
     sums = torch.zeros(len(assignments), dtype=torch.float64, device=device)
     total = len(assignments) * math.ceil(len(dataset) / batch)
-    network.eval()
-    try:
-        with tqdm(total=total, desc="sensitivity", disable=not progress) as bar:
-            for images, labels in dataset.batches(batch):
-                for row, assignment in enumerate(assignments):
-                    logits = network(images, assignment).logits.double()
-                    loss = functional.cross_entropy(logits, labels, reduction="sum")
-                    sums[row] += torch.where(logits.isfinite().all(), loss, math.nan)
-                    bar.update()
-                _check_finite(network, assignments, sums)
-    finally:
-        network.train(was_training)
+    bar = tqdm(total=total, desc="sensitivity", disable=not progress)
+    with bar, kept_modes(network):
+        network.eval()
+        for images, labels in dataset.batches(batch):
+            for row, assignment in enumerate(assignments):
+                logits = network(images, assignment).logits.double()
+                loss = functional.cross_entropy(logits, labels, reduction="sum")
+                sums[row] += torch.where(logits.isfinite().all(), loss, math.nan)
+                bar.update()
+            _check_finite(network, assignments, sums)
     return sums.cpu() / len(dataset)
 
 

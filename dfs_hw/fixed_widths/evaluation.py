@@ -12,36 +12,40 @@ from torch.nn import functional
 
 from accel_models.errors import InputError
 from dfs_hw.fixed_widths.network import gone_through, run_on
+from dfs_hw.modes import kept_modes
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 LEARNING_RATE = 1e-4
+PASSED_OVER = -100
+"""Label of a place that has none, as of padding (`torch.nn.CrossEntropyLoss`)."""
 
 
 @torch.no_grad()
 def accuracy_of(model: nn.Module, batches: Iterable[Any]) -> float:
-    """Share of the labels that a model predicts, in evaluation mode; it is left in the mode it was
-    in.
+    """Share of the labels that a model predicts, in evaluation mode; its modules are left in the
+    modes they were in.
 
     Args:
         model: gives logits [N, classes], or [N, classes, ...] with a label for each place, or an
             object with such `logits`.
-        batches: pairs of inputs and labels int64 [N, ...], as a loader gives them.
+        batches: pairs of inputs and labels int64 [N, ...], as a loader gives them. Labels of -100,
+            which PyTorch's losses pass over, are not counted.
 
     Raises:
-        InputError: if there is no batch, the model does not run on one, or logits and labels do not
+        InputError: if there is no label, the model does not run on one, or logits and labels do not
             go together.
     """
-    was_training, right, total = model.training, 0, 0
-    model.eval()
-    try:
+    right, total = 0, 0
+    with kept_modes(model):
+        model.eval()
         for batch in gone_through(batches):
             logits, labels = _logits(model, batch)
             right += int((logits.argmax(1) == labels).sum())
-            total += labels.numel()
-    finally:
-        model.train(was_training)
+            total += int((labels != PASSED_OVER).sum())
     if not total:
-        raise InputError("there is no batch to evaluate on: give at least one")
+        raise InputError(
+            f"there is no batch to evaluate on, or no label but {PASSED_OVER}: give at least one"
+        )
     return right / total
 
 
@@ -76,9 +80,8 @@ def train_further(
         raise InputError("there is no batch to train on: give at least one")
     optimizer = torch.optim.AdamW(model.parameters(), learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    was_training = model.training
-    model.train()
-    try:
+    with kept_modes(model):
+        model.train()
         for _ in range(epochs):
             for batch in listed:
                 logits, labels = _logits(model, batch)
@@ -91,8 +94,6 @@ def train_further(
                 error.backward()
                 optimizer.step()
                 schedule.step()
-    finally:
-        model.train(was_training)
 
 
 def _counted(batches: Iterable[Any]) -> tuple[Iterable[Any], int]:

@@ -25,6 +25,7 @@ from dfs_hw.fixed_widths.rounding import (
     operand_bits,
 )
 from dfs_hw.fixed_widths.seen import SeenProduct, layers_of_products, seen_in_run
+from dfs_hw.modes import kept_modes
 from dfs_hw.networks.dynamic import DynamicNetwork
 from dfs_hw.networks.tracing.capture import arguments_of, unwrapped
 from dfs_hw.networks.tracing.model_workload import read_model
@@ -90,18 +91,17 @@ class FixedWidths(nn.Module):
         Args:
             batches: pairs of inputs and labels, as a loader gives them; labels are not looked at.
         """
-        was_training = self.training
-        self.eval()
         self.watching = True
         try:
-            for batch in batches:
-                run_on(self, batch)
-                for one in self.rounded.values():
-                    assert isinstance(one, RoundedProduct)
-                    one.settle()
+            with kept_modes(self):
+                self.eval()
+                for batch in batches:
+                    run_on(self, batch)
+                    for one in self.rounded.values():
+                        assert isinstance(one, RoundedProduct)
+                        one.settle()
         finally:
             self.watching = False
-            self.train(was_training)
 
     def rounded_as(self, layer: str) -> RoundedProduct | None:
         """How the product of a layer is rounded; None if it is not."""

@@ -19,6 +19,7 @@ from accel_models.leaving import exit_index
 from accel_models.precision import Precision, highest
 from dfs_hw.distributed import world
 from dfs_hw.gates import Gate, Trials
+from dfs_hw.modes import kept_modes
 from dfs_hw.networks.branches import GatedUnit, executed
 from dfs_hw.networks.design import Design
 from dfs_hw.networks.exits import EverybodyLeft, ExitHead, Leavers
@@ -268,8 +269,7 @@ class DynamicNetwork(nn.Module):
         them evaluates: there, only steps count."""
         if not mode and world()[1] == 1:
             settle(self)
-        super().train(mode)
-        return self
+        return super().train(mode)
 
     def normalize_by_batch(self, wanted: bool) -> None:
         """Whether training normalises, and sets ranges, by the batch's statistics or by running
@@ -303,26 +303,26 @@ class DynamicNetwork(nn.Module):
             InputError: if there is no batch, or one is no tensor [N, ...] of inputs.
         """
         batches = input_batches(self.name, batches, self.image)
-        was_training, kept = self.training, self._notes_on_full()
-        self.train()
-        for module in self.model.modules():
-            module.training = isinstance(module, Observer)
-        for choice in executed(self.choices):
+        kept = self._notes_on_full()
+        with kept_modes(self):
+            self.train()
+            for module in self.model.modules():
+                module.training = isinstance(module, Observer)
+            for choice in executed(self.choices):
+                for images in batches:
+                    with torch.enable_grad():
+                        self(images, self.uniform(choice))
+                    for notes in kept:
+                        notes.zero_()
+                    settle(self)
             for images in batches:
-                with torch.enable_grad():
-                    self(images, self.uniform(choice))
-                for notes in kept:
-                    notes.zero_()
+                price = images.new_full((len(images),), MIDDLE_PRICE) if self.gate.knob else None
+                top = self.uniform(highest(self.choices))
+                self.watch(images, top, price=price)
+                if self.exits:
+                    self.all_beliefs(images, top)
                 settle(self)
-        for images in batches:
-            price = images.new_full((len(images),), MIDDLE_PRICE) if self.gate.knob else None
-            top = self.uniform(highest(self.choices))
-            self.watch(images, top, price=price)
-            if self.exits:
-                self.all_beliefs(images, top)
-            settle(self)
         self._started = True
-        self.train(was_training)
 
     def _notes_on_full(self) -> list[Tensor]:
         """What norms note at full precision, of those that have statistics there."""

@@ -13,6 +13,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from accel_models.errors import InputError
+from dfs_hw.modes import kept_modes
 from dfs_hw.networks.inputs import empty_input
 from dfs_hw.networks.rewritten import rewritten
 from dfs_hw.networks.tracing.capture import is_lazy, lazy_layers, unwrapped
@@ -123,9 +124,8 @@ def _with_sizes(model: nn.Module, image: Sequence[int]) -> nn.Module:
     """
     if not lazy_layers(model):
         return model
-    was_training = model.training
     try:
-        with torch.no_grad():
+        with torch.no_grad(), kept_modes(model):
             model.eval()(torch.zeros_like(empty_input(image), device="cpu"))
     except Exception as error:  # whatever a stranger's model may raise
         raise InputError(
@@ -135,4 +135,4 @@ def _with_sizes(model: nn.Module, image: Sequence[int]) -> nn.Module:
         raise InputError(
             f"{type(model).__name__} has lazy layers that never ran: {', '.join(never)}"
         )
-    return model.train(was_training)
+    return model

@@ -124,7 +124,9 @@ def _attention(
             scores = scores.masked_fill(~mask, -math.inf)
         elif mask is not None:
             scores = scores + mask
-        chances = torch.dropout(scores.softmax(-1), dropout_p, dropout_p > 0)
+        alone = scores.eq(-math.inf).all(-1, keepdim=True)  # may look at nothing: gets nothing
+        chances = scores.softmax(-1).masked_fill(alone, 0.0)
+        chances = torch.dropout(chances, dropout_p, dropout_p > 0)
         left, right, step = rounded("context", chances, value)
         return left @ right * step
 

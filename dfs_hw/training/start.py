@@ -14,6 +14,7 @@ from dfs_hw.budgets.hardware_cost import BlockCost, HardwareCost, RelativeCost
 from dfs_hw.budgets.paper import PAPER
 from dfs_hw.data import Splits, load_dataset
 from dfs_hw.distributed import on_first
+from dfs_hw.modes import kept_modes
 from dfs_hw.networks import DynamicNetwork, build_network
 from dfs_hw.networks.workload_of import workload_of
 from dfs_hw.training.config import TrainConfig
@@ -116,15 +117,14 @@ def check_fit(network: DynamicNetwork, splits: Splits) -> None:
             f"{network.name} reads images of {network.image[0]} channels, and those of "
             f"{data.name} have {data.channels}"
         )
-    was_training = network.training
     images = torch.zeros(2, data.channels, *data.image_size)
+    top = network.uniform(highest(network.choices))
     try:
-        known = network.eval()(images, network.uniform(highest(network.choices))).logits.shape[1]
+        with kept_modes(network):
+            known = network.eval()(images, top).logits.shape[1]
     except RuntimeError as error:
         size = "x".join(map(str, data.image_size))
         raise InputError(f"{network.name} does not run on images of {size}: {error}") from error
-    finally:
-        network.train(was_training)
     if known < len(splits.classes):
         raise InputError(
             f"{network.name} tells {known} classes apart, and {data.name} has {len(splits.classes)}"

@@ -22,6 +22,7 @@ from dfs_hw.data import Dataset
 from dfs_hw.distributed import on_first
 from dfs_hw.gates import POINTS, ConfidenceGate
 from dfs_hw.gates.confidence import ALWAYS, NEVER_SURE
+from dfs_hw.modes import kept_modes
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.networks.branches import executed
 from dfs_hw.recording import BATCH
@@ -147,13 +148,12 @@ def beliefs_of(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Logits of the exits [N, exits, classes] and of the network [N, classes], and labels [N], of
     all inputs at fixed choices, none of which is to leave."""
-    was_training = network.training
-    network.eval()
-    seen = [
-        (*network.all_beliefs(images, assignment), labels)
-        for images, labels in dataset.to(network.shift.device).batches(BATCH)
-    ]
-    network.train(was_training)
+    with kept_modes(network):
+        network.eval()
+        seen = [
+            (*network.all_beliefs(images, assignment), labels)
+            for images, labels in dataset.to(network.shift.device).batches(BATCH)
+        ]
     beliefs, logits, labels = (torch.cat(part).cpu() for part in zip(*seen, strict=True))
     return beliefs.float(), logits.float(), labels
 

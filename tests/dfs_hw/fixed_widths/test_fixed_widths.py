@@ -151,6 +151,44 @@ def test_attention_is_computed_as_pytorch_does(quantizer: str) -> None:
         assert rough.isfinite().all()
 
 
+def test_a_token_that_may_look_at_nothing_gets_nothing() -> None:
+    """As PyTorch's attention has it, where a softmax of its row alone is NaN."""
+
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(8, CLASSES)
+
+        def forward(self, rows: Tensor) -> Tensor:
+            seen = torch.ones(5, 5, dtype=torch.bool).tril(-1)  # the first token sees none
+            mixed = functional.scaled_dot_product_attention(rows, rows, rows, seen)
+            return self.head(mixed.mean(1))
+
+    torch.manual_seed(0)
+    model, batches = Masked().eval(), [(torch.randn(4, 5, 8), torch.zeros(4, dtype=torch.long))]
+    rounded = at_widths(model, {"*": 16}, batches)(batches[0][0])
+    torch.testing.assert_close(rounded, model(batches[0][0]), atol=2e-2, rtol=0)
+
+
+def test_places_without_a_label_are_not_counted(model: Small) -> None:
+    (maps, labels), *_ = data()
+    predicted = model(maps).argmax(1)
+    marked = torch.where(torch.arange(len(labels)) < 2, predicted, -100)
+    assert accuracy_of(model, [(maps, marked)]) == 1.0
+
+
+def test_modes_stay_module_by_module_also_where_a_batch_fails(model: Small) -> None:
+    """A layer frozen by its user stays so."""
+    network = at_widths(model, {"*": 8}, data()).train()
+    network.model.head.eval()
+    modes = [one.training for one in network.modules()]
+    train_further(network, data())
+    accuracy_of(network, data())
+    with pytest.raises(InputError, match="does not run on a batch"):
+        network.calibrate([*data(), (torch.zeros(1, 5, 9, 9), torch.zeros(1))])
+    assert [one.training for one in network.modules()] == modes
+
+
 @pytest.mark.slow
 def test_widths_cost_accuracy_and_training_brings_some_back() -> None:
     """On points of two classes that a line parts."""
@@ -251,6 +289,8 @@ def test_what_makes_no_sense_is_refused(model: Small) -> None:
         accuracy_of(model, [(data()[0][0], torch.zeros(2, dtype=torch.long))])
     with pytest.raises(InputError, match="no batch to evaluate on"):
         accuracy_of(model, [])
+    with pytest.raises(InputError, match="no label but -100"):
+        accuracy_of(model, [(data()[0][0], torch.full((8,), -100))])
     with pytest.raises(InputError, match="loss of 3 classes and labels up to 7 cannot be computed"):
         train_further(model, [(data()[0][0], torch.full((8,), 7))])
     with pytest.raises(InputError, match="Small has no weights, on the device meta"):
