@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from accel_models.documents import read_json
@@ -118,6 +119,20 @@ def lock_folder(folder: Path) -> int:
         os.close(handle)
         raise InputError(f"cannot lock the folder {folder}: {reason_of(error)}") from error
     return handle
+
+
+def remove_locked(folder: Path, lock: int) -> None:
+    """Remove a folder that this process alone has, as far as that can be done, and let it go.
+
+    Args:
+        lock: as `lock_folder` returned it.
+    """
+    rmtree(folder, ignore_errors=True)
+    os.close(lock)
+    if sys.platform == "win32":  # where a file that is open stays
+        with suppress(OSError):
+            (folder / LOCK).unlink()
+            folder.rmdir()
 
 
 def _lock(handle: int) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from accel_models.column_digest import KEY
 from accel_models.errors import InputError
 from accel_models.remade import Remade
 from accel_models.row_groups import RowGroupReader, RowGroupWriter
@@ -165,6 +166,11 @@ class TraceFile:
 
     def __exit__(self, *error: Any) -> None:
         self._cleanup.__exit__(*error)
+
+    @property
+    def digests(self) -> str:
+        """Digests of all that the file holds; "" if it has none, as other programs write it."""
+        return self._file.metadata.get(KEY.encode(), b"").decode()
 
     def first(self, inputs: int) -> GateTrace:
         """The first inputs, of the first row group at most; all of that is read, since only then is

@@ -2,7 +2,8 @@
 
 Each row group's rows go to a file of their own, in a folder beside the output; when all are there
 they become one. Whatever was finished when a replay was killed is found again under a digest of
-everything it depends on: the trace, the cost table with the model's own source, and the policy.
+everything it depends on: the trace, which its own digests tell or else its size and time, the cost
+table with the model's own source, and the policy.
 Batches end with their row group.
 """
 
@@ -11,11 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from glob import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,10 +22,11 @@ import numpy as np
 import pyarrow as pa
 
 from accel_models.costs.cost_table import CostTable
-from accel_models.errors import InputError
-from accel_models.files import ending_in, replaceable, same_file, writable_folder
+from accel_models.errors import InputError, reason_of
+from accel_models.files import ending_in, replaceable, same_file
 from accel_models.replay.matching import check_match
 from accel_models.replay.on_disk.joined_file import TOTALS, Joined, is_whole
+from accel_models.replay.on_disk.parts_folder import DIGITS, parts_folder
 from accel_models.replay.on_disk.rows import ENDING, ROWS_IN_GROUP, rows_of
 from accel_models.replay.plan import Plan, plan
 from accel_models.replay.policy import Policy
@@ -81,7 +81,7 @@ def replay_file(
         ready = plan(table, wanted, counts)
         used = [] if counts is None else np.flatnonzero(counts.any(axis=0)).tolist()
         ready.require_feasible(used)
-        with _folder(file, ready, out) as folder:
+        with _folder(file, ready, counts, out) as folder:
             task = _Task(file, ready, folder, detailed=out is not None)
             parts, damaged = task.run(skip_damaged, progress)
             if not parts:
@@ -90,8 +90,15 @@ def replay_file(
             totals = joined.write()
             found = summary(ready, totals, joined.read, damaged)
             if out is not None:
-                os.replace(joined.path, out)
+                _move(joined.path, out)
     return found
+
+
+def _move(whole: Path, out: str | Path) -> None:
+    try:
+        os.replace(whole, replaceable(out))
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {reason_of(error)}") from error
 
 
 def _count(file: TraceFile, table: CostTable, skip_damaged: bool) -> np.ndarray:
@@ -111,32 +118,28 @@ def _count(file: TraceFile, table: CostTable, skip_damaged: bool) -> np.ndarray:
 
 
 @contextmanager
-def _folder(file: TraceFile, ready: Plan, out: str | Path | None) -> Iterator[Path]:
+def _folder(
+    file: TraceFile, ready: Plan, counts: np.ndarray | None, out: str | Path | None
+) -> Iterator[Path]:
     """Where parts are kept: beside the output until it is complete, or nowhere for long."""
     if out is None:
         with TemporaryDirectory(prefix="dfs-hw-replay-") as passing:
             yield Path(passing)
         return
-    target = replaceable(out)
-    folder = writable_folder(target.parent / f".{target.name}.{_digest(file, ready)}.parts")
-    try:
+    with parts_folder(out, _digest(file, ready, counts)) as folder:
         yield folder
-    except BaseException:
-        with suppress(OSError):  # what is finished stays for the next time
-            folder.rmdir()
-        raise
-    for old in target.parent.glob(f".{escape(target.name)}.*.parts"):
-        shutil.rmtree(old, ignore_errors=True)
 
 
-def _digest(file: TraceFile, ready: Plan) -> str:
+def _digest(file: TraceFile, ready: Plan, counts: np.ndarray | None) -> str:
+    """Digest of everything that parts depend on."""
     about = file.path.stat()
     parts = {
-        "trace": [str(file.path.resolve()), about.st_size, about.st_mtime_ns],
+        "trace": file.digests or [str(file.path.resolve()), about.st_size, about.st_mtime_ns],
         "table": ready.table.key,
         "policy": ready.policy.to_dict(),
+        "counts": None if counts is None else counts.tolist(),
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:DIGITS]
 
 
 @dataclass(frozen=True)

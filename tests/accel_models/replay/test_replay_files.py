@@ -156,8 +156,8 @@ def test_a_replay_that_was_killed_goes_on(trace: Path, tmp_path: Path) -> None:
     killed(trace, out, 2)
     assert not out.exists()
     (folder,) = tmp_path.glob(".rows.parquet.*.parts")
-    assert sorted(part.name for part in folder.iterdir()) == ["000000.parquet", "000001.parquet"]
-    made = {part: part.stat().st_mtime_ns for part in folder.iterdir()}
+    made = {part: part.stat().st_mtime_ns for part in folder.glob("*.parquet")}
+    assert sorted(part.name for part in made) == ["000000.parquet", "000001.parquet"]
     seen = []
 
     def look(done: int, of: int) -> None:
@@ -176,6 +176,63 @@ def test_what_was_finished_under_another_policy_is_not_taken(trace: Path, tmp_pa
     replay_file(trace, ALONE, Policy(), out=out)
     replay_file(trace, ALONE, Policy(), out=tmp_path / "again.parquet")
     assert out.read_bytes() == (tmp_path / "again.parquet").read_bytes()
+    assert list(tmp_path.glob(".*")) == []
+
+
+class Stopped(BaseException):
+    """What ends a replay in its middle."""
+
+
+def stopped(trace: Path, out: Path) -> dict[Path, int]:
+    """Replay two row groups of a trace; returns the parts that it leaves, and when they changed."""
+
+    def stop(done: int, of: int) -> None:
+        if done == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        replay_file(trace, ALONE, out=out, progress=stop)
+    (folder,) = out.parent.glob(f".{out.name}.*.parts")
+    return {part: part.stat().st_mtime_ns for part in folder.glob("*.parquet")}
+
+
+def test_parts_are_known_by_what_the_trace_holds(trace: Path, tmp_path: Path) -> None:
+    out, seen = tmp_path / "rows.parquet", []
+
+    def look(done: int, of: int) -> None:
+        seen.append({part: part.stat().st_mtime_ns for part in made})
+
+    made = stopped(trace, out)
+    moved = trace.rename(tmp_path / "moved.parquet")
+    os.utime(moved, (0, 0))
+    replay_file(moved, ALONE, out=out, progress=look)
+    assert len(made) == 2 and seen == [made] * 4
+    made, changed = stopped(moved, out), GateTrace.read(moved)
+    about, times = moved.stat(), (moved.stat().st_atime_ns, moved.stat().st_mtime_ns)
+    replace(changed, labels=changed.labels[::-1].copy()).write(moved, rows=ROWS)
+    os.utime(moved, ns=times)
+    assert moved.stat().st_size == pytest.approx(about.st_size, rel=0.1)
+    replay_file(moved, ALONE, out=out)
+    assert (pq.read_table(out)["label"].to_numpy() == changed.labels[::-1]).all()
+
+
+def test_replays_to_one_file_leave_each_other_their_parts(trace: Path, tmp_path: Path) -> None:
+    out, alone = tmp_path / "rows.parquet", tmp_path / "alone.parquet"
+    replay_file(trace, ALONE, out=alone)
+    abandoned = tmp_path / f".rows.parquet.{'0' * 16}.parts"
+    abandoned.mkdir()
+
+    def another(done: int, of: int) -> None:
+        if done == 2:
+            with pytest.raises(
+                InputError, match=rf"is in use by another run \(process {os.getpid()}"
+            ):
+                replay_file(trace, ALONE, out=out)
+            replay_file(trace, ALONE, Policy("modal"), out=out)
+            assert not abandoned.exists()
+
+    replay_file(trace, ALONE, out=out, progress=another)
+    assert out.read_bytes() == alone.read_bytes()
     assert list(tmp_path.glob(".*")) == []
 
 
