@@ -87,7 +87,7 @@ def whole_file(path: str | Path, mode: int = 0o666) -> Iterator[Path]:
         InputError: if the place cannot be written to, or the disk is full.
     """
     path = replaceable(path)
-    own = f"{_process_numbers()}-{os.getpid()}-{token_hex(4)}"
+    own = f"{process_numbers()}-{os.getpid()}-{token_hex(4)}"
     partial = path.with_name(f".{path.name}.{own}.partial")
     try:
         _make(path.parent)
@@ -115,15 +115,15 @@ def remove_left_by_killed(path: Path) -> None:
 
 def _remove_if_left(partial: Path, numbers: str, pid: int) -> None:
     with suppress(OSError):  # another has removed it
-        here = numbers == _process_numbers()
+        here = numbers == process_numbers()
         age_s = time.time() - os.lstat(partial).st_mtime
         if not is_running(pid) if here else age_s > _FORGOTTEN_S:
             partial.unlink()
 
 
 @cache
-def _process_numbers() -> str:
-    """Digest of where a number tells one process: on this host and, on Linux, in this container."""
+def process_numbers() -> str:
+    """Digest of where a number tells one process: this host and, on Linux, this container."""
     where = socket.gethostname()
     with suppress(OSError):
         where += os.readlink("/proc/self/ns/pid")

@@ -116,15 +116,14 @@ def search_adaptively(
             return
         started = len(asked) if pending else len(asked) + 1
         end = min(max(trials, len(asked)), math.ceil(started / batch) * batch)
-        with storage.together(), quiet():
+        with storage.together(study), quiet():
             _ask_to_the_end(study, distributions, sampler_of)
             for number in range(len(asked), end):
                 study.sampler = sampler_of(number)
                 study.ask(distributions)
         _evaluate(space, study, storage, executor, known)
-        with storage.together(), quiet():
+        with storage.together(study), quiet():
             finished = _tell(space, study)
-        storage.sign(study)
         advance(finished)
 
 
@@ -153,7 +152,7 @@ def _evaluate(
     for number, (outcome,) in executor.each(items):
         key = numbered[number][1][0]
         known[key] = outcome
-        with storage.together():
+        with storage.together(study):
             for trial in waiting[key]:
                 _note(trial, dict(key), outcome)
 

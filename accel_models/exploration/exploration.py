@@ -124,7 +124,12 @@ def _run(
     if settings.sampler == SWEEP:
         chunks = out / "chunks"
         with bar(space.name, "machine", swept(space, chunks)) as done:
-            table = sweep(space, chunks, pool, done.update)
+
+            def advance(machines: int) -> None:
+                storage.sign(study)  # which is not written to before all are there
+                done.update(machines)
+
+            table = sweep(space, chunks, pool, advance)
         with bar("into Optuna", "trial", storage.entered(study)) as done:
             enter(space, table, study, storage, done.update)
         return table

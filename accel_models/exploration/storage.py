@@ -21,13 +21,22 @@ from optuna.study import StudyDirection
 from accel_models.documents import CLOSED, read_json, typed
 from accel_models.errors import InputError
 from accel_models.exploration.journal import JOURNAL, Journal, Outline, damage_named, mend
-from accel_models.files import NOT_UTF8, is_running, is_utf8, whole_file, writable_folder
+from accel_models.files import (
+    NOT_UTF8,
+    is_running,
+    is_utf8,
+    process_numbers,
+    whole_file,
+    writable_folder,
+)
 from accel_models.owned_folder import IDENTITY, LOCK, check_kind, lock_folder
 
 MEMORY = "memory"
 _OWNER = "run"
 QUIET_S = 600.0
 """Seconds without a sign of life after which a run on another machine counts as dead."""
+SIGN_S = 60.0
+"""Seconds between signs of life."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,23 @@ class _Owner:
     host: str
     pid: int
     time: float
+    numbers: str = ""
+    """Where its process's number is that of no other."""
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+    @staticmethod
+    def now() -> _Owner:
+        """This run."""
+        return _Owner(socket.gethostname(), os.getpid(), time.time(), process_numbers())
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it is another run, and not known to be dead."""
+        if self.numbers == process_numbers():
+            return self.pid != os.getpid() and is_running(self.pid)
+        return time.time() - self.time < QUIET_S
 
 
 class StudyStorage:
@@ -60,6 +86,7 @@ class StudyStorage:
         self._lock = lock_folder(folder)
         self._journal: Journal | None = None
         self._outline: Outline | None = None
+        self._owner: _Owner | None = None
         try:
             check_kind(self.folder, IDENTITY)
             self.backend = self._opened(url, outline)
@@ -102,11 +129,13 @@ class StudyStorage:
             known = study.user_attrs.get("identity")
             if known is not None:
                 _check_same(known, identity, f"study '{name}'", "give the space another name")
-            owner = study.user_attrs.get(_OWNER)
-            _check_free(None if owner is None else typed(_Owner, owner, f"study '{name}'"), name)
+            if self._journal is None and not isinstance(self.backend, InMemoryStorage):
+                owner = _owner_of(study)
+                if owner is not None and owner.is_alive:
+                    raise InputError(f"study '{name}' is locked by another run ({owner})")
+                self._claim(study)
             if known is None:
                 study.set_user_attr("identity", identity)
-            self.sign(study)
         with whole_file(mark) as partial:
             partial.write_text(json.dumps(own, indent=2) + "\n", encoding="utf-8")
         return study
@@ -117,15 +146,34 @@ class StudyStorage:
         return self.folder / JOURNAL if self._journal is not None else "the storage"
 
     def sign(self, study: optuna.Study) -> None:
-        """Say that this run has the study, and is alive."""
-        if self._journal is None and not isinstance(self.backend, InMemoryStorage):
-            owner = _Owner(socket.gethostname(), os.getpid(), time.time())
+        """Say, at most every `SIGN_S`, that this run has the study, and is alive.
+
+        Raises:
+            InputError: if it is another run's by now: this one was silent for too long.
+        """
+        if self._owner is not None and time.time() - self._owner.time >= SIGN_S:
             with database_errors():
-                study.set_user_attr(_OWNER, asdict(owner))
+                self._require_own(study)
+                self._claim(study)
+
+    def _claim(self, study: optuna.Study) -> None:
+        self._owner = _Owner.now()
+        study.set_user_attr(_OWNER, asdict(self._owner))
+        self._require_own(study)  # of two at once, the later one has it
+
+    def _require_own(self, study: optuna.Study) -> None:
+        owner = _owner_of(study)
+        if owner != self._owner:
+            raise InputError(
+                f"study '{study.study_name}' is another run's by now ({owner or 'it has ended'}): "
+                "this one adds nothing more to it"
+            )
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Write to a journal at once what happens inside; databases write as they do."""
+    def together(self, study: optuna.Study) -> Iterator[None]:
+        """Write to a journal at once what happens inside; databases write as they do, if the study
+        is still this run's."""
+        self.sign(study)
         with database_errors():
             if self._journal is None:
                 yield
@@ -142,7 +190,7 @@ class StudyStorage:
     @contextmanager
     def entry(self, study: optuna.Study) -> Iterator[optuna.Study]:
         """A study to add trials to, at once. With an outline they are then in the journal alone."""
-        with self.together(), quiet():
+        with self.together(study), quiet():
             if self._outline is None:
                 yield study
             else:
@@ -162,7 +210,8 @@ class StudyStorage:
         try:
             # What is written is written; the sign goes stale by itself.
             with suppress(Exception):
-                if study is not None and _OWNER in study.user_attrs:
+                if study is not None and self._owner is not None:
+                    self._require_own(study)
                     study.set_user_attr(_OWNER, None)
         finally:
             os.close(self._lock)
@@ -249,12 +298,7 @@ def _check_same(known: dict[str, Any], wanted: dict[str, Any], what: str, remedy
         raise InputError(f"{what} was made with another {', '.join(different)}: {remedy}")
 
 
-def _check_free(owner: _Owner | None, name: str) -> None:
-    if owner is None:
-        return
-    here = owner.host == socket.gethostname()
-    alive = is_running(owner.pid) if here else time.time() - owner.time < QUIET_S
-    if alive and (not here or owner.pid != os.getpid()):
-        raise InputError(
-            f"study '{name}' is locked by another run (process {owner.pid} on {owner.host})"
-        )
+def _owner_of(study: optuna.Study) -> _Owner | None:
+    """The run that has a study, if one has."""
+    said = study.user_attrs.get(_OWNER)
+    return None if said is None else typed(_Owner, said, f"study '{study.study_name}'")

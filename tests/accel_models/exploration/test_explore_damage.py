@@ -226,6 +226,7 @@ def test_a_database_that_fails_in_mid_run_is_a_sentence_and_keeps_no_lock(
         return RandomSampler(seed=seed)
 
     monkeypatch.setitem(SAMPLERS, "dropping", dropping)
+    monkeypatch.setattr("accel_models.exploration.storage.SIGN_S", 0.0)
     tables = space(tmp_path)
     settings: dict[str, Any] = {"sampler": "dropping", "trials": 8, "batch": 2}
     with pytest.raises(InputError, match=f"^the storage cannot be used: .*no such table: {table}$"):

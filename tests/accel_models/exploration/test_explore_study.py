@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -19,10 +18,12 @@ from exploring import SPACE, trace_of
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from tqdm import tqdm
 
 from accel_models import InputError
 from accel_models.exploration import Exploration, explore
 from accel_models.exploration.results import undominated
+from accel_models.files import process_numbers
 from accel_models.owned_folder import LOCK, owned_folder
 
 pytestmark = pytest.mark.slow
@@ -218,7 +219,7 @@ def test_a_study_that_another_run_writes_to_is_refused(tmp_path: Path) -> None:
     explored.run(tmp_path / "mine", "nsga2", storage=url, trials=5)
     study = optuna.load_study(study_name="small", storage=url)
     assert study.user_attrs["run"] is None
-    here = {"host": socket.gethostname(), "time": time.time()}
+    here = {"host": "here", "time": time.time(), "numbers": process_numbers()}
     study.set_user_attr("run", {**here, "pid": os.getppid()})
     with pytest.raises(InputError, match="study 'small' is locked by another run"):
         explored.run(tmp_path / "theirs", "nsga2", storage=url, trials=5)
@@ -227,6 +228,38 @@ def test_a_study_that_another_run_writes_to_is_refused(tmp_path: Path) -> None:
     study.set_user_attr("run", {**here, "pid": ended.pid})
     found = explored.run(tmp_path / "theirs", "nsga2", storage=url, trials=5)
     assert len(found.trials) == 5
+    study.set_user_attr("run", {**here, "pid": ended.pid, "numbers": "of another container"})
+    with pytest.raises(InputError, match=rf"another run \(process {ended.pid} on here\)"):
+        explored.run(tmp_path / "theirs", "nsga2", storage=url, trials=5)
+
+
+@pytest.mark.parametrize("sampler", ["sweep", "random"])
+def test_a_run_gives_way_to_one_that_took_its_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str
+) -> None:
+    url = f"sqlite:///{tmp_path / 'team.db'}"
+    other = {"host": "theirs", "pid": 7, "time": time.time(), "numbers": "0"}
+    owners: list[Any] = []
+
+    class Taking(tqdm):  # type: ignore[type-arg]
+        """A bar after whose third step the study is another's."""
+
+        def update(self, n: float | None = 1) -> None:
+            study = optuna.load_study(study_name="small", storage=url)
+            owners.append(study.user_attrs["run"])
+            if len(owners) == 3:
+                study.set_user_attr("run", other)
+
+    monkeypatch.setattr("accel_models.exploration.exploration.tqdm", Taking)
+    monkeypatch.setattr("accel_models.exploration.storage.SIGN_S", 0.0)
+    monkeypatch.setattr("accel_models.exploration.sweep.CHUNK", 5)
+    with pytest.raises(InputError, match=r"another run's by now \(process 7 on theirs\): this"):
+        explored.run(tmp_path / "mine", sampler, storage=url)
+    times = [owner["time"] for owner in owners]
+    assert len(times) == 3 and times[0] < times[1] < times[2]
+    study = optuna.load_study(study_name="small", storage=url)
+    assert study.user_attrs["run"] == other
+    assert len(study.trials) == (0 if sampler == "sweep" else 15)
 
 
 @pytest.mark.parametrize("place", ["new", "there", "new/and/deeper"])
