@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dfs_hw.budgets.hardware_cost import BlockCost, HardwareCost
     from dfs_hw.budgets.meet_budget import meet_budget
     from dfs_hw.bundle import export_bundle
+    from dfs_hw.cascade import record_cascade
     from dfs_hw.data import load_dataset
     from dfs_hw.experiment import run_experiment
     from dfs_hw.fixed_widths import accuracy_of, at_widths, train_further
@@ -44,6 +45,7 @@ __all__ = [
     "meet_budget",
     "recipe",
     "record",
+    "record_cascade",
     "register_network",
     "run_experiment",
     "save_checkpoint",
@@ -72,6 +74,7 @@ _HOME = {
     "meet_budget": "dfs_hw.budgets.meet_budget",
     "recipe": "dfs_hw.training.recipes",
     "record": "dfs_hw.recording",
+    "record_cascade": "dfs_hw.cascade",
     "register_network": "dfs_hw.networks",
     "run_experiment": "dfs_hw.experiment",
     "save_checkpoint": "dfs_hw.networks.checkpoint",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from accel_models.errors import InputError
 from accel_models.precision import EXIT
 from accel_models.si import si
 from dfs_hw.cli.app import app
@@ -174,13 +175,45 @@ def record(
     checkpoint: Annotated[Path, typer.Argument(help="A network.safetensors that training left.")],
     out: Annotated[Path, typer.Option(help="The trace to write.")] = Path("trace.parquet"),
     split: Annotated[str, typer.Option(help="Which inputs: train, validation or test.")] = "test",
+    then: Annotated[
+        Path | None,
+        typer.Option(
+            help="Network of another training, which runs where the first is not sure: a cascade.",
+            show_default=False,
+        ),
+    ] = None,
+    share: Annotated[
+        float | None,
+        typer.Option(
+            help="Of the validation inputs, 0 to 1, that go on to the second network.",
+            show_default=False,
+        ),
+    ] = None,
+    sure: Annotated[
+        float | None,
+        typer.Option(
+            help="In place of a share: probability, 0 to 1, of the class predicted, from which on "
+            "an input does not go on.",
+            show_default=False,
+        ),
+    ] = None,
     network: OwnNetwork = None,
 ) -> None:
-    """Record what a trained network chooses for every input, as a Parquet gate trace."""
-    register_own_model(network or "")
-    from dfs_hw.experiment import record_checkpoint
+    """Record what a trained network chooses for every input, as a Parquet gate trace.
 
-    trace = record_checkpoint(checkpoint, out, split)
+    Of two networks in a row (--then), static or gated, as one: docs/exits.md.
+    """
+    if then is None and (share is not None or sure is not None):
+        raise InputError("a share, or how sure, needs a second network: --then")
+    register_own_model(network or "")
+    if then is None:
+        from dfs_hw.experiment import record_checkpoint
+
+        trace = record_checkpoint(checkpoint, out, split)
+    else:
+        from dfs_hw.cascade import record_cascade
+
+        trace = record_cascade(checkpoint, then, out, split, share=share, sure=sure)
     show.line(f"{len(trace)} inputs, accuracy {trace.accuracy:.1%}: {out}")
     show.line(f"Next: dfs-hw replay {out}")
 

@@ -83,6 +83,7 @@ dfs_hw.codesign.*
 dfs_hw.studies.*
 dfs_hw.baselines.*
 dfs_hw.headroom.*
+dfs_hw.cascade
 dfs_hw.experiment
 dfs_hw.training
 dfs_hw.training.run

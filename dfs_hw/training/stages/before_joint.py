@@ -127,6 +127,11 @@ def spelled(choices: Sequence[Precision]) -> str:
     return "-".join(map(str, named)).replace("/", "by")
 
 
+def read_spelled(text: str) -> tuple[Precision, ...]:
+    """The choices that `spelled` had: one for all units, or one of each."""
+    return tuple(Precision.parse(one.replace("by", "/")) for one in text.split("-"))
+
+
 def at_fixed_choices(
     setup: TrainingSetup, network: DynamicNetwork, assignment: Tensor, lr: float, loss: TaskLoss
 ) -> Descent:
