@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
+from types import MappingProxyType
 from typing import Any
 
 from accel_models.documents import read_json
@@ -49,6 +50,7 @@ def owned_folder(
     results: Iterable[str],
     *,
     growing: Iterable[str] = (),
+    defaults: Mapping[str, Any] = MappingProxyType({}),
     overwrite: bool = False,
 ) -> Iterator[Path]:
     """A folder for one run, or for going on with it, made if it is not there.
@@ -58,6 +60,8 @@ def owned_folder(
         results: names of the files that it ends with.
         growing: settings that are lists, to which a run may add; one that a folder does not name
             had no entries.
+        defaults: settings that runs of an earlier version had not: one that a folder does not name
+            was at its default.
         overwrite: take a folder of other settings; results in it go, but for checkpoints, which
             say themselves what they are of.
 
@@ -73,7 +77,8 @@ def owned_folder(
         fresh = not os.path.exists(folder / SETTINGS)
         settled = False
         try:
-            _settle(folder, settings, results, growing, overwrite)
+            fault = departure(folder, settings, growing, defaults)
+            _settle(folder, settings, results, fault, overwrite)
             settled = True
             yield folder
         except BaseException:
@@ -166,14 +171,20 @@ def check_kind(folder: Path, own: str) -> None:
             raise InputError(f"{folder} is of {OF[name]}, by its {name}: choose another folder")
 
 
-def changed_settings(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+def changed_settings(
+    kept: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
     """Names and values of the settings that differ; "" if none does.
 
     Args:
         kept: as they came back from JSON.
         wanted: anything JSON can hold.
+        defaults: as `owned_folder` has it; of settings that are tables, tables.
     """
     plain = json.loads(json.dumps(dict(wanted)))
+    kept = _with_later(kept, plain, defaults)
     return ", ".join(
         f"{name} was {kept.get(name)}, is {plain.get(name)}"
         for name in sorted(kept.keys() | plain.keys())
@@ -181,12 +192,34 @@ def changed_settings(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     )
 
 
-def departure(folder: Path, settings: Mapping[str, Any], growing: Iterable[str] = ()) -> str:
+def _with_later(
+    kept: Mapping[str, Any], wanted: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Settings that are kept, and those that came later at their defaults."""
+    found = dict(kept)
+    for name, default in defaults.items():
+        if name not in wanted:
+            continue
+        if isinstance(default, Mapping):
+            if isinstance(kept.get(name), dict) and isinstance(wanted[name], dict):
+                found[name] = _with_later(kept[name], wanted[name], default)
+        else:
+            found.setdefault(name, default)
+    return found
+
+
+def departure(
+    folder: Path,
+    settings: Mapping[str, Any],
+    growing: Iterable[str] = (),
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
     """What keeps a folder from being one of these settings, said of it; "" if nothing does, as
     where nobody has left any.
 
     Args:
         growing: as `owned_folder` has it.
+        defaults: as `owned_folder` has it.
     """
     kept = _kept(folder / SETTINGS)
     if kept is None:
@@ -196,7 +229,7 @@ def departure(folder: Path, settings: Mapping[str, Any], growing: Iterable[str] 
     grown = {
         name: list(settings[name]) for name in growing if _holds(settings[name], kept.get(name, []))
     }
-    changed = changed_settings(kept | grown, settings)
+    changed = changed_settings(kept | grown, settings, defaults)
     return f"is of a run with other settings ({changed})" if changed else ""
 
 
@@ -204,13 +237,12 @@ def _settle(
     folder: Path,
     settings: Mapping[str, Any],
     results: Iterable[str],
-    growing: Iterable[str],
+    fault: str,
     overwrite: bool,
 ) -> None:
     """Write down what the folder is of, unless it is of something else."""
     check_kind(folder, SETTINGS)
     left = [name for name in results if os.path.lexists(folder / name)]
-    fault = departure(folder, settings, growing)
     if left and not os.path.lexists(folder / SETTINGS):
         fault = f"holds {listed(left)}, and not the settings they were made with"
     if fault:

@@ -22,6 +22,7 @@ from dfs_hw.baselines.setups import ContenderSetups, same_trunk
 from dfs_hw.baselines.study import Study
 from dfs_hw.baselines.writing import write
 from dfs_hw.provenance import provenance
+from dfs_hw.training.config import DEFAULTS
 from dfs_hw.training.folder import RESULTS
 
 GROWING = ("seeds", "families", "points", "smaller", "grid")
@@ -58,7 +59,9 @@ def compare(
     for name, why in field.left_out.items() if progress else ():
         tqdm.write(f"Left out: {name}: {why}.", file=sys.stderr)
     settings = study.to_dict() | {"cost allowed": field.budget}
-    with owned_folder(out, settings, RESULTS, growing=GROWING, overwrite=overwrite) as folder:
+    with owned_folder(
+        out, settings, RESULTS, growing=GROWING, defaults=DEFAULTS, overwrite=overwrite
+    ) as folder:
         return _carried_out(study, field, ContenderSetups(device, progress), folder, progress)
 
 

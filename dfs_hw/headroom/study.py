@@ -20,7 +20,7 @@ from dfs_hw.headroom.oracle import ASSIGNMENTS, RESAMPLES, AtCost, Headroom, hea
 from dfs_hw.headroom.picture import write_headroom_picture
 from dfs_hw.networks.checkpoint import read_facts
 from dfs_hw.provenance import provenance, write_json
-from dfs_hw.training.config import TrainConfig, plain
+from dfs_hw.training.config import DEFAULTS, TrainConfig, plain
 from dfs_hw.training.setup import TrainingSetup
 from dfs_hw.training.stages.before_joint import train_supernet
 from dfs_hw.training.stages.results import finished
@@ -101,7 +101,12 @@ def headroom(
     if budget.statistic != "mean":
         raise InputError(f"headroom is for a mean over inputs: the budget '{budget}' is not")
     with owned_folder(
-        out, study.to_dict(), RESULTS, growing=("seeds",), overwrite=overwrite
+        out,
+        study.to_dict(),
+        RESULTS,
+        growing=("seeds",),
+        defaults=DEFAULTS,
+        overwrite=overwrite,
     ) as folder:
         found = headroom_of(
             [_judge(setup, folder / f"seed{setup.seed}", trained) for setup in setups],

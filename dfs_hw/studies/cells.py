@@ -22,7 +22,7 @@ from dfs_hw.baselines.setups import ContenderSetups, same_trunk
 from dfs_hw.gates import TableGate
 from dfs_hw.studies.definition import StudyDefinition, machine_name
 from dfs_hw.studies.priced import PricedStudy
-from dfs_hw.training.config import plain
+from dfs_hw.training.config import DEFAULTS, plain
 from dfs_hw.training.stages.tables import settled_anew
 
 FINISHED, OLDER, TO_DO = "finished", "older costs", "to do"
@@ -56,6 +56,10 @@ class Cell:
         settings = plain(self.contender.config)
         return settings | {"seed": self.seed, "choice": self.contender.choice}
 
+    def departure(self, definition: StudyDefinition) -> str:
+        """What keeps its folder from being of its settings; "" if nothing does."""
+        return departure(self.folder(definition), self.settings, defaults=DEFAULTS)
+
     def measured(
         self, definition: StudyDefinition, place: PricedStudy, *, costs: bool = True
     ) -> list[Run] | None:
@@ -69,7 +73,7 @@ class Cell:
             InputError: if a file is damaged.
         """
         name = self.contender.name
-        if name not in place.asked or departure(self.folder(definition), self.settings):
+        if name not in place.asked or self.departure(definition):
             return None
         wanted = {
             field: value for field, value in place.asked[name].items() if costs or field != COSTS
@@ -83,7 +87,7 @@ class Cell:
         Raises:
             InputError: if a file is damaged.
         """
-        if fault := departure(self.folder(definition), self.settings):
+        if fault := self.departure(definition):
             return f"{TO_DO}: its folder {fault}"
         there = [one for one in places if self.contender.name in one.asked]
         if any(self.measured(definition, one, costs=False) is None for one in there):
@@ -142,7 +146,7 @@ def run_cell(
     folder = cell.folder(definition)
     figures = [cell.figures(definition, one.machine).relative_to(folder) for one in places]
     results = [str(one) for one in figures]
-    with owned_folder(folder, cell.settings, results, overwrite=overwrite):
+    with owned_folder(folder, cell.settings, results, defaults=DEFAULTS, overwrite=overwrite):
         relatives = [
             Cell(one, cell.seed).folder(definition)
             for one in places[0].field.contenders

@@ -380,3 +380,8 @@ def _check_numbers(config: TrainConfig) -> None:
 
 def _tuple_if_list(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
+
+
+DEFAULTS: Mapping[str, Any] = plain(TrainConfig())
+"""All settings as they are by default. What an older version wrote down does not name those that
+came later: a new one has what went before as its default."""

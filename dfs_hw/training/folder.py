@@ -8,6 +8,7 @@ from pathlib import Path
 
 from accel_models.owned_folder import owned_folder
 from dfs_hw.distributed import on_first
+from dfs_hw.training.config import DEFAULTS
 from dfs_hw.training.setup import TrainingSetup
 
 RESULTS = (
@@ -32,6 +33,8 @@ def training_folder(setup: TrainingSetup, path: Path | str, overwrite: bool) -> 
     }
     with ExitStack() as stack:
         on_first(
-            lambda: stack.enter_context(owned_folder(path, settings, RESULTS, overwrite=overwrite))
+            lambda: stack.enter_context(
+                owned_folder(path, settings, RESULTS, defaults=DEFAULTS, overwrite=overwrite)
+            )
         )
         yield Path(path)

@@ -79,6 +79,29 @@ def test_other_settings_are_named_and_refused_until_they_may_overwrite(tmp_path:
         enter(tmp_path, seed=2)
 
 
+def test_settings_that_came_later_were_at_their_defaults(tmp_path: Path) -> None:
+    """Also those in a table; what both name is held against each other, defaults or not."""
+    enter(tmp_path, seed=0, config={"rate": 0.1})
+    defaults = {"norm": "batch", "seed": 7, "config": {"decay": 0.5, "rate": 0.2, "gone": 1}}
+
+    def again(norm: str, seed: int = 0, **config: float) -> None:
+        settings = {"seed": seed, "norm": norm, "config": config}
+        with owned_folder(tmp_path, settings, (), defaults=defaults):
+            pass
+
+    for norm, config, changed in (
+        ("running", {"rate": 0.1, "decay": 0.5}, "norm was batch, is running"),
+        ("batch", {"rate": 0.1, "decay": 0.6}, "'decay': 0.5.* is .*'decay': 0.6"),
+        ("batch", {"rate": 0.2, "decay": 0.5}, "'rate': 0.1.* is .*'rate': 0.2"),
+    ):
+        with pytest.raises(InputError, match=changed):
+            again(norm, **config)
+    with pytest.raises(InputError, match="seed was 0, is 7"):
+        again("batch", 7, rate=0.1, decay=0.5)
+    again("batch", rate=0.1, decay=0.5)
+    assert json.loads((tmp_path / "settings.json").read_text())["norm"] == "batch"
+
+
 def test_lists_that_grow_may_gain_entries_and_lose_none(tmp_path: Path) -> None:
     def grow(*seeds: int) -> None:
         with owned_folder(tmp_path, {"seeds": seeds}, (), growing=["seeds"]):

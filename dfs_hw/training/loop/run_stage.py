@@ -31,6 +31,7 @@ from dfs_hw.distributed import (
 from dfs_hw.logs import Log
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.networks.finite import not_finite
+from dfs_hw.training.config import DEFAULTS
 from dfs_hw.training.loop.interruption import StopRequest, noted_signals
 from dfs_hw.training.loop.snapshot import discard_snapshot, read_snapshot, write_snapshot
 from dfs_hw.training.loop.stage import Batch, Epoch, Stage, StepResult, Validation, rate
@@ -161,7 +162,8 @@ class _Run:
         """Go on from the snapshot, if there is one of these settings; alike on all processes."""
         found = read_snapshot(self.path)
         if found is not None:
-            changed = changed_settings(found.facts.get("settings", {}), self.settings)
+            kept = found.facts.get("settings", {})
+            changed = changed_settings(kept, self.settings, {"config": DEFAULTS})
             if not changed:
                 self.state = from_snapshot(found, self.stage, self.network, self.optimizer)
                 self.kept = self.state.step

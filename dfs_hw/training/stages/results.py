@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from accel_models.leaving import NEVER
+from accel_models.owned_folder import changed_settings
 from dfs_hw.budgets.budget import TOLERANCE, Budget
 from dfs_hw.distributed import on_first
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.networks.checkpoint import load_checkpoint, read_facts, save_checkpoint
+from dfs_hw.training.config import DEFAULTS
 from dfs_hw.training.loop.snapshot import discard_snapshot, snapshot_path
 from dfs_hw.training.loop.stage import Epoch
 from dfs_hw.training.setup import Kind, TrainingSetup
@@ -106,7 +108,7 @@ def finished(setup: TrainingSetup, kind: Kind, name: str, path: Path) -> Trained
     if not path.is_file():
         return None
     facts = read_facts(path)
-    if facts.get("settings") != origin(setup, kind, name):
+    if changed_settings(facts.get("settings", {}), origin(setup, kind, name), {"config": DEFAULTS}):
         return None
     network = setup.network()
     load_checkpoint(path, network)

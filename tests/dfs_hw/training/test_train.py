@@ -1,5 +1,7 @@
 """Training as a whole: stages that build on each other, resume, and keep to what they were told."""
 
+import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from dfs_hw.networks import make_dynamic
 from dfs_hw.networks.checkpoint import load_checkpoint, read_facts
 from dfs_hw.quantize.layers import PrecisionNorm
 from dfs_hw.recording import evaluate
+from dfs_hw.tensor_file import read_tensors, write_tensors
 from dfs_hw.training.config import TrainConfig
 from dfs_hw.training.run import train, train_static
 from dfs_hw.training.setup import TrainingSetup
@@ -64,6 +67,25 @@ def test_a_finished_run_is_not_repeated(run: tuple[Trained, Path]) -> None:
     assert again.outcome == trained.outcome
     assert equal_states(trained.network, again.network)
     assert not [path for path in folder.iterdir() if "resume" in path.name]
+
+
+def test_what_was_trained_before_a_setting_came_is_found_again(
+    run: tuple[Trained, Path], tmp_path: Path
+) -> None:
+    """At the setting's default, which is what went before it."""
+    shutil.copytree(run[1], tmp_path, dirs_exist_ok=True)
+    settings = json.loads((tmp_path / "settings.json").read_text())
+    del settings["shaping"]
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    kept = tmp_path / "network.safetensors"
+    tensors, facts = read_tensors(kept, "checkpoint", "")
+    del facts["settings"]["config"]["shaping"]
+    write_tensors(kept, "checkpoint", tensors, facts)
+    written = kept.read_bytes()
+    train(TINY, tmp_path, progress=False)
+    assert kept.read_bytes() == written
+    with pytest.raises(InputError, match=r"other settings \(shaping was 0\.0, is 0\.5\)"):
+        train(replace(TINY, shaping=0.5), tmp_path, progress=False)
 
 
 @pytest.mark.parametrize(
