@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_models.errors import InputError
+from accel_models.files import whole_file
 from accel_models.workloads.own_table import COLUMNS, MARKS, NEEDED, NOTHING
 from accel_models.workloads.workload import PARTS, Layer, Operands, Workload
 
@@ -24,7 +25,8 @@ def write_layers(workload: Workload, path: str | Path) -> None:
     out. Decision units are not part of such a table: their layers become fixed ones.
 
     Raises:
-        InputError: if a layer has a name that would be read as several, or as a mark.
+        InputError: if a layer has a name that would be read as several, or as a mark, or the file
+            cannot be written.
     """
     for layer in workload.layers:
         if layer.name != "".join(layer.name.split()) or layer.name[:1] in {*MARKS, NOTHING, ""}:
@@ -40,7 +42,7 @@ def write_layers(workload: Workload, path: str | Path) -> None:
     # Without a word, a first layer of few channels would be taken to read the image.
     rows[0]["reads_image"] = _text(workload.layers[0].reads_image)
     used = [name for name in COLUMNS if name in ALWAYS or any(row[name] for row in rows)]
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, used, extrasaction="ignore", lineterminator="\n")
         table.writeheader()
         table.writerows(rows)

@@ -29,7 +29,7 @@ def networks(
 
     dfs-hw networks mynets:small --csv small.csv
     """
-    from accel_models.files import ending_in, whole_file
+    from accel_models.files import ending_in
     from accel_models.workloads.cifar_resnet import NAMES
     from accel_models.workloads.layer_csv import listed_input, listed_networks
     from accel_models.workloads.write_csv import write_layers
@@ -51,8 +51,7 @@ def networks(
         return
     workload = load_workload(name, widths=widths, sizes=sizes)
     if csv is not None:
-        with whole_file(ending_in(csv, ".csv", "tables of layers")) as partial:
-            write_layers(workload, partial)
+        write_layers(workload, ending_in(csv, ".csv", "tables of layers"))
     if as_json:
         print_json(show.network_facts(workload) | {"layers": show.layer_facts(workload)})
         return
