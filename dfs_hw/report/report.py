@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from accel_models.documents import CLOSED
-from dfs_hw.report.subject import Subject
+from dfs_hw.report.subject import Positive, Subject
 
 FORMAT = 1
 """Version of a report's JSON."""
@@ -89,8 +89,8 @@ class Competitor:
     kind: str
     group: str
     accuracy: float
-    energy_j: float
-    latency_s: float
+    energy_j: Positive
+    latency_s: Positive
     bitops: float
     seeds: int = 1
     accuracy_sd: float | None = None

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from accel_models.documents import CLOSED
+from accel_models.errors import InputError, quoted
+
+Positive = Annotated[float, Field(gt=0)]
+"""A figure that others are divided by."""
+MARKED = frozenset({"mean", "p95"})
+"""Figures of a spread that its charts mark."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,7 @@ class EnergyFigures:
     """
 
     __pydantic_config__ = CLOSED
-    joules_per_inference: float
+    joules_per_inference: Positive
     active_j: float
     static_j: float
     latency_s: float
@@ -151,7 +159,7 @@ class InputSpread:
     """How cost is spread over inputs.
 
     Args:
-        energy, latency: mean, percentiles and maximum.
+        energy, latency: mean, percentiles and maximum, under equal names.
         quantiles: energy in J of the 0th to the 100th percentile, and of each the share of inputs
             that cost no more, which ties make larger than the percentile.
         sample: inputs of a report, drawn evenly; all of them where they are few.
@@ -172,6 +180,11 @@ class InputSpread:
     vectors: int
     severity_correlation: float | None = None
     confidence_correlation: float | None = None
+
+    def __post_init__(self) -> None:
+        named = self.energy.keys() | self.latency.keys() | MARKED
+        if missing := sorted(named - (self.energy.keys() & self.latency.keys())):
+            raise InputError(f"energy and latency must both have {quoted(missing[0])}")
 
 
 @dataclass(frozen=True)
@@ -283,7 +296,7 @@ class MachineFacts:
     kind: str
     paper: str
     frequency_hz: float
-    dram_bits_per_cycle: float
+    dram_bits_per_cycle: Positive
     area_mm2: dict[str, float]
     leakage_w: float
     fidelity: dict[str, Any]

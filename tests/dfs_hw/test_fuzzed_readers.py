@@ -11,10 +11,12 @@ import random
 import resource
 import signal
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from zipfile import BadZipFile
 
 import pyarrow as pa
 import pytest
@@ -34,8 +36,8 @@ TIMERS = {
 """Seconds of work, and of waiting, which is longer on a machine that does much else."""
 SEED = 18
 UNLIKE = (
-    *(ValueError, KeyError, IndexError, OSError, RecursionError),
-    *(pa.ArrowException, DecodeError),
+    *(ValueError, KeyError, IndexError, OSError, EOFError, RuntimeError),
+    *(pa.ArrowException, DecodeError, BadZipFile, zlib.error),
 )
 """What changes end in where a file is not of its format any more: it stays as it is."""
 

@@ -17,6 +17,20 @@ from comparison_files import comparison_record
 from exploring import SPACE
 from mutations import ANY, TEXT, Draw, Mutation, changed, json_changed
 from networks import gated_pair
+from readers_of_folders import (
+    STUDY_TOML,
+    archive_changed,
+    archive_file,
+    entered,
+    lay_files,
+    manifest_changed,
+    manifest_file,
+    read_bundle,
+    read_study,
+    report_file,
+    report_written,
+    settings_file,
+)
 from run_files import run_record
 
 from accel_models import load_accelerator
@@ -293,6 +307,19 @@ READERS: dict[str, Reader] = {
         JSON,
         lambda path: report_of_comparison(path.parent),
     ),
+    "report": Reader("report.json", lambda: report_file(trace_file()), JSON, report_written),
+    "study": Reader("study.toml", STUDY_TOML.encode, TEXT, read_study),
+    "bundle": Reader(
+        "manifest.json",
+        manifest_file,
+        (*TEXT, *(manifest_changed,) * 8),
+        read_bundle,
+        lay_files,
+    ),
+    "bundle in a file": Reader(
+        "bundle.zip", archive_file, (*ANY, *(archive_changed,) * 8), read_bundle
+    ),
+    "settings of a folder": Reader("settings.json", settings_file, JSON, entered),
     "kept results": Reader("a.json", kept_file, JSON, read_kept),
     "trace": Reader("trace.parquet", trace_file, PARQUET, GateTrace.read),
     "checkpoint": Reader("network.safetensors", checkpoint_file, TENSORS, load_checkpoint),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from accel_models.pages import Chart, ChartMark, Frame
 from accel_models.pages.frame import SHARE
 from dfs_hw.report.charts.colours import RIGHT_COLOURS
-from dfs_hw.report.subject import InputSpread, Subject
+from dfs_hw.report.subject import MARKED, InputSpread, Subject
 
 ENERGY = ("energy_j", "energy of an input", "J")
 
@@ -30,7 +30,7 @@ def input_charts(subject: Subject, prefix: str) -> Iterator[Chart]:
 
 
 def _marks(found: InputSpread) -> tuple[ChartMark, ...]:
-    return tuple(ChartMark("x", found.energy[name], name) for name in ("mean", "p95"))
+    return tuple(ChartMark("x", found.energy[name], name) for name in sorted(MARKED))
 
 
 def _histogram(found: InputSpread, prefix: str) -> Chart:

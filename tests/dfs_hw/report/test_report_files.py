@@ -23,6 +23,11 @@ from dfs_hw.report import FORMATS, read_report, report_of, report_schema, side_b
 from dfs_hw.report.charts.everything import charts_of
 from dfs_hw.report.report import EnergyReport
 
+IDLE = {
+    **{"name": "a", "kind": "static", "group": "b"},
+    **{"accuracy": 0.5, "energy_j": 0, "latency_s": 1e-3, "bitops": 1},
+}
+"""A network that takes nothing, beside which others cannot be put."""
 SCHEMA = ROOT / "docs" / "report.schema.json"
 
 
@@ -57,6 +62,7 @@ def test_a_report_is_read_as_it_was_written_and_as_its_published_schema_says(
         ({"format": "1"}, "format must be a whole number from 1 to 1"),
         ({"more": 1}, "more is not a known field"),
         ({"subjects": [{}]}, "subjects.0.name is missing"),
+        ({"comparison": {"competitors": [IDLE]}}, "0.energy_j must be greater than 0, got 0"),
     ],
 )
 def test_another_version_or_field_is_refused(
