@@ -27,7 +27,7 @@ const pages = (() => {
       const [scale, prefix] = PREFIXES.find(([s]) => Math.abs(value) >= 0.9995 * s) || PREFIXES[PREFIXES.length - 1];
       return value === 0 ? "0 " + unit : (value / scale).toPrecision(3).replace("-", "−") + " " + prefix + unit;
     }
-    if (unit === "share") return (100 * value).toFixed(2).replace("-", "−") + " %";
+    if (unit === "share") return (100 * value).toFixed(2).replace(/^-(?=[0.]+$)/, "").replace("-", "−") + " %";
     const after = unit ? " " + unit : "";
     if (value !== 0 && Math.abs(value) < 1e-3) return value.toExponential(3).replace("-", "−") + after;
     const plain = Number.isInteger(value) ? value.toLocaleString("en") : Number(value.toPrecision(4)).toLocaleString("en", { maximumSignificantDigits: 4 });

@@ -29,3 +29,12 @@ def charts_of(report: EnergyReport) -> list[Chart]:
         for part in (input_charts, gate_charts, work_charts):
             charts += part(subject, prefix)
     return [chart for chart in charts if chart.frame.rows]
+
+
+def title_of(report: EnergyReport, chart: Chart) -> str:
+    """Title of a chart where it stands alone: with the subject, where there are several."""
+    for number, subject in enumerate(report.subjects):
+        prefix = prefix_of(report, number)
+        if prefix and chart.name.startswith(prefix):
+            return f"{chart.title}: {subject.name}"
+    return chart.title

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dfs_hw.report.charts.everything import charts_of
+from dfs_hw.report.charts.everything import charts_of, title_of
 from dfs_hw.report.outputs.page import cards, text_rows
 from dfs_hw.report.report import EnergyReport
 
@@ -23,7 +23,7 @@ def as_markdown(report: EnergyReport) -> str:
         header = [escaped(column.title) for column in chart.frame.columns]
         rule = ["---", *("---:" for _ in header[1:])]
         rows = [[escaped(cell) for cell in row] for row in text_rows(chart.frame)]
-        lines += [f"## {escaped(chart.title)}", ""]
+        lines += [f"## {escaped(title_of(report, chart))}", ""]
         lines += [f"| {' | '.join(row)} |" for row in (header, rule, *rows)]
         lines += ["", escaped(chart.note), ""] if chart.note else [""]
     if report.command:

@@ -109,7 +109,7 @@ def cell_text(value: Cell, unit: str) -> str:
     if unit in PREFIXED:
         return si(value, unit)
     if unit == SHARE:
-        return f"{100 * value:.1f} %"
+        return f"{100 * value:z.1f} %"
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 

@@ -168,8 +168,8 @@ def _curve(found: CompareFile) -> tuple[HeadroomPoint, ...]:
 
 def _elsewhere(found: CompareFile, row: Row) -> bool:
     """Whether a row is of a contender set to another budget than it was trained for."""
-    trained = [one.target for one in found.rows if one.contender == row.contender]
-    return row.target != trained[0]
+    own = (one for one in found.rows if one.contender == row.contender)
+    return row.target != next((one.target for one in own if one.variant == AS_TRAINED), row.target)
 
 
 def _ends(

@@ -33,6 +33,26 @@ def test_no_figure_of_a_comparison_can_change(tmp_path: Path) -> None:
         read_comparison(path)
 
 
+def test_everybody_stands_at_the_budget_it_was_trained_for_in_whatever_order(
+    tmp_path: Path,
+) -> None:
+    record = comparison_record()
+    static, trained = record["rows"]
+    cheap = trained["figures"] | {"energy_j": {"mean": 1e-6, "deviation": 0.0, "n": 2}}
+    within, shuffled = (
+        {**trained, "variant": variant, "target": 0.5, "figures": cheap}
+        for variant in ("within a budget", "shuffled")
+    )
+    rows = [within, shuffled, trained, {**trained, "variant": "shuffled"}]
+    record["rows"] = [static, *rows]
+    (tmp_path / "compare.json").write_text(json.dumps({**record, "digest": digest_of(record)}))
+    comparison = report_of_comparison(tmp_path).comparison
+    assert comparison is not None
+    found = {(one.name, one.energy_j) for one in comparison.competitors}
+    own = trained["figures"]["energy_j"]["mean"]
+    assert found == {("8 bit everywhere", own), ("DFS", own), ("DFS, shuffled", own)}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
