@@ -117,6 +117,28 @@ class SweepPoint:
 
 
 @dataclass(frozen=True)
+class SeedReplay:
+    """The network that the verdict speaks of, trained from one seed: means over its test inputs.
+
+    Args:
+        expected_j, expected_s: what the training loss charges for the same choices; None if it
+            cannot be told.
+        energy_j, latency_s: replayed now.
+        recorded_j: energy that the comparison has; None where it has none.
+    """
+
+    __pydantic_config__ = CLOSED
+    seed: int
+    inputs: int
+    accuracy: float | None
+    expected_j: float | None
+    energy_j: float
+    expected_s: float | None
+    latency_s: float
+    recorded_j: float | None = None
+
+
+@dataclass(frozen=True)
 class Judgement:
     """The verdict on one contender at one budget, as the comparison has it."""
 
@@ -161,6 +183,7 @@ class Comparison:
 
     Args:
         saved_from: the way that `saved` starts from.
+        replays: who leads, seed by seed, where traces are there.
         headroom: what any gate could win, in a sentence; "" if that was not looked for.
     """
 
@@ -170,6 +193,7 @@ class Comparison:
     saved: tuple[SavedAmount, ...] = ()
     judgements: tuple[Judgement, ...] = ()
     sweep: tuple[SweepPoint, ...] = ()
+    replays: tuple[SeedReplay, ...] = ()
     headroom: str = ""
     headroom_curve: tuple[HeadroomPoint, ...] = ()
     budget: str = ""

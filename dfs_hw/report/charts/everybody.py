@@ -20,6 +20,8 @@ def comparison_charts(comparison: Comparison) -> Iterator[Chart]:
         yield _judgements(comparison)
     if comparison.sweep:
         yield _sweep(comparison)
+    if len(comparison.replays) > 1:
+        yield _replays(comparison)
 
 
 def _scatter(comparison: Comparison) -> Chart:
@@ -164,6 +166,35 @@ def _sweep(comparison: Comparison) -> Chart:
         y="accuracy",
         series="line",
         filters=("contender", "seed"),
+    )
+
+
+def _replays(comparison: Comparison) -> Chart:
+    columns = [
+        *(("seed", "seed"), ("inputs", "inputs"), ("accuracy", "accuracy", SHARE)),
+        *(("expected_j", "energy, as training was told", "J"), ("energy_j", "replayed", "J")),
+        *(("of_energy", "of it", SHARE), ("recorded_j", "in the comparison", "J")),
+        *(("expected_s", "latency, as training was told", "s"), ("latency_s", "replayed", "s")),
+        ("of_latency", "of it", SHARE),
+    ]
+    rows = [
+        (
+            str(one.seed), one.inputs, one.accuracy, one.expected_j, one.energy_j,
+            one.expected_j and one.energy_j / one.expected_j, one.recorded_j, one.expected_s,
+            one.latency_s, one.expected_s and one.latency_s / one.expected_s,
+        )
+        for one in comparison.replays
+    ]  # fmt: skip
+    name = next((one.name for one in comparison.competitors if one.leads), "")
+    return Chart(
+        "seeds",
+        "Expected against replayed, seed by seed" + (f": {name}" if name else ""),
+        "table",
+        Frame.of(columns, rows),
+        x="energy_j",
+        y="seed",
+        note="Energy in the comparison is another than replayed now only where the machine or the "
+        "cost models have changed since.",
     )
 
 

@@ -54,7 +54,7 @@ def subject_of_replay(name: str, outcome: Replay, origin: Origin, known: KnownIn
         components=component_sums(cells),
         cells=cells,
         roofline=layer_widths(uses, pricing, inputs),
-        expectations=_expectations(outcome),
+        expectations=expectations(outcome),
         waiting=outcome.totals.cycles_by_cause(outcome.plan)
         | {"all": float(outcome.cycles.mean())},
         policy=_plain(outcome.policy.to_dict()),
@@ -109,7 +109,8 @@ def _figures(means: dict[str, float], cells: Sequence[EnergyCell], samples: int)
     )
 
 
-def _expectations(outcome: Replay) -> tuple[Expectation, ...]:
+def expectations(outcome: Replay) -> tuple[Expectation, ...]:
+    """Every cost of an input as training was told, as replayed, and without deciding."""
     beside = compare_replay(summarise(outcome), outcome.trace.header)
     return tuple(
         Expectation(

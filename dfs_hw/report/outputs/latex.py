@@ -52,7 +52,7 @@ class PaperColumn(NamedTuple):
 
 def as_latex(report: EnergyReport) -> str:
     """Tables with booktabs' rules, one after the other; those of over 80 rows are left to CSV."""
-    tables = []
+    tables: list[str] = []
     for chart in charts_of(report):
         if len(chart.frame.rows) <= MOST_ROWS:
             tables += _parts(chart, title_of(report, chart))

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from accel_models.precision import Precision
-from accel_models.replay import Replay, replay
-from accel_models.trace import GateTrace
+from accel_models.replay import Replay
 from dfs_hw.baselines.judgement.resampling import Interval
 from dfs_hw.baselines.judgement.sentences import lead
 from dfs_hw.baselines.records import AS_TRAINED, AT_PRICE, FROZEN, SHUFFLED, WITHIN
 from dfs_hw.baselines.study import STATIC
 from dfs_hw.baselines.tabulation import Row, Spread
-from dfs_hw.data import load_dataset
 from dfs_hw.experiment import static_cost
-from dfs_hw.report.measured.subjects import subject_of_replay
+from dfs_hw.report.measured.subjects import expectations, subject_of_replay
 from dfs_hw.report.measured.survival import CountedWork, survival
 from dfs_hw.report.report import (
     Bounds,
@@ -26,38 +24,39 @@ from dfs_hw.report.report import (
     Judgement,
     ReportVerdict,
     SavedAmount,
+    SeedReplay,
     Survival,
     SweepPoint,
 )
 from dfs_hw.report.sources.comparison_file import ComparedVerdict, CompareFile, read_comparison
-from dfs_hw.report.sources.of_trace import origin_of, table_of
-from dfs_hw.report.sources.pictures import known_inputs
+from dfs_hw.report.sources.left_traces import SeedOutcome, replayed_seeds
+from dfs_hw.report.sources.of_trace import origin_of
+from dfs_hw.report.sources.pictures import known_inputs, splits_of
 from dfs_hw.report.subject import Subject
 
-FILE, TEST = "compare.json", "test.parquet"
+FILE = "compare.json"
 KINDS = {AS_TRAINED: "adaptive", FROZEN: "frozen", SHUFFLED: "shuffled"}
 
 
 def report_of_comparison(folder: Path) -> EnergyReport:
-    """A report on a folder of `dfs-hw compare`. The adaptive network that the verdict speaks of is
-    replayed from the trace of its first seed, where that is there.
+    """A report on a folder of `dfs-hw compare`, or on one of a study's machines. The adaptive
+    network that the verdict speaks of is replayed from the traces of its seeds, where these are
+    there; the first of them is looked at in full.
 
     Raises:
         InputError: if the folder holds no comparison of a known format, or a damaged trace.
     """
     found = read_comparison(folder / FILE)
     leads = leading(found)
-    seed = found.study.seeds[0]
-    path = None if leads is None else folder / f"seed{seed}" / leads.contender / TEST
-    outcome = None if path is None or not os.path.isfile(path) else _replayed(path)
+    outcomes = [] if leads is None else replayed_seeds(folder, leads.contender, found.study.seeds)
     config = found.study.settings
     name = f"{config.network} on {config.data}, {config.accelerator}"
     subjects: tuple[Subject, ...] = ()
-    if outcome is not None and path is not None and leads is not None:
-        title = f"{found.titles[leads.contender]}, seed {seed}"
-        subjects = (_subject(found, title, outcome, path, seed),)
-    verdict = _verdict(found, leads, outcome)
-    return EnergyReport(name, verdict, subjects, _comparison(found, leads), "")
+    if leads is not None and outcomes:
+        title = f"{found.titles[leads.contender]}, seed {outcomes[0].seed}"
+        subjects = (_subject(found, title, outcomes[0], folder / FILE),)
+    verdict = _verdict(found, leads, outcomes[0].replay if outcomes else None)
+    return EnergyReport(name, verdict, subjects, _comparison(found, leads, outcomes), "")
 
 
 def leading(found: CompareFile) -> ComparedVerdict | None:
@@ -129,7 +128,9 @@ def _survives(found: CompareFile, leads: ComparedVerdict, kept: Survival | None)
     )
 
 
-def _comparison(found: CompareFile, leads: ComparedVerdict | None) -> Comparison:
+def _comparison(
+    found: CompareFile, leads: ComparedVerdict | None, outcomes: Sequence[SeedOutcome]
+) -> Comparison:
     competitors = tuple(
         _competitor(found, row, leads)
         for row in found.rows
@@ -150,6 +151,7 @@ def _comparison(found: CompareFile, leads: ComparedVerdict | None) -> Comparison
             if one.variant in (AS_TRAINED, WITHIN, AT_PRICE)
             and found.contender(one.contender).family not in STATIC
         ),
+        replays=tuple(_seed_replay(found, leads, one) for one in outcomes if leads),
         headroom="" if found.headroom is None else found.headroom.sentence,
         headroom_curve=_curve(found),
         budget=f"{found.budget.text}: {found.budget.amount:.4g} {found.budget.unit} of "
@@ -243,14 +245,31 @@ def _judgement(found: CompareFile, verdict: ComparedVerdict) -> Judgement:
     )
 
 
-def _replayed(path: Path) -> Replay:
-    trace = GateTrace.read(path)
-    return replay(trace, table_of(trace, path))
+def _seed_replay(found: CompareFile, leads: ComparedVerdict, one: SeedOutcome) -> SeedReplay:
+    """A seed as training was told, as replayed, and as the comparison has it."""
+    costs = {cost.metric: cost for cost in expectations(one.replay)}
+    energy, latency = costs["energy"], costs["latency"]
+    own = (leads.contender, one.seed, AS_TRAINED)
+    recorded = (
+        record.energy_j
+        for record in found.records
+        if (record.contender, record.seed, record.variant) == own
+    )
+    return SeedReplay(
+        seed=one.seed,
+        inputs=len(one.replay.trace),
+        accuracy=one.replay.trace.accuracy,
+        expected_j=energy.expected,
+        energy_j=energy.replayed,
+        expected_s=latency.expected,
+        latency_s=latency.replayed,
+        recorded_j=next(recorded, None),
+    )
 
 
-def _subject(found: CompareFile, title: str, outcome: Replay, path: Path, seed: int) -> Subject:
-    splits = load_dataset(found.study.settings.data, seed)
+def _subject(found: CompareFile, title: str, one: SeedOutcome, beside: Path) -> Subject:
+    outcome = one.replay
+    splits = splits_of(outcome, one.path, found.study.settings.data, one.seed)
     known = known_inputs(outcome, splits.test, tuple(splits.classes))
-    beside = path.parent.parent.parent / FILE
-    origin = origin_of(outcome.trace, outcome.table, path, beside, **found.study.config)
+    origin = origin_of(outcome.trace, outcome.table, one.path, beside, **found.study.config)
     return subject_of_replay(title, outcome, origin, known)

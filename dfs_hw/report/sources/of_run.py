@@ -15,7 +15,6 @@ from accel_models.precision import Precision, highest
 from accel_models.replay import Replay, replay
 from accel_models.si import si
 from accel_models.trace import GateTrace
-from dfs_hw.data import load_dataset
 from dfs_hw.experiment import Variant, static_cost
 from dfs_hw.report.measured.subjects import subject_of_replay
 from dfs_hw.report.measured.survival import CountedWork, survival
@@ -29,7 +28,7 @@ from dfs_hw.report.report import (
     Survival,
 )
 from dfs_hw.report.sources.of_trace import origin_of, table_of
-from dfs_hw.report.sources.pictures import known_inputs
+from dfs_hw.report.sources.pictures import known_inputs, splits_of
 from dfs_hw.report.sources.run_file import COSTS, RunFile, read_run
 
 RUN, TRACE, NETWORK = "run.json", "trace.parquet", "network.safetensors"
@@ -47,12 +46,7 @@ def report_of_run(folder: Path) -> EnergyReport:
         InputError: if a file is not what a run leaves, or they are of different runs: says which.
     """
     run, outcome = read_run(folder / RUN), _replayed(folder)
-    images = load_dataset(run.settings.data, run.settings.seed).test
-    if len(images) != len(outcome.trace):
-        raise InputError(
-            f"{folder / TRACE} has {len(outcome.trace)} inputs, "
-            f"the test set of {run.settings.data} has {len(images)}"
-        )
+    images = splits_of(outcome, folder / TRACE, run.settings.data, run.settings.seed).test
     _check(run, outcome, folder)
     named = ":" not in run.settings.network  # of one's own, only its module can build again
     checkpoint = folder / NETWORK if named and (folder / NETWORK).is_file() else None

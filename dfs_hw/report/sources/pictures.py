@@ -10,14 +10,34 @@ import numpy as np
 import torch
 from PIL import Image
 
+from accel_models.errors import InputError
 from accel_models.replay import Replay
-from dfs_hw.data import Dataset
+from dfs_hw.data import Dataset, Splits, load_dataset
 from dfs_hw.networks.checkpoint import load_checkpoint
 from dfs_hw.recording import evaluate
 from dfs_hw.report.measured.input_spread import KnownInputs, extremes
 
 SIDE = 96
 """Pixels of a shown image's longer side, at most."""
+
+
+def splits_of(outcome: Replay, path: Path, data: str, seed: int) -> Splits:
+    """The data whose test inputs a trace is of.
+
+    Args:
+        path: of the trace.
+
+    Raises:
+        InputError: if it is of others.
+    """
+    splits, trace = load_dataset(data, seed), outcome.trace
+    if len(splits.test) != len(trace):
+        raise InputError(
+            f"{path} has {len(trace)} inputs, the test set of {data} has {len(splits.test)}"
+        )
+    if not np.array_equal(splits.test.labels.numpy(), trace.labels):
+        raise InputError(f"{path} has other labels than the test set of {data}, seed {seed}")
+    return splits
 
 
 def known_inputs(
