@@ -11,33 +11,30 @@ import numpy as np
 from accel_models.costs.pricing import COMPONENTS, Pricing
 from accel_models.costs.simulator import Simulation
 from accel_models.costs.solving import LayerCost
-from accel_models.errors import InputError
-from accel_models.files import whole_file
 from accel_models.mapping.problem import ACTIONS
+from accel_models.pages.style import INK, dress, styled, write_drawing
 from accel_models.precision import Precision
 
 if TYPE_CHECKING:  # matplotlib takes a while to load
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, GRID = "#1b2a3a", "#dfe5ea"
 COLORS = {
     "array": "#0b6e6e",
     "vector unit": "#7fb7a3",
-    "weight buffer": "#3b5b92",
-    "input buffer": "#7d9cc8",
+    "weight buffer": "#e08e2b",
+    "input buffer": "#f1c27d",
     "output buffer": "#c8553d",
-    "dram": "#e08e2b",
-    "dram background": "#f2c94c",
-    "other": "#8e7cc3",
-    "leakage": "#c3ccd5",
+    "dram": "#3b5b92",
+    "dram background": "#8aa3cf",
+    "other": "#9aa5b1",
+    "leakage": "#8e7cc3",
 }
 """Colours by component of energy."""
 POINTS = "#c8553d"
 ROOF_LABEL: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": 6, "color": INK}
 MOST_NAMES = 60
 """Names of layers that find room below a picture of the usual width."""
-KINDS = ("png", "svg", "pdf")
 _DRAM = [ACTIONS.index(name) for name in ("dram_read_bits", "dram_write_bits")]
 
 
@@ -86,6 +83,7 @@ def energy_stack(run: Simulation) -> np.ndarray:
     return np.stack([pricing.energy_pj(cost.counts, cost.cycles) for cost in run.layers])
 
 
+@styled
 def draw_static(runs: Mapping[str, Simulation], *, width: float = 11.0) -> Figure:
     """Roofline and energy of some runs, above one another and on the same scales.
 
@@ -105,17 +103,15 @@ def draw_static(runs: Mapping[str, Simulation], *, width: float = 11.0) -> Figur
         _draw_roof(roof, run)
         _draw_stack(stack, run)
         name = f"{run.workload.name} on {run.accelerator.name}, {title}"
-        roof.set_title(name, fontsize=9, color=INK, loc="left")
+        roof.set_title(name, loc="left")
     handles, names = places[0, 1].get_legend_handles_labels()
-    figure.legend(
-        handles, names, loc="outside upper center", ncols=len(names), frameon=False, fontsize=8
-    )
+    figure.legend(handles, names, loc="outside upper center", ncols=len(names))
     return figure
 
 
 def _draw_roof(axes: Axes, run: Simulation) -> None:
     points = roof_points(run)
-    _tidy(axes)
+    dress(axes)
     if not points:
         return
     bandwidth = run.accelerator.dram_bits_per_cycle
@@ -138,8 +134,8 @@ def _draw_roof(axes: Axes, run: Simulation) -> None:
     axes.set_yscale("log")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_minor_formatter("")
-    axes.set_xlabel("MACs for each bit over DRAM", fontsize=8, color=INK)
-    axes.set_ylabel("MACs per cycle", fontsize=8, color=INK)
+    axes.set_xlabel("MACs for each bit over DRAM")
+    axes.set_ylabel("MACs per cycle")
 
 
 def _draw_stack(axes: Axes, run: Simulation) -> None:
@@ -153,17 +149,9 @@ def _draw_stack(axes: Axes, run: Simulation) -> None:
     named = slice(None, None, 1 + len(energy) // MOST_NAMES)  # more than fit are left out evenly
     names = [cost.layer.name for cost in run.layers]
     axes.set_xticks(places[named], names[named], rotation=90, fontsize=6)
-    axes.set_ylabel("energy in µJ", fontsize=8, color=INK)
+    axes.set_ylabel("energy in µJ")
     axes.margins(x=0.01)
-    _tidy(axes)
-
-
-def _tidy(axes: Axes) -> None:
-    axes.tick_params(which="both", colors=INK, length=0, labelsize=7)
-    axes.grid(color=GRID)
-    axes.set_axisbelow(True)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    dress(axes)
 
 
 def write_static_picture(path: str | Path, runs: Mapping[str, Simulation]) -> None:
@@ -172,8 +160,4 @@ def write_static_picture(path: str | Path, runs: Mapping[str, Simulation]) -> No
     Raises:
         InputError: if it cannot be written, or is of no known kind.
     """
-    kind = Path(path).suffix.removeprefix(".").lower()
-    if kind not in KINDS:
-        raise InputError(f"cannot draw into {path}: end its name with .png, .svg or .pdf")
-    with whole_file(path) as partial:
-        draw_static(runs).savefig(partial, format=kind)
+    write_drawing(path, lambda: draw_static(runs))

@@ -7,45 +7,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accel_models.files import whole_file
 from accel_models.pages.chart import Chart
 from accel_models.pages.frame import PREFIXED, SHARE
+from accel_models.pages.style import FAINT, INK, WIDTH, Grid, dress, styled, write_drawing
 from accel_models.si import si
 
 if TYPE_CHECKING:  # matplotlib takes a while to load
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, FAINT, GRID, PLAIN = "#1b2a3a", "#6b7a89", "#dfe5ea", "#0b6e6e"
-WIDTH = 6.4
-"""Width of a figure in inches: the text of a page in one column."""
 LONGEST = 34
 """Characters of a name on an axis."""
-STYLE: Any = {
-    "font.size": 8,
-    "axes.labelsize": 8,
-    "axes.labelcolor": INK,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "dfs-hw",
-    "pdf.fonttype": 42,
-}
-"""Text stays text in both kinds of file, and an SVG of the same data is the same file."""
+_LINES: dict[str, Grid] = {"bars": "x", "spans": "x", "heat": ""}
 
 
 def write_figure(chart: Chart, path: Path) -> Path:
     """Draw a chart into a PDF or SVG file, as its name ends; returns its path."""
-    import matplotlib
-
-    kind = path.suffix.removeprefix(".")
-    dated = {"CreationDate": None} if kind == "pdf" else {"Date": None}
-    with matplotlib.rc_context(STYLE), whole_file(path) as partial:
-        draw_chart(chart).savefig(partial, format=kind, metadata=dated)
-    return path
+    return write_drawing(path, lambda: draw_chart(chart))
 
 
+@styled
 def draw_chart(chart: Chart) -> Figure:
     """A chart as a figure of matplotlib."""
     from matplotlib.figure import Figure
@@ -202,18 +183,11 @@ def _dress(figure: Figure, axes: Axes, chart: Chart) -> None:
     for mark in chart.marks:
         draw = axes.axvline if mark.axis == "x" else axes.axhline
         draw(mark.at, color=INK, linewidth=0.8, linestyle="--", label=_plain(mark.text))
-    axes.tick_params(colors=INK, length=0)
-    axes.set_axisbelow(True)
-    if chart.kind != "heat":
-        axes.grid(color=GRID, axis="x" if chart.kind in ("bars", "spans") else "both")
-    for side in axes.spines.values():
-        side.set_visible(False)
+    dress(axes, _LINES.get(chart.kind, "both"))
     handles, names = axes.get_legend_handles_labels()
     if len(names) > 1 or chart.marks:
         ncols = min(5, len(names))
-        figure.legend(
-            handles, names, loc="outside upper center", ncols=ncols, frameon=False, fontsize=7
-        )
+        figure.legend(handles, names, loc="outside upper center", ncols=ncols)
 
 
 def _groups(chart: Chart) -> list[tuple[str, list[dict[str, Any]]]]:

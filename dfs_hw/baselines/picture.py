@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from accel_models.files import whole_file
+from accel_models.pages.style import DOTS, FAINT, INK, WIDTH, dress, styled, write_drawing
 from dfs_hw.baselines.contenders import AT_BUDGET, Contender
 from dfs_hw.baselines.findings import Findings
 from dfs_hw.baselines.records import AS_TRAINED, FROZEN, SHUFFLED, WITHIN
 from dfs_hw.baselines.study import STATIC
 from dfs_hw.baselines.tabulation import Row, Spread
-from dfs_hw.palette import FAINT, INK, frame
 
 COLORS = {
     "static": "#6b7a89",
@@ -41,12 +41,17 @@ CURVED = ("static-exits",)
 """Families of many networks with thresholds: the legend has the curve of each."""
 LINES = ("-", "--", ":", "-.")
 """How curves of one family are told apart, in the order of tables."""
+ABOVE: dict[str, Any] = {"xytext": (-5, 4), "ha": "right", "va": "bottom"}
+BELOW: dict[str, Any] = {"xytext": (5, -4), "ha": "left", "va": "top"}
+"""Where names of static networks stand: of the best at their energy above the stairs, of others
+below."""
 MARKERS = {AS_TRAINED: "o", FROZEN: "x", SHUFFLED: "o"}
 
 
+@styled
 def draw_findings(findings: Findings) -> Figure:
     """One point a contender, error bars over seeds; ablations in the colour of their network."""
-    figure = Figure(figsize=(10.0, 6.0), layout="constrained", dpi=160)
+    figure = Figure(figsize=(WIDTH, 4.6), layout="constrained", dpi=DOTS)
     axes = figure.add_subplot()
     curve = findings.curve()
     if curve:
@@ -61,7 +66,7 @@ def draw_findings(findings: Findings) -> Figure:
     _stairs(axes, findings)
     for row in findings.rows:
         if row.variant in MARKERS and row.target == findings.contender(row.contender).target:
-            _point(axes, row, findings.contender(row.contender), row.contender)
+            _point(axes, findings, row)
     for contender in findings.line_up.contenders:
         if contender.name != "knob":  # whose curve is drawn at every price
             _within(axes, findings, contender)
@@ -81,21 +86,20 @@ def draw_findings(findings: Findings) -> Figure:
     axes.set_ylabel("test accuracy, %")
     seeds = len(findings.study.seeds)
     bars = "; bars: ± standard deviation" if seeds > 1 else ""
-    axes.set_title(
-        f"{seeds} seed{'s' if seeds > 1 else ''}{bars}", loc="left", fontsize=9, color=FAINT
-    )
-    frame(axes)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
+    axes.set_title(f"{seeds} seed{'s' if seeds > 1 else ''}{bars}", loc="left", color=FAINT)
+    dress(axes)
+    axes.set_xlim(left=0)  # where the names of the cheapest have room
+    figure.legend(loc="outside upper center", ncols=3)
     return figure
 
 
 def write_findings_picture(findings: Findings, path: Path) -> None:
     """Draw to a PNG file."""
-    with whole_file(path) as partial:
-        draw_findings(findings).savefig(partial, format="png")
+    write_drawing(path, lambda: draw_findings(findings))
 
 
-def _point(axes: Axes, row: Row, contender: Contender, name: str) -> None:
+def _point(axes: Axes, findings: Findings, row: Row) -> None:
+    contender = findings.contender(row.contender)
     trained = row.variant == AS_TRAINED
     square = contender.family in STATIC
     color = COLORS[contender.family]
@@ -113,7 +117,7 @@ def _point(axes: Axes, row: Row, contender: Contender, name: str) -> None:
         fmt=shape,
         color=color,
         markerfacecolor="white" if row.variant == SHUFFLED else color,
-        markersize=8 if trained else 6,
+        markersize=6 if trained else 5,
         elinewidth=1 if trained else 0.6,
         alpha=1 if trained else 0.7,
         zorder=3 if trained else 2,
@@ -121,9 +125,10 @@ def _point(axes: Axes, row: Row, contender: Contender, name: str) -> None:
     )
     if trained and square:
         text = contender.title.removeprefix("static, ")
+        above = contender in [stair.contender for stair in findings.frontier.stairs()]
         axes.annotate(
-            text, (energy.mean * 1e6, accuracy.mean * 100), (6, 6), textcoords="offset points",
-            fontsize=7, color=color,
+            text, (energy.mean * 1e6, accuracy.mean * 100), **(ABOVE if above else BELOW),
+            textcoords="offset points", fontsize=6, color=color,
         )  # fmt: skip
 
 

@@ -8,10 +8,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from accel_models.files import whole_file
 from accel_models.metrics import METRICS
+from accel_models.pages.style import DOTS, FAINT, INK, WIDTH, dress, styled, write_drawing
 from dfs_hw.headroom.oracle import Headroom
-from dfs_hw.palette import FAINT, INK, frame
 
 ORACLE, LIMIT, LOTTERY = "#0b6e6e", "#3b5b92", "#e08e2b"
 SCALES = {"J": (1e6, "µJ"), "s": (1e6, "µs"), "BitOps": (1e-6, "MBitOps")}
@@ -20,9 +19,10 @@ MARGIN = 0.02
 """Accuracy below the worst static one down to which assignments are drawn."""
 
 
+@styled
 def draw_headroom(found: Headroom) -> Figure:
     """Accuracies of static networks and of oracles; below, by how much the oracles are better."""
-    figure = Figure(figsize=(10.0, 7.0), layout="constrained", dpi=160)
+    figure = Figure(figsize=(WIDTH, 5.2), layout="constrained", dpi=DOTS)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     metric = METRICS[found.metric]
     scale, unit = SCALES[metric.unit]
@@ -31,14 +31,13 @@ def draw_headroom(found: Headroom) -> Figure:
     _gains(lower, found, amounts)
     for axes in (upper, lower):
         axes.axvline(found.at_budget.amount * scale, color=INK, linewidth=1, linestyle="--")
-        frame(axes)
+        dress(axes)
     lower.set_xlabel(f"simulated {metric.name} per input without gates, {unit} (mean over inputs)")
     upper.set_title(
         f"{len(found.seeds)} networks, {found.inputs} test inputs, "
         f"{len(found.assignments)} assignments; bands: 95 % intervals over inputs; upright: the "
         "budget",
         loc="left",
-        fontsize=9,
         color=FAINT,
     )
     return figure
@@ -46,8 +45,7 @@ def draw_headroom(found: Headroom) -> Figure:
 
 def write_headroom_picture(found: Headroom, path: Path) -> None:
     """Draw to a PNG file."""
-    with whole_file(path) as partial:
-        draw_headroom(found).savefig(partial, format="png")
+    write_drawing(path, lambda: draw_headroom(found))
 
 
 def _accuracies(axes: Axes, found: Headroom, amounts: list[float], scale: float) -> None:
@@ -72,7 +70,7 @@ def _accuracies(axes: Axes, found: Headroom, amounts: list[float], scale: float)
         label="one assignment for all inputs",
     )
     axes.set_ylabel("test accuracy, %")
-    axes.legend(loc="lower right", frameon=False, fontsize=8)
+    axes.legend(loc="lower right")
 
 
 def _gains(axes: Axes, found: Headroom, amounts: list[float]) -> None:
@@ -87,7 +85,7 @@ def _gains(axes: Axes, found: Headroom, amounts: list[float]) -> None:
         axes.plot(amounts, means, color=color, linestyle=style, label=label)
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.set_ylabel("over the best static, points")
-    axes.legend(loc="upper right", frameon=False, fontsize=8)
+    axes.legend(loc="upper right")
 
 
 def _number(found: Headroom) -> str:

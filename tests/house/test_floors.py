@@ -114,7 +114,6 @@ dfs_hw.tensor_file
 dfs_hw.onnx_export
 dfs_hw.modes
 dfs_hw.provenance
-dfs_hw.palette
 """
 
 FLOORS = {room: floor for floor, room in enumerate(f"{DFS_HW} {ACCEL_MODELS}".split())}

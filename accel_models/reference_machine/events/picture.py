@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from accel_models.errors import InputError
-from accel_models.files import whole_file
+from accel_models.pages.style import dress, styled, write_drawing
 from accel_models.reference_machine.events.layer_runs import slots
 from accel_models.reference_machine.events.timeline import Timeline
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:  # matplotlib takes a while to load
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, FAINT, GRID = "#1b2a3a", "#6b7a89", "#dfe5ea"
 COLORS = {
     "weights": "#3b5b92",
     "inputs": "#7d9cc8",
@@ -35,10 +33,10 @@ COLORS = {
     "reconfigure": "#f2c94c",
 }
 """Colours by kind of event; what is not here is waiting, and left blank."""
-KINDS = ("png", "svg", "pdf")
 LAYER_SHADES = ("#dfe5ea", "#c3ccd5")
 
 
+@styled
 def draw_timelines(timelines: Mapping[str, Timeline], *, width: float = 9.0) -> Figure:
     """Timelines above one another on one scale of time.
 
@@ -53,16 +51,14 @@ def draw_timelines(timelines: Mapping[str, Timeline], *, width: float = 9.0) -> 
     seen: dict[str, str] = {}
     for axes, (title, timeline) in zip(rows, timelines.items(), strict=True):
         seen |= _draw_one(axes, timeline)
-        axes.set_title(title, fontsize=9, color=INK, loc="left")
-    rows[-1].set_xlabel("µs from the beginning of the input", color=INK)
+        axes.set_title(title, loc="left")
+    rows[-1].set_xlabel("µs from the beginning of the input")
     for name, color in seen.items():
         rows[0].barh(0, 0, color=color, label=name)
     figure.legend(
         *rows[0].get_legend_handles_labels(),
         loc="outside upper center",
         ncols=min(len(seen), 7),
-        frameon=False,
-        fontsize=8,
     )
     return figure
 
@@ -88,11 +84,7 @@ def _draw_one(axes: Axes, timeline: Timeline) -> dict[str, str]:
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.margins(x=0)
-    axes.tick_params(colors=INK, length=0)
-    axes.grid(axis="x", color=GRID)
-    axes.set_axisbelow(True)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    dress(axes, "x")
     return seen
 
 
@@ -114,8 +106,4 @@ def write_timeline_picture(path: str | Path, timelines: Mapping[str, Timeline]) 
     Raises:
         InputError: if it cannot be written, or is of no known kind.
     """
-    kind = Path(path).suffix.removeprefix(".").lower()
-    if kind not in KINDS:
-        raise InputError(f"cannot draw into {path}: end its name with .png, .svg or .pdf")
-    with whole_file(path) as partial:
-        draw_timelines(timelines).savefig(partial, format=kind)
+    write_drawing(path, lambda: draw_timelines(timelines))

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from accel_models.explain import static_picture
 from accel_models.precision import Precision
-from accel_models.reference_machine.events.picture import COLORS
+from accel_models.reference_machine.events import picture as timeline_picture
 
-COMPONENT_COLOURS = {
-    "array": "#0b6e6e",
-    "vector unit": "#7fb7a3",
-    "weight buffer": "#e08e2b",
-    "input buffer": "#f1c27d",
-    "output buffer": "#c8553d",
-    "dram": "#3b5b92",
-    "dram background": "#8aa3cf",
-    "other": "#9aa5b1",
-    "leakage": "#8e7cc3",
+COMPONENT_COLOURS = static_picture.COLORS
+WORK_COLOURS = {
+    **timeline_picture.COLORS,
+    "fetched in vain": "#444444",
+    "layer": "#c3ccd5",
+    "next layer": "#9aa5b1",
 }
-WORK_COLOURS = {**COLORS, "fetched in vain": "#444444", "layer": "#c3ccd5", "next layer": "#9aa5b1"}
 RIGHT_COLOURS = {"right": "#0b6e6e", "wrong": "#c8553d"}
 _WIDTHS = ("#a6dbe3", "#7cc3d3", "#54a6c4", "#3787b1", "#266a9b", "#1d5285")
 
