@@ -36,7 +36,7 @@ const pages = (() => {
 
   // ---- where values lie between 0 and 1, and what is written beside them
   function scale(low, high, log, unit, ticks = 5) {
-    if (!(high > low)) { const pad = Math.abs(low) * 0.05 || 1; if (!log) low -= pad; high += pad; }
+    if (!(high - low > 1e-9 * Math.max(Math.abs(low), Math.abs(high)))) { const pad = Math.abs(low) * 0.05 || 1; if (!log) low -= pad; high += pad; }
     const to = log ? Math.log : v => v, from = to(low), range = to(high) - from;
     const place = v => v === null || v === undefined ? null : (to(v) - from) / range;
     const back = s => log ? Math.exp(from + s * range) : from + s * range;
@@ -319,7 +319,7 @@ const pages = (() => {
         root.append(this.mark(dot, spec.label ? String(this.of(row, spec.label)) : "", this.told(row)));
         seen.push([at, row]);
       }
-      if (spec.label && !small && rows.length <= 24) this.named(root, seen);
+      if (spec.label && !small && seen.length <= 24) this.named(root, seen);
     }
     named(root, seen) {
       const taken = seen.map(([[x, y]]) => [x - 7, x + 7, y - 7, y + 7]);

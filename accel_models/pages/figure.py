@@ -18,6 +18,10 @@ if TYPE_CHECKING:  # matplotlib takes a while to load
 
 LONGEST = 34
 """Characters of a name on an axis."""
+MOST_NAMES = 24
+"""Dots that are all named."""
+ACROSS = 110
+"""Characters of a legend that fit beside each other, 8 for each mark."""
 _LINES: dict[str, Grid] = {"bars": "x", "spans": "x", "heat": ""}
 
 
@@ -52,23 +56,26 @@ def _height(chart: Chart) -> float:
 
 
 def _points(axes: Axes, chart: Chart) -> None:
+    many, named = len(chart.frame.rows) > 150, []
     for name, rows in _groups(chart):
         rows = [row for row in rows if row[chart.x] is not None and row[chart.y] is not None]
-        xs, ys = [row[chart.x] for row in rows], [row[chart.y] for row in rows]
-        color, many = chart.colour(name), len(chart.frame.rows) > 150
-        axes.scatter(xs, ys, s=6 if many else 22, color=color, label=name or None, zorder=3)
-        for row in rows:
+        color, lined = chart.colour(name), name in chart.joined
+        if lined:
+            line = sorted((row[chart.x], row[chart.y]) for row in rows)
+            axes.plot(*zip(*line, strict=True), color=color, linewidth=1, label=name)
+        dots = [row for row in rows if not lined or not chart.label or row[chart.label]]
+        xs, ys = [row[chart.x] for row in dots], [row[chart.y] for row in dots]
+        label = None if lined else name or None
+        axes.scatter(xs, ys, s=6 if many else 22, color=color, label=label, zorder=3)
+        for row in dots:
             _interval(axes, chart, row, color)
-        if name in chart.joined:
-            line = sorted(zip(xs, ys, strict=True))
-            axes.plot(*zip(*line, strict=True), color=color, linewidth=1)
-    if chart.label and len(chart.frame.rows) <= 24:
-        for row in chart.frame.records():
-            if row[chart.x] is not None and row[chart.y] is not None:
-                axes.annotate(
-                    _plain(_cut(row[chart.label])), (row[chart.x], row[chart.y]), (4, 4),
-                    textcoords="offset points", fontsize=6, color=FAINT,
-                )  # fmt: skip
+        named += dots
+    if chart.label and len(named) <= MOST_NAMES:
+        for row in named:
+            axes.annotate(
+                _plain(_cut(row[chart.label])), (row[chart.x], row[chart.y]), (4, 4),
+                textcoords="offset points", fontsize=6, color=FAINT,
+            )  # fmt: skip
 
 
 def _interval(axes: Axes, chart: Chart, row: dict[str, Any], color: str) -> None:
@@ -186,7 +193,7 @@ def _dress(figure: Figure, axes: Axes, chart: Chart) -> None:
     dress(axes, _LINES.get(chart.kind, "both"))
     handles, names = axes.get_legend_handles_labels()
     if len(names) > 1 or chart.marks:
-        ncols = min(5, len(names))
+        ncols = max(1, min(5, len(names), ACROSS // (max(map(len, names)) + 8)))
         figure.legend(handles, names, loc="outside upper center", ncols=ncols)
 
 

@@ -11,7 +11,14 @@ from accel_models.replay import replay
 from accel_models.trace import GateTrace
 from dfs_hw.report.measured.input_spread import KnownInputs
 from dfs_hw.report.measured.subjects import subject_of_replay
-from dfs_hw.report.report import Comparison, Competitor, EnergyReport, ReportVerdict, SavedAmount
+from dfs_hw.report.report import (
+    Comparison,
+    Competitor,
+    EnergyReport,
+    HeadroomPoint,
+    ReportVerdict,
+    SavedAmount,
+)
 from dfs_hw.report.sources.of_trace import origin_of
 
 EVIL = "</script><b>bold</b>&amp;$_{%\"'"
@@ -32,5 +39,6 @@ def made_up(trace: GateTrace | None = None, known: KnownInputs | None = None) ->
         Competitor("static", "static", "static", 0.65, 1.5 * energy, 2e-5, 9e6, best=True),
     )
     saved = (SavedAmount("energy", "J", 1.5 * energy, energy),)
-    comparison = Comparison(competitors, "static", saved)
+    curve = tuple(HeadroomPoint(at * energy / 15, 0.6, 0.6 + at / 300) for at in range(1, 31))
+    comparison = Comparison(competitors, "static", saved, headroom_curve=curve)
     return EnergyReport(EVIL, ReportVerdict(EVIL), (subject,), comparison, "dfs-hw report x")

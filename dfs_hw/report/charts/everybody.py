@@ -9,7 +9,12 @@ from accel_models.pages.frame import SHARE, Cell
 from dfs_hw.report.charts.colours import COMPONENT_COLOURS
 from dfs_hw.report.report import Bounds, Comparison, Competitor, EnergyReport
 
-NO_GATE, STATIC_BOUND = "no gate can be expected above", "best static assignments"
+NO_GATE = "no gate on one network can be expected above"
+STATIC_BOUND = "best static assignments of it"
+CURVES = (
+    " Curves: of one network with all widths trained, without what gates cost; one that was "
+    "trained for its own widths is another network, and may lie above."
+)
 
 
 def comparison_charts(comparison: Comparison) -> Iterator[Chart]:
@@ -57,7 +62,8 @@ def _scatter(comparison: Comparison) -> Chart:
         reach=("accuracy_low", "accuracy_high"),
         joined=(NO_GATE, STATIC_BOUND) if comparison.headroom_curve else (),
         note="Means over test inputs"
-        + (" and seeds; lines: ± standard deviation between seeds." if several else "."),
+        + (" and seeds; lines: ± standard deviation between seeds." if several else ".")
+        + (CURVES if comparison.headroom_curve else ""),
     )
 
 

@@ -16,6 +16,8 @@ from dfs_hw.report.subject import (
 )
 
 MOST_BINS = 48
+ALIKE = 1e-6
+"""Share of an energy within which inputs cost the same, and stand in one bin."""
 SAMPLE = 2000
 """Inputs that a report keeps one by one, at most."""
 SHOWN = 8
@@ -79,7 +81,10 @@ def _quantiles(energy: np.ndarray) -> tuple[tuple[float, float], ...]:
 def _histogram(outcome: Replay) -> tuple[HistogramBin, ...]:
     energy, right = outcome.energy_j, _right(outcome)
     number = min(MOST_BINS, max(8, len(np.unique(energy))))
-    edges = np.histogram_bin_edges(energy, bins=number)
+    low, high = energy.min(), energy.max()
+    if high - low < ALIKE * high:
+        number, low, high = 1, (1 - ALIKE) * low, (1 + ALIKE) * high
+    edges = np.histogram_bin_edges(energy, bins=number, range=(low, high))
     counts = [np.histogram(energy[which], edges)[0].tolist() for which in (right, ~right)]
     ends = edges.tolist()
     return tuple(

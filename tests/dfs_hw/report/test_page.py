@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from browsing import PHONE, browser, opened, sideways, widths_drawn
-from reporting import made_up
+from exploring import trace_of
+from reporting import EVIL, made_up
 
 from dfs_hw.report import EnergyReport, write_report
 from dfs_hw.report.charts.everything import charts_of
@@ -46,6 +49,8 @@ def test_all_charts_are_drawn_filtered_sorted_zoomed_and_walked_through(
         widths = widths_drawn(view)
         assert len(widths) == len(drawn)
         assert min(widths) > 200
+        names = view.locator("[data-chart=accuracy-energy] .drawing text").all_text_contents()
+        assert {"static", EVIL} <= set(names)
 
         before = bars(view, "breakdown")
         select = view.locator("[data-chart=breakdown] .controls select").nth(3)
@@ -84,3 +89,18 @@ def test_the_page_fits_a_phone_and_paper(chromium: Any, page: Path, tmp_path: Pa
         assert ink == "rgb(255, 255, 255)"
         view.pdf(path=tmp_path / "page.pdf")
         assert (tmp_path / "page.pdf").stat().st_size > 10_000
+
+
+def test_a_network_that_treats_all_inputs_alike_is_drawn(chromium: Any, tmp_path: Path) -> None:
+    trace = trace_of(inputs=7)
+    report = made_up(replace(trace, choices=np.full_like(trace.choices, 1)))
+    (subject,) = report.subjects
+    assert subject.inputs is not None
+    (only,) = subject.inputs.histogram
+    energy = subject.energy.joules_per_inference
+    assert only.low == pytest.approx(energy, rel=1e-5)
+    assert only.low < energy < only.high
+    (page,) = write_report(report, tmp_path)
+    with opened(chromium, page) as view:
+        assert bars(view, "histogram") == 1
+        assert min(widths_drawn(view)) > 200

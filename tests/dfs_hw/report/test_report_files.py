@@ -17,7 +17,7 @@ from places import ROOT
 from reporting import EVIL, made_up
 
 from accel_models import InputError
-from accel_models.pages import write_figure
+from accel_models.pages import Chart, write_figure
 from accel_models.si import apart
 from dfs_hw.report import FORMATS, read_report, report_of, report_schema, side_by_side, write_report
 from dfs_hw.report.charts.everything import charts_of
@@ -113,6 +113,11 @@ def test_tables_hold_what_the_report_says(report: EnergyReport, written: Path) -
     assert sum(event["ph"] == "X" for event in events) == len(spans) > 0
 
 
+def everybody(report: EnergyReport) -> Chart:
+    """Accuracy against energy, with curves of more corners than there is room for names."""
+    return next(chart for chart in charts_of(report) if chart.name == "accuracy-energy")
+
+
 def test_a_chart_of_every_kind_is_drawn_for_papers_as_vectors(
     report: EnergyReport, tmp_path: Path
 ) -> None:
@@ -123,6 +128,9 @@ def test_a_chart_of_every_kind_is_drawn_for_papers_as_vectors(
         assert "<path" in drawing
         assert "<image" not in drawing
         assert EVIL.partition("<b>")[0] not in drawing
+        assert ">None<" not in drawing
+    named = write_figure(everybody(report), tmp_path / "everybody.svg").read_text()
+    assert ">static<" in named
     assert write_figure(kinds["bars"], tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
 
 
