@@ -14,6 +14,9 @@ Positive = Annotated[float, Field(gt=0)]
 """A figure that others are divided by."""
 MARKED = frozenset({"mean", "p95"})
 """Figures of a spread that its charts mark."""
+WAITED = ("all", "exposed", "switching")
+"""Cycles of an input that pages tell where a network decides: all, those that pass with gates and
+with weights that wait for them, and those of changes of width."""
 
 
 @dataclass(frozen=True)
@@ -336,6 +339,7 @@ class Subject:
 
     Args:
         accuracy: 0 to 1; None where no input was classified.
+        waiting: cycles of an input, `WAITED` where there are expectations.
         policy: what the replay charged beside the work.
         inputs: None of a static network.
         units, exits: empty where nothing is decided.
@@ -361,3 +365,11 @@ class Subject:
     tracks: tuple[Track, ...] = ()
     energy_range: EnergyRange | None = None
     assumed: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.expectations:
+            return
+        if missing := [name for name in WAITED if name not in self.waiting]:
+            raise InputError(f"waiting must have '{missing[0]}'")
+        if self.waiting["all"] <= 0:
+            raise InputError(f"waiting.all must be greater than 0, got {self.waiting['all']}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,15 @@ def test_another_version_or_field_is_refused(
     path.write_text(json.dumps({**data, **change}))
     with pytest.raises(InputError, match=re.escape(said)):
         read_report(path)
+
+
+def test_cycles_that_a_page_tells_are_asked_for(report: EnergyReport) -> None:
+    subject = report.subjects[0]
+    assert subject.expectations
+    with pytest.raises(InputError, match="waiting must have 'switching'"):
+        replace(subject, waiting={"all": 2.0, "exposed": 1.0})
+    with pytest.raises(InputError, match=r"waiting\.all must be greater than 0"):
+        replace(subject, waiting=subject.waiting | {"all": 0.0})
 
 
 class Texts(HTMLParser):
