@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from accel_models.errors import InputError
-from accel_models.files import ending_in
+from accel_models.files import ending_in, writable_folder
 from accel_models.precision import EXIT, Precision, highest
 from accel_models.trace import GateTrace
 from accel_models.workloads.in_a_row import THEN, in_a_row
@@ -111,6 +111,7 @@ def record_cascade(
         raise InputError(f"there is no split '{split}': choose from {', '.join(SPLITS)}")
     members = Member.load(first), Member.load(then)
     _check(members, (first, then))
+    writable_folder(Path(out).parent)  # found out before the work
     config = members[0].config
     splits = load_dataset(config.data, config.seed)
     if sure is None:

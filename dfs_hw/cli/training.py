@@ -150,7 +150,8 @@ def train(
     if not first:
         return
     outcome, budgeted = trained.outcome, trained.budget
-    verdict = "meets" if trained.meets_budget else "does NOT meet"
+    under = "stays below" if outcome.cost < budgeted.fraction else "does NOT meet"
+    verdict = "meets" if trained.meets_budget else under
     verdict += f" the budget of {budgeted.fraction:.1%}"
     if config.floor:
         verdict = f"is the least that keeps to an accuracy of {config.floor:.1%}"
@@ -197,7 +198,14 @@ def record(
             show_default=False,
         ),
     ] = None,
-    network: OwnNetwork = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODULE:FUNCTION",
+            help="What gave the network, if it is your own; of two, once for each.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Record what a trained network chooses for every input, as a Parquet gate trace.
 
@@ -205,7 +213,8 @@ def record(
     """
     if then is None and (share is not None or sure is not None):
         raise InputError("a share, or how sure, needs a second network: --then")
-    register_own_model(network or "")
+    for own in network or ():
+        register_own_model(own)
     if then is None:
         from dfs_hw.experiment import record_checkpoint
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from accel_models.documents import CLOSED
-from dfs_hw.report.subject import Positive, Subject
+from dfs_hw.report.subject import Amount, Positive, Share, Subject
 
 FORMAT = 1
 """Version of a report's JSON."""
@@ -88,14 +88,14 @@ class Competitor:
     name: str
     kind: str
     group: str
-    accuracy: float
+    accuracy: Share
     energy_j: Positive
     latency_s: Positive
-    bitops: float
+    bitops: Amount
     seeds: int = 1
     accuracy_sd: float | None = None
-    energy_sd: float | None = None
-    validation_accuracy: float | None = None
+    energy_sd: Amount | None = None
+    validation_accuracy: Share | None = None
     share: float | None = None
     leads: bool = False
     best: bool = False
@@ -111,9 +111,9 @@ class SweepPoint:
     variant: str
     target: float
     share: float
-    accuracy: float
-    energy_j: float
-    latency_s: float
+    accuracy: Share
+    energy_j: Amount
+    latency_s: Amount
 
 
 @dataclass(frozen=True)
@@ -130,12 +130,12 @@ class SeedReplay:
     __pydantic_config__ = CLOSED
     seed: int
     inputs: int
-    accuracy: float | None
-    expected_j: float | None
-    energy_j: float
-    expected_s: float | None
-    latency_s: float
-    recorded_j: float | None = None
+    accuracy: Share | None
+    expected_j: Amount | None
+    energy_j: Amount
+    expected_s: Amount | None
+    latency_s: Amount
+    recorded_j: Amount | None = None
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Judgement:
     contender: str
     target: float
     share: float
-    accuracy: float
+    accuracy: Share
     than: str
     points: Bounds | None
     shuffled: Bounds
@@ -161,7 +161,7 @@ class HeadroomPoint:
     can be expected to pass."""
 
     __pydantic_config__ = CLOSED
-    energy_j: float
+    energy_j: Amount
     static: float
     limit: float
 

@@ -12,6 +12,10 @@ from accel_models.errors import InputError, quoted
 
 Positive = Annotated[float, Field(gt=0)]
 """A figure that others are divided by."""
+Amount = Annotated[float, Field(ge=0)]
+"""Energy, time, work: nothing that could be less than none."""
+Share = Annotated[float, Field(ge=0, le=1)]
+"""An accuracy, or a part of a whole."""
 MARKED = frozenset({"mean", "p95"})
 """Figures of a spread that its charts mark."""
 WAITED = ("all", "exposed", "switching")
@@ -37,12 +41,12 @@ class EnergyFigures:
 
     __pydantic_config__ = CLOSED
     joules_per_inference: Positive
-    active_j: float
-    static_j: float
-    latency_s: float
-    inferences_per_joule: float
-    mean_power_w: float
-    bitops: float
+    active_j: Amount
+    static_j: Amount
+    latency_s: Amount
+    inferences_per_joule: Amount
+    mean_power_w: Amount
+    bitops: Amount
     samples: int
     method: Literal["simulated"] = "simulated"
     boundary: str = "array, vector unit, buffers, DRAM and its interface; no host, no camera"
@@ -60,7 +64,7 @@ class EnergyCell:
     component: str
     tensor: str
     action: str
-    energy_j: float
+    energy_j: Amount
 
 
 @dataclass(frozen=True)
@@ -82,11 +86,11 @@ class LayerWidth:
     share: float
     macs: int
     cycles: int
-    macs_per_bit: float | None
-    macs_per_cycle: float | None
-    peak_macs_per_cycle: float | None
-    occupancy: float | None
-    energy_j: float
+    macs_per_bit: Amount | None
+    macs_per_cycle: Amount | None
+    peak_macs_per_cycle: Amount | None
+    occupancy: Share | None
+    energy_j: Amount
 
 
 @dataclass(frozen=True)
@@ -127,9 +131,9 @@ class ClassCost:
     __pydantic_config__ = CLOSED
     label: str
     inputs: int
-    accuracy: float
-    energy_j: float
-    latency_s: float
+    accuracy: Share
+    energy_j: Amount
+    latency_s: Amount
 
 
 @dataclass(frozen=True)
@@ -141,9 +145,9 @@ class InputPoint:
     label: str
     prediction: str
     right: bool
-    energy_j: float
-    latency_s: float
-    confidence: float | None = None
+    energy_j: Amount
+    latency_s: Amount
+    confidence: Share | None = None
     severity: float | None = None
 
 
@@ -204,9 +208,9 @@ class UnitUse:
 
     __pydantic_config__ = CLOSED
     unit: str
-    came: float
+    came: Share
     shares: dict[str, float]
-    entropy_bits: float
+    entropy_bits: Amount
     switch_rate: float
     dead: bool
 
@@ -218,10 +222,10 @@ class ExitUse:
     __pydantic_config__ = CLOSED
     unit: str
     share: float
-    came: float
-    accuracy: float | None
-    energy_j: float | None
-    latency_s: float | None
+    came: Share
+    accuracy: Share | None
+    energy_j: Amount | None
+    latency_s: Amount | None
 
 
 @dataclass(frozen=True)
@@ -241,8 +245,8 @@ class Track:
 
     __pydantic_config__ = CLOSED
     title: str
-    energy_j: float
-    latency_s: float
+    energy_j: Amount
+    latency_s: Amount
     spans: tuple[TrackSpan, ...]
 
 
@@ -301,7 +305,7 @@ class MachineFacts:
     frequency_hz: float
     dram_bits_per_cycle: Positive
     area_mm2: dict[str, float]
-    leakage_w: float
+    leakage_w: Amount
     fidelity: dict[str, Any]
     constants: tuple[StatedConstant, ...]
 
@@ -351,7 +355,7 @@ class Subject:
     kind: Literal["adaptive", "static"]
     origin: Origin
     machine: MachineFacts
-    accuracy: float | None
+    accuracy: Share | None
     energy: EnergyFigures
     components: dict[str, float]
     cells: tuple[EnergyCell, ...]

@@ -107,7 +107,7 @@ def _words(text: str) -> tuple[Any, ...]:
 
 
 _READ: dict[type, Any] = {
-    bool: {"yes": True, "true": True, "no": False, "false": False}.__getitem__,
+    bool: lambda word: {"yes": True, "true": True, "no": False, "false": False}[word.lower()],
     int: int,
     float: float,
     str: str,
