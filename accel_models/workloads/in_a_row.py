@@ -18,8 +18,8 @@ def in_a_row(first: Workload, then: Workload) -> Workload:
     Layers and units are called ``first.`` or ``then.`` and what they are called there. Between the
     two is an exit. As an input leaves where a unit begins, layers of the second network before its
     first unit are one, ``then``; without any, inputs leave at its first unit itself, and those that
-    do have run its gate, if it has one. What deciding takes is charged as a sum over the first network's outputs (their exponentials, of which a
-    softmax has the sum).
+    do have run its gate, if it has one. What deciding takes is charged as a sum over the first
+    network's outputs (their exponentials, of which a softmax has the sum).
 
     Raises:
         InputError: if inputs may leave the first network inside, which is for good, or units are in

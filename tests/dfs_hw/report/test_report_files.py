@@ -76,6 +76,27 @@ def test_another_version_or_field_is_refused(
         read_report(path)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("accuracy", 7, "accuracy must be less than or equal to 1, got 7"),
+        ("accuracy", -0.1, "accuracy must be greater than or equal to 0"),
+        ("cells", [{"energy_j": -1}], "energy_j must be greater than or equal to 0, got -1"),
+    ],
+)
+def test_figures_that_nothing_can_have_are_refused(
+    field: str, value: Any, said: str, written: Path, tmp_path: Path
+) -> None:
+    data = json.loads((written / "report.json").read_text())
+    subject = data["subjects"][0]
+    whole = [{**subject["cells"][0], **value[0]}] if isinstance(value, list) else value
+    data["subjects"][0] = {**subject, field: whole}
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError, match=re.escape(said)):
+        read_report(path)
+
+
 def test_cycles_that_a_page_tells_are_asked_for(report: EnergyReport) -> None:
     subject = report.subjects[0]
     assert subject.expectations

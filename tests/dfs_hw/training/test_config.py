@@ -156,7 +156,7 @@ def test_a_setting_is_read_as_people_write_it(text: str, name: str, value: Any) 
 def test_every_setting_can_be_written() -> None:
     for field in fields(TrainConfig):
         value = getattr(TrainConfig(), field.name)
-        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value).lower()
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         assert read_setting(f"{field.name}={text}") == (field.name, value)
 
 
