@@ -157,7 +157,7 @@ def _carried_out(setup: TrainingSetup, out_dir: Path, started: float) -> Path:
         **provenance(),
         "seconds": round(time.monotonic() - started, 1),
         "classes": list(setup.splits.classes),
-        "cost_table": table.key,
+        "cost_table": table.digest,
         "policy": outcome.policy.to_dict(),
         "budget": asdict(verdict(setup.budget, setup.cost, outcome, setup.floor)),
         "validation": asdict(trained.outcome),

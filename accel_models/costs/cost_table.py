@@ -17,7 +17,7 @@ from accel_models.costs.group_parts import split_groups
 from accel_models.costs.pricing import ACTIONS, Pricing, Work
 from accel_models.costs.simulator import LayerSimulator, bitops, layer_simulator, simulate
 from accel_models.costs.static_costs import StaticCosts
-from accel_models.costs.table_cache import Figures, table_key
+from accel_models.costs.table_cache import Figures, figures_digest, table_key
 from accel_models.errors import InfeasibleError, InputError
 from accel_models.leaving import NEVER, exit_index
 from accel_models.metrics import additive, named
@@ -265,6 +265,15 @@ class CostTable(Remade):
         """Hash of everything the figures depend on, the model's own source included."""
         groups = self.cycles.shape[2]
         return table_key(self.workload, self.accelerator, self.choices, self.always, groups)
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of what it says: the same for equal figures of equal machines, whatever version of
+        the package worked them out, unlike `key`."""
+        parts = (self.cycles, self.counts, self.head, self.tail, self.first_weight_bits, self.parts)
+        figures = Figures(*parts, dict(self.infeasible))
+        options = (*self.choices, self.always)
+        return figures_digest(self.workload, Pricing(self.accelerator), options, figures)
 
 
 def cost_table(

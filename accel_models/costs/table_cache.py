@@ -21,6 +21,7 @@ import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.accelerators.plugins import source_now, source_of
+from accel_models.costs.pricing import Pricing
 from accel_models.documents import parse_json
 from accel_models.errors import InputError
 from accel_models.files import whole_file
@@ -84,6 +85,29 @@ def table_key(
         "model": _LOADED,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def figures_digest(
+    workload: Workload, pricing: Pricing, options: Iterable[Precision], figures: Figures
+) -> str:
+    """Hash of what a cost table says, whatever version of the package worked it out.
+
+    Args:
+        pricing: of its machine.
+        options: its choices, and the precision of what always runs.
+    """
+    said = {
+        "workload": workload.key,
+        "accelerator": pricing.machine.key_fields,
+        "options": [str(option) for option in options],
+        "infeasible": sorted(figures.infeasible),
+        # Another processor's last bit makes no other price.
+        "pj": [f"{pj:.9e}" for pj in (*pricing.action_pj, pricing.static_pj_per_cycle)],
+    }
+    found = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+    for part in figures[:-1]:
+        found.update(f"{part.shape}".encode() + np.ascontiguousarray(part).tobytes())
+    return found.hexdigest()[:16]
 
 
 def covers(machine: Accelerator) -> bool:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from accel_models import replay
+from accel_models.costs.table_cache import source_digest
 from accel_models.documents import CLOSED
 from dfs_hw.baselines.bench import Bench
 from dfs_hw.baselines.contenders import Contender
@@ -23,7 +25,9 @@ from dfs_hw.training.setup import TrainingSetup
 FIGURES = "test.json"
 """File of the records of a contender and a seed."""
 COSTS = "cost_table"
-"""Name of the table of costs among what figures depend on."""
+"""Name of what costs come from among what figures depend on: the table, and how it is replayed."""
+_REPLAY = source_digest(Path(replay.__file__).parent)[:16]
+"""Digest of the rules by which decisions are replayed: costs are worked out by them, too."""
 TEST, VALIDATION = "inputs.parquet", "validation.parquet"
 """Files of one row an input; the latter is left by static networks alone."""
 
@@ -75,7 +79,7 @@ def asked(
     """
     turned = setup.knob
     return {
-        COSTS: setup.table.key,
+        COSTS: f"{setup.table.digest} {_REPLAY}",
         "budget": contender.config.budget,
         "cost allowed": budget,
         "shuffles": study.shuffles,

@@ -92,7 +92,7 @@ def best_per_block(setup: TrainingSetup, folder: Path) -> tuple[Precision, ...]:
         "search": "joint loss",
         "network": digest(network),
         "start": setup.fingerprint,
-        "cost_table": setup.table.key,
+        "cost_table": setup.table.digest,
         "budget": setup.budget.text,
     }
     found = kept_or_made(folder / "assignment.json", made_from, search, list[str])

@@ -23,7 +23,7 @@ from dfs_hw.data import Dataset, Splits, TrainingStream, generator_for
 from dfs_hw.logs import Log
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.networks.leaving import without_exits
-from dfs_hw.training.config import StageLength, TrainConfig, plain
+from dfs_hw.training.config import DEFAULTS, StageLength, TrainConfig, plain
 from dfs_hw.training.loop.stage import RateSchedule
 from dfs_hw.training.start import (
     PricedNetwork,
@@ -284,9 +284,14 @@ class TrainingSetup:
         return f"{checksum:08x}"
 
     @property
+    def defaults(self) -> dict[str, Any]:
+        """What results of earlier versions have in place of the settings that came later."""
+        return {"config": DEFAULTS}
+
+    @property
     def prices(self) -> str:
-        """Identifies what choices cost: the key of the machine's table, or ``paper``."""
-        return PAPER if self.cost.metric == PAPER else self.table.key
+        """Identifies what choices cost: the digest of the machine's table, or ``paper``."""
+        return PAPER if self.cost.metric == PAPER else self.table.digest
 
     @property
     def plugin(self) -> str:

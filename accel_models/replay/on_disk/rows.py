@@ -47,7 +47,7 @@ def about(plan: Plan) -> dict[str, str]:
     table = plan.table
     said = {
         "accelerator": table.accelerator.name,
-        "cost_table": table.key,
+        "cost_table": table.digest,
         "policy": plan.policy.to_dict(),
         "bounds": plan.policy.bounds,
     }

@@ -31,7 +31,7 @@ def replay_facts(
     split = energy_split(mean_pj)
     return {
         "accelerator": table.accelerator.name,
-        "cost_table": table.key,
+        "cost_table": table.digest,
         "policy": plan.policy.to_dict(),
         "bounds": list(plan.policy.bounds),
         "inputs": inputs,

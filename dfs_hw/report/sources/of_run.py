@@ -218,10 +218,11 @@ def _replayed(folder: Path) -> Replay:
 def _check(run: RunFile, outcome: Replay, folder: Path) -> None:
     """Refuse a record that is of another run, or says nothing of a class or a choice."""
     table, trace = outcome.table, outcome.trace
-    if table.key != run.cost_table:
+    if table.digest != run.cost_table:
         raise InputError(
             f"{folder}: run.json was made with another cost table ({run.cost_table}) than "
-            f"trace.parquet gives now ({table.key}): the trace, the machine or the version differs"
+            f"trace.parquet gives now ({table.digest}): the trace, the machine or what it charges "
+            "differs"
         )
     numbers = np.concatenate([trace.labels, trace.predictions])
     if numbers.min() < 0 or numbers.max() >= len(run.classes):

@@ -73,7 +73,7 @@ def origin_of(
         network=header.network,
         dataset=header.dataset,
         workload_key=header.workload.key,
-        cost_table=table.key,
+        cost_table=table.digest,
         choices=tuple(map(str, header.choices)),
         seed=header.seed,
         version=header.version,

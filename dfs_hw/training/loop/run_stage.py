@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -31,7 +32,6 @@ from dfs_hw.distributed import (
 from dfs_hw.logs import Log
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.networks.finite import not_finite
-from dfs_hw.training.config import DEFAULTS
 from dfs_hw.training.loop.interruption import StopRequest, noted_signals
 from dfs_hw.training.loop.snapshot import discard_snapshot, read_snapshot, write_snapshot
 from dfs_hw.training.loop.stage import Batch, Epoch, Stage, StepResult, Validation, rate
@@ -55,6 +55,7 @@ def run_stage(
     stream: TrainingStream,
     *,
     settings: Mapping[str, Any],
+    defaults: Mapping[str, Any] = MappingProxyType({}),
     snapshot: Path,
     save: Callable[[Sequence[Epoch], Epoch], object],
     amp: bool = False,
@@ -72,6 +73,7 @@ def run_stage(
             random in the stage.
         settings: all that the outcome depends on beside these arguments, as plain JSON. A snapshot
             of other settings is not used, and a warning says so.
+        defaults: settings that snapshots of an earlier version have not, as `owned_folder` has it.
         snapshot: file to go on from, if it is there, and to keep while the stage runs; all
             processes must see the same.
         save: writes the result, given all epochs and the chosen one. Called at the end, on the
@@ -95,7 +97,7 @@ def run_stage(
         noted_signals() as request,
     ):
         run = _Run(stage, network, stream, settings, snapshot, amp, log)
-        run.resume()
+        run.resume(defaults)
         run.train(request, snapshot_seconds, progress)
         chosen = run.leave_chosen()
         on_first(lambda: save(run.state.history, chosen))
@@ -158,12 +160,12 @@ class _Run:
     def between_epochs(self) -> bool:
         return self.state.step % self.stage.epoch_steps == 0 or self.progress == 1
 
-    def resume(self) -> None:
+    def resume(self, defaults: Mapping[str, Any]) -> None:
         """Go on from the snapshot, if there is one of these settings; alike on all processes."""
         found = read_snapshot(self.path)
         if found is not None:
             kept = found.facts.get("settings", {})
-            changed = changed_settings(kept, self.settings, {"config": DEFAULTS})
+            changed = changed_settings(kept, self.settings, defaults)
             if not changed:
                 self.state = from_snapshot(found, self.stage, self.network, self.optimizer)
                 self.kept = self.state.step

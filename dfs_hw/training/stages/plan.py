@@ -92,6 +92,7 @@ def carry_out(setup: TrainingSetup, plan: StagePlan, out: Path) -> Trained:
         begun.network,
         setup.stream(plan.name),
         settings=origin(setup, plan.kind, plan.name),
+        defaults=setup.defaults,
         snapshot=snapshot_path(path),
         save=save,
         amp=setup.sgd.amp,

@@ -13,7 +13,6 @@ from dfs_hw.budgets.budget import TOLERANCE, Budget
 from dfs_hw.distributed import on_first
 from dfs_hw.networks import DynamicNetwork
 from dfs_hw.networks.checkpoint import load_checkpoint, read_facts, save_checkpoint
-from dfs_hw.training.config import DEFAULTS
 from dfs_hw.training.loop.snapshot import discard_snapshot, snapshot_path
 from dfs_hw.training.loop.stage import Epoch
 from dfs_hw.training.setup import Kind, TrainingSetup
@@ -108,7 +107,8 @@ def finished(setup: TrainingSetup, kind: Kind, name: str, path: Path) -> Trained
     if not path.is_file():
         return None
     facts = read_facts(path)
-    if changed_settings(facts.get("settings", {}), origin(setup, kind, name), {"config": DEFAULTS}):
+    kept = facts.get("settings", {})
+    if changed_settings(kept, origin(setup, kind, name), setup.defaults):
         return None
     network = setup.network()
     load_checkpoint(path, network)

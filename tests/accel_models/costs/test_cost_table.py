@@ -1,5 +1,6 @@
 """The table says what `simulate` says, unit by unit."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,22 @@ def test_the_key_depends_on_what_the_figures_depend_on() -> None:
     ]
     assert cost_table(gated_pair(), MACHINE, "skip,8").key == base.key
     assert len({base.key, *(table.key for table in others)}) == 5
+
+
+def test_the_digest_depends_on_the_figures_and_the_machine() -> None:
+    base = cost_table(gated_pair(), MACHINE, "skip,8")
+    cycles = base.cycles.copy()
+    cycles[-1, -1, -1] += 1
+    others = [
+        cost_table(gated_pair(), MACHINE, "skip,4,8"),
+        cost_table(gated_pair(), MACHINE, "skip,8", max_group=2),
+        cost_table(gated_pair(), MACHINE.configured(dram__pj_per_bit=7), "skip,8"),
+        cost_table(gated_pair(), MACHINE.configured(array__reconfiguration_cycles=9), "skip,8"),
+        cost_table(gated_pair().without_gates(), MACHINE, "skip,8"),
+        replace(base, cycles=cycles),
+    ]
+    assert replace(base, cycles=base.cycles.copy()).digest == base.digest
+    assert len({base.digest, *(table.digest for table in others)}) == 7
 
 
 @pytest.mark.parametrize(
