@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from accel_models import cost_table, load_accelerator
 from dfs_hw.budgets.hardware_cost import cost_of
-from dfs_hw.networks import CifarResNet, DynamicNetwork, build_network
+from dfs_hw.networks import CifarResNet, DynamicNetwork, Outcome, build_network
 from dfs_hw.networks.statistics import settle
 from dfs_hw.networks.workload_of import workload_of
 
@@ -131,7 +131,7 @@ def training(
         kind = "bfloat16" if halved else "float32"
 
         def step(
-            called: Callable[..., object],
+            called: Callable[..., Outcome],
             assignment: Tensor | None = None,
             halved: bool = halved,
         ) -> Work:
@@ -143,9 +143,9 @@ def training(
                 cast = torch.autocast(images.device.type, torch.bfloat16)
                 with cast if halved else nullcontext():
                     outcome = called(images, assignment)
-                    loss = functional.cross_entropy(outcome.logits, labels)  # type: ignore[attr-defined]
+                    loss = functional.cross_entropy(outcome.logits, labels)
                     if assignment is None:
-                        loss = loss + cost(outcome.gates).mean()  # type: ignore[attr-defined]
+                        loss = loss + cost(outcome.gates).mean()
                 loss.backward()
                 optimizer.step()
 

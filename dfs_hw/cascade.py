@@ -138,11 +138,19 @@ def _check(members: tuple[Member, Member], paths: tuple[Path, Path]) -> None:
         )
 
 
+def threshold_passing(known: np.ndarray, number: int) -> float:
+    """Confidence below which so many inputs lie, and go on.
+
+    Args:
+        known: confidence of all inputs, from the least sure on.
+    """
+    return float(known[number]) if number < len(known) else 1.0 + np.finfo(float).eps
+
+
 def _threshold(first: Member, splits: Splits, share: float) -> float:
-    """Probability below which that share of the validation inputs lies."""
+    """Confidence below which that share of the validation inputs lies."""
     known = np.sort(first.evaluate(splits.validation).confidence.double().numpy())
-    number = round(share * len(known))
-    return float(known[number]) if number < len(known) else float(np.nextafter(1, 2))
+    return threshold_passing(known, round(share * len(known)))
 
 
 def _trace(members: tuple[Member, Member], data: Dataset, split: str, sure: float) -> GateTrace:
@@ -185,4 +193,4 @@ def _renumbered(member: Member, chosen: Tensor, choices: tuple[Precision, ...]) 
     return found
 
 
-__all__ = ["Member", "record_cascade"]
+__all__ = ["Member", "record_cascade", "threshold_passing"]

@@ -33,16 +33,7 @@ def in_a_row(first: Workload, then: Workload) -> Workload:
     led = tuple(_led(then))
     behind = next(layer.unit for layer in led if layer.unit)
     answer = first.layers[-1]
-    decision = Layer(
-        f"{FIRST}.exit",
-        answer.out_channels,
-        1,
-        out_size=(1,) * len(answer.out_size),
-        in_size=(1,) * len(answer.out_size),
-        kernel=(1,) * len(answer.out_size),
-        role="exit",
-        unit=behind,
-    )
+    decision = Layer(f"{FIRST}.exit", answer.out_channels, 1, role="exit", unit=behind)
     return Workload(
         f"{first.name} then {then.name}",
         (*(_inside(FIRST, layer) for layer in first.layers), decision, *led),

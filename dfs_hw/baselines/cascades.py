@@ -1,7 +1,6 @@
 """Two static networks in a row: the dearer one runs only where the cheaper one is not sure.
 
-A classical cascade (Viola and Jones, CVPR 2001), whose first network decides by its largest softmax
-probability, as in "Wisdom of committees" (Wang et al., ICLR 2022). It needs no training of its own.
+What a cascade is: `dfs_hw.cascade`. Here pairs are weighed by what was measured of each network.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from dfs_hw.baselines.contenders import AT_BUDGET, LineUp
 from dfs_hw.baselines.records import AS_TRAINED, SHUFFLED, WITHIN, Answers, Record, Run
 from dfs_hw.baselines.study import Study
 from dfs_hw.budgets.budget import statistic_of
+from dfs_hw.cascade import threshold_passing
 
 Static = dict[str, dict[int, Run]]
 """Static networks by name and seed."""
@@ -50,8 +50,7 @@ class Cascade:
             return statistic_of(costs, statistic)
 
         number = bisect_right(range(len(known) + 1), allowed, key=spent) - 1
-        threshold = float(known[number]) if number < len(known) else 1.0 + np.finfo(float).eps
-        return cls(first, then, threshold, statistic)
+        return cls(first, then, threshold_passing(known, number), statistic)
 
     @property
     def validation_accuracy(self) -> float:
