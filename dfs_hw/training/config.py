@@ -209,7 +209,8 @@ class TrainConfig:
     the budget, unless that costs accuracy; see `meet_budget`. DFS has nothing like it."""
     amp: bool = False
     """Whether forward passes run in bfloat16 where that is safe. Operands above 8 bits are rounded
-    to its 8 significant bits, so it suits choices up to 8."""
+    to its 8 significant bits, so it suits choices up to 8. A CPU without bfloat16 arithmetic, which
+    would imitate it ten times as slowly, computes in float32 and says so."""
     seed: int = 0
     """Seed of splits, degradation of digits, initial weights, order and augmentation; at least
     0."""

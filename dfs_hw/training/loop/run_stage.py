@@ -79,7 +79,8 @@ def run_stage(
         save: writes the result, given all epochs and the chosen one. Called at the end, on the
             first process alone, with the network as it is left; only then the snapshot goes.
         amp: run forward passes in bfloat16, which rounds the outputs of layers to 8 bits of
-            mantissa; weights, statistics and what quantisers give stay float32.
+            mantissa; weights, statistics and what quantisers give stay float32. Where the device
+            has no such arithmetic everything is float32, and a warning says so.
         snapshot_seconds: most time between two snapshots; one is written after every epoch too.
         log: takes the stage's curves.
         progress: show a bar on stderr.
@@ -96,7 +97,14 @@ def run_stage(
         torch.random.fork_rng([device] if device.type == "cuda" else []),
         noted_signals() as request,
     ):
-        run = _Run(stage, network, stream, settings, snapshot, amp, log)
+        halved = amp and computes_bfloat16(device)
+        if amp and not halved:
+            warnings.warn(
+                f"this {device.type} has no bfloat16 arithmetic, and would take ten times as long "
+                "to imitate it: amp is left out, and everything is computed in float32",
+                stacklevel=1,  # one place: said once, not for every stage
+            )
+        run = _Run(stage, network, stream, settings, snapshot, halved, log)
         run.resume(defaults)
         run.train(request, snapshot_seconds, progress)
         chosen = run.leave_chosen()
@@ -105,6 +113,16 @@ def run_stage(
         if request.number:
             request.end(request.number)
     return run.state.history, chosen
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 itself, as PyTorch's own compiler asks it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        known = torch.backends.mkldnn.is_available()
+        return known and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return True
 
 
 def take_step(stage: Stage, optimizer: torch.optim.Optimizer, batch: Batch, amp: bool) -> Tensor:
