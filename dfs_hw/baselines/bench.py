@@ -40,6 +40,8 @@ from dfs_hw.recording import BATCH, Evaluation, evaluate, modal_assignment, shuf
 from dfs_hw.training.stages.before_joint import train_backbone
 from dfs_hw.training.stages.exits import beliefs_of, exits_taken, right_at_exits
 
+TRACE = "test.parquet"
+"""File of what an adaptive contender decided for the test inputs, as training left it."""
 MINORITY = 0.05
 """Share of the inputs that must take another choice than most, for a block to count as deciding."""
 
@@ -79,7 +81,7 @@ class Bench:
         trained = self.ready.trained.outcome
         hardness = difficulty(self.ready)
         outcome = self._replayed(trained.price)
-        outcome.trace.write(self.ready.folder / "test.parquet")
+        outcome.trace.write(self.ready.folder / TRACE)
         yield self._priced(
             AS_TRAINED,
             outcome,

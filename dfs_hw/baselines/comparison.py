@@ -10,8 +10,10 @@ from tqdm import tqdm
 
 from accel_models.owned_folder import owned_folder
 from accel_models.replay import Policy
+from dfs_hw.baselines.bench import TRACE
 from dfs_hw.baselines.cascades import cascade_runs
 from dfs_hw.baselines.contenders import Contender, LineUp, line_up
+from dfs_hw.baselines.drawn_costs import drawn_costs
 from dfs_hw.baselines.findings import Findings
 from dfs_hw.baselines.measurement import measure
 from dfs_hw.baselines.picture import write_findings_picture
@@ -77,7 +79,13 @@ def _carried_out(
         runs += measure(ready(one, seed, field, setups, out), study, field.budget)
     runs += cascade_runs(runs, study, field)
     beside = possible(study, field, setups, out, progress)
-    findings = Findings.of(study, field, tuple(runs), beside)
+    tables = {one.name: setups.of(one.config).table for one in trained}
+
+    def trace_of(name: str, seed: int) -> Path:
+        return out / f"seed{seed}" / name / TRACE
+
+    drawn = drawn_costs(runs, field, tables, trace_of)
+    findings = Findings.of(study, field, tuple(runs), beside, drawn)
     write_findings_picture(findings, out / "compare.png")
     write(findings, out, {**provenance(), "policy": Policy().to_dict()})
     return findings

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dfs_hw.baselines.contenders import AT_BUDGET, Contender, LineUp
 from dfs_hw.baselines.judgement.frontier import Frontier
 from dfs_hw.baselines.judgement.resampling import Interval
+from dfs_hw.baselines.judgement.robustness import DrawnCosts, Robustness
 from dfs_hw.baselines.judgement.sentences import lead, sentence
 from dfs_hw.baselines.judgement.verdicts import Verdict, verdicts
 from dfs_hw.baselines.records import (
@@ -34,6 +35,7 @@ VERDICT_HEADER = (
     "spared at equal accuracy, %",
     "against",
     "earned its keep",
+    "points, constants drawn",
 )
 """Columns of the table of verdicts: accuracy at equal cost, and cost at equal accuracy."""
 HEADER = (
@@ -75,9 +77,18 @@ class Findings:
 
     @classmethod
     def of(
-        cls, study: Study, line_up: LineUp, runs: tuple[Run, ...], possible: Headroom | str
+        cls,
+        study: Study,
+        line_up: LineUp,
+        runs: tuple[Run, ...],
+        possible: Headroom | str,
+        drawn: DrawnCosts | None = None,
     ) -> Findings:
-        """Draw rows, verdicts and the knob's rises from all runs of a study."""
+        """Draw rows, verdicts and the knob's rises from all runs of a study.
+
+        Args:
+            drawn: what contenders would spend if the machine's constants were others.
+        """
         records = tuple(run.record for run in runs)
         return cls(
             study,
@@ -85,7 +96,7 @@ class Findings:
             records,
             tuple(contender_rows(records)),
             Frontier(records, line_up.contenders),
-            verdicts(runs, line_up),
+            verdicts(runs, line_up, drawn),
             tuple(rises(records)),
             possible,
         )
@@ -174,6 +185,7 @@ class Findings:
             "–" if saving is None else _signed(saving.share, 0),
             "none as accurate" if saving is None else self._short(saving.than),
             earned,
+            _of_draws(verdict.robustness),
         )
 
     def _short(self, name: str) -> str:
@@ -221,6 +233,15 @@ def _figure(row: Row, name: str) -> str:
     scale, digits = _SCALES.get(name, 1), _DIGITS.get(name, 1)
     mean = f"{spread.mean * scale:.{digits}f}"
     return mean if spread.deviation is None else f"{mean} ± {spread.deviation * scale:.{digits}f}"
+
+
+def _of_draws(found: Robustness | None) -> str:
+    """Points over the best static network whatever the constants are, and in how many draws there
+    are any."""
+    if found is None or found.points is None:
+        return "–"
+    low, high = (round(100 * end, 2) + 0.0 for end in found.points)  # no -0
+    return f"{low:+.2f} to {high:+.2f} ({found.ahead} of {found.draws})"
 
 
 def _signed(interval: Interval, digits: int) -> str:

@@ -11,6 +11,9 @@ from accel_models.documents import CLOSED
 MET = 0.02
 """Share of the budget by which a contender may miss it and still have met it."""
 
+ROUNDING = 1e-9
+"""Difference of accuracies below which there is none."""
+
 AS_TRAINED, FROZEN, FROZEN_PAYING, SHUFFLED, AT_PRICE, WITHIN = (
     "as trained",
     "frozen",

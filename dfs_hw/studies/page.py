@@ -10,7 +10,9 @@ from pathlib import Path
 
 from accel_models.files import whole_file
 from accel_models.replay import Policy
+from dfs_hw.baselines.bench import TRACE
 from dfs_hw.baselines.cascades import cascade_runs
+from dfs_hw.baselines.drawn_costs import drawn_costs
 from dfs_hw.baselines.findings import VERDICT_HEADER, Findings
 from dfs_hw.baselines.picture import write_findings_picture
 from dfs_hw.baselines.writing import markdown_table, write
@@ -101,7 +103,15 @@ def findings_on(
         run for seed in seeds for one in taking_part if one.trained for run in done[one.name, seed]
     ]
     runs += cascade_runs(runs, study, line)
-    return Findings.of(study, line, tuple(runs), "networks of a study are judged where they lie")
+    folders = {(one.contender.name, one.seed): one.folder(definition) for one in cells}
+
+    def trace_of(name: str, seed: int) -> Path:
+        return folders[name, seed] / machine_name(place.machine) / TRACE
+
+    drawn = drawn_costs(runs, line, place.tables, trace_of)
+    return Findings.of(
+        study, line, tuple(runs), "networks of a study are judged where they lie", drawn
+    )
 
 
 def fullest(done: Iterable[tuple[str, int]]) -> tuple[tuple[int, ...], set[str]]:

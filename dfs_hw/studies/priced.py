@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from accel_models.costs.cost_table import CostTable
 from accel_models.errors import InfeasibleError, InputError
 from dfs_hw.baselines.contenders import Contender, LineUp, line_up
 from dfs_hw.baselines.measurement import asked
@@ -23,6 +24,8 @@ class PricedStudy:
     field: LineUp
     asked: dict[str, dict[str, Any]]
     """What the figures of a contender depend on (`measurement.asked`), by its name."""
+    tables: dict[str, CostTable]
+    """What choices cost on the machine, by contender."""
 
     def contender(self, name: str) -> Contender | None:
         """The contender of a name as it takes part here; None if it does not."""
@@ -54,12 +57,13 @@ def _priced(
         raise InputError(f"on {machine}: {error}") from error
     if trained is not None:
         field = at_choices_of(trained, field)
-    on = {
-        one.name: asked(one, setups.of(one.config), study, field.budget)
-        for one in field.contenders
-        if one.trained
-    }
-    return PricedStudy(machine, study, field, on)
+    on, tables = {}, {}
+    for one in field.contenders:
+        if one.trained:
+            setup = setups.of(one.config)
+            on[one.name] = asked(one, setup, study, field.budget)
+            tables[one.name] = setup.table
+    return PricedStudy(machine, study, field, on, tables)
 
 
 def at_choices_of(trained: LineUp, field: LineUp) -> LineUp:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from dfs_hw.baselines.judgement.resampling import Interval
-from dfs_hw.baselines.judgement.verdicts import ROUNDING, Saving, Verdict
-from dfs_hw.baselines.records import MET
+from dfs_hw.baselines.judgement.robustness import Robustness
+from dfs_hw.baselines.judgement.verdicts import Saving, Verdict
+from dfs_hw.baselines.records import MET, ROUNDING
 
 Titles = Mapping[str, str]
 """Names that tables show, by names of contenders."""
@@ -66,7 +67,7 @@ def sentence(verdict: Verdict, titles: Titles) -> str:
         f"static network ({titles[fixed.than]}), and {_than(shuffled)} itself with its decisions "
         f"shuffled ({seeds} seed{'s' if seeds > 1 else ''}, 95 % intervals)."
     )
-    said += _spared(verdict.saving, titles)
+    said += _spared(verdict.saving, titles) + robust(verdict.robustness)
     if verdict.share / verdict.target > 1 + MET:
         said += " It spends more than it was to, and is held against what is static at that."
     if seeds == 1:
@@ -89,6 +90,23 @@ def _spared(saving: Saving | None, titles: Titles) -> str:
         f" It spends {amount} than the cheapest static network that is as accurate "
         f"({titles[saving.than]})."
     )
+
+
+def robust(found: Robustness | None) -> str:
+    """What becomes of a verdict when constants are drawn from their ranges; "" if it is not
+    known."""
+    if found is None or found.points is None:
+        return ""
+    low, high = (100 * end for end in found.points)
+    said = (
+        f" With {len(found.constants)} constants drawn from their ranges together it is ahead of "
+        f"what costs no more there in {found.ahead} of {found.draws} draws ({low:.2f} to "
+        f"{high:.2f} points)"
+    )
+    if found.spared is None:
+        return said + "."
+    most, least = (1 - end for end in found.spared)
+    return f"{said}, and spends {least:.0%} to {most:.0%} of the one as accurate."
 
 
 def _than(points: Interval) -> str:

@@ -11,10 +11,8 @@ import numpy as np
 from dfs_hw.baselines.contenders import Contender, LineUp
 from dfs_hw.baselines.judgement.frontier import Frontier, Stair
 from dfs_hw.baselines.judgement.resampling import Interval, Resampling
-from dfs_hw.baselines.records import AS_TRAINED, SHUFFLED, WITHIN, Run
-
-ROUNDING = 1e-9
-"""Difference of accuracies below which there is none."""
+from dfs_hw.baselines.judgement.robustness import Candidate, DrawnCosts, Robustness, robustness
+from dfs_hw.baselines.records import AS_TRAINED, ROUNDING, SHUFFLED, WITHIN, Run
 
 Seeds = Mapping[int, Run]
 """Runs of one contender in one way, by seed."""
@@ -61,11 +59,20 @@ class Verdict:
     split."""
     earned: bool | None
     """Whether it earned its keep; None if it cannot be told."""
+    robustness: Robustness | None = None
+    """Whether that holds within the ranges of the machine's constants; None where what it would
+    spend is not known."""
 
 
-def verdicts(runs: Iterable[Run], field: LineUp) -> tuple[Verdict, ...]:
-    """What the runs say of every contender that decides, at every budget it was run within."""
-    evidence = Evidence(runs, field)
+def verdicts(
+    runs: Iterable[Run], field: LineUp, drawn: DrawnCosts | None = None
+) -> tuple[Verdict, ...]:
+    """What the runs say of every contender that decides, at every budget it was run within.
+
+    Args:
+        drawn: what contenders would spend if the machine's constants were others.
+    """
+    evidence = Evidence(runs, field, drawn)
     return tuple(
         evidence.verdict(contender, variant, target)
         for contender in field.contenders
@@ -80,10 +87,11 @@ class Evidence:
     Args:
         runs: of all contenders and seeds.
         field: who took part.
+        drawn: what they would spend if the machine's constants were others.
     """
 
-    def __init__(self, runs: Iterable[Run], field: LineUp) -> None:
-        self.field = field
+    def __init__(self, runs: Iterable[Run], field: LineUp, drawn: DrawnCosts | None = None) -> None:
+        self.field, self.drawn = field, drawn
         self._runs: dict[tuple[str, str, float], dict[int, Run]] = {}
         self._sources: dict[int, np.ndarray] = {}
         for run in runs:
@@ -108,22 +116,45 @@ class Evidence:
         """What can be said of one point of one contender."""
         own = self._runs[contender.name, variant, target]
         share = fmean(run.record.share for run in own.values())
-        step = self.frontier.best_within(max(target, share))
+        accuracy = fmean(run.record.accuracy for run in own.values())
+        allowed = max(target, share)
+        step = self.frontier.best_within(allowed)
         dealt = self._difference(own, SHUFFLED, self._runs[contender.name, SHUFFLED, target])
         fixed = None
         if step is not None:
             fixed = self._difference(own, step.contender.name, self._static(step))
+        saving = self._saving(own)
+        held = None
+        if self.drawn is not None:
+            than = "" if saving is None else saving.than
+            held = robustness(
+                *((contender.name, variant, target), accuracy, allowed / share),
+                *(self._candidates(), than, self.drawn),
+            )
         return Verdict(
             contender=contender.name,
             target=target,
             as_trained=variant == AS_TRAINED,
             share=share,
-            accuracy=fmean(run.record.accuracy for run in own.values()),
+            accuracy=accuracy,
             against_static=fixed,
             against_shuffled=dealt,
-            saving=self._saving(own),
+            saving=saving,
             earned=_earned(fixed, dealt, len(own)),
+            robustness=held,
         )
+
+    def _candidates(self) -> list[Candidate]:
+        """Every static network."""
+        return [
+            Candidate(
+                step.contender.name,
+                step.contender.target,
+                fmean(run.record.accuracy for run in self._static(step).values()),
+                step.validation_accuracy,
+            )
+            for step in self.frontier.networks
+        ]
 
     def _static(self, step: Stair) -> Seeds:
         return self._runs[step.contender.name, AS_TRAINED, step.contender.target]

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
+from accel_models.costs.drawn_prices import drawn_prices
 from accel_models.costs.pricing import Pricing
-from accel_models.errors import DfsHwError
 from dfs_hw.report.report import Survival
-
-DRAWS = 200
 
 
 @dataclass(frozen=True)
@@ -35,49 +33,18 @@ def survival(own: CountedWork, other: CountedWork, machine: Accelerator) -> Surv
     Returns:
         None where no price is uncertain.
     """
-    pricing = Pricing(machine)
-    first, second = sorted((own, other), key=lambda work: work.energy_j(pricing))
-    ranges = _ranges(machine)
-    if not ranges:
+    drawn, nominal = drawn_prices(machine), Pricing(machine)
+    if drawn is None:
         return None
-    shares = np.random.default_rng(0).random((DRAWS, len(ranges)))
-    ratios = []
-    for draw in shares.tolist():
-        changes = {
-            path.replace(".", "__"): low + share * (high - low)
-            for share, (path, (low, high)) in zip(draw, ranges.items(), strict=True)
-        }
-        priced = Pricing(machine.configured(**changes))
-        ratios.append(first.energy_j(priced) / second.energy_j(priced))
+    first, second = sorted((own, other), key=lambda work: work.energy_j(nominal))
+    amounts = (drawn.energy_j(work.counts, work.cycles) for work in (first, second))
+    ratios = next(amounts) / next(amounts)
     return Survival(
         of=first.name,
         than=second.name,
-        draws=DRAWS,
-        kept=sum(ratio < 1 for ratio in ratios),
-        low=min(ratios),
-        high=max(ratios),
-        constants=tuple(ranges),
+        draws=len(ratios),
+        kept=int((ratios < 1).sum()),
+        low=float(ratios.min()),
+        high=float(ratios.max()),
+        constants=drawn.constants,
     )
-
-
-def _ranges(machine: Accelerator) -> dict[str, tuple[float, float]]:
-    """Ranges by path of constants that are prices, of those that the machine can run with."""
-    found = {}
-    for path, source in machine.provenance.items():
-        if source.low is None or source.high is None or source.low >= source.high:
-            continue
-        if isinstance(machine.field(path), int):
-            continue  # cycles and the like: they change schedules, not prices
-        ends = (source.low, source.high)
-        try:
-            prices = [_prices(machine.configured(**{path.replace(".", "__"): end})) for end in ends]
-        except DfsHwError:
-            continue
-        if prices[0] != prices[1]:
-            found[path] = ends
-    return found
-
-
-def _prices(machine: Accelerator) -> tuple[tuple[float, ...], float]:
-    pricing = Pricing(machine)
-    return pricing.weighed_pj, pricing.static_pj_per_cycle

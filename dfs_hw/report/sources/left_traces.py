@@ -8,9 +8,8 @@ from pathlib import Path
 
 from accel_models.replay import Replay, replay
 from accel_models.trace import GateTrace
+from dfs_hw.baselines.bench import TRACE
 from dfs_hw.report.sources.of_trace import table_of
-
-TEST = "test.parquet"
 
 
 @dataclass(frozen=True)
@@ -46,4 +45,4 @@ def _places(folder: Path, contender: str, seed: int) -> tuple[Path, Path]:
     """Where a comparison keeps a trace, and where a study does, whose comparisons have a folder
     for every machine beside those of the seeds."""
     at = Path(f"seed{seed}") / contender
-    return folder / at / TEST, folder.parent / at / folder.resolve().name / TEST
+    return folder / at / TRACE, folder.parent / at / folder.resolve().name / TRACE

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from accel_models.precision import Precision
-from accel_models.replay import Replay
 from dfs_hw.baselines.judgement.resampling import Interval
-from dfs_hw.baselines.judgement.sentences import lead
+from dfs_hw.baselines.judgement.sentences import lead, robust
 from dfs_hw.baselines.records import AS_TRAINED, AT_PRICE, FROZEN, SHUFFLED, WITHIN
 from dfs_hw.baselines.study import STATIC
 from dfs_hw.baselines.tabulation import Row, Spread
-from dfs_hw.experiment import static_cost
 from dfs_hw.report.measured.subjects import expectations, subject_of_replay
-from dfs_hw.report.measured.survival import CountedWork, survival
 from dfs_hw.report.report import (
     Bounds,
     Comparison,
@@ -35,7 +31,7 @@ from dfs_hw.report.sources.pictures import known_inputs, splits_of
 from dfs_hw.report.subject import Subject
 
 FILE = "compare.json"
-KINDS = {AS_TRAINED: "adaptive", FROZEN: "frozen", SHUFFLED: "shuffled"}
+KINDS = {AS_TRAINED: "adaptive", WITHIN: "adaptive", FROZEN: "frozen", SHUFFLED: "shuffled"}
 
 
 def report_of_comparison(folder: Path) -> EnergyReport:
@@ -53,32 +49,31 @@ def report_of_comparison(folder: Path) -> EnergyReport:
     name = f"{config.network} on {config.data}, {config.accelerator}"
     subjects: tuple[Subject, ...] = ()
     if leads is not None and outcomes:
-        title = f"{found.titles[leads.contender]}, seed {outcomes[0].seed}"
+        as_trained = "" if leads.as_trained else ", as trained"
+        title = f"{found.titles[leads.contender]}{as_trained}, seed {outcomes[0].seed}"
         subjects = (_subject(found, title, outcomes[0], folder / FILE),)
-    verdict = _verdict(found, leads, outcomes[0].replay if outcomes else None)
+    verdict = _verdict(found, leads, len(outcomes[0].replay.trace) if outcomes else 0)
     return EnergyReport(name, verdict, subjects, _comparison(found, leads, outcomes), "")
 
 
 def leading(found: CompareFile) -> ComparedVerdict | None:
-    """The verdict that is led with: of those on networks as they were trained, the one that beats
-    static networks by most, or falls short by least; None if nobody decides."""
-    trained = [one for one in found.verdicts if one.as_trained] or list(found.verdicts)
+    """The verdict that is led with: of those that earned their keep the one that beats static
+    networks by most, at whichever budget; where nobody has, of those on networks as they were
+    trained, the one that falls short by least; None if nobody decides."""
 
-    def gain(verdict: ComparedVerdict) -> tuple[bool, float]:
+    def gain(verdict: ComparedVerdict) -> tuple[bool, bool, float]:
         fixed = verdict.against_static
-        return (bool(verdict.earned), -1.0 if fixed is None else fixed.points.low)
+        earned = bool(verdict.earned)
+        return earned, earned or verdict.as_trained, -1.0 if fixed is None else fixed.points.low
 
-    return max(trained, key=gain, default=None)
+    return max(found.verdicts, key=gain, default=None)
 
 
-def _verdict(
-    found: CompareFile, leads: ComparedVerdict | None, outcome: Replay | None
-) -> ReportVerdict:
+def _verdict(found: CompareFile, leads: ComparedVerdict | None, inputs: int) -> ReportVerdict:
     if leads is None:
         return ReportVerdict(
             "Nobody of this comparison decides per input: there is nothing to judge."
         )
-    kept = None if outcome is None else _survival(found, leads, outcome)
     fixed = leads.against_static
     return ReportVerdict(
         sentence=f"{lead(found.verdicts, found.titles)} {leads.sentence}",
@@ -87,9 +82,9 @@ def _verdict(
         points=None if fixed is None else bounds(fixed.points),
         saving=None if leads.saving is None else bounds(leads.saving.share),
         seeds=len(leads.against_shuffled.points.by_seed),
-        inputs=0 if outcome is None else len(outcome.trace),
-        survives=_survives(found, leads, kept),
-        survival=kept,
+        inputs=inputs,
+        survives=_survives(leads),
+        survival=_survival(found, leads),
     )
 
 
@@ -98,34 +93,31 @@ def bounds(interval: Interval) -> Bounds:
     return Bounds(interval.mean, interval.low, interval.high)
 
 
-def _survival(found: CompareFile, leads: ComparedVerdict, outcome: Replay) -> Survival | None:
-    """Whether the energies stay in order, of a static network of the same layers."""
-    than = leads.saving.than if leads.saving else leads.against_static and leads.against_static.than
-    if not than or found.contender(than).family == "smaller":
+def _survival(found: CompareFile, leads: ComparedVerdict) -> Survival | None:
+    """Whether the energies stay in order, of who leads and the static network that is as
+    accurate."""
+    held, saving = leads.robustness, leads.saving
+    if held is None or held.spared is None or saving is None:
         return None
-    fixed = next((one.fixed for one in found.records if one.contender == than and one.fixed), "")
-    table = outcome.table
-    if len(fixed.split()) != len(table.units):
-        return None
-    chosen = dict(zip(table.units, map(Precision.parse, fixed.split()), strict=True))
-    other = static_cost(table, chosen)
-    counts = outcome.totals.counts(outcome.plan) / len(outcome.trace)
-    own = CountedWork(found.titles[leads.contender], counts, float(outcome.cycles.mean()))
-    named = CountedWork(found.titles[than], other.counts, other.cycles)
-    return survival(own, named, table.accelerator)
+    least, most = held.spared
+    return Survival(
+        of=found.titles[leads.contender],
+        than=found.titles[saving.than],
+        draws=held.draws,
+        kept=held.cheaper,
+        low=1 - most,
+        high=1 - least,
+        constants=held.constants,
+    )
 
 
-def _survives(found: CompareFile, leads: ComparedVerdict, kept: Survival | None) -> str:
-    if kept is None:
+def _survives(leads: ComparedVerdict) -> str:
+    if leads.robustness is None:
         return (
             "Whether that survives the ranges of the constants is not told: it needs the trace of "
-            "the network, and a static network of the same layers to hold it against."
+            "the network, and constants with a range."
         )
-    return (
-        f"Within the ranges of {len(kept.constants)} constants, drawn together, {kept.of} spends "
-        f"less than {kept.than} in {kept.kept} of {kept.draws} draws ({kept.low:.1%} to "
-        f"{kept.high:.1%} of its energy)."
-    )
+    return robust(leads.robustness).strip()
 
 
 def _comparison(
@@ -134,7 +126,7 @@ def _comparison(
     competitors = tuple(
         _competitor(found, row, leads)
         for row in found.rows
-        if row.variant in KINDS and not _elsewhere(found, row)
+        if (row.variant in KINDS and not _elsewhere(found, row)) or _is_of(row, leads)
     )
     ends = _ends(found, leads, competitors)
     return Comparison(
@@ -174,18 +166,24 @@ def _elsewhere(found: CompareFile, row: Row) -> bool:
     return row.target != next((one.target for one in own if one.variant == AS_TRAINED), row.target)
 
 
+def _is_of(row: Row, verdict: ComparedVerdict | None) -> bool:
+    """Whether a row is what a verdict is on."""
+    if verdict is None or row.variant not in (AS_TRAINED, WITHIN):
+        return False
+    return (row.contender, row.target) == (verdict.contender, verdict.target)
+
+
 def _ends(
     found: CompareFile, leads: ComparedVerdict | None, everybody: tuple[Competitor, ...]
-) -> tuple[Competitor, ...]:
+) -> list[Competitor]:
     """The static network that is as accurate, and who leads; nobody where none is."""
     if leads is None or leads.saving is None:
-        return ()
-    titles = found.titles[leads.saving.than], found.titles[leads.contender]
-    named = {one.name: one for one in everybody}
-    return tuple(named[title] for title in titles if title in named)
+        return []
+    than = found.titles[leads.saving.than]
+    return [one for one in everybody if one.name == than] + [one for one in everybody if one.leads]
 
 
-def _saved(ends: tuple[Competitor, ...]) -> tuple[SavedAmount, ...]:
+def _saved(ends: Sequence[Competitor]) -> tuple[SavedAmount, ...]:
     if len(ends) < 2:
         return ()
     before, after = ends
@@ -197,18 +195,19 @@ def _saved(ends: tuple[Competitor, ...]) -> tuple[SavedAmount, ...]:
 
 
 def _competitor(found: CompareFile, row: Row, leads: ComparedVerdict | None) -> Competitor:
-    contender, static = (
-        found.contender(row.contender),
-        found.contender(row.contender).family in STATIC,
-    )
-    kind = "static" if static else KINDS[row.variant]
+    contender = found.contender(row.contender)
+    static = contender.family in STATIC
     trained = row.variant == AS_TRAINED
+    kind = "static" if static else KINDS[row.variant]
+    way = row.variant if row.variant != WITHIN else f"set to {row.target:g} x budget"
+    fixed = None if leads is None else leads.against_static
+    held_against = found.best_static if fixed is None else fixed.than
     accuracy, energy = _spread(row, "accuracy"), _spread(row, "energy_j")
     before = row.figures.get("validation_accuracy")
     return Competitor(
-        name=contender.title if trained else f"{contender.title}, {row.variant}",
+        name=contender.title if trained else f"{contender.title}, {way}",
         kind=kind,
-        group=contender.family if trained else kind,
+        group=contender.family if trained or row.variant == WITHIN else kind,
         accuracy=accuracy.mean,
         energy_j=energy.mean,
         latency_s=_spread(row, "latency_s").mean,
@@ -218,8 +217,8 @@ def _competitor(found: CompareFile, row: Row, leads: ComparedVerdict | None) -> 
         energy_sd=energy.deviation,
         validation_accuracy=None if before is None else before.mean,
         share=_spread(row, "share").mean,
-        leads=trained and leads is not None and row.contender == leads.contender,
-        best=trained and row.contender == found.best_static,
+        leads=_is_of(row, leads),
+        best=trained and row.contender == held_against,
     )
 
 
