@@ -45,7 +45,7 @@ def drawn_costs(
     drawn = drawn_prices(next(iter(tables.values())).accelerator)
     if drawn is None:
         return None
-    priced = _Priced(drawn, tables, trace_of)
+    priced = PricedRecords(drawn, tables, trace_of)
     everybody = [run.record for run in runs]
     by_way: dict[Way, dict[int, np.ndarray]] = {}
     for record in everybody:
@@ -62,7 +62,7 @@ def drawn_costs(
     return DrawnCosts(drawn.constants, len(drawn.pricings), by_way)
 
 
-class _Priced:
+class PricedRecords:
     """Records at every draw of a machine's prices, in J [draws]."""
 
     def __init__(
@@ -101,4 +101,4 @@ class _Priced:
         return self.drawn.energy_j(counts, float(outcome.cycles.mean()))
 
 
-__all__ = ["drawn_costs"]
+__all__ = ["PricedRecords", "drawn_costs"]

@@ -74,7 +74,7 @@ class ComparedRecord:
     fixed: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ComparedVerdict(Verdict):
     """A verdict, and what it is in words."""
 

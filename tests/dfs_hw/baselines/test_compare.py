@@ -16,11 +16,14 @@ from PIL import Image
 from torch.nn.functional import cross_entropy
 
 from accel_models import InputError
+from accel_models.costs.drawn_prices import DrawnPrices
+from accel_models.costs.pricing import Pricing
 from accel_models.replay import replay
 from accel_models.trace import GateTrace
 from dfs_hw.baselines import compare
-from dfs_hw.baselines.bench import losses
+from dfs_hw.baselines.bench import TRACE, losses
 from dfs_hw.baselines.comparison import ready
+from dfs_hw.baselines.drawn_costs import PricedRecords
 from dfs_hw.baselines.findings import Findings
 from dfs_hw.baselines.measurement import measure
 from dfs_hw.baselines.per_input import read_columns
@@ -343,6 +346,31 @@ def test_what_is_lost_is_made_again_and_only_that(
     assert again.history == first.history
     for name in ("static-2/backbone.safetensors", "dfs/gates.safetensors"):
         assert (part / name).read_bytes() == (folder / "seed0" / name).read_bytes()
+
+
+def test_at_nominal_constants_everybody_is_drawn_as_measured(
+    findings: Findings, setups: dict[int, ContenderSetups], folder: Path
+) -> None:
+    trained = [one for one in findings.line_up.contenders if one.trained]
+    tables = {one.name: setups[0].of(one.config).table for one in trained}
+    nominal = DrawnPrices((), (Pricing(tables["dfs"].accelerator),))
+    priced = PricedRecords(
+        nominal, tables, lambda name, seed: folder / f"seed{seed}/{name}/{TRACE}"
+    )
+    static = {(one.contender, one.seed): one for one in findings.records if one.fixed}
+    seen = set()
+    for record in findings.records:
+        if record.made_of:
+            pair = (static[name, record.seed] for name in record.made_of)
+            drawn = priced.of_cascade(record, *pair)
+        else:
+            drawn = priced.of(record)
+        if drawn is not None:
+            assert drawn == pytest.approx(record.energy_j, rel=1e-12)
+            seen.add(record.contender)
+    assert seen == {one.name for one in findings.line_up.contenders}
+    held = [one.robustness for one in findings.verdicts if one.as_trained]
+    assert all(one is not None and one.draws == 200 and len(one.constants) > 5 for one in held)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from comparison_files import comparison_record
 
 from accel_models import InputError
 from accel_models.documents import digest_of
+from dfs_hw.report import EnergyReport
 from dfs_hw.report.sources.comparison_file import read_comparison
 from dfs_hw.report.sources.of_comparison import report_of_comparison
 
@@ -80,3 +81,45 @@ def test_what_no_comparison_says_is_refused_by_field(
     path.write_text(json.dumps({**record, "digest": digest_of(record)}))
     with pytest.raises(InputError, match=f"compare.json: .*{said}"):
         read_comparison(path)
+
+
+def test_what_earned_its_keep_is_led_with_at_whichever_budget(tmp_path: Path) -> None:
+    record = comparison_record()
+    (verdict,), rows = record["verdicts"], record["rows"]
+    larger = {"mean": 0.05, "low": 0.04, "high": 0.06, "by_seed": {"0": 0.05, "1": 0.05}}
+    held = {
+        **{"draws": 200, "constants": ["dram.pj_per_bit"], "ahead": 199, "cheaper": 198},
+        **{"points": [-0.001, 0.05], "spared": [-0.02, 0.25]},
+    }
+    elsewhere = {
+        **verdict,
+        **{"target": 0.5, "as_trained": False, "robustness": held},
+        "against_static": {"than": "static-8", "points": larger},
+    }
+    own = next(row for row in rows if row["contender"] == "dfs")
+    energy = {"mean": 1e-5, "deviation": 0.0, "n": 2}
+    half = {**own, "variant": "within a budget", "target": 0.5}
+    half["figures"] = {**own["figures"], "energy_j": energy}
+    record = {**record, "verdicts": [verdict, elsewhere], "rows": [*rows, half]}
+
+    def report() -> EnergyReport:
+        sealed = {**record, "digest": digest_of(record)}
+        (tmp_path / "compare.json").write_text(json.dumps(sealed))
+        return report_of_comparison(tmp_path)
+
+    comparison = report()
+    assert comparison.verdict.points is not None
+    assert comparison.verdict.points.low == 0.04
+    assert "in 199 of 200 draws (-0.10 to 5.00 points)" in comparison.verdict.survives
+    survival = comparison.verdict.survival
+    assert survival is not None
+    assert (survival.kept, survival.low, survival.high) == (198, 0.75, 1.02)
+    assert comparison.comparison is not None
+    (leads,) = [one for one in comparison.comparison.competitors if one.leads]
+    assert leads.name == "DFS, set to 0.5 x budget"
+    assert [one.after for one in comparison.comparison.saved if one.title == "energy"] == [1e-5]
+    for one in record["verdicts"]:
+        one["earned"] = None
+    unsure = report()
+    assert unsure.verdict.points is not None
+    assert unsure.verdict.points.low == 0.01  # as it was trained

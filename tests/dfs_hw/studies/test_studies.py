@@ -187,7 +187,7 @@ def test_who_cannot_take_part_on_a_machine_is_finished_without_it(tmp_path: Path
     definition = StudyDefinition.read(path)
     here, there = priced_studies(definition)
     cell = Cell(here.field.contenders[0], 0)
-    nobody = PricedStudy(there.machine, there.study, there.field, {})
+    nobody = PricedStudy(there.machine, there.study, there.field, {}, {})
     assert cell.state(definition, [nobody]) == "finished"
     assert cell.state(definition, [there]) == "to do"
 
