@@ -23,9 +23,9 @@ from accel_models.trace import GateTrace
 from dfs_hw.baselines import compare
 from dfs_hw.baselines.bench import TRACE, losses
 from dfs_hw.baselines.comparison import ready
-from dfs_hw.baselines.drawn_costs import PricedRecords
+from dfs_hw.baselines.drawn_costs import PricedRuns
 from dfs_hw.baselines.findings import Findings
-from dfs_hw.baselines.measurement import measure
+from dfs_hw.baselines.measurement import measure, measured
 from dfs_hw.baselines.per_input import read_columns
 from dfs_hw.baselines.picture import draw_findings
 from dfs_hw.baselines.records import (
@@ -354,21 +354,26 @@ def test_at_nominal_constants_everybody_is_drawn_as_measured(
     trained = [one for one in findings.line_up.contenders if one.trained]
     tables = {one.name: setups[0].of(one.config).table for one in trained}
     nominal = DrawnPrices((), (Pricing(tables["dfs"].accelerator),))
-    priced = PricedRecords(
-        nominal, tables, lambda name, seed: folder / f"seed{seed}/{name}/{TRACE}"
-    )
-    static = {(one.contender, one.seed): one for one in findings.records if one.fixed}
-    seen = set()
-    for record in findings.records:
-        if record.made_of:
-            pair = (static[name, record.seed] for name in record.made_of)
-            drawn = priced.of_cascade(record, *pair)
-        else:
-            drawn = priced.of(record)
-        if drawn is not None:
-            assert drawn == pytest.approx(record.energy_j, rel=1e-12)
-            seen.add(record.contender)
-    assert seen == {one.name for one in findings.line_up.contenders}
+
+    def trace_of(name: str, seed: int) -> Path:
+        return folder / f"seed{seed}" / name / TRACE
+
+    priced = PricedRuns(nominal, tables, trace_of, {})
+    runs = {
+        (one.name, seed): run
+        for one in trained
+        for seed in STUDY.seeds
+        for run in measured(folder / f"seed{seed}" / one.name / "test.json", {}) or []
+        if run.record.variant == AS_TRAINED
+    }
+    for run in runs.values():
+        assert priced.of(run) == pytest.approx(run.record.energy_j, rel=1e-12)
+    cascades = [record for record in findings.records if record.made_of]
+    for record in cascades:
+        first, then = (runs[name, record.seed].record for name in record.made_of)
+        drawn = priced.of_cascade(record, first, then)
+        assert drawn == pytest.approx(record.energy_j, rel=1e-12)
+    assert cascades
     held = [one.robustness for one in findings.verdicts if one.as_trained]
     assert all(one is not None and one.draws == 200 and len(one.constants) > 5 for one in held)
 

@@ -12,10 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accel_models import simulate
+from accel_models.costs.drawn_prices import DrawnPrices
+from accel_models.costs.pricing import Pricing
 from accel_models.errors import InputError
 from dfs_hw.baselines import Study, compare
 from dfs_hw.baselines.bench import difficulty
 from dfs_hw.baselines.contenders import line_up
+from dfs_hw.baselines.drawn_costs import PricedRuns
 from dfs_hw.baselines.measurement import measured
 from dfs_hw.baselines.preparation import prepare
 from dfs_hw.baselines.setups import ContenderSetups
@@ -88,6 +91,25 @@ def test_another_machine_charges_for_the_same_network(definition: StudyDefinitio
     setup = ContenderSetups().of(definition.study("tpu-int8").config)
     bare = setup.table.workload.without_gates()
     assert there.record.energy_j == simulate(bare, setup.table.accelerator, 8).energy_j
+
+
+@pytest.mark.slow
+def test_where_inputs_left_is_told_by_what_they_cost(definition: StudyDefinition) -> None:
+    place = priced_studies(definition)[0]
+    nominal = DrawnPrices((), (Pricing(place.tables["static-8"].accelerator),))
+    folder = definition.folder / "seed0"
+
+    def trace_of(name: str, seed: int) -> Path:
+        return definition.folder / f"seed{seed}/{name}/bitfusion/test.parquet"
+
+    priced = PricedRuns(nominal, place.tables, trace_of, {"static-8-exits": "8"})
+    runs = measured(folder / "static-8-exits/bitfusion/test.json", {}) or []
+    seen = [run for run in runs if run.record.variant in ("as trained", "within a budget")]
+    assert {run.record.target for run in seen} == {1.0, 0.8}
+    for run in seen:
+        assert priced.of(run) == pytest.approx(run.record.energy_j, rel=1e-12)
+        elsewhere = replace(run, cost=run.cost * 1.001)  # of another version of the costs
+        assert priced.of(elsewhere) is None
 
 
 @pytest.mark.slow
