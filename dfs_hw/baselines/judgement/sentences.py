@@ -48,9 +48,13 @@ def _gain(title: str, points: list[Verdict]) -> str:
     assert best.against_static is not None
     gain, low, high = _hundred(best.against_static.points)
     budgets = ", ".join(f"{one.target:g}" for one in points)
+    held = best.robustness
+    drawn = ""
+    if held is not None and held.points is not None:
+        drawn = f", and in {held.ahead} of {held.draws} draws of the constants from their ranges"
     return (
         f"{_sentence_case(title)} beats the best static network at equal cost, at {budgets} x "
-        f"budget: by {gain:.2f} points ({low:.2f} to {high:.2f}) at {best.target:g}."
+        f"budget: by {gain:.2f} points ({low:.2f} to {high:.2f}) at {best.target:g}{drawn}."
     )
 
 
