@@ -31,9 +31,9 @@ class Candidate:
     name: str
     target: float
     accuracy: float
-    """On the test split, mean over seeds."""
+    """Accuracy on the test split, mean over seeds."""
     validation_accuracy: float
-    """On the validation split, mean over seeds."""
+    """Accuracy on the validation split, mean over seeds."""
 
 
 @dataclass(frozen=True)

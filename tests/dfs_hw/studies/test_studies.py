@@ -94,22 +94,28 @@ def test_another_machine_charges_for_the_same_network(definition: StudyDefinitio
 
 
 @pytest.mark.slow
-def test_where_inputs_left_is_told_by_what_they_cost(definition: StudyDefinition) -> None:
+def test_at_nominal_constants_everybody_is_drawn_as_measured(definition: StudyDefinition) -> None:
     place = priced_studies(definition)[0]
     nominal = DrawnPrices((), (Pricing(place.tables["static-8"].accelerator),))
-    folder = definition.folder / "seed0"
+    figures = [f"seed0/{name}/bitfusion/test.json" for name in ("static-8", "static-8-exits")]
+    (static,), leaving = (measured(definition.folder / one, {}) or [] for one in figures)
 
     def trace_of(name: str, seed: int) -> Path:
         return definition.folder / f"seed{seed}/{name}/bitfusion/test.parquet"
 
     priced = PricedRuns(nominal, place.tables, trace_of, {"static-8-exits": "8"})
-    runs = measured(folder / "static-8-exits/bitfusion/test.json", {}) or []
-    seen = [run for run in runs if run.record.variant in ("as trained", "within a budget")]
+    seen = [run for run in leaving if run.record.variant in ("as trained", "within a budget")]
     assert {run.record.target for run in seen} == {1.0, 0.8}
-    for run in seen:
+    for run in (static, *seen):
         assert priced.of(run) == pytest.approx(run.record.energy_j, rel=1e-12)
-        elsewhere = replace(run, cost=run.cost * 1.001)  # of another version of the costs
-        assert priced.of(elsewhere) is None
+    for run in seen:  # where each input left is told by what it cost
+        assert priced.of(replace(run, cost=run.cost * 1.001)) is None  # of another version
+    as_trained = next(run for run in seen if run.record.variant == "as trained")
+    replayed = PricedRuns(nominal, place.tables, trace_of, {}).of(as_trained)
+    assert replayed == pytest.approx(as_trained.record.energy_j, rel=1e-12)
+    twice = replace(static.record, energy_j=1.3 * static.record.energy_j)
+    cascade = priced.of_cascade(twice, static.record, static.record)
+    assert cascade == pytest.approx(twice.energy_j, rel=1e-12)
 
 
 @pytest.mark.slow
