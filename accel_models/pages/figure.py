@@ -15,11 +15,21 @@ from accel_models.si import si
 if TYPE_CHECKING:  # matplotlib takes a while to load
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
+    from matplotlib.transforms import Bbox
 
-LONGEST = 34
-"""Characters of a name on an axis."""
+LONGEST, LONGEST_BESIDE = 34, 48
+"""Characters of a name on an axis, and beside a dot."""
 MOST_NAMES = 24
 """Dots that are all named."""
+Place = tuple[float, float]
+NAME_PLACES: tuple[Place, ...] = (
+    *((4, 4), (4, -4), (-4, 4), (-4, -4), (6, 0), (-6, 0), (0, 6), (0, -6)),
+    *((right, up) for up in (12, -12, 20, -20, 28, -28, 36, -36) for right in (4, -4)),
+)
+"""Points to the right of a dot and above it at which its name may begin, the best first."""
+DOT = 4.0
+"""Half of the width of a dot with what is kept free around it, in pixels."""
 ACROSS = 110
 """Characters of a legend that fit beside each other, 8 for each mark."""
 _LINES: dict[str, Grid] = {"bars": "x", "spans": "x", "heat": ""}
@@ -46,6 +56,8 @@ def draw_chart(chart: Chart) -> Figure:
         "spans": _spans,
     }[chart.kind](axes, chart)
     _dress(figure, axes, chart)
+    if axes.texts and chart.kind == "points":
+        _set_names_apart(figure, axes)
     return figure
 
 
@@ -72,10 +84,45 @@ def _points(axes: Axes, chart: Chart) -> None:
         named += dots
     if chart.label and len(named) <= MOST_NAMES:
         for row in named:
+            text = _plain(_cut(row[chart.label], LONGEST_BESIDE))
             axes.annotate(
-                _plain(_cut(row[chart.label])), (row[chart.x], row[chart.y]), (4, 4),
-                textcoords="offset points", fontsize=6, color=FAINT,
+                text, (row[chart.x], row[chart.y]), (4, 4),
+                textcoords="offset points", fontsize=6, color=FAINT, in_layout=False,
             )  # fmt: skip
+
+
+def _set_names_apart(figure: Figure, axes: Axes) -> None:
+    """Put each name where it covers least of the dots, of names before it and of the margin."""
+    import numpy as np
+    from matplotlib.transforms import Bbox
+
+    figure.draw_without_rendering()  # which settles where everything is
+    offsets = [np.asarray(drawn.get_offsets()) for drawn in axes.collections]
+    dots = [at for each in offsets for at in axes.transData.transform(each)]
+    taken = [Bbox([at - DOT, at + DOT]) for at in dots]
+    for name in axes.texts:
+
+        def covered(place: Place, name: Text = name) -> float:
+            box = _placed(name, place)
+            hidden = [_overlap(box, other) for other in taken]
+            return sum(hidden) + _overlap(box, box) - _overlap(box, axes.bbox)
+
+        taken.append(_placed(name, min(NAME_PLACES, key=covered)))
+
+
+def _placed(name: Text, place: Place) -> Bbox:
+    """Move a name to a place beside its dot; returns what it takes up there."""
+    right, up = place
+    name.set_position(place)
+    name.set_horizontalalignment("left" if right > 0 else "right" if right < 0 else "center")
+    name.set_verticalalignment("bottom" if up > 0 else "top" if up < 0 else "center")
+    return name.get_window_extent()
+
+
+def _overlap(one: Bbox, other: Bbox) -> float:
+    """Area that two boxes share."""
+    shared = one.intersection(one, other)
+    return 0.0 if shared is None else float(shared.width * shared.height)
 
 
 def _interval(axes: Axes, chart: Chart, row: dict[str, Any], color: str) -> None:
@@ -225,9 +272,9 @@ def _said(value: float, unit: str) -> str:
     return f"{100 * value:.3g} %" if unit == SHARE else f"{value:.3g}"
 
 
-def _cut(name: object) -> str:
+def _cut(name: object, longest: int = LONGEST) -> str:
     text = str(name)
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _plain(text: str) -> str:

@@ -8,7 +8,7 @@ from dfs_hw.baselines.contenders import AT_BUDGET, Contender, LineUp
 from dfs_hw.baselines.judgement.frontier import Frontier
 from dfs_hw.baselines.judgement.resampling import Interval
 from dfs_hw.baselines.judgement.robustness import DrawnCosts, Robustness
-from dfs_hw.baselines.judgement.sentences import lead, sentence
+from dfs_hw.baselines.judgement.sentences import lead, robust, sentence
 from dfs_hw.baselines.judgement.verdicts import Verdict, verdicts
 from dfs_hw.baselines.records import (
     AS_TRAINED,
@@ -155,7 +155,11 @@ class Findings:
 
     def remarks(self) -> list[str]:
         """What has to be said beside the table."""
-        said = [sentence(one, self.titles) for one in self.verdicts if one.as_trained]
+        said = [
+            f"{sentence(one, self.titles)} {robust(one.robustness)}".strip()
+            for one in self.verdicts
+            if one.as_trained
+        ]
         said.append(
             f"How much any gate could earn is not told: {self.possible}."
             if isinstance(self.possible, str)

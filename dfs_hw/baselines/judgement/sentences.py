@@ -71,7 +71,7 @@ def sentence(verdict: Verdict, titles: Titles) -> str:
         f"static network ({titles[fixed.than]}), and {_than(shuffled)} itself with its decisions "
         f"shuffled ({seeds} seed{'s' if seeds > 1 else ''}, 95 % intervals)."
     )
-    said += _spared(verdict.saving, titles) + robust(verdict.robustness)
+    said += _spared(verdict.saving, titles)
     if verdict.share / verdict.target > 1 + MET:
         said += " It spends more than it was to, and is held against what is static at that."
     if seeds == 1:
@@ -103,7 +103,7 @@ def robust(found: Robustness | None) -> str:
         return ""
     low, high = (100 * end for end in found.points)
     said = (
-        f" With {len(found.constants)} constants drawn from their ranges together it is ahead of "
+        f"With {len(found.constants)} constants drawn from their ranges together it is ahead of "
         f"what costs no more there in {found.ahead} of {found.draws} draws ({low:.2f} to "
         f"{high:.2f} points)"
     )

@@ -57,14 +57,18 @@ def report_of_comparison(folder: Path) -> EnergyReport:
 
 
 def leading(found: CompareFile) -> ComparedVerdict | None:
-    """The verdict that is led with: of those that earned their keep the one that beats static
-    networks by most, at whichever budget; where nobody has, of those on networks as they were
-    trained, the one that falls short by least; None if nobody decides."""
+    """The verdict that is led with; None if nobody decides.
 
-    def gain(verdict: ComparedVerdict) -> tuple[bool, bool, float]:
-        fixed = verdict.against_static
-        earned = bool(verdict.earned)
-        return earned, earned or verdict.as_trained, -1.0 if fixed is None else fixed.points.low
+    Of those that earned their keep, at whichever budget, the surest: one that holds whatever the
+    constants are before others, then the one whose interval begins highest. Where nobody has, of
+    those on networks as they were trained, the one that falls short by least.
+    """
+
+    def gain(verdict: ComparedVerdict) -> tuple[bool, bool, bool, float]:
+        fixed, held, earned = verdict.against_static, verdict.robustness, bool(verdict.earned)
+        low = -1.0 if fixed is None else fixed.points.low
+        holds = earned and held is not None and held.ahead == held.draws
+        return earned, earned or verdict.as_trained, holds, low
 
     return max(found.verdicts, key=gain, default=None)
 
@@ -117,7 +121,7 @@ def _survives(leads: ComparedVerdict) -> str:
             "Whether that survives the ranges of the constants is not told: it needs the trace of "
             "the network, and constants with a range."
         )
-    return robust(leads.robustness).strip()
+    return robust(leads.robustness)
 
 
 def _comparison(
