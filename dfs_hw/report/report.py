@@ -140,7 +140,13 @@ class SeedReplay:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict on one contender at one budget, as the comparison has it."""
+    """The verdict on one contender at one budget, as the comparison has it.
+
+    Args:
+        drawn: accuracy over the best static network that costs no more, 0 to 1, the least and the
+            most of all draws of the constants from their ranges; None where that is not known.
+        ahead: share of the draws in which it is more accurate than that.
+    """
 
     __pydantic_config__ = CLOSED
     contender: str
@@ -153,6 +159,8 @@ class Judgement:
     saving: Bounds | None
     earned: bool | None
     sentence: str
+    drawn: tuple[float, float] | None = None
+    ahead: Share | None = None
 
 
 @dataclass(frozen=True)

@@ -126,11 +126,14 @@ def _judgements(comparison: Comparison) -> Chart:
         *(("shuffled", "over itself shuffled", SHARE), ("shuffled_low", "from", SHARE)),
         *(("shuffled_high", "to", SHARE), ("saving", "spared at equal accuracy", SHARE)),
         *(("saving_low", "from", SHARE), ("saving_high", "to", SHARE), ("earned", "earned it")),
+        *(("drawn_low", "constants drawn, over it: least", SHARE), ("drawn_high", "most", SHARE)),
+        ("ahead", "ahead in draws", SHARE),
     ]
     rows = [
         (
             one.contender, one.target, one.share, one.accuracy, one.than, *_ends(one.points),
             *_ends(one.shuffled), *_ends(one.saving), one.earned,
+            *(one.drawn or (None, None)), one.ahead,
         )
         for one in comparison.judgements
     ]  # fmt: skip
@@ -141,7 +144,8 @@ def _judgements(comparison: Comparison) -> Chart:
         Frame.of(columns, rows),
         x="share",
         y="contender",
-        note="95 % intervals, over inputs and trainings.",
+        note="95 % intervals, over inputs and trainings. Constants drawn: all of the machine's "
+        "from their ranges together, the best static network looked for anew at each draw.",
     )
 
 

@@ -233,7 +233,7 @@ def _spread(row: Row, name: str) -> Spread:
 
 
 def _judgement(found: CompareFile, verdict: ComparedVerdict) -> Judgement:
-    fixed, saving = verdict.against_static, verdict.saving
+    fixed, saving, held = verdict.against_static, verdict.saving, verdict.robustness
     return Judgement(
         contender=found.titles[verdict.contender],
         target=verdict.target,
@@ -245,6 +245,8 @@ def _judgement(found: CompareFile, verdict: ComparedVerdict) -> Judgement:
         saving=None if saving is None else bounds(saving.share),
         earned=verdict.earned,
         sentence=verdict.sentence,
+        drawn=None if held is None else held.points,
+        ahead=None if held is None else held.ahead / held.draws,
     )
 
 
