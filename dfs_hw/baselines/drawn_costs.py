@@ -11,12 +11,15 @@ import numpy as np
 from accel_models.costs.cost_table import CostTable
 from accel_models.costs.drawn_prices import DrawnPrices, drawn_prices
 from accel_models.precision import Precision
-from accel_models.replay import Replay, replay
+from accel_models.replay import replay
 from accel_models.trace import GateTrace
 from dfs_hw.baselines.contenders import LineUp
-from dfs_hw.baselines.judgement.robustness import DrawnCosts, Way
+from dfs_hw.baselines.judgement.robustness import DrawnCosts, RunKey
 from dfs_hw.baselines.records import AS_TRAINED, WITHIN, Record, Run
-from dfs_hw.experiment import static_cost
+from dfs_hw.experiment import static_cost, trace_header
+
+SAME = 1e-9
+"""Share by which two energies may differ that were worked out in another order."""
 
 Traces = Callable[[str, int], Path]
 """File that the trace of a contender and a seed would be, as training left it."""
@@ -29,7 +32,8 @@ def drawn_costs(
     others that decide as training left them.
 
     Schedules, decisions and thresholds stay as they are; prices alone are drawn. Of inputs that
-    may run at several widths nothing is known at other budgets, as no trace of those is kept.
+    may run at several widths nothing is known at other budgets, as no trace of those is kept; nor
+    of runs that were measured by other costs than those of the tables.
 
     Args:
         tables: of the machine, by contender.
@@ -48,29 +52,28 @@ def drawn_costs(
         return None
     leaving = {one.name: one.choice for one in field.contenders if one.adaptive and one.choice}
     priced = PricedRuns(drawn, tables, trace_of, leaving)
-    everybody = list(runs)
-    by_way: dict[Way, dict[int, np.ndarray]] = {}
-
-    def enter(record: Record, energies: np.ndarray | None) -> None:
-        if energies is not None:
-            key = record.contender, record.variant, record.target
-            by_way.setdefault(key, {})[record.seed] = energies
-
+    everybody = [run for run in runs if run.record.variant in (AS_TRAINED, WITHIN)]
     static = {(run.record.contender, run.record.seed): run for run in everybody if run.answers}
+    found: dict[RunKey, dict[int, np.ndarray]] = {}
     for run in everybody:
         record = run.record
-        if record.made_of:
-            first, then = (static[name, record.seed].record for name in record.made_of)
-            enter(record, priced.of_cascade(record, first, then))
-        elif record.variant in (AS_TRAINED, WITHIN):
-            enter(record, priced.of(run))
-    return DrawnCosts(drawn.constants, len(drawn.pricings), by_way)
+        pair = [static[name, record.seed].record for name in record.made_of]
+        energies = priced.of_cascade(record, *pair) if pair else priced.of(run)
+        if energies is not None:
+            key = record.contender, record.variant, record.target
+            found.setdefault(key, {})[record.seed] = energies
+    seeds = {run.record.seed for run in everybody}
+    whole = {key: by_seed for key, by_seed in found.items() if by_seed.keys() == seeds}
+    return DrawnCosts(drawn.constants, drawn.not_drawn, len(drawn.pricings), whole)
 
 
 class PricedRuns:
-    """Runs at every draw of a machine's prices, in J [draws].
+    """Runs at every draw of a machine's prices, in J [draws]; None where they are not what the
+    tables say at nominal prices.
 
     Args:
+        tables: of the machine, by contender.
+        trace_of: as `drawn_costs` has it.
         leaving: networks of one width that inputs leave, with the choice that they run at.
     """
 
@@ -87,25 +90,26 @@ class PricedRuns:
         self._ends = cache(self._at_exits)
 
     def of(self, run: Run) -> np.ndarray | None:
-        """A network at choices that all inputs have, or one whose decisions are known; else
-        None."""
+        """A network at choices that all inputs have, or one whose decisions are known."""
         record = run.record
         if record.fixed:
-            return self._fixed(record.contender, record.fixed)
-        path = self.trace_of(record.contender, record.seed)
-        if not path.is_file():
-            return None
+            return self._checked(record, self._fixed(record.contender, record.fixed))
         if record.contender in self.leaving:
-            return self._of_leaving(run.cost, *self._ends(record.contender, path))
-        if record.variant != AS_TRAINED:
+            return self._checked(record, self._of_leaving(run.cost, record.contender))
+        path = self.trace_of(record.contender, record.seed)
+        if record.variant != AS_TRAINED or not path.is_file():
             return None
-        return self._summed(replay(GateTrace.read(path), self.tables[record.contender]))
+        return self._checked(record, self._of_trace(record.contender, path))
 
-    def of_cascade(self, record: Record, first: Record, then: Record) -> np.ndarray:
+    def of_cascade(self, record: Record, first: Record, then: Record) -> np.ndarray | None:
         """The first network for all inputs, the second for as many as were passed on."""
         passed = (record.energy_j - first.energy_j) / then.energy_j
-        two = self._fixed(then.contender, then.fixed)
-        return self._fixed(first.contender, first.fixed) + passed * two
+        one, two = (self._fixed(network.contender, network.fixed) for network in (first, then))
+        return self._checked(record, one + passed * two)
+
+    def _checked(self, record: Record, energies: np.ndarray) -> np.ndarray | None:
+        """Energies at the draws, if those at nominal prices [0] are what was measured."""
+        return energies[1:] if abs(energies[0] / record.energy_j - 1) < SAME else None
 
     def _of_choices(self, contender: str, fixed: str) -> np.ndarray:
         table = self.tables[contender]
@@ -113,43 +117,33 @@ class PricedRuns:
         cost = static_cost(table, chosen)
         return self.drawn.energy_j(cost.counts, cost.cycles)
 
-    def _of_leaving(
-        self, cost: np.ndarray, at_exits: np.ndarray, drawn: np.ndarray
-    ) -> np.ndarray | None:
-        """Inputs of which each leaves at the exit that its cost tells; None where one costs what no
-        exit does, as it was measured by other costs."""
-        apart = np.abs(cost[:, None] / at_exits - 1)
-        taken = apart.argmin(axis=1)
-        if apart[np.arange(len(cost)), taken].max() > 1e-9:
-            return None
-        shares = np.bincount(taken, minlength=len(at_exits)) / len(cost)
-        return np.asarray(shares @ drawn)
+    def _of_leaving(self, cost: np.ndarray, contender: str) -> np.ndarray:
+        """Inputs of which each leaves at the exit that its cost tells."""
+        at_exits = self._ends(contender)
+        taken = np.abs(cost[:, None] / at_exits[:, 0] - 1).argmin(axis=1)
+        return np.asarray(at_exits[taken].mean(axis=0))
 
-    def _at_exits(self, contender: str, path: Path) -> tuple[np.ndarray, np.ndarray]:
-        """What an input costs that leaves at each exit, or at none: float64 [exits + 1] in J, and
-        at every draw [exits + 1, draws].
-
-        Args:
-            path: a trace of the network.
-        """
-        table, trace = self.tables[contender], GateTrace.read(path)
+    def _at_exits(self, contender: str) -> np.ndarray:
+        """What an input costs that leaves at each exit, or at none, at nominal prices and at every
+        draw: float64 [exits + 1, 1 + draws] in J."""
+        table = self.tables[contender]
         whole = table.choices.index(Precision.parse(self.leaving[contender]))
         places = np.arange(len(table.units))
         ends = [*map(table.units.index, table.workload.exits), len(table.units)]
         left = [np.where(places < end, whole, table.leaving) for end in ends]
-        one_each = GateTrace(
-            trace.header,
-            np.arange(len(ends)),
-            np.zeros(len(ends), dtype=np.int32),
-            np.zeros(len(ends), dtype=np.int32),
-            np.array(left, dtype=np.uint8),
+        header = trace_header(
+            table.workload, table.choices, "test", data="", accelerator="", seed=0
         )
-        outcome = replay(one_each, table)
+        unknown = np.zeros(len(ends), dtype=np.int32)
+        trace = GateTrace(
+            header, np.arange(len(ends)), unknown, unknown, np.array(left, dtype=np.uint8)
+        )
+        outcome = replay(trace, table)
         work = zip(outcome.counts, outcome.cycles.tolist(), strict=True)
-        drawn = [self.drawn.energy_j(counts, cycles) for counts, cycles in work]
-        return outcome.energy_j, np.stack(drawn)
+        return np.stack([self.drawn.energy_j(counts, cycles) for counts, cycles in work])
 
-    def _summed(self, outcome: Replay) -> np.ndarray:
+    def _of_trace(self, contender: str, path: Path) -> np.ndarray:
+        outcome = replay(GateTrace.read(path), self.tables[contender])
         counts = outcome.totals.counts(outcome.plan) / len(outcome.trace)
         return self.drawn.energy_j(counts, float(outcome.cycles.mean()))
 

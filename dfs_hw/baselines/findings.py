@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dfs_hw.baselines.contenders import AT_BUDGET, Contender, LineUp
 from dfs_hw.baselines.judgement.frontier import Frontier
 from dfs_hw.baselines.judgement.resampling import Interval
-from dfs_hw.baselines.judgement.robustness import DrawnCosts, Robustness
+from dfs_hw.baselines.judgement.robustness import DrawnCosts
 from dfs_hw.baselines.judgement.sentences import lead, robust, sentence
 from dfs_hw.baselines.judgement.verdicts import Verdict, verdicts
 from dfs_hw.baselines.records import (
@@ -35,7 +35,7 @@ VERDICT_HEADER = (
     "spared at equal accuracy, %",
     "against",
     "earned its keep",
-    "points, constants drawn",
+    "constants drawn",
 )
 """Columns of the table of verdicts: accuracy at equal cost, and cost at equal accuracy."""
 HEADER = (
@@ -74,6 +74,9 @@ class Findings:
     rises: tuple[Rise, ...]
     possible: Headroom | str
     """What any gate could win at the budget; or why that cannot be told."""
+    drawn: DrawnCosts | None = None
+    """What contenders would spend if the machine's constants were others; None if that is not
+    known."""
 
     @classmethod
     def of(
@@ -95,10 +98,11 @@ class Findings:
             line_up,
             records,
             tuple(contender_rows(records)),
-            Frontier(records, line_up.contenders),
+            Frontier.of(records, line_up.contenders),
             verdicts(runs, line_up, drawn),
             tuple(rises(records)),
             possible,
+            drawn,
         )
 
     @property
@@ -189,7 +193,7 @@ class Findings:
             "–" if saving is None else _signed(saving.share, 0),
             "none as accurate" if saving is None else self._short(saving.than),
             earned,
-            _of_draws(verdict.robustness),
+            _of_draws(verdict),
         )
 
     def _short(self, name: str) -> str:
@@ -239,13 +243,15 @@ def _figure(row: Row, name: str) -> str:
     return mean if spread.deviation is None else f"{mean} ± {spread.deviation * scale:.{digits}f}"
 
 
-def _of_draws(found: Robustness | None) -> str:
-    """Points over the best static network whatever the constants are, and in how many draws there
-    are any."""
+def _of_draws(verdict: Verdict) -> str:
+    """Points over the best static network at all draws of the constants; in how many it earns its
+    keep or, where it does in none, is ahead at all."""
+    found = verdict.robustness
     if found is None or found.points is None:
         return "–"
     low, high = (round(100 * end, 2) + 0.0 for end in found.points)  # no -0
-    return f"{low:+.2f} to {high:+.2f} ({found.ahead} of {found.draws})"
+    held = f"earned in {found.earned}" if found.earned else f"ahead in {found.ahead}"
+    return f"{low:+.2f} to {high:+.2f}, {held} of {found.draws}"
 
 
 def _signed(interval: Interval, digits: int) -> str:

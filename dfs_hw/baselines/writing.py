@@ -12,6 +12,7 @@ from typing import Any
 from accel_models.documents import sealed
 from accel_models.files import whole_file
 from dfs_hw.baselines.findings import CURVE_HEADER, HEADER, VERDICT_HEADER, Findings
+from dfs_hw.baselines.judgement.robustness import DrawnCosts
 from dfs_hw.baselines.judgement.sentences import sentence
 from dfs_hw.baselines.records import MET, Record
 from dfs_hw.baselines.study import CONTENDER_FAMILIES
@@ -75,7 +76,19 @@ def as_json(findings: Findings, provenance: Mapping[str, object]) -> dict[str, A
             for verdict in findings.verdicts
         ],
         "headroom": None if isinstance(findings.possible, str) else asdict(findings.possible),
+        "drawn": _drawn(findings.drawn),
         "knob_rises": [asdict(rise) for rise in findings.rises],
+    }
+
+
+def _drawn(found: DrawnCosts | None) -> dict[str, Any] | None:
+    """Which constants were drawn for the verdicts' robustness, and how often."""
+    if found is None:
+        return None
+    return {
+        "draws": found.draws,
+        "constants": list(found.constants),
+        "not_drawn": list(found.not_drawn),
     }
 
 
@@ -117,7 +130,7 @@ def as_markdown(findings: Findings) -> str:
         "Accuracy at equal cost: over the static network that is most accurate on the validation "
         "split, of those that cost no more. Cost at equal accuracy: of the cheapest static network "
         "that is as accurate on the validation split (within 0.3 points). In brackets 95 % "
-        "intervals, over inputs and trainings. " + findings.stairs(),
+        "intervals, over inputs and trainings. " + findings.stairs() + _draws_said(findings.drawn),
         "",
         *(f"- {remark}" for remark in findings.remarks()),
         "",
@@ -143,6 +156,20 @@ def as_markdown(findings: Findings) -> str:
     lines += [f"- best per block, over seeds: {'; '.join(row.fixed)}." for row in fixed]
     lines += [f"- {said}." for said in findings.cascades()]
     return "\n".join(lines) + "\n"
+
+
+def _draws_said(found: DrawnCosts | None) -> str:
+    """What the last column of the table of verdicts is."""
+    if found is None:
+        return ""
+    said = (
+        f" Constants drawn from their ranges together, {found.draws} times: "
+        f"{', '.join(found.constants)}. Points over the static network that is best at the draw, "
+        "the least and the most, and in how many draws it earns its keep or is ahead."
+    )
+    if found.not_drawn:
+        said += f" Not drawn, as they change more than prices: {', '.join(found.not_drawn)}."
+    return said
 
 
 def markdown_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:

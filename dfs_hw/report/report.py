@@ -27,8 +27,8 @@ class Survival:
     """Whether a ranking by energy survives the ranges of the constants.
 
     Args:
-        of: who spends less than `than` at nominal constants.
-        kept: draws, of `draws` from all ranges together, in which it still does.
+        of: who is held against `than`.
+        kept: draws, of `draws` from all ranges together, in which it spends less.
         low, high: energy of the first over the second's, least and most of all draws.
     """
 
@@ -145,7 +145,8 @@ class Judgement:
     Args:
         drawn: accuracy over the best static network that costs no more, 0 to 1, the least and the
             most of all draws of the constants from their ranges; None where that is not known.
-        ahead: share of the draws in which it is more accurate than that.
+        ahead: share of the draws in which it is more accurate than that, be it by chance.
+        keeps: share of the draws in which it earns its keep.
     """
 
     __pydantic_config__ = CLOSED
@@ -161,6 +162,7 @@ class Judgement:
     sentence: str
     drawn: tuple[float, float] | None = None
     ahead: Share | None = None
+    keeps: Share | None = None
 
 
 @dataclass(frozen=True)

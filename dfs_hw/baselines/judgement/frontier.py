@@ -30,18 +30,25 @@ class Stair:
     """Mean accuracy on the validation split, 0 to 1."""
 
 
+@dataclass(frozen=True)
 class Frontier:
     """All static networks of a comparison."""
 
-    def __init__(self, records: Iterable[Record], contenders: Iterable[Contender]) -> None:
+    networks: tuple[Stair, ...]
+
+    @classmethod
+    def of(cls, records: Iterable[Record], contenders: Iterable[Contender]) -> Frontier:
+        """Gather the static networks among contenders, as training left them."""
         seen: dict[str, list[Record]] = {}
         for record in records:
             if record.variant == AS_TRAINED:
                 seen.setdefault(record.contender, []).append(record)
-        self.networks = tuple(
-            _step(one, seen[one.name])
-            for one in contenders
-            if not one.adaptive and one.name in seen
+        return cls(
+            tuple(
+                _step(one, seen[one.name])
+                for one in contenders
+                if not one.adaptive and one.name in seen
+            )
         )
 
     def best_within(self, allowed: float) -> Stair | None:

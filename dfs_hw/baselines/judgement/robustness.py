@@ -1,121 +1,160 @@
-"""Whether a verdict holds whatever the machine's constants are within their ranges."""
+"""What becomes of a verdict when the machine's constants are drawn from their ranges.
+
+Which of two networks costs less may change with the constants. So at every draw the staircase of
+static networks is built anew, and a contender is held against the best of those that cost no more
+*there*: the same rule as at nominal constants, with other costs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from statistics import fmean
 
 import numpy as np
 
-from dfs_hw.baselines.records import AS_TRAINED, MET, ROUNDING
+from dfs_hw.baselines.judgement.frontier import Frontier, Stair
+from dfs_hw.baselines.judgement.resampling import Interval
+from dfs_hw.baselines.records import AS_TRAINED, ROUNDING
 
-Way = tuple[str, str, float]
-"""Contender, variant and target: what the runs of several seeds have in common."""
+RunKey = tuple[str, str, float]
+"""Contender, variant and target: what the runs of all seeds have in common."""
 
 
 @dataclass(frozen=True)
 class DrawnCosts:
-    """What contenders would spend, prices drawn from their ranges together."""
+    """What contenders would spend at many draws of the machine's constants."""
 
     constants: tuple[str, ...]
     """Paths of the constants that are drawn."""
+    not_drawn: tuple[str, ...]
+    """Paths of constants that are known within a range and stay as they are."""
     draws: int
-    by_way: Mapping[Way, Mapping[int, np.ndarray]]
-    """Energy of an input in J at every draw [draws], by seed; of those of whom it is known."""
+    """How many there are."""
+    energies: Mapping[RunKey, Mapping[int, np.ndarray]]
+    """Energy of an input in J at every draw [draws], by seed; of those of whose every seed it is
+    known."""
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A static network, over all seeds."""
+class Rival:
+    """A static network that was the best of those that cost no more, in some draws."""
 
-    name: str
-    target: float
-    accuracy: float
-    """Accuracy on the test split, mean over seeds."""
-    validation_accuracy: float
-    """Accuracy on the validation split, mean over seeds."""
+    than: str
+    """Name of the network."""
+    draws: int
+    """Draws in which it was."""
+    points: Interval
+    """Accuracy of the contender less its own, 0 to 1."""
+    earned: bool | None
+    """Whether the contender earns its keep beside it; None if that cannot be told."""
 
 
 @dataclass(frozen=True)
 class Robustness:
-    """A verdict at every draw of the constants from their ranges."""
+    """A verdict at many draws of the constants from their ranges."""
 
     draws: int
-    constants: tuple[str, ...]
-    """Paths of the constants."""
-    ahead: int
-    """Draws in which it is more accurate than the best static network that costs no more there, or
-    none costs as little."""
-    points: tuple[float, float] | None
-    """Accuracy less that network's, 0 to 1: the least and the most of all draws; None if there is
-    none in any."""
+    """How many there are. In those that no rival has, no static network costs as little."""
+    rivals: tuple[Rival, ...]
+    """Whom it is held against, most often first."""
     cheaper: int
-    """Draws in which it spends less than the static network that was the cheapest as accurate; 0 if
-    none was."""
+    """Draws in which it spends less than the cheapest static network that is as accurate; 0 if none
+    is."""
     spared: tuple[float, float] | None
-    """Share of that network's cost that it spares: the least and the most of all draws."""
+    """Share of that network's cost that it spares, the least and the most of all draws; None if
+    none is as accurate."""
+
+    @property
+    def alone(self) -> int:
+        """Draws in which no static network costs as little."""
+        return self.draws - sum(one.draws for one in self.rivals)
+
+    @property
+    def ahead(self) -> int:
+        """Draws in which it is more accurate than its rival, be it by chance."""
+        return sum(one.draws for one in self.rivals if one.points.mean > ROUNDING)
+
+    @property
+    def earned(self) -> int:
+        """Draws in which it earns its keep."""
+        return sum(one.draws for one in self.rivals if one.earned)
+
+    @property
+    def points(self) -> tuple[float, float] | None:
+        """Accuracy less the rival's, 0 to 1, the least and the most of all draws; None if it has
+        no rival in any."""
+        means = [one.points.mean for one in self.rivals]
+        return (min(means), max(means)) if means else None
 
 
-def robustness(
-    own: Way,
-    accuracy: float,
-    allowance: float,
-    static: Iterable[Candidate],
-    as_accurate: str,
-    drawn: DrawnCosts,
-) -> Robustness | None:
-    """What becomes of a verdict on a contender; None if what it would spend is not known.
-
-    Which of two networks costs less may change with the constants. So at every draw the best static
-    network is looked for anew, among those that cost no more at that draw.
+class DrawnFrontiers:
+    """The staircase of static networks at every draw.
 
     Args:
-        own: the contender.
-        accuracy: its accuracy on the test split.
-        allowance: the cost that static networks may have over its own, at least 1.
-        static: static networks to hold it against.
-        as_accurate: name of the cheapest that is as accurate; "" if none is.
+        drawn: what everybody spends there.
+        frontier: the staircase at nominal constants.
+        budget: of the study, in J.
     """
-    if own not in drawn.by_way:
-        return None
-    spent = np.mean(list(drawn.by_way[own].values()), axis=0)
-    known = {
-        one.name: (one, list(drawn.by_way[one.name, AS_TRAINED, one.target].values()))
-        for one in static
-        if (one.name, AS_TRAINED, one.target) in drawn.by_way
-    }
-    if not known:
-        return None
-    best = _best_within(spent * allowance, list(known.values()))
-    points = accuracy - best
-    there = points[~np.isnan(points)]
-    spared = None
-    if as_accurate in known:
-        spared = 1 - spent / np.mean(known[as_accurate][1], axis=0)
-    return Robustness(
-        draws=drawn.draws,
-        constants=drawn.constants,
-        ahead=int((points > ROUNDING).sum() + np.isnan(points).sum()),
-        points=_ends(there) if len(there) else None,
-        cheaper=0 if spared is None else int((spared > 0).sum()),
-        spared=None if spared is None else _ends(spared),
-    )
+
+    def __init__(self, drawn: DrawnCosts, frontier: Frontier, budget: float) -> None:
+        self.drawn, self.budget = drawn, budget
+        self._static = {
+            one.contender.name: drawn.energies.get(
+                (one.contender.name, AS_TRAINED, one.contender.target)
+            )
+            for one in frontier.networks
+        }
+        self.complete = all(self._static.values())
+        """Whether all static networks are known; without one of them nobody can be judged."""
+        self._frontiers = [
+            Frontier(tuple(self._at(draw, one) for one in frontier.networks))
+            for draw in range(drawn.draws if self.complete else 0)
+        ]
+
+    def energies(self, own: RunKey) -> Mapping[int, np.ndarray] | None:
+        """What a contender spends in J at every draw [draws], by seed; None if it is not known, or
+        not of all static networks."""
+        return self.drawn.energies.get(own) if self.complete else None
+
+    def rivals(self, own: Mapping[int, np.ndarray], allowance: float) -> Counter[str]:
+        """In how many draws which static network is the best of those that cost no more.
+
+        Args:
+            own: what a contender spends in J at every draw [draws], by seed.
+            allowance: the cost that static networks may have over its own: 1, or what it left of
+                its budget.
+        """
+        shares = np.mean(list(own.values()), axis=0) / self.budget
+        steps = (
+            frontier.best_within(allowance * share)
+            for frontier, share in zip(self._frontiers, shares.tolist(), strict=True)
+        )
+        return Counter(step.contender.name for step in steps if step is not None)
+
+    def spared(
+        self, own: Mapping[int, np.ndarray], validation_accuracy: float
+    ) -> list[float] | None:
+        """Share, at every draw, by which a contender is below the cheapest static network that is
+        as accurate there, mean over seeds; None if none is as accurate."""
+        found = []
+        for draw, frontier in enumerate(self._frontiers):
+            step = frontier.cheapest_with(validation_accuracy)
+            if step is None:
+                return None
+            than = self._of(step)
+            found.append(fmean(1 - float(own[seed][draw] / than[seed][draw]) for seed in own))
+        return found
+
+    def _at(self, draw: int, nominal: Stair) -> Stair:
+        shares = [float(costs[draw]) / self.budget for costs in self._of(nominal).values()]
+        return replace(nominal, share=fmean(shares), dearest=max(shares))
+
+    def _of(self, step: Stair) -> Mapping[int, np.ndarray]:
+        found = self._static[step.contender.name]
+        assert found is not None  # as `complete` says
+        return found
 
 
-def _best_within(
-    allowed: np.ndarray, static: Sequence[tuple[Candidate, Sequence[np.ndarray]]]
-) -> np.ndarray:
-    """Accuracy of the static network that validation calls the best, of those that in no seed spend
-    more than is allowed at a draw [draws]; NaN where none spends as little."""
-    dearest = np.stack([np.max(costs, axis=0) for _, costs in static])
-    looks = np.array([one.validation_accuracy for one, _ in static])[:, None]
-    rank = np.where(dearest <= allowed * (1 + MET), looks, -1.0)
-    accuracies = np.array([one.accuracy for one, _ in static])
-    return np.where(rank.max(axis=0) < 0, np.nan, accuracies[rank.argmax(axis=0)])
-
-
-def _ends(values: np.ndarray) -> tuple[float, float]:
-    return float(values.min()), float(values.max())
-
-
-__all__ = ["Candidate", "DrawnCosts", "Robustness", "Way", "robustness"]
+__all__ = ["DrawnCosts", "DrawnFrontiers", "Rival", "Robustness", "RunKey"]

@@ -50,8 +50,8 @@ def _gain(title: str, points: list[Verdict]) -> str:
     budgets = ", ".join(f"{one.target:g}" for one in points)
     held = best.robustness
     drawn = ""
-    if held is not None and held.points is not None:
-        drawn = f", and in {held.ahead} of {held.draws} draws of the constants from their ranges"
+    if held is not None:
+        drawn = f", and in {held.earned} of {held.draws} draws of the constants from their ranges"
     return (
         f"{_sentence_case(title)} beats the best static network at equal cost, at {budgets} x "
         f"budget: by {gain:.2f} points ({low:.2f} to {high:.2f}) at {best.target:g}{drawn}."
@@ -99,18 +99,21 @@ def _spared(saving: Saving | None, titles: Titles) -> str:
 def robust(found: Robustness | None) -> str:
     """What becomes of a verdict when constants are drawn from their ranges; "" if it is not
     known."""
-    if found is None or found.points is None:
+    if found is None:
         return ""
-    low, high = (100 * end for end in found.points)
-    said = (
-        f"With {len(found.constants)} constants drawn from their ranges together it is ahead of "
-        f"what costs no more there in {found.ahead} of {found.draws} draws ({low:.2f} to "
-        f"{high:.2f} points)"
-    )
-    if found.spared is None:
-        return said + "."
-    most, least = (1 - end for end in found.spared)
-    return f"{said}, and spends {least:.0%} to {most:.0%} of the one as accurate."
+    parts = []
+    if found.points is not None:
+        low, high = (100 * end for end in found.points)
+        parts.append(
+            f"it earns its keep in {found.earned} and is ahead in {found.ahead}, by {low:.2f} to "
+            f"{high:.2f} points over the best static network that costs no more there"
+        )
+    if found.alone:
+        parts.append(f"in {found.alone} nothing static costs as little")
+    if found.spared is not None:
+        most, least = (1 - end for end in found.spared)
+        parts.append(f"it spends {least:.0%} to {most:.0%} of the cheapest that is as accurate")
+    return f"Of {found.draws} draws of the constants from their ranges: {'; '.join(parts)}."
 
 
 def _than(points: Interval) -> str:

@@ -11,7 +11,13 @@ import numpy as np
 from dfs_hw.baselines.contenders import Contender, LineUp
 from dfs_hw.baselines.judgement.frontier import Frontier, Stair
 from dfs_hw.baselines.judgement.resampling import Interval, Resampling
-from dfs_hw.baselines.judgement.robustness import Candidate, DrawnCosts, Robustness, robustness
+from dfs_hw.baselines.judgement.robustness import (
+    DrawnCosts,
+    DrawnFrontiers,
+    Rival,
+    Robustness,
+    RunKey,
+)
 from dfs_hw.baselines.records import AS_TRAINED, ROUNDING, SHUFFLED, WITHIN, Run
 
 Seeds = Mapping[int, Run]
@@ -91,8 +97,8 @@ class Evidence:
     """
 
     def __init__(self, runs: Iterable[Run], field: LineUp, drawn: DrawnCosts | None = None) -> None:
-        self.field, self.drawn = field, drawn
-        self._runs: dict[tuple[str, str, float], dict[int, Run]] = {}
+        self.field = field
+        self._runs: dict[RunKey, dict[int, Run]] = {}
         self._sources: dict[int, np.ndarray] = {}
         for run in runs:
             one = run.record
@@ -100,7 +106,8 @@ class Evidence:
             self._runs.setdefault(key, {})[one.seed] = run
             self._sources[one.seed] = run.source
         records = (run.record for seeds in self._runs.values() for run in seeds.values())
-        self.frontier = Frontier(records, field.contenders)
+        self.frontier = Frontier.of(records, field.contenders)
+        self.drawn = None if drawn is None else DrawnFrontiers(drawn, self.frontier, field.budget)
         self.resampling = Resampling(self._sources)
 
     def points(self, contender: Contender) -> Iterator[tuple[str, float]]:
@@ -114,55 +121,57 @@ class Evidence:
 
     def verdict(self, contender: Contender, variant: str, target: float) -> Verdict:
         """What can be said of one point of one contender."""
-        own = self._runs[contender.name, variant, target]
+        key = contender.name, variant, target
+        own = self._runs[key]
         share = fmean(run.record.share for run in own.values())
-        accuracy = fmean(run.record.accuracy for run in own.values())
         allowed = max(target, share)
         step = self.frontier.best_within(allowed)
         dealt = self._difference(own, SHUFFLED, self._runs[contender.name, SHUFFLED, target])
         fixed = None
         if step is not None:
             fixed = self._difference(own, step.contender.name, self._static(step))
-        saving = self._saving(own)
-        held = None
-        if self.drawn is not None:
-            than = "" if saving is None else saving.than
-            held = robustness(
-                *((contender.name, variant, target), accuracy, allowed / share),
-                *(self._candidates(), than, self.drawn),
-            )
         return Verdict(
             contender=contender.name,
             target=target,
             as_trained=variant == AS_TRAINED,
             share=share,
-            accuracy=accuracy,
+            accuracy=fmean(run.record.accuracy for run in own.values()),
             against_static=fixed,
             against_shuffled=dealt,
-            saving=saving,
+            saving=self._saving(own),
             earned=_earned(fixed, dealt, len(own)),
-            robustness=held,
+            robustness=self._robustness(key, allowed / share, dealt),
         )
 
-    def _candidates(self) -> list[Candidate]:
-        """Every static network."""
-        return [
-            Candidate(
-                step.contender.name,
-                step.contender.target,
-                fmean(run.record.accuracy for run in self._static(step).values()),
-                step.validation_accuracy,
-            )
-            for step in self.frontier.networks
-        ]
+    def _robustness(self, key: RunKey, allowance: float, dealt: Difference) -> Robustness | None:
+        """What becomes of the verdict when constants are drawn; None if it is not known.
+
+        Args:
+            allowance: the cost that static networks may have over its own.
+            dealt: the difference to itself shuffled, which costs the same.
+        """
+        energies = None if self.drawn is None else self.drawn.energies(key)
+        if self.drawn is None or energies is None:
+            return None
+        own, by_name = self._runs[key], {one.contender.name: one for one in self.frontier.networks}
+        rivals = []
+        for name, draws in self.drawn.rivals(energies, allowance).most_common():
+            fixed = self._difference(own, name, self._static(by_name[name]))
+            rivals.append(Rival(name, draws, fixed.points, _earned(fixed, dealt, len(own))))
+        spared = self.drawn.spared(energies, _validation_accuracy(own))
+        return Robustness(
+            draws=self.drawn.drawn.draws,
+            rivals=tuple(rivals),
+            cheaper=0 if spared is None else sum(one > 0 for one in spared),
+            spared=None if spared is None else (min(spared), max(spared)),
+        )
 
     def _static(self, step: Stair) -> Seeds:
         return self._runs[step.contender.name, AS_TRAINED, step.contender.target]
 
     def _saving(self, own: Seeds) -> Saving | None:
         """What is spared against the cheapest static network that is as accurate."""
-        accuracies = [run.record.validation_accuracy for run in own.values()]
-        step = self.frontier.cheapest_with(fmean(a for a in accuracies if a is not None))
+        step = self.frontier.cheapest_with(_validation_accuracy(own))
         if step is None:
             return None
         static = self._static(step)
@@ -172,6 +181,12 @@ class Evidence:
 
     def _difference(self, own: Seeds, than: str, other: Seeds) -> Difference:
         return Difference(than, self.resampling.difference(_correct(own), _correct(other)))
+
+
+def _validation_accuracy(runs: Seeds) -> float:
+    """Mean over seeds, 0 to 1."""
+    accuracies = [run.record.validation_accuracy for run in runs.values()]
+    return fmean(accuracy for accuracy in accuracies if accuracy is not None)
 
 
 def _correct(runs: Seeds) -> dict[int, np.ndarray]:

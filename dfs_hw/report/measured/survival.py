@@ -1,4 +1,4 @@
-"""Whether one network spends less than another whatever the constants are within their ranges."""
+"""Whether one network spends less than another when constants are drawn from their ranges."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.drawn_prices import drawn_prices
-from accel_models.costs.pricing import Pricing
 from dfs_hw.report.report import Survival
 
 
@@ -20,10 +19,6 @@ class CountedWork:
     counts: np.ndarray
     cycles: float
 
-    def energy_j(self, pricing: Pricing) -> float:
-        """Energy in J at some prices."""
-        return float(pricing.energy_pj(self.counts, np.array(self.cycles)).sum()) * 1e-12
-
 
 def survival(own: CountedWork, other: CountedWork, machine: Accelerator) -> Survival | None:
     """How often the cheaper of two stays the cheaper, all uncertain prices drawn together.
@@ -33,15 +28,15 @@ def survival(own: CountedWork, other: CountedWork, machine: Accelerator) -> Surv
     Returns:
         None where no price is uncertain.
     """
-    drawn, nominal = drawn_prices(machine), Pricing(machine)
+    drawn = drawn_prices(machine)
     if drawn is None:
         return None
-    first, second = sorted((own, other), key=lambda work: work.energy_j(nominal))
-    amounts = (drawn.energy_j(work.counts, work.cycles) for work in (first, second))
-    ratios = next(amounts) / next(amounts)
+    both = [(drawn.energy_j(one.counts, one.cycles), one.name) for one in (own, other)]
+    (first, of), (second, than) = sorted(both, key=lambda one: one[0][0])
+    ratios = (first / second)[1:]
     return Survival(
-        of=first.name,
-        than=second.name,
+        of=of,
+        than=than,
         draws=len(ratios),
         kept=int((ratios < 1).sum()),
         low=float(ratios.min()),

@@ -82,6 +82,15 @@ class ComparedVerdict(Verdict):
 
 
 @dataclass(frozen=True)
+class ComparedDraws:
+    """How often constants were drawn from their ranges, and which."""
+
+    draws: int
+    constants: tuple[str, ...]
+    not_drawn: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class CompareFile:
     """A comparison, as its file has it.
 
@@ -98,6 +107,7 @@ class CompareFile:
     verdicts: tuple[ComparedVerdict, ...]
     headroom: Headroom | None
     left_out: dict[str, str]
+    drawn: ComparedDraws | None = None
     digest: str = ""
     """Digest of all else; files written before there was one have none."""
 

@@ -59,18 +59,37 @@ def report_of_comparison(folder: Path) -> EnergyReport:
 def leading(found: CompareFile) -> ComparedVerdict | None:
     """The verdict that is led with; None if nobody decides.
 
-    Of those that earned their keep, at whichever budget, the surest: one that holds whatever the
-    constants are before others, then the one whose interval begins highest. Where nobody has, of
-    those on networks as they were trained, the one that falls short by least.
+    Of those that earned their keep, at whichever budget, the one that validation inputs see
+    furthest ahead of its static rival: test inputs say how far it is, and have no part in the
+    choice. Where nobody has, of networks as they were trained the one that falls short by least.
     """
+    earned = [one for one in found.verdicts if one.earned]
+    trained = [one for one in found.verdicts if one.as_trained]
 
-    def gain(verdict: ComparedVerdict) -> tuple[bool, bool, bool, float]:
-        fixed, held, earned = verdict.against_static, verdict.robustness, bool(verdict.earned)
-        low = -1.0 if fixed is None else fixed.points.low
-        holds = earned and held is not None and held.ahead == held.draws
-        return earned, earned or verdict.as_trained, holds, low
+    def seen(verdict: ComparedVerdict) -> float:
+        own = [row for row in found.rows if _is_led(row, verdict) and row.variant != SHUFFLED]
+        fixed = verdict.against_static
+        than = [row for row in found.rows if fixed is not None and row.contender == fixed.than]
+        return _validated(own) - _validated(than)
 
-    return max(found.verdicts, key=gain, default=None)
+    def gain(verdict: ComparedVerdict) -> float:
+        fixed = verdict.against_static
+        return -1.0 if fixed is None else fixed.points.low
+
+    if earned:
+        return max(earned, key=seen)
+    return max(trained or found.verdicts, key=gain, default=None)
+
+
+def _validated(rows: Sequence[Row]) -> float:
+    """Accuracy on the validation inputs; 0 where the comparison does not say."""
+    spreads = (row.figures.get("validation_accuracy") for row in rows)
+    return next((spread.mean for spread in spreads if spread is not None), 0.0)
+
+
+def _is_led(row: Row, leads: ComparedVerdict | None) -> bool:
+    """Whether a row is of the contender that a verdict is on, at the budget that it is on."""
+    return leads is not None and (row.contender, row.target) == (leads.contender, leads.target)
 
 
 def _verdict(found: CompareFile, leads: ComparedVerdict | None, inputs: int) -> ReportVerdict:
@@ -87,7 +106,7 @@ def _verdict(found: CompareFile, leads: ComparedVerdict | None, inputs: int) -> 
         saving=None if leads.saving is None else bounds(leads.saving.share),
         seeds=len(leads.against_shuffled.points.by_seed),
         inputs=inputs,
-        survives=_survives(leads),
+        survives=_survives(found, leads),
         survival=_survival(found, leads),
     )
 
@@ -98,10 +117,10 @@ def bounds(interval: Interval) -> Bounds:
 
 
 def _survival(found: CompareFile, leads: ComparedVerdict) -> Survival | None:
-    """Whether the energies stay in order, of who leads and the static network that is as
-    accurate."""
+    """How who leads and the cheapest static network that is as accurate stand at every draw of the
+    constants."""
     held, saving = leads.robustness, leads.saving
-    if held is None or held.spared is None or saving is None:
+    if held is None or held.spared is None or saving is None or found.drawn is None:
         return None
     least, most = held.spared
     return Survival(
@@ -111,26 +130,24 @@ def _survival(found: CompareFile, leads: ComparedVerdict) -> Survival | None:
         kept=held.cheaper,
         low=1 - most,
         high=1 - least,
-        constants=held.constants,
+        constants=found.drawn.constants,
     )
 
 
-def _survives(leads: ComparedVerdict) -> str:
-    if leads.robustness is None:
-        return (
-            "Whether that survives the ranges of the constants is not told: it needs the trace of "
-            "the network, and constants with a range."
-        )
-    return robust(leads.robustness)
+def _survives(found: CompareFile, leads: ComparedVerdict) -> str:
+    if leads.robustness is None or found.drawn is None:
+        return "What becomes of that within the ranges of the constants is not told."
+    left = ""
+    if found.drawn.not_drawn:
+        left = f" Not drawn, as they change more than prices: {', '.join(found.drawn.not_drawn)}."
+    return robust(leads.robustness) + left
 
 
 def _comparison(
     found: CompareFile, leads: ComparedVerdict | None, outcomes: Sequence[SeedOutcome]
 ) -> Comparison:
     competitors = tuple(
-        _competitor(found, row, leads)
-        for row in found.rows
-        if (row.variant in KINDS and not _elsewhere(found, row)) or _is_of(row, leads)
+        _competitor(found, row, leads) for row in found.rows if _stands_beside(found, row, leads)
     )
     ends = _ends(found, leads, competitors)
     return Comparison(
@@ -170,11 +187,10 @@ def _elsewhere(found: CompareFile, row: Row) -> bool:
     return row.target != next((one.target for one in own if one.variant == AS_TRAINED), row.target)
 
 
-def _is_of(row: Row, verdict: ComparedVerdict | None) -> bool:
-    """Whether a row is what a verdict is on."""
-    if verdict is None or row.variant not in (AS_TRAINED, WITHIN):
-        return False
-    return (row.contender, row.target) == (verdict.contender, verdict.target)
+def _stands_beside(found: CompareFile, row: Row, leads: ComparedVerdict | None) -> bool:
+    """Whether a row is shown: of everybody as trained, and of who leads at the budget that the
+    verdict is on, with its decisions shuffled there."""
+    return row.variant in KINDS and (_is_led(row, leads) or not _elsewhere(found, row))
 
 
 def _ends(
@@ -203,13 +219,15 @@ def _competitor(found: CompareFile, row: Row, leads: ComparedVerdict | None) -> 
     static = contender.family in STATIC
     trained = row.variant == AS_TRAINED
     kind = "static" if static else KINDS[row.variant]
-    way = row.variant if row.variant != WITHIN else f"set to {row.target:g} x budget"
+    way = "" if row.variant in (AS_TRAINED, WITHIN) else f", {row.variant}"
+    if _elsewhere(found, row):
+        way = f", set to {row.target:g} x budget{way}"
     fixed = None if leads is None else leads.against_static
     held_against = found.best_static if fixed is None else fixed.than
     accuracy, energy = _spread(row, "accuracy"), _spread(row, "energy_j")
     before = row.figures.get("validation_accuracy")
     return Competitor(
-        name=contender.title if trained else f"{contender.title}, {way}",
+        name=contender.title + way,
         kind=kind,
         group=contender.family if trained or row.variant == WITHIN else kind,
         accuracy=accuracy.mean,
@@ -221,7 +239,7 @@ def _competitor(found: CompareFile, row: Row, leads: ComparedVerdict | None) -> 
         energy_sd=energy.deviation,
         validation_accuracy=None if before is None else before.mean,
         share=_spread(row, "share").mean,
-        leads=_is_of(row, leads),
+        leads=_is_led(row, leads) and kind == "adaptive",
         best=trained and row.contender == held_against,
     )
 
@@ -247,6 +265,7 @@ def _judgement(found: CompareFile, verdict: ComparedVerdict) -> Judgement:
         sentence=verdict.sentence,
         drawn=None if held is None else held.points,
         ahead=None if held is None else held.ahead / held.draws,
+        keeps=None if held is None else held.earned / held.draws,
     )
 
 

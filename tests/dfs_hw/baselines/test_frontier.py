@@ -26,7 +26,7 @@ def frontier(networks: list[list[tuple[float, float]]]) -> Frontier:
     ]
     names = [str(number) for number in range(len(networks))]
     field = [Contender(name, "static", name, CONFIG) for name in names]
-    return Frontier(records, [*field, Contender("d", "dfs", "d", CONFIG)])
+    return Frontier.of(records, [*field, Contender("d", "dfs", "d", CONFIG)])
 
 
 def mean(seeds: list[tuple[float, float]], place: int) -> float:

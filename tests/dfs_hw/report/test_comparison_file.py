@@ -87,10 +87,12 @@ def test_what_earned_its_keep_is_led_with_at_whichever_budget(tmp_path: Path) ->
     record = comparison_record()
     (verdict,), rows = record["verdicts"], record["rows"]
     larger = {"mean": 0.05, "low": 0.04, "high": 0.06, "by_seed": {"0": 0.05, "1": 0.05}}
-    held = {
-        **{"draws": 200, "constants": ["dram.pj_per_bit"], "ahead": 199, "cheaper": 198},
-        **{"points": [-0.001, 0.05], "spared": [-0.02, 0.25]},
-    }
+    rivals = [
+        {"than": "static-8", "draws": 150, "points": larger, "earned": True},
+        {"than": "static-8", "draws": 30, "points": {**larger, "mean": -0.001}, "earned": False},
+    ]
+    held = {"draws": 200, "rivals": rivals, "cheaper": 198, "spared": [-0.02, 0.25]}
+    drawn = {"draws": 200, "constants": ["dram.pj_per_bit"], "not_drawn": ["dram.latency_ns"]}
     elsewhere = {
         **verdict,
         **{"target": 0.5, "as_trained": False, "robustness": held},
@@ -99,8 +101,12 @@ def test_what_earned_its_keep_is_led_with_at_whichever_budget(tmp_path: Path) ->
     own = next(row for row in rows if row["contender"] == "dfs")
     energy = {"mean": 1e-5, "deviation": 0.0, "n": 2}
     half = {**own, "variant": "within a budget", "target": 0.5}
-    half["figures"] = {**own["figures"], "energy_j": energy}
-    record = {**record, "verdicts": [verdict, elsewhere], "rows": [*rows, half]}
+    seen = {"mean": 0.95, "deviation": 0.0, "n": 2}
+    half["figures"] = {**own["figures"], "energy_j": energy, "validation_accuracy": seen}
+    own["figures"] = {**own["figures"], "validation_accuracy": {**seen, "mean": 0.9}}
+    dealt = {**half, "variant": "shuffled"}
+    record = {**record, "verdicts": [verdict, elsewhere], "rows": [*rows, half, dealt]}
+    record["drawn"] = drawn
 
     def report() -> EnergyReport:
         sealed = {**record, "digest": digest_of(record)}
@@ -110,13 +116,18 @@ def test_what_earned_its_keep_is_led_with_at_whichever_budget(tmp_path: Path) ->
     comparison = report()
     assert comparison.verdict.points is not None
     assert comparison.verdict.points.low == 0.04
-    assert "in 199 of 200 draws (-0.10 to 5.00 points)" in comparison.verdict.survives
+    said = comparison.verdict.survives
+    assert "it earns its keep in 150 and is ahead in 150, by -0.10 to 5.00 points" in said
+    assert "in 20 nothing static costs as little" in said
+    assert "Not drawn, as they change more than prices: dram.latency_ns." in said
     survival = comparison.verdict.survival
     assert survival is not None
     assert (survival.kept, survival.low, survival.high) == (198, 0.75, 1.02)
     assert comparison.comparison is not None
-    (leads,) = [one for one in comparison.comparison.competitors if one.leads]
+    competitors = comparison.comparison.competitors
+    (leads,) = [one for one in competitors if one.leads]
     assert leads.name == "DFS, set to 0.5 x budget"
+    assert leads.name + ", shuffled" in {one.name for one in competitors}
     assert [one.after for one in comparison.comparison.saved if one.title == "energy"] == [1e-5]
     for one in record["verdicts"]:
         one["earned"] = None
