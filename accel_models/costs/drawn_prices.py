@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from accel_models.accelerators.accelerator import Accelerator
 from accel_models.costs.pricing import Pricing
-from accel_models.errors import DfsHwError
+from accel_models.errors import DfsHwError, InfeasibleError
 
 DRAWS = 200
 """Times that all constants are drawn."""
+MOST_TRIES = 10
+"""Times that they are drawn until they go together, on average."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,11 @@ class DrawnPrices:
 def drawn_prices(machine: Accelerator, draws: int = DRAWS) -> DrawnPrices | None:
     """Uniform draws of all constants with a range that are prices; the same for each call.
 
+    Constants that do not go together at a draw, as a clock that is too fast for its supply, are
+    drawn again, all of them.
+
     Returns:
-        None where no price is uncertain.
+        None where no price is uncertain, or hardly any draw goes together.
     """
     known = {
         path: (source.low, source.high)
@@ -53,29 +60,41 @@ def drawn_prices(machine: Accelerator, draws: int = DRAWS) -> DrawnPrices | None
         if source.low is not None and source.high is not None and source.low < source.high
     }
     ranges = {path: ends for path, ends in known.items() if _is_price(machine, path, ends)}
-    if not ranges:
-        return None
-    shares = np.random.default_rng(0).random((draws, len(ranges)))
-    pricings = []
-    for draw in shares.tolist():
-        changes = {
-            path.replace(".", "__"): low + share * (high - low)
-            for share, (path, (low, high)) in zip(draw, ranges.items(), strict=True)
-        }
-        pricings.append(Pricing(machine.configured(**changes)))
-    not_drawn = tuple(path for path in known if path not in ranges)
-    return DrawnPrices(tuple(ranges), not_drawn, Pricing(machine), tuple(pricings))
+    generator, pricings = np.random.default_rng(0), list[Pricing]()
+    for _ in range(MOST_TRIES * draws if ranges else 0):
+        shares = dict(zip(ranges, generator.random(len(ranges)).tolist(), strict=True))
+        drawn = {path: low + shares[path] * (high - low) for path, (low, high) in ranges.items()}
+        with contextlib.suppress(InfeasibleError):
+            pricings.append(_priced(machine, drawn))
+        if len(pricings) == draws:
+            left = tuple(path for path in known if path not in ranges)
+            return DrawnPrices(tuple(ranges), left, Pricing(machine), tuple(pricings))
+    return None
 
 
 def _is_price(machine: Accelerator, path: str, ends: tuple[float, float]) -> bool:
-    """Whether a constant changes a price from one end of its range to the other."""
+    """Whether a constant changes a price from one end of its range to the other, and nothing that
+    a schedule goes by."""
     if isinstance(machine.field(path), int):
-        return False  # cycles and the like: they change schedules, not prices
+        return False  # cycles and the like
     try:
-        low, high = (Pricing(machine.configured(**{path.replace(".", "__"): end})) for end in ends)
+        low, high = (_priced(machine, {path: end}) for end in ends)
     except DfsHwError:
         return False
+    if _pace(low.machine) != _pace(high.machine):
+        return False
     return (low.weighed_pj, low.static_pj_per_cycle) != (high.weighed_pj, high.static_pj_per_cycle)
+
+
+def _pace(machine: Accelerator) -> tuple[float, float]:
+    """Clock and memory's pace, which schedules go by."""
+    return machine.frequency_hz, machine.dram_bits_per_cycle
+
+
+def _priced(machine: Accelerator, changes: Mapping[str, float]) -> Pricing:
+    """Prices with some constants changed, by path."""
+    fields = {path.replace(".", "__"): value for path, value in changes.items()}
+    return Pricing(machine.configured(**fields))
 
 
 __all__ = ["DRAWS", "DrawnPrices", "drawn_prices"]

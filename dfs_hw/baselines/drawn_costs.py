@@ -10,6 +10,7 @@ import numpy as np
 
 from accel_models.costs.cost_table import CostTable
 from accel_models.costs.drawn_prices import DrawnPrices, drawn_prices
+from accel_models.errors import InputError
 from accel_models.precision import Precision
 from accel_models.replay import replay
 from accel_models.trace import GateTrace
@@ -64,7 +65,15 @@ def drawn_costs(
             found.setdefault(key, {})[record.seed] = energies
     seeds = {run.record.seed for run in everybody}
     whole = {key: by_seed for key, by_seed in found.items() if by_seed.keys() == seeds}
-    return DrawnCosts(drawn.constants, drawn.not_drawn, len(drawn.pricings), whole)
+    reproduced = {
+        (name, seed)
+        for (name, variant, _), by_seed in found.items()
+        for seed in by_seed
+        if variant == AS_TRAINED
+    }
+    return DrawnCosts(
+        drawn.constants, drawn.not_drawn, len(drawn.pricings), whole, frozenset(reproduced)
+    )
 
 
 class PricedRuns:
@@ -112,8 +121,12 @@ class PricedRuns:
         return energies[1:] if abs(energies[0] / record.energy_j - 1) < SAME else None
 
     def _of_choices(self, contender: str, fixed: str) -> np.ndarray:
-        table = self.tables[contender]
-        chosen = dict(zip(table.units, map(Precision.parse, fixed.split()), strict=True))
+        table, choices = self.tables[contender], fixed.split()
+        if len(choices) != len(table.units):
+            raise InputError(
+                f"{contender} has {len(table.units)} units, and '{fixed}' is of {len(choices)}"
+            )
+        chosen = dict(zip(table.units, map(Precision.parse, choices), strict=True))
         cost = static_cost(table, chosen)
         return self.drawn.energy_j(cost.counts, cost.cycles)
 

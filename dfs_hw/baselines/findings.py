@@ -9,7 +9,7 @@ from dfs_hw.baselines.judgement.frontier import Frontier
 from dfs_hw.baselines.judgement.resampling import Interval
 from dfs_hw.baselines.judgement.robustness import DrawnCosts
 from dfs_hw.baselines.judgement.sentences import lead, robust, sentence
-from dfs_hw.baselines.judgement.verdicts import Verdict, verdicts
+from dfs_hw.baselines.judgement.verdicts import Saving, Verdict, verdicts
 from dfs_hw.baselines.records import (
     AS_TRAINED,
     AT_PRICE,
@@ -33,7 +33,7 @@ VERDICT_HEADER = (
     "which is",
     "points over itself shuffled",
     "spared at equal accuracy, %",
-    "against",
+    "against (points to it)",
     "earned its keep",
     "constants drawn",
 )
@@ -191,10 +191,15 @@ class Findings:
             "–" if static is None else self._short(static.than),
             _signed(verdict.against_shuffled.points, 2),
             "–" if saving is None else _signed(saving.share, 0),
-            "none as accurate" if saving is None else self._short(saving.than),
+            "none as accurate" if saving is None else self._beside(saving),
             earned,
             _of_draws(verdict),
         )
+
+    def _beside(self, saving: Saving) -> str:
+        """The static network that as much accuracy costs, and how equal the accuracies are on the
+        test inputs."""
+        return f"{self._short(saving.than)} ({100 * saving.points.mean:+.1f})"
 
     def _short(self, name: str) -> str:
         """Title of a static network where nobody else can be meant."""

@@ -118,7 +118,7 @@ class SweepPoint:
 
 @dataclass(frozen=True)
 class SeedReplay:
-    """The network that the verdict speaks of, trained from one seed: means over its test inputs.
+    """The network that is looked at, trained from one seed: means over its test inputs.
 
     Args:
         expected_j, expected_s: what the training loss charges for the same choices; None if it
@@ -193,7 +193,8 @@ class Comparison:
 
     Args:
         saved_from: the way that `saved` starts from.
-        replays: who leads, seed by seed, where traces are there.
+        replays: who is looked at, seed by seed, where traces are there.
+        looked_at: the network, as training left it, that `replays` and the subject are of.
         headroom: what any gate could win, in a sentence; "" if that was not looked for.
     """
 
@@ -208,6 +209,7 @@ class Comparison:
     headroom_curve: tuple[HeadroomPoint, ...] = ()
     budget: str = ""
     remarks: tuple[str, ...] = ()
+    looked_at: str = ""
 
 
 @dataclass(frozen=True)

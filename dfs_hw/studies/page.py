@@ -22,6 +22,7 @@ from dfs_hw.studies.definition import StudyDefinition, machine_name
 from dfs_hw.studies.priced import PricedStudy, priced_studies
 
 PAGE = "README.md"
+NO_HEADROOM = "`dfs-hw headroom` trains for it, and a study's page trains nothing"
 
 
 def study_page(definition: StudyDefinition) -> Path:
@@ -35,18 +36,24 @@ def study_page(definition: StudyDefinition) -> Path:
     """
     places = priced_studies(definition)
     cells = cells_of(definition, places[0].field)
-    chapters = [_chapter(definition, place, cells) for place in places]
+    found = [(place, findings_on(definition, place, cells)) for place in places]
+    lines = [f"# {escape(definition.title)}", ""]
+    for place, findings in found:
+        lines += _chapter(definition, place, findings)
+    older = [
+        f"on {machine_name(place.machine)}: {', '.join(names)}"
+        for place, findings in found
+        if (names := _of_other_costs(definition, place, findings, cells))
+    ]
+    if older:
+        said = "Measured by costs that this version, or the machine as it is now, does not give"
+        lines += ["## Older costs", "", f"{said}: {'; '.join(older)}.", ""]
     states = {one.name: one.state(definition, places) for one in cells}
-    older = [name for name, state in states.items() if state == OLDER]
     left = [
         name + state.removeprefix(TO_DO)
         for name, state in states.items()
         if state not in (FINISHED, OLDER)
     ]
-    lines = [f"# {escape(definition.title)}", "", *(line for part in chapters for line in part)]
-    if older:
-        said = "Measured by another version of the cost models, or of a machine, than this page's"
-        lines += ["## Older costs", "", f"{said}: {', '.join(older)}.", ""]
     if left:
         lines += ["## Not finished", "", ", ".join(left) + "."]
     path = definition.folder / PAGE
@@ -55,10 +62,27 @@ def study_page(definition: StudyDefinition) -> Path:
     return path
 
 
-def _chapter(definition: StudyDefinition, place: PricedStudy, cells: list[Cell]) -> list[str]:
+def _of_other_costs(
+    definition: StudyDefinition, place: PricedStudy, findings: Findings | None, cells: list[Cell]
+) -> list[str]:
+    """Cells with figures of another version of the machine or of the cost models, of which the
+    costs of now are others, or cannot be told."""
+    drawn = None if findings is None else findings.drawn
+    reproduced = frozenset() if drawn is None else drawn.reproduced
+    return [
+        one.name
+        for one in cells
+        if one.measured(definition, place) is None
+        and one.measured(definition, place, costs=False) is not None
+        and (one.contender.name, one.seed) not in reproduced
+    ]
+
+
+def _chapter(
+    definition: StudyDefinition, place: PricedStudy, findings: Findings | None
+) -> list[str]:
     """What the page says of a machine; writes the comparison on it."""
     name = machine_name(place.machine)
-    findings = findings_on(definition, place, cells)
     if findings is None:
         return [f"## {name}", "", "Nothing can be compared yet.", ""]
     folder = definition.folder / name
@@ -109,9 +133,7 @@ def findings_on(
         return folders[name, seed] / machine_name(place.machine) / TRACE
 
     drawn = drawn_costs(runs, line, place.tables, trace_of)
-    return Findings.of(
-        study, line, tuple(runs), "networks of a study are judged where they lie", drawn
-    )
+    return Findings.of(study, line, tuple(runs), NO_HEADROOM, drawn)
 
 
 def fullest(done: Iterable[tuple[str, int]]) -> tuple[tuple[int, ...], set[str]]:

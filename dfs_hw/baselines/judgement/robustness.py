@@ -14,6 +14,8 @@ from statistics import fmean
 
 import numpy as np
 
+from accel_models.documents import CLOSED
+from accel_models.errors import InputError
 from dfs_hw.baselines.judgement.frontier import Frontier, Stair
 from dfs_hw.baselines.judgement.resampling import Interval
 from dfs_hw.baselines.records import AS_TRAINED, ROUNDING
@@ -35,12 +37,16 @@ class DrawnCosts:
     energies: Mapping[RunKey, Mapping[int, np.ndarray]]
     """Energy of an input in J at every draw [draws], by seed; of those of whose every seed it is
     known."""
+    reproduced: frozenset[tuple[str, int]] = frozenset()
+    """Contenders and seeds whose energy, as training left them, is what the machine and the cost
+    models of now make of it."""
 
 
 @dataclass(frozen=True)
 class Rival:
     """A static network that was the best of those that cost no more, in some draws."""
 
+    __pydantic_config__ = CLOSED
     than: str
     """Name of the network."""
     draws: int
@@ -53,8 +59,13 @@ class Rival:
 
 @dataclass(frozen=True)
 class Robustness:
-    """A verdict at many draws of the constants from their ranges."""
+    """A verdict at many draws of the constants from their ranges.
 
+    Raises:
+        InputError: if its numbers cannot be.
+    """
+
+    __pydantic_config__ = CLOSED
     draws: int
     """How many there are. In those that no rival has, no static network costs as little."""
     rivals: tuple[Rival, ...]
@@ -65,6 +76,17 @@ class Robustness:
     spared: tuple[float, float] | None
     """Share of that network's cost that it spares, the least and the most of all draws; None if
     none is as accurate."""
+
+    def __post_init__(self) -> None:
+        held = [one.draws for one in self.rivals]
+        if not (all(one > 0 for one in held) and 0 < self.draws >= sum(held)):
+            raise InputError(
+                f"rivals of {held} draws must be of some of {self.draws}, at least one"
+            )
+        if not 0 <= self.cheaper <= self.draws:
+            raise InputError(f"cheaper must be some of {self.draws} draws, got {self.cheaper}")
+        if self.spared is not None and not self.spared[0] <= self.spared[1] <= 1:
+            raise InputError(f"spared must rise to at most 1, got {list(self.spared)}")
 
     @property
     def alone(self) -> int:
@@ -119,7 +141,8 @@ class DrawnFrontiers:
         return self.drawn.energies.get(own) if self.complete else None
 
     def rivals(self, own: Mapping[int, np.ndarray], allowance: float) -> Counter[str]:
-        """In how many draws which static network is the best of those that cost no more.
+        """Static networks that are the best of those that cost no more, by name, and in how many
+        draws.
 
         Args:
             own: what a contender spends in J at every draw [draws], by seed.

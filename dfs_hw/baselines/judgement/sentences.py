@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from dfs_hw.baselines.judgement.resampling import Interval
@@ -26,19 +27,52 @@ def lead(verdicts: Iterable[Verdict], titles: Titles) -> str:
         if verdict.earned:
             earned.setdefault(verdict.contender, []).append(verdict)
     if not earned:
-        unsure = sum(one.earned is None for one in found)
-        if not unsure:
-            return "No network that decides per input beats the best static one at equal cost."
-        some = "all" if unsure == len(found) else f"{unsure} of {len(found)}"
-        return (
-            "No network that decides per input is shown to beat the best static one at equal cost; "
-            f"for {some} it cannot be told."
+        return _nobody(found, titles)
+    tried = Counter(one.contender for one in found)
+    return " ".join(_gain(titles[name], points, tried[name]) for name, points in earned.items())
+
+
+def _nobody(found: list[Verdict], titles: Titles) -> str:
+    """What is said where nobody has earned anything: of one seed, who may have."""
+    unsure = sum(one.earned is None for one in found)
+    if not unsure:
+        return "No network that decides per input beats the best static one at equal cost."
+    ahead = dict.fromkeys(one.contender for one in found if _is_ahead(one))
+    if ahead and all(len(one.against_shuffled.points.by_seed) == 1 for one in found):
+        each = (
+            _lead_over_inputs(titles[name], [one for one in found if one.contender == name])
+            for name in ahead
         )
-    return " ".join(_gain(titles[name], points) for name, points in earned.items())
+        return (
+            f"One seed says nothing of other trainings: nothing is called earned. {' '.join(each)}"
+        )
+    some = "all" if unsure == len(found) else f"{unsure} of {len(found)}"
+    return (
+        "No network that decides per input is shown to beat the best static one at equal cost; for "
+        f"{some} it cannot be told."
+    )
 
 
-def _gain(title: str, points: list[Verdict]) -> str:
-    """A sentence on a contender that beats static networks: where, and by how much."""
+def _is_ahead(verdict: Verdict) -> bool:
+    """Whether it is more accurate than the best static network and than itself shuffled, by more
+    than chance in inputs."""
+    fixed = verdict.against_static
+    return fixed is not None and fixed.points.side > 0 and verdict.against_shuffled.points.side > 0
+
+
+def _lead_over_inputs(title: str, points: list[Verdict]) -> str:
+    """A sentence on a contender of one seed: at how many budgets it is ahead, by how much."""
+    ahead = [one.against_static.points for one in points if one.against_static and _is_ahead(one)]
+    least, most = (100 * end(one.mean for one in ahead) for end in (min, max))
+    return (
+        f"Over inputs, {title} is ahead of the best static network at equal cost at {len(ahead)} "
+        f"of {len(points)} budgets, by {least:.2f} to {most:.2f} points."
+    )
+
+
+def _gain(title: str, points: list[Verdict], tried: int) -> str:
+    """A sentence on a contender that beats static networks: where, of how many budgets that were
+    tried, and by how much."""
 
     def least(verdict: Verdict) -> float:
         assert verdict.against_static is not None  # or it would not have earned its keep
@@ -54,7 +88,8 @@ def _gain(title: str, points: list[Verdict]) -> str:
         drawn = f", and in {held.earned} of {held.draws} draws of the constants from their ranges"
     return (
         f"{_sentence_case(title)} beats the best static network at equal cost, at {budgets} x "
-        f"budget: by {gain:.2f} points ({low:.2f} to {high:.2f}) at {best.target:g}{drawn}."
+        f"budget (of {tried} tried): by {gain:.2f} points ({low:.2f} to {high:.2f}) at "
+        f"{best.target:g}{drawn}."
     )
 
 

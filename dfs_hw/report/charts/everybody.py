@@ -195,7 +195,7 @@ def _replays(comparison: Comparison) -> Chart:
         )
         for one in comparison.replays
     ]  # fmt: skip
-    name = next((one.name for one in comparison.competitors if one.leads), "")
+    name = comparison.looked_at
     return Chart(
         "seeds",
         "Expected against replayed, seed by seed" + (f": {name}" if name else ""),

@@ -119,6 +119,8 @@ class CompareFile:
                 raise InputError(f"contenders.{number}.title must not be empty")
         if len(self.titles) < len(self.contenders):
             raise InputError("contenders must differ in their names")
+        if len(set(self.titles.values())) < len(self.contenders):
+            raise InputError("contenders must differ in their titles")
         for number, row in enumerate(self.rows):
             if missing := [name for name in SPREADS if row.figures.get(name) is None]:
                 raise InputError(f"rows.{number}.figures must have {listed(missing)}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from dfs_hw.baselines.judgement.resampling import Interval
 from dfs_hw.baselines.judgement.sentences import lead, robust
 from dfs_hw.baselines.records import AS_TRAINED, AT_PRICE, FROZEN, SHUFFLED, WITHIN
-from dfs_hw.baselines.study import STATIC
+from dfs_hw.baselines.study import COMPOSED, STATIC
 from dfs_hw.baselines.tabulation import Row, Spread
 from dfs_hw.report.measured.subjects import expectations, subject_of_replay
 from dfs_hw.report.report import (
@@ -36,35 +37,43 @@ KINDS = {AS_TRAINED: "adaptive", WITHIN: "adaptive", FROZEN: "frozen", SHUFFLED:
 
 def report_of_comparison(folder: Path) -> EnergyReport:
     """A report on a folder of `dfs-hw compare`, or on one of a study's machines. The adaptive
-    network that the verdict speaks of is replayed from the traces of its seeds, where these are
-    there; the first of them is looked at in full.
+    network that the verdict speaks of, or the next best whose traces are there, is replayed from
+    the traces of its seeds; the first of them is looked at in full.
 
     Raises:
         InputError: if the folder holds no comparison of a known format, or a damaged trace.
     """
     found = read_comparison(folder / FILE)
-    leads = leading(found)
-    outcomes = [] if leads is None else replayed_seeds(folder, leads.contender, found.study.seeds)
+    best = ranked(found)
+    looked_at = _LookedAt("", [])
+    for name in dict.fromkeys(verdict.contender for verdict in best):
+        if outcomes := replayed_seeds(folder, name, found.study.seeds):
+            looked_at = _LookedAt(name, outcomes)
+            break
     config = found.study.settings
-    name = f"{config.network} on {config.data}, {config.accelerator}"
-    subjects: tuple[Subject, ...] = ()
-    if leads is not None and outcomes:
-        as_trained = "" if leads.as_trained else ", as trained"
-        title = f"{found.titles[leads.contender]}{as_trained}, seed {outcomes[0].seed}"
-        subjects = (_subject(found, title, outcomes[0], folder / FILE),)
-    verdict = _verdict(found, leads, len(outcomes[0].replay.trace) if outcomes else 0)
-    return EnergyReport(name, verdict, subjects, _comparison(found, leads, outcomes), "")
+    title = f"{config.network} on {config.data}, {config.accelerator}"
+    subjects = tuple(_subject(found, looked_at, one, folder / FILE) for one in looked_at.seeds[:1])
+    inputs = len(looked_at.seeds[0].replay.trace) if looked_at.seeds else 0
+    leads = best[0] if best else None
+    comparison = _comparison(found, leads, looked_at)
+    return EnergyReport(title, _verdict(found, leads, inputs), subjects, comparison, "")
 
 
-def leading(found: CompareFile) -> ComparedVerdict | None:
-    """The verdict that is led with; None if nobody decides.
+class _LookedAt(NamedTuple):
+    """A contender, and the seeds whose traces are there."""
 
-    Of those that earned their keep, at whichever budget, the one that validation inputs see
-    furthest ahead of its static rival: test inputs say how far it is, and have no part in the
-    choice. Where nobody has, of networks as they were trained the one that falls short by least.
+    contender: str
+    seeds: list[SeedOutcome]
+
+
+def ranked(found: CompareFile) -> list[ComparedVerdict]:
+    """Verdicts, the one that is led with first.
+
+    Those that earned their keep, at whichever budget, come first, the one before others that
+    validation inputs see furthest ahead of its static rival: test inputs say how far it is, and
+    have no part in the choice. Then come networks as they were trained, those before others that
+    fall short by least, and then what is left.
     """
-    earned = [one for one in found.verdicts if one.earned]
-    trained = [one for one in found.verdicts if one.as_trained]
 
     def seen(verdict: ComparedVerdict) -> float:
         own = [row for row in found.rows if _is_led(row, verdict) and row.variant != SHUFFLED]
@@ -72,13 +81,13 @@ def leading(found: CompareFile) -> ComparedVerdict | None:
         than = [row for row in found.rows if fixed is not None and row.contender == fixed.than]
         return _validated(own) - _validated(than)
 
-    def gain(verdict: ComparedVerdict) -> float:
+    def place(verdict: ComparedVerdict) -> tuple[bool, bool, float]:
+        if verdict.earned:
+            return True, True, seen(verdict)
         fixed = verdict.against_static
-        return -1.0 if fixed is None else fixed.points.low
+        return False, verdict.as_trained, -1.0 if fixed is None else fixed.points.low
 
-    if earned:
-        return max(earned, key=seen)
-    return max(trained or found.verdicts, key=gain, default=None)
+    return sorted(found.verdicts, key=place, reverse=True)
 
 
 def _validated(rows: Sequence[Row]) -> float:
@@ -144,7 +153,7 @@ def _survives(found: CompareFile, leads: ComparedVerdict) -> str:
 
 
 def _comparison(
-    found: CompareFile, leads: ComparedVerdict | None, outcomes: Sequence[SeedOutcome]
+    found: CompareFile, leads: ComparedVerdict | None, looked_at: _LookedAt
 ) -> Comparison:
     competitors = tuple(
         _competitor(found, row, leads) for row in found.rows if _stands_beside(found, row, leads)
@@ -164,13 +173,26 @@ def _comparison(
             if one.variant in (AS_TRAINED, WITHIN, AT_PRICE)
             and found.contender(one.contender).family not in STATIC
         ),
-        replays=tuple(_seed_replay(found, leads, one) for one in outcomes if leads),
+        replays=tuple(_seed_replay(found, looked_at.contender, one) for one in looked_at.seeds),
         headroom="" if found.headroom is None else found.headroom.sentence,
         headroom_curve=_curve(found),
         budget=f"{found.budget.text}: {found.budget.amount:.4g} {found.budget.unit} of "
         f"{found.budget.metric} an input",
-        remarks=tuple(f"Left out: {name}: {why}." for name, why in found.left_out.items()),
+        remarks=tuple(_remarks(found, leads, looked_at)),
+        looked_at=found.titles.get(looked_at.contender, ""),
     )  # fmt: skip
+
+
+def _remarks(
+    found: CompareFile, leads: ComparedVerdict | None, looked_at: _LookedAt
+) -> Iterator[str]:
+    if leads is not None and leads.contender != looked_at.contender:
+        how = "`dfs-hw compare` leaves one in the folder of each seed"
+        if found.contender(leads.contender).family in COMPOSED:
+            how = "`dfs-hw record FIRST --then SECOND` records one, which is reported by itself"
+        yield f"No trace of {found.titles[leads.contender]} lies here: {how}."
+    for name, why in found.left_out.items():
+        yield f"Left out: {name}: {why}."
 
 
 def _curve(found: CompareFile) -> tuple[HeadroomPoint, ...]:
@@ -188,9 +210,12 @@ def _elsewhere(found: CompareFile, row: Row) -> bool:
 
 
 def _stands_beside(found: CompareFile, row: Row, leads: ComparedVerdict | None) -> bool:
-    """Whether a row is shown: of everybody as trained, and of who leads at the budget that the
-    verdict is on, with its decisions shuffled there."""
-    return row.variant in KINDS and (_is_led(row, leads) or not _elsewhere(found, row))
+    """Whether a row is shown: of everybody as trained, of who leads at every budget, and with its
+    decisions shuffled at the one that the verdict is on."""
+    if row.variant not in KINDS:
+        return False
+    follows = leads is not None and row.contender == leads.contender and row.variant == WITHIN
+    return follows or _is_led(row, leads) or not _elsewhere(found, row)
 
 
 def _ends(
@@ -269,11 +294,11 @@ def _judgement(found: CompareFile, verdict: ComparedVerdict) -> Judgement:
     )
 
 
-def _seed_replay(found: CompareFile, leads: ComparedVerdict, one: SeedOutcome) -> SeedReplay:
+def _seed_replay(found: CompareFile, contender: str, one: SeedOutcome) -> SeedReplay:
     """A seed as training was told, as replayed, and as the comparison has it."""
     costs = {cost.metric: cost for cost in expectations(one.replay)}
     energy, latency = costs["energy"], costs["latency"]
-    own = (leads.contender, one.seed, AS_TRAINED)
+    own = (contender, one.seed, AS_TRAINED)
     recorded = (
         record.energy_j
         for record in found.records
@@ -291,8 +316,9 @@ def _seed_replay(found: CompareFile, leads: ComparedVerdict, one: SeedOutcome) -
     )
 
 
-def _subject(found: CompareFile, title: str, one: SeedOutcome, beside: Path) -> Subject:
+def _subject(found: CompareFile, looked_at: _LookedAt, one: SeedOutcome, beside: Path) -> Subject:
     outcome = one.replay
+    title = f"{found.titles[looked_at.contender]}, as trained, seed {one.seed}"
     splits = splits_of(outcome, one.path, found.study.settings.data, one.seed)
     known = known_inputs(outcome, splits.test, tuple(splits.classes))
     origin = origin_of(outcome.trace, outcome.table, one.path, beside, **found.study.config)

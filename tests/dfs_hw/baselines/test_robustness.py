@@ -124,7 +124,7 @@ def test_the_sentence_says_what_the_draws_came_to() -> None:
     looks = {"a": 0.5, "b": 0.9, "c": 0.6, "d": 0.8}
     energies = {"a": (1.0, 1.0), "b": (3.0, 3.0), "c": (2.0, 2.0), "d": (2.0, 2.0)}
     beaten = {**energies, "b": (2.0, 2.0)}
-    nobody = {name: (9.0, 9.0) for name in STATIC} | {"d": (2.0, 2.0)}
+    nobody = dict.fromkeys(STATIC, (9.0, 9.0)) | {"d": (2.0, 2.0)}
     held = judged(looks, energies, at_draws([energies, energies, beaten, nobody])).robustness
     assert isinstance(held, Robustness)
     assert [(one.than, one.draws) for one in held.rivals] == [("c", 2), ("b", 1)]

@@ -51,7 +51,8 @@ def test_everybody_stands_at_the_budget_it_was_trained_for_in_whatever_order(
     assert comparison is not None
     found = {(one.name, one.energy_j) for one in comparison.competitors}
     own = trained["figures"]["energy_j"]["mean"]
-    assert found == {("8 bit everywhere", own), ("DFS", own), ("DFS, shuffled", own)}
+    led = ("DFS, set to 0.5 x budget", 1e-6)  # who leads stands at its other budgets, too
+    assert found == {("8 bit everywhere", own), ("DFS", own), ("DFS, shuffled", own), led}
 
 
 @pytest.mark.parametrize(

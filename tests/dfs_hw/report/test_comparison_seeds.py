@@ -46,7 +46,7 @@ def test_every_seed_whose_trace_is_there_is_replayed_and_the_first_looked_at(
     report = report_of(folder)
     assert report.comparison is not None
     (subject,) = report.subjects
-    assert subject.name == "DFS, seed 0"
+    assert subject.name == "DFS, as trained, seed 0"
     alone = [report_of(path).subjects[0] for path in traces]
     for seed, (one, own) in enumerate(zip(report.comparison.replays, alone, strict=True)):
         energy, latency = (
@@ -66,7 +66,7 @@ def test_a_seed_without_its_trace_is_passed_over(tmp_path: Path) -> None:
     report = report_of(tmp_path)
     assert report.comparison is not None
     assert [one.seed for one in report.comparison.replays] == [1]
-    assert [one.name for one in report.subjects] == ["DFS, seed 1"]
+    assert [one.name for one in report.subjects] == ["DFS, as trained, seed 1"]
 
 
 def test_a_trace_of_other_inputs_is_refused(tmp_path: Path) -> None:
