@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from html import escape
 from itertools import combinations
@@ -36,14 +36,12 @@ def study_page(definition: StudyDefinition) -> Path:
     """
     places = priced_studies(definition)
     cells = cells_of(definition, places[0].field)
-    found = [(place, findings_on(definition, place, cells)) for place in places]
-    lines = [f"# {escape(definition.title)}", ""]
-    for place, findings in found:
-        lines += _chapter(definition, place, findings)
+    chapters = [_chapter(definition, place, cells) for place in places]
+    lines = [f"# {escape(definition.title)}", "", *(line for part in chapters for line in part)]
     older = [
         f"on {machine_name(place.machine)}: {', '.join(names)}"
-        for place, findings in found
-        if (names := _of_other_costs(definition, place, findings, cells))
+        for place in places
+        if (names := _of_other_costs(definition, place, cells))
     ]
     if older:
         said = "Measured by costs that this version, or the machine as it is now, does not give"
@@ -63,26 +61,35 @@ def study_page(definition: StudyDefinition) -> Path:
 
 
 def _of_other_costs(
-    definition: StudyDefinition, place: PricedStudy, findings: Findings | None, cells: list[Cell]
+    definition: StudyDefinition, place: PricedStudy, cells: list[Cell]
 ) -> list[str]:
     """Cells with figures of another version of the machine or of the cost models, of which the
     costs of now are others, or cannot be told."""
-    drawn = None if findings is None else findings.drawn
-    reproduced = frozenset() if drawn is None else drawn.reproduced
-    return [
-        one.name
+    older = {
+        one: runs
         for one in cells
         if one.measured(definition, place) is None
-        and one.measured(definition, place, costs=False) is not None
-        and (one.contender.name, one.seed) not in reproduced
-    ]
+        and (runs := one.measured(definition, place, costs=False)) is not None
+    }
+    runs = [run for each in older.values() for run in each]
+    traces = _traces_of(definition, place, cells)
+    drawn = drawn_costs(runs, place.field, place.tables, traces) if runs else None
+    same = frozenset() if drawn is None else drawn.reproduced
+    return [one.name for one in older if (one.contender.name, one.seed) not in same]
 
 
-def _chapter(
-    definition: StudyDefinition, place: PricedStudy, findings: Findings | None
-) -> list[str]:
+def _traces_of(
+    definition: StudyDefinition, place: PricedStudy, cells: list[Cell]
+) -> Callable[[str, int], Path]:
+    """Where the traces of cells on a machine lie, by contender and seed."""
+    folders = {(one.contender.name, one.seed): one.folder(definition) for one in cells}
+    return lambda name, seed: folders[name, seed] / machine_name(place.machine) / TRACE
+
+
+def _chapter(definition: StudyDefinition, place: PricedStudy, cells: list[Cell]) -> list[str]:
     """What the page says of a machine; writes the comparison on it."""
     name = machine_name(place.machine)
+    findings = findings_on(definition, place, cells)
     if findings is None:
         return [f"## {name}", "", "Nothing can be compared yet.", ""]
     folder = definition.folder / name
@@ -127,12 +134,8 @@ def findings_on(
         run for seed in seeds for one in taking_part if one.trained for run in done[one.name, seed]
     ]
     runs += cascade_runs(runs, study, line)
-    folders = {(one.contender.name, one.seed): one.folder(definition) for one in cells}
-
-    def trace_of(name: str, seed: int) -> Path:
-        return folders[name, seed] / machine_name(place.machine) / TRACE
-
-    drawn = drawn_costs(runs, line, place.tables, trace_of)
+    traces = _traces_of(definition, place, cells)
+    drawn = drawn_costs(runs, line, place.tables, traces)
     return Findings.of(study, line, tuple(runs), NO_HEADROOM, drawn)
 
 
