@@ -81,7 +81,7 @@ def page(study: StudyFile) -> None:
     """Write what the finished cells come to: a comparison for every machine, and a page."""
     from dfs_hw.studies import StudyDefinition, study_page
 
-    show.line(f"What it comes to: {study_page(StudyDefinition.read(study))}")
+    show.line(f"What it comes to: {study_page(StudyDefinition.read(study), progress=True)}")
 
 
 @studies.command()
@@ -90,7 +90,7 @@ def cells(study: StudyFile) -> None:
     from dfs_hw.studies import StudyDefinition, cells_of, priced_studies
 
     definition = StudyDefinition.read(study)
-    places = priced_studies(definition)
+    places = priced_studies(definition, progress=True)
     for cell in cells_of(definition, places[0].field):
         state = cell.state(definition, places)
         show.line(f"{cell.name:24} {state:10} {cell.contender.title}")

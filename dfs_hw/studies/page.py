@@ -25,16 +25,19 @@ PAGE = "README.md"
 NO_HEADROOM = "`dfs-hw headroom` trains for it, and a study's page trains nothing"
 
 
-def study_page(definition: StudyDefinition) -> Path:
+def study_page(definition: StudyDefinition, progress: bool = False) -> Path:
     """Write what the finished cells come to; nothing is trained.
 
     Leaves ``README.md`` in the study's folder and, in a folder for every machine, what a comparison
     leaves (`dfs_hw.baselines.compare`).
 
+    Args:
+        progress: show bars on stderr while machines are priced.
+
     Returns:
         Where the page is.
     """
-    places = priced_studies(definition)
+    places = priced_studies(definition, progress)
     cells = cells_of(definition, places[0].field)
     chapters = [_chapter(definition, place, cells) for place in places]
     lines = [f"# {escape(definition.title)}", "", *(line for part in chapters for line in part)]

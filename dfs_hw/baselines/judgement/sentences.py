@@ -63,10 +63,11 @@ def _is_ahead(verdict: Verdict) -> bool:
 def _lead_over_inputs(title: str, points: list[Verdict]) -> str:
     """A sentence on a contender of one seed: at how many budgets it is ahead, by how much."""
     ahead = [one.against_static.points for one in points if one.against_static and _is_ahead(one)]
-    least, most = (100 * end(one.mean for one in ahead) for end in (min, max))
+    least, most = (f"{100 * end(one.mean for one in ahead):.2f}" for end in (min, max))
+    by = most if least == most else f"{least} to {most}"
     return (
         f"Over inputs, {title} is ahead of the best static network at equal cost at {len(ahead)} "
-        f"of {len(points)} budgets, by {least:.2f} to {most:.2f} points."
+        f"of {len(points)} budgets, by {by} points."
     )
 
 
