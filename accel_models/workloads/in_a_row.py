@@ -10,6 +10,8 @@ from accel_models.workloads.layer import Layer
 from accel_models.workloads.workload import Workload
 
 FIRST, THEN = "first", "then"
+DECISION = f"{FIRST}.exit"
+"""Name of the layer between the two, which says what leaves."""
 
 
 def in_a_row(first: Workload, then: Workload) -> Workload:
@@ -33,7 +35,7 @@ def in_a_row(first: Workload, then: Workload) -> Workload:
     led = tuple(_led(then))
     behind = next(layer.unit for layer in led if layer.unit)
     answer = first.layers[-1]
-    decision = Layer(f"{FIRST}.exit", answer.out_channels, 1, role="exit", unit=behind)
+    decision = Layer(DECISION, answer.out_channels, 1, role="exit", unit=behind)
     return Workload(
         f"{first.name} then {then.name}",
         (*(_inside(FIRST, layer) for layer in first.layers), decision, *led),
@@ -65,4 +67,9 @@ def _edges(network: str, workload: Workload) -> Iterator[tuple[str, ...]]:
         yield f"{network}.{producer}", f"{network}.{consumer}", *part
 
 
-__all__ = ["FIRST", "THEN", "in_a_row"]
+def is_in_a_row(workload: Workload) -> bool:
+    """Whether a workload is two networks, as `in_a_row` makes one of them."""
+    return any(layer.name == DECISION and layer.role == "exit" for layer in workload.layers)
+
+
+__all__ = ["FIRST", "THEN", "in_a_row", "is_in_a_row"]

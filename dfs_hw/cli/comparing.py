@@ -37,7 +37,7 @@ Contenders = Annotated[
     str,
     typer.Option(
         help="Of static, best-static, smaller, dfs, skipnet, dfq, knob, static-exits, exits, "
-        "cascade, and smaller-exits, feedforward, upfront, supervised, shaped, dfs-exits."
+        "cascade, and smaller-exits, error, feedforward, upfront, supervised, shaped, dfs-exits."
     ),
 ]
 Smaller = Annotated[

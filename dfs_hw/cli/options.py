@@ -172,7 +172,11 @@ TrainingSeed = Annotated[
     ),
 ]
 Epochs = Annotated[
-    int | None, typer.Option(help="Epochs of backbone, supernet and joint stage, each.", min=1)
+    int | None,
+    typer.Option(
+        help="Epochs of backbone, supernet and joint stage, each; of exits, --set exit_epochs=N.",
+        min=1,
+    ),
 ]
 Settings = Annotated[
     list[str] | None,

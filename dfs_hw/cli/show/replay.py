@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from accel_models.costs.energy_split import energy_split
 from accel_models.costs.pricing import COMPONENTS
 from accel_models.metrics import additive
+from accel_models.workloads.in_a_row import is_in_a_row
 from dfs_hw.cli.show.tables import line, new_table, si, terminal
 
 if TYPE_CHECKING:  # these load pyarrow
@@ -82,7 +83,7 @@ def replay_summary(found: Summary, beside: ReplayComparison, played: Check | Non
     line(f"mean energy of an input: {split.text()}")
     _spreads(found)
     _causes(facts)
-    _beside(beside)
+    _beside(beside, "both networks, " if is_in_a_row(found.plan.table.workload) else "")
     if played:
         _timeline(played)
     components = new_table("component", "mean energy", "share")
@@ -197,14 +198,14 @@ def _timeline(played: Check) -> None:
     )
 
 
-def _beside(beside: ReplayComparison) -> None:
+def _beside(beside: ReplayComparison, which: str) -> None:
     taken = additive()
     heads = [head for metric in taken for head in (metric.label, "replayed")]
     table = new_table("beside", *heads)
     others: dict[str, Cost | None] = {"as the training loss charges it": beside.expected}
     for bits, one in beside.uniform.items():
         top = " (highest)" if one == beside.highest else ""
-        others[f"{bits} bit everywhere, no gates{top}"] = one
+        others[f"{which}{bits} bit everywhere, no gates{top}"] = one
     others["every unit at its most frequent choice"] = beside.frozen
     mine = beside.replayed
     for name, cost in others.items():

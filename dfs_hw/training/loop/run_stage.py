@@ -97,14 +97,14 @@ def run_stage(
         torch.random.fork_rng([device] if device.type == "cuda" else []),
         noted_signals() as request,
     ):
-        halved = amp and computes_bfloat16(device)
-        if amp and not halved:
+        in_bfloat16 = amp and computes_bfloat16(device)
+        if amp and not in_bfloat16:
             warnings.warn(
-                f"this {device.type} has no bfloat16 arithmetic, and would take ten times as long "
-                "to imitate it: amp is left out, and everything is computed in float32",
+                f"this {device.type.upper()} has no bfloat16 arithmetic, and would take ten times "
+                "as long to imitate it: amp is left out, and everything is computed in float32",
                 stacklevel=1,  # one place: said once, not for every stage
             )
-        run = _Run(stage, network, stream, settings, snapshot, halved, log)
+        run = _Run(stage, network, stream, settings, snapshot, in_bfloat16, log)
         run.resume(defaults)
         run.train(request, snapshot_seconds, progress)
         chosen = run.leave_chosen()

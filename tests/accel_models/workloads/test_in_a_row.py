@@ -12,7 +12,7 @@ from accel_models import GateTrace, InputError, Workload, cost_table
 from accel_models.precision import highest, parse_choices
 from accel_models.replay import replay
 from accel_models.trace import TraceHeader
-from accel_models.workloads.in_a_row import in_a_row
+from accel_models.workloads.in_a_row import in_a_row, is_in_a_row
 
 CHOICES = parse_choices("4,2,8,exit")
 STAY, LEAVE = CHOICES.index(highest(CHOICES)), len(CHOICES) - 1
@@ -46,6 +46,7 @@ def test_a_cascade_costs_what_its_networks_do_by_themselves(
         for one in (first, then)
     ]
     both = in_a_row(first, then)
+    assert [is_in_a_row(one) for one in (first, then, both)] == [False, False, True]
     gone = [*widths[0], *[LEAVE] * (1 + len(widths[1]))]
     cycles, energy = costs(both, machine, [gone, [*widths[0], STAY, *widths[1]]])
     alone = [costs(one, machine, [row]) for one, row in zip((first, then), widths, strict=True)]

@@ -1,3 +1,4 @@
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from waiting import NoWaiting
 
 from accel_models.errors import DfsHwError, InputError
 from dfs_hw.data import TrainingStream
+from dfs_hw.training.loop import run_stage
 from dfs_hw.training.loop.run_stage import (
     MOMENTUM,
     Batch,
@@ -272,7 +274,11 @@ def test_waiting_would_be_noticed() -> None:
             wait(torch.ones(2))
 
 
-def test_mixed_precision_is_for_steps_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("computed", [True, False])
+def test_mixed_precision_is_for_steps_alone_where_the_device_computes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, computed: bool
+) -> None:
+    monkeypatch.setattr(run_stage, "computes_bfloat16", lambda device: computed)
     point = Point()
     layer = nn.Linear(4, 4)
     seen = []
@@ -289,12 +295,20 @@ def test_mixed_precision_is_for_steps_alone(tmp_path: Path) -> None:
         return Validation(0.5, 0.5)
 
     stage = stage_of(point, step=step, validate=validate, steps=1, epoch_steps=1)
-    staging.run(stage, point, tmp_path, amp=True)
-    assert seen == [torch.bfloat16, torch.float32]
+    with (
+        contextlib.nullcontext()
+        if computed
+        else pytest.warns(UserWarning, match="this CPU has no bfloat16 arithmetic")
+    ):
+        staging.run(stage, point, tmp_path, amp=True)
+    assert seen == [torch.bfloat16 if computed else torch.float32, torch.float32]
 
 
 @pytest.mark.slow
-def test_mixed_precision_trains_about_as_well(tmp_path: Path) -> None:
+def test_mixed_precision_trains_about_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_stage, "computes_bfloat16", lambda device: True)
     chosen = {}
     for amp in (False, True):
         network = staging.network()
