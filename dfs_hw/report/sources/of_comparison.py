@@ -187,12 +187,13 @@ def _remarks(
     found: CompareFile, leads: ComparedVerdict | None, looked_at: _LookedAt
 ) -> Iterator[str]:
     if leads is not None and leads.contender != looked_at.contender:
-        how = "`dfs-hw compare` leaves one in the folder of each seed"
+        how = "dfs-hw compare leaves one in the folder of each seed"
         if found.contender(leads.contender).family in COMPOSED:
-            how = "`dfs-hw record FIRST --then SECOND` records one, which is reported by itself"
+            how = "dfs-hw record FIRST --then SECOND records one, which is reported by itself"
         yield f"No trace of {found.titles[leads.contender]} lies here: {how}."
-    for name, why in found.left_out.items():
-        yield f"Left out: {name}: {why}."
+    for why in dict.fromkeys(found.left_out.values()):
+        names = [name for name, reason in found.left_out.items() if reason == why]
+        yield f"Left out: {', '.join(names)}: {why}."
 
 
 def _curve(found: CompareFile) -> tuple[HeadroomPoint, ...]:
