@@ -8,7 +8,7 @@ from dfs_hw.baselines.contenders import AT_BUDGET, Contender, LineUp
 from dfs_hw.baselines.judgement.frontier import Frontier
 from dfs_hw.baselines.judgement.resampling import Interval
 from dfs_hw.baselines.judgement.robustness import DrawnCosts
-from dfs_hw.baselines.judgement.sentences import lead, robust, sentence
+from dfs_hw.baselines.judgement.sentences import lead, nominal, robust, sentence
 from dfs_hw.baselines.judgement.verdicts import Saving, Verdict, verdicts
 from dfs_hw.baselines.records import (
     AS_TRAINED,
@@ -130,6 +130,17 @@ class Findings:
         each = [f"{one.contender.title} ({one.share:.0%} of the budget)" for one in steps]
         return f"Static networks that are best within what they cost: {'; '.join(each) or 'none'}."
 
+    def draws(self) -> str:
+        """What the last column of the table of verdicts is; "" where nothing is known of draws."""
+        if self.drawn is None:
+            return ""
+        return (
+            f" Constants drawn from their ranges together, {self.drawn.draws} times: "
+            f"{', '.join(self.drawn.constants)}.{nominal(self.drawn.not_drawn)} Points over the "
+            "static network that is best within the budget at the draw, the least and the most, "
+            "and in how many draws that have one it earns its keep or is above it."
+        )
+
     def cascades(self) -> list[str]:
         """What the cascade is made of, budget by budget."""
         made = {
@@ -160,7 +171,7 @@ class Findings:
     def remarks(self) -> list[str]:
         """What has to be said beside the table."""
         said = [
-            f"{sentence(one, self.titles)} {robust(one.robustness)}".strip()
+            f"{sentence(one, self.titles)} {robust(one.robustness, self.titles)}".strip()
             for one in self.verdicts
             if one.as_trained
         ]
@@ -249,14 +260,19 @@ def _figure(row: Row, name: str) -> str:
 
 
 def _of_draws(verdict: Verdict) -> str:
-    """Points over the best static network at all draws of the constants; in how many it earns its
-    keep or, where it does in none, is ahead at all."""
+    """Points over the best static network at all draws of the constants; where these differ, in
+    how many of the draws that have a rival it earns its keep or, where it does in none, has any."""
     found = verdict.robustness
-    if found is None or found.points is None:
+    if found is None:
         return "–"
+    if len(found.rivals) == 1 and not found.alone:
+        return "same in all"
+    if found.points is None:
+        return "no rival in any"
     low, high = (round(100 * end, 2) + 0.0 for end in found.points)  # no -0
-    held = f"earned in {found.earned}" if found.earned else f"ahead in {found.ahead}"
-    return f"{low:+.2f} to {high:+.2f}, {held} of {found.draws}"
+    said = f"earned in {found.earned}" if found.earned else f"above in {found.ahead}"
+    alone = f", no rival in {found.alone}" if found.alone else ""
+    return f"{low:+.2f} to {high:+.2f}: {said} of {found.draws - found.alone}{alone}"
 
 
 def _signed(interval: Interval, digits: int) -> str:

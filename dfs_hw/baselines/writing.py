@@ -130,7 +130,7 @@ def as_markdown(findings: Findings) -> str:
         "Accuracy at equal cost: over the static network that is most accurate on the validation "
         "split, of those that cost no more. Cost at equal accuracy: of the cheapest static network "
         "that is as accurate on the validation split (within 0.3 points). In brackets 95 % "
-        "intervals, over inputs and trainings. " + findings.stairs() + _draws_said(findings.drawn),
+        "intervals, over inputs and trainings. " + findings.stairs() + findings.draws(),
         "",
         *(f"- {remark}" for remark in findings.remarks()),
         "",
@@ -156,20 +156,6 @@ def as_markdown(findings: Findings) -> str:
     lines += [f"- best per block, over seeds: {'; '.join(row.fixed)}." for row in fixed]
     lines += [f"- {said}." for said in findings.cascades()]
     return "\n".join(lines) + "\n"
-
-
-def _draws_said(found: DrawnCosts | None) -> str:
-    """What the last column of the table of verdicts is."""
-    if found is None:
-        return ""
-    said = (
-        f" Constants drawn from their ranges together, {found.draws} times: "
-        f"{', '.join(found.constants)}. Points over the static network that is best at the draw, "
-        "the least and the most, and in how many draws it earns its keep or is ahead."
-    )
-    if found.not_drawn:
-        said += f" Not drawn, as they change more than prices: {', '.join(found.not_drawn)}."
-    return said
 
 
 def markdown_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:

@@ -143,10 +143,11 @@ class Judgement:
     """The verdict on one contender at one budget, as the comparison has it.
 
     Args:
-        drawn: accuracy over the best static network that costs no more, 0 to 1, the least and the
-            most of all draws of the constants from their ranges; None where that is not known.
+        drawn: accuracy over the best static network within its budget, 0 to 1, the least and the
+            most of all draws of the constants from their ranges; None where there is none in any.
         ahead: share of the draws in which it is more accurate than that, be it by chance.
         keeps: share of the draws in which it earns its keep.
+        alone: share of the draws in which no static network costs as little.
     """
 
     __pydantic_config__ = CLOSED
@@ -163,6 +164,7 @@ class Judgement:
     drawn: tuple[float, float] | None = None
     ahead: Share | None = None
     keeps: Share | None = None
+    alone: Share | None = None
 
 
 @dataclass(frozen=True)

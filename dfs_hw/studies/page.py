@@ -47,7 +47,7 @@ def study_page(definition: StudyDefinition, progress: bool = False) -> Path:
         if (names := _of_other_costs(definition, place, cells))
     ]
     if older:
-        said = "Measured by costs that this version, or the machine as it is now, does not give"
+        said = "Measured by costs that are others now, or of which that cannot be told"
         lines += ["## Older costs", "", f"{said}: {'; '.join(older)}.", ""]
     states = {one.name: one.state(definition, places) for one in cells}
     left = [
@@ -108,7 +108,8 @@ def _chapter(definition: StudyDefinition, place: PricedStudy, cells: list[Cell])
         "",
         *markdown_table(VERDICT_HEADER, findings.verdict_table()),
         "",
-        f"Seeds {seeds}. {findings.stairs()} [Everything measured]({name}/compare.md).",
+        f"Seeds {seeds}. {findings.stairs()}{findings.draws()} [Everything "
+        f"measured]({name}/compare.md).",
         "",
     ]
 

@@ -72,25 +72,20 @@ def _lead_over_inputs(title: str, points: list[Verdict]) -> str:
 
 
 def _gain(title: str, points: list[Verdict], tried: int) -> str:
-    """A sentence on a contender that beats static networks: where, of how many budgets that were
-    tried, and by how much."""
-
-    def least(verdict: Verdict) -> float:
+    """A sentence on a contender that beats static networks: at which of the budgets that were
+    tried, by how much, and at how many draws of the constants."""
+    each = []
+    for verdict in points:
         assert verdict.against_static is not None  # or it would not have earned its keep
-        return verdict.against_static.points.low
-
-    best = max(points, key=least)
-    assert best.against_static is not None
-    gain, low, high = _hundred(best.against_static.points)
-    budgets = ", ".join(f"{one.target:g}" for one in points)
-    held = best.robustness
-    drawn = ""
-    if held is not None:
-        drawn = f", and in {held.earned} of {held.draws} draws of the constants from their ranges"
+        gain, low, high = _hundred(verdict.against_static.points)
+        held = verdict.robustness
+        drawn = "" if held is None else f"; in {held.earned} of {held.draws} draws of the constants"
+        each.append(
+            f"at {verdict.target:g} x budget by {gain:.2f} points ({low:.2f} to {high:.2f}{drawn})"
+        )
     return (
-        f"{_sentence_case(title)} beats the best static network at equal cost, at {budgets} x "
-        f"budget (of {tried} tried): by {gain:.2f} points ({low:.2f} to {high:.2f}) at "
-        f"{best.target:g}{drawn}."
+        f"{_sentence_case(title)} beats the best static network at equal cost at {len(points)} of "
+        f"{tried} budgets: {', '.join(each)}."
     )
 
 
@@ -132,24 +127,35 @@ def _spared(saving: Saving | None, titles: Titles) -> str:
     )
 
 
-def robust(found: Robustness | None) -> str:
+def robust(found: Robustness | None, titles: Titles) -> str:
     """What becomes of a verdict when constants are drawn from their ranges; "" if it is not
     known."""
     if found is None:
         return ""
-    parts = []
-    if found.points is not None:
-        low, high = (100 * end for end in found.points)
-        parts.append(
-            f"it earns its keep in {found.earned} and is ahead in {found.ahead}, by {low:.2f} to "
-            f"{high:.2f} points over the best static network that costs no more there"
-        )
+    rivals = [
+        f"in {one.draws} the best static network within its budget is {titles[one.than]} "
+        f"({_difference(one.points)})"
+        for one in found.rivals
+    ]
     if found.alone:
-        parts.append(f"in {found.alone} nothing static costs as little")
-    if found.spared is not None:
-        most, least = (1 - end for end in found.spared)
-        parts.append(f"it spends {least:.0%} to {most:.0%} of the cheapest that is as accurate")
-    return f"Of {found.draws} draws of the constants from their ranges: {'; '.join(parts)}."
+        rivals.append(f"in {found.alone} no static network costs as little")
+    said = f"Of {found.draws} draws of the constants from their ranges, {', '.join(rivals)}."
+    if found.spared is None:
+        return said
+    most, least = (1 - end for end in found.spared)
+    return f"{said} It spends {least:.0%} to {most:.0%} of the cheapest as accurate there."
+
+
+def nominal(not_drawn: Iterable[str]) -> str:
+    """Which constants stay as they are at all draws; "" if none does."""
+    names = ", ".join(not_drawn)
+    return f" At their nominal value, as they are no mere prices here: {names}." if names else ""
+
+
+def _difference(points: Interval) -> str:
+    """A difference of accuracies with its interval, such as +1.20 points, 0.31 to 2.09."""
+    mean, low, high = (round(end, 2) + 0.0 for end in _hundred(points))  # no -0
+    return f"{mean:+.2f} points, {low:.2f} to {high:.2f}"
 
 
 def _than(points: Interval) -> str:

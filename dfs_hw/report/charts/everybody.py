@@ -127,13 +127,14 @@ def _judgements(comparison: Comparison) -> Chart:
         *(("shuffled_high", "to", SHARE), ("saving", "spared at equal accuracy", SHARE)),
         *(("saving_low", "from", SHARE), ("saving_high", "to", SHARE), ("earned", "earned it")),
         *(("drawn_low", "constants drawn, over it: least", SHARE), ("drawn_high", "most", SHARE)),
-        *(("ahead", "ahead in draws", SHARE), ("keeps", "earned in draws", SHARE)),
+        *(("ahead", "above it in draws", SHARE), ("keeps", "earned in draws", SHARE)),
+        ("alone", "no rival in draws", SHARE),
     ]
     rows = [
         (
             one.contender, one.target, one.share, one.accuracy, one.than, *_ends(one.points),
             *_ends(one.shuffled), *_ends(one.saving), one.earned,
-            *(one.drawn or (None, None)), one.ahead, one.keeps,
+            *(one.drawn or (None, None)), one.ahead, one.keeps, one.alone,
         )
         for one in comparison.judgements
     ]  # fmt: skip

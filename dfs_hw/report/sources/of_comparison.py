@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dfs_hw.baselines.judgement.resampling import Interval
-from dfs_hw.baselines.judgement.sentences import lead, robust
+from dfs_hw.baselines.judgement.sentences import lead, nominal, robust
 from dfs_hw.baselines.records import AS_TRAINED, AT_PRICE, FROZEN, SHUFFLED, WITHIN
 from dfs_hw.baselines.study import COMPOSED, STATIC
 from dfs_hw.baselines.tabulation import Row, Spread
@@ -69,23 +69,17 @@ class _LookedAt(NamedTuple):
 def ranked(found: CompareFile) -> list[ComparedVerdict]:
     """Verdicts, the one that is led with first.
 
-    Those that earned their keep, at whichever budget, come first, the one before others that
-    validation inputs see furthest ahead of its static rival: test inputs say how far it is, and
-    have no part in the choice. Then come networks as they were trained, those before others that
-    fall short by least, and then what is left.
+    Those that earned their keep, at whichever budget, come first, then networks as they were
+    trained, then what is left; of each the one that validation inputs see furthest ahead of its
+    static rival. Test inputs say how far it is, and have no part in the choice.
     """
 
-    def seen(verdict: ComparedVerdict) -> float:
+    def place(verdict: ComparedVerdict) -> tuple[bool, bool, float]:
         own = [row for row in found.rows if _is_led(row, verdict) and row.variant != SHUFFLED]
         fixed = verdict.against_static
         than = [row for row in found.rows if fixed is not None and row.contender == fixed.than]
-        return _validated(own) - _validated(than)
-
-    def place(verdict: ComparedVerdict) -> tuple[bool, bool, float]:
-        if verdict.earned:
-            return True, True, seen(verdict)
-        fixed = verdict.against_static
-        return False, verdict.as_trained, -1.0 if fixed is None else fixed.points.low
+        seen = _validated(own) - _validated(than) if than else -1.0
+        return bool(verdict.earned), bool(verdict.earned) or verdict.as_trained, seen
 
     return sorted(found.verdicts, key=place, reverse=True)
 
@@ -128,13 +122,13 @@ def bounds(interval: Interval) -> Bounds:
 def _survival(found: CompareFile, leads: ComparedVerdict) -> Survival | None:
     """How who leads and the cheapest static network that is as accurate stand at every draw of the
     constants."""
-    held, saving = leads.robustness, leads.saving
-    if held is None or held.spared is None or saving is None or found.drawn is None:
+    held = leads.robustness
+    if held is None or held.spared is None or found.drawn is None:
         return None
     least, most = held.spared
     return Survival(
         of=found.titles[leads.contender],
-        than=found.titles[saving.than],
+        than="the cheapest as accurate at each draw",
         draws=held.draws,
         kept=held.cheaper,
         low=1 - most,
@@ -146,10 +140,7 @@ def _survival(found: CompareFile, leads: ComparedVerdict) -> Survival | None:
 def _survives(found: CompareFile, leads: ComparedVerdict) -> str:
     if leads.robustness is None or found.drawn is None:
         return "What becomes of that within the ranges of the constants is not told."
-    left = ""
-    if found.drawn.not_drawn:
-        left = f" Not drawn, as they change more than prices: {', '.join(found.drawn.not_drawn)}."
-    return robust(leads.robustness) + left
+    return robust(leads.robustness, found.titles) + nominal(found.drawn.not_drawn)
 
 
 def _comparison(
@@ -292,6 +283,7 @@ def _judgement(found: CompareFile, verdict: ComparedVerdict) -> Judgement:
         drawn=None if held is None else held.points,
         ahead=None if held is None else held.ahead / held.draws,
         keeps=None if held is None else held.earned / held.draws,
+        alone=None if held is None else held.alone / held.draws,
     )
 
 

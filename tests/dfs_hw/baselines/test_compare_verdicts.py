@@ -149,8 +149,11 @@ def test_whoever_has_thresholds_is_judged_at_every_budget_that_all_seeds_have() 
     gains = [one.against_static.points.mean for one in found if one.against_static]
     assert gains == pytest.approx([0.06, 0.1])
     text = lead(found, TITLES)
-    assert text.startswith("D beats the best static network at equal cost, at 0.6, 1 x budget (of ")
-    assert "(of 2 tried): by 10.00 points" in text
+    assert text.startswith(
+        "D beats the best static network at equal cost at 2 of 2 budgets: at 0.6"
+    )
+    assert "at 0.6 x budget by 6.00 points (" in text
+    assert "at 1 x budget by 10.00 points (" in text
     alone = lead(verdicts([one for one in runs if one.record.seed == 0], FIELD), TITLES)
     assert alone.startswith("One seed says nothing of other trainings: nothing is called earned.")
     assert "D is ahead of the best static network at equal cost at 3 of 3 budgets, by 5.00" in alone

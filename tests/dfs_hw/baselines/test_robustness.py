@@ -14,7 +14,7 @@ from accel_models import load_accelerator, simulate
 from accel_models.costs.drawn_prices import drawn_prices
 from dfs_hw.baselines.contenders import Contender, LineUp
 from dfs_hw.baselines.judgement.robustness import DrawnCosts, Robustness
-from dfs_hw.baselines.judgement.sentences import robust
+from dfs_hw.baselines.judgement.sentences import nominal, robust
 from dfs_hw.baselines.judgement.verdicts import Verdict, verdicts
 from dfs_hw.baselines.records import AS_TRAINED, SHUFFLED, Record, Run
 
@@ -117,7 +117,7 @@ def test_nothing_is_said_of_whom_nothing_is_known() -> None:
     for missing in ("a", "d"):
         known = {key: costs for key, costs in whole.energies.items() if key[0] != missing}
         assert judged(looks, nominal, replace(whole, energies=known)).robustness is None
-    assert robust(None) == ""
+    assert robust(None, {}) == ""
 
 
 def test_the_sentence_says_what_the_draws_came_to() -> None:
@@ -128,11 +128,14 @@ def test_the_sentence_says_what_the_draws_came_to() -> None:
     held = judged(looks, energies, at_draws([energies, energies, beaten, nobody])).robustness
     assert isinstance(held, Robustness)
     assert [(one.than, one.draws) for one in held.rivals] == [("c", 2), ("b", 1)]
-    text = robust(held)
-    assert "Of 4 draws of the constants" in text
-    assert "it earns its keep in 2 and is ahead in 2, by -10.00 to 20.00 points" in text
-    assert "in 1 nothing static costs as little" in text
-    assert "22% to 100% of the cheapest that is as accurate" in text
+    text = robust(held, {name: name.upper() for name in looks})
+    assert "Of 4 draws of the constants from their ranges, in 2 the best static network" in text
+    assert "within its budget is C (+20.00 points, " in text
+    assert "in 1 the best static network within its budget is B (-10.00 points, " in text
+    assert "in 1 no static network costs as little." in text
+    assert "22% to 100% of the cheapest as accurate there" in text
+    assert nominal(["a.b", "c"]).endswith("as they are no mere prices here: a.b, c.")
+    assert nominal([]) == ""
 
 
 def test_a_draw_is_the_machine_with_those_constants() -> None:

@@ -118,9 +118,9 @@ def test_what_earned_its_keep_is_led_with_at_whichever_budget(tmp_path: Path) ->
     assert comparison.verdict.points is not None
     assert comparison.verdict.points.low == 0.04
     said = comparison.verdict.survives
-    assert "it earns its keep in 150 and is ahead in 150, by -0.10 to 5.00 points" in said
-    assert "in 20 nothing static costs as little" in said
-    assert "Not drawn, as they change more than prices: dram.latency_ns." in said
+    assert "in 150 the best static network within its budget is 8 bit everywhere (+5.00" in said
+    assert "in 20 no static network costs as little" in said
+    assert "no mere prices here: dram.latency_ns." in said
     survival = comparison.verdict.survival
     assert survival is not None
     assert (survival.kept, survival.low, survival.high) == (198, 0.75, 1.02)

@@ -18,7 +18,7 @@ from accel_models.errors import InputError
 from dfs_hw.baselines import Study, compare
 from dfs_hw.baselines.bench import difficulty
 from dfs_hw.baselines.contenders import line_up
-from dfs_hw.baselines.drawn_costs import PricedRuns
+from dfs_hw.baselines.drawn_costs import PricedRuns, drawn_costs
 from dfs_hw.baselines.measurement import measured
 from dfs_hw.baselines.preparation import prepare
 from dfs_hw.baselines.setups import ContenderSetups
@@ -117,6 +117,26 @@ def test_at_nominal_constants_everybody_is_drawn_as_measured(definition: StudyDe
     twice = replace(static.record, energy_j=1.3 * static.record.energy_j)
     cascade = priced.of_cascade(twice, static.record, static.record)
     assert cascade == pytest.approx(twice.energy_j, rel=1e-12)
+
+
+@pytest.mark.slow
+def test_draws_are_of_whom_every_seed_is_known(definition: StudyDefinition) -> None:
+    place = priced_studies(definition)[0]
+    (static,) = measured(definition.folder / "seed0/static-8/bitfusion/test.json", {}) or []
+    more = (place.tables, lambda name, seed: definition.folder / "nowhere")
+    found = drawn_costs([static], place.field, *more)
+    assert found is not None
+    assert found.energies.keys() == {("static-8", "as trained", 1.0)}
+    assert found.reproduced == {("static-8", 0)}
+    other = replace(static.record, seed=1, energy_j=1.1 * static.record.energy_j)
+    found = drawn_costs([static, replace(static, record=other)], place.field, *more)
+    assert found is not None
+    assert not found.energies
+    assert found.reproduced == {("static-8", 0)}
+    assert drawn_costs([static], replace(place.field, statistic="p95"), *more) is None
+    damaged = replace(static, record=replace(static.record, fixed="8 8"))
+    with pytest.raises(InputError, match="units, and '8 8' is of 2"):
+        drawn_costs([damaged], place.field, *more)
 
 
 @pytest.mark.slow
