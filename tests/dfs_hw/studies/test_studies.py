@@ -134,8 +134,8 @@ def test_draws_are_of_whom_every_seed_is_known(definition: StudyDefinition) -> N
     assert not found.energies
     assert found.reproduced == {("static-8", 0)}
     assert drawn_costs([static], replace(place.field, statistic="p95"), *more) is None
-    damaged = replace(static, record=replace(static.record, fixed="8 8"))
-    with pytest.raises(InputError, match="units, and '8 8' is of 2"):
+    damaged = replace(static, record=replace(static.record, fixed="8 8 8"))
+    with pytest.raises(InputError, match="units, and '8 8 8' is of 3"):
         drawn_costs([damaged], place.field, *more)
 
 
