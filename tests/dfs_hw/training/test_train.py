@@ -147,7 +147,9 @@ def test_gates_can_start_biased_instead(tmp_path: Path) -> None:
 
 
 def test_the_network_learned_something(run: tuple[Trained, Path]) -> None:
-    assert evaluate(run[0].network, setup_of(TINY).splits.test).accuracy > 0.3  # chance is 0.1
+    # Chance is 0.1, give or take 0.014. How far so few steps get depends on how a CPU rounds: some
+    # come to more than 0.3, one to 0.284.
+    assert evaluate(run[0].network, setup_of(TINY).splits.test).accuracy > 0.2
 
 
 def test_result_and_file_agree(run: tuple[Trained, Path]) -> None:
