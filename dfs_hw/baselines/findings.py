@@ -260,15 +260,16 @@ def _figure(row: Row, name: str) -> str:
 
 
 def _of_draws(verdict: Verdict) -> str:
-    """Points over the best static network at all draws of the constants; where these differ, in
-    how many of the draws that have a rival it earns its keep or, where it does in none, has any."""
-    found = verdict.robustness
+    """What the draws of the constants change: nothing, if the rival is the verdict's own in all;
+    else the points left, and in how many of the draws that have a rival the contender earns its
+    keep, or is above it where it earns that in none."""
+    found, fixed = verdict.robustness, verdict.against_static
     if found is None:
         return "–"
-    if len(found.rivals) == 1 and not found.alone:
-        return "same in all"
     if found.points is None:
         return "no rival in any"
+    if fixed is not None and not found.alone and [one.than for one in found.rivals] == [fixed.than]:
+        return "same in all"
     low, high = (round(100 * end, 2) + 0.0 for end in found.points)  # no -0
     said = f"earned in {found.earned}" if found.earned else f"above in {found.ahead}"
     alone = f", no rival in {found.alone}" if found.alone else ""
