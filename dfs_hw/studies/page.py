@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from html import escape
 from itertools import combinations
 from pathlib import Path
@@ -12,16 +12,19 @@ from accel_models.files import whole_file
 from accel_models.replay import Policy
 from dfs_hw.baselines.bench import TRACE
 from dfs_hw.baselines.cascades import cascade_runs
-from dfs_hw.baselines.drawn_costs import drawn_costs
+from dfs_hw.baselines.drawn_costs import Traces, drawn_costs
 from dfs_hw.baselines.findings import VERDICT_HEADER, Findings
 from dfs_hw.baselines.picture import write_findings_picture
+from dfs_hw.baselines.records import Run
 from dfs_hw.baselines.writing import markdown_table, write
 from dfs_hw.provenance import provenance
 from dfs_hw.studies.cells import FINISHED, OLDER, TO_DO, Cell, cells_of
 from dfs_hw.studies.definition import StudyDefinition, machine_name
 from dfs_hw.studies.priced import PricedStudy, priced_studies
 
-PAGE = "README.md"
+PAGE, PICTURE = "README.md", "compare.png"
+WIDER = "more-networks"
+"""Folder, in that of a machine, for the comparison of most networks."""
 NO_HEADROOM = "`dfs-hw headroom` trains for it, and a study's page trains nothing"
 
 
@@ -81,80 +84,119 @@ def _of_other_costs(
     return [one.name for one in older if (one.contender.name, one.seed) not in same]
 
 
-def _traces_of(
-    definition: StudyDefinition, place: PricedStudy, cells: list[Cell]
-) -> Callable[[str, int], Path]:
+def _traces_of(definition: StudyDefinition, place: PricedStudy, cells: list[Cell]) -> Traces:
     """Where the traces of cells on a machine lie, by contender and seed."""
     folders = {(one.contender.name, one.seed): one.folder(definition) for one in cells}
     return lambda name, seed: folders[name, seed] / machine_name(place.machine) / TRACE
 
 
 def _chapter(definition: StudyDefinition, place: PricedStudy, cells: list[Cell]) -> list[str]:
-    """What the page says of a machine; writes the comparison on it."""
+    """What the page says of a machine; writes the comparisons on it."""
     name = machine_name(place.machine)
-    findings = findings_on(definition, place, cells)
-    if findings is None:
-        return [f"## {name}", "", "Nothing can be compared yet.", ""]
-    folder = definition.folder / name
-    write_findings_picture(findings, folder / "compare.png")
-    write(findings, folder, {**provenance(), "policy": Policy().to_dict()})
-    seeds = ", ".join(map(str, findings.study.seeds))
-    return [
-        f"## {name}",
-        "",
-        findings.lead(),
-        "",
-        f"![Accuracy against cost on {name}]({name}/compare.png)",
-        "",
-        *markdown_table(VERDICT_HEADER, findings.verdict_table()),
-        "",
-        f"Seeds {seeds}. {findings.stairs()}{findings.draws()} [Everything "
-        f"measured]({name}/compare.md).",
-        "",
-    ]
-
-
-def findings_on(
-    definition: StudyDefinition, place: PricedStudy, cells: list[Cell]
-) -> Findings | None:
-    """The comparison on a machine of all cells that are finished in the same seeds; None if there
-    are no two networks to compare."""
-    study, field = place.study, place.field
     done = {
         (one.contender.name, one.seed): runs
         for one in cells
         if (runs := one.measured(definition, place, costs=False)) is not None
     }
-    seeds, names = fullest(done)
-    taking_part = [one for one in field.contenders if one.name in names or not one.trained]
+    traces = _traces_of(definition, place, cells)
+    lines = [f"## {name}", ""]
+    for number, together in enumerate(compared(done)):
+        findings = findings_of(together, done, place, traces)
+        if findings is None:
+            continue
+        seeds = ", ".join(map(str, together.seeds))
+        folder = name
+        if number:
+            folder = f"{name}/{WIDER}"
+            lines += [f"### More networks, of seeds {seeds} alone", ""]
+        write_findings_picture(findings, definition.folder / folder / PICTURE)
+        said = {**provenance(), "policy": Policy().to_dict()}
+        write(findings, definition.folder / folder, said)
+        lines += _section(findings, seeds, folder, f"Accuracy against cost on {name}")
+    return lines if len(lines) > 2 else [*lines, "Nothing can be compared yet.", ""]
+
+
+def _section(findings: Findings, seeds: str, folder: str, caption: str) -> list[str]:
+    """What the page says of a comparison that lies in a folder."""
+    return [
+        findings.lead(),
+        "",
+        f"![{caption}]({folder}/{PICTURE})",
+        "",
+        *markdown_table(VERDICT_HEADER, findings.verdict_table()),
+        "",
+        f"Seeds {seeds}. {findings.stairs()}{findings.draws()} [Everything "
+        f"measured]({folder}/compare.md).",
+        "",
+    ]
+
+
+def findings_of(
+    together: Together,
+    done: Mapping[tuple[str, int], list[Run]],
+    place: PricedStudy,
+    traces: Traces,
+) -> Findings | None:
+    """The comparison on a machine of cells that are finished in the same seeds; None if there are
+    no two networks to compare.
+
+    Args:
+        done: what was measured, by contender and seed.
+        traces: where decisions lie.
+    """
+    study, field = place.study, place.field
+    taking_part = [one for one in field.contenders if one.name in together.names or not one.trained]
     if sum(one.trained for one in taking_part) < 2:
         return None
     if sum(not one.adaptive for one in taking_part) < 2:
         taking_part = [one for one in taking_part if one.trained]
     away = {one.name: "it is not finished" for one in field.contenders if one not in taking_part}
     line = replace(field, contenders=tuple(taking_part), left_out=field.left_out | away)
-    study = replace(study, seeds=seeds)
+    study = replace(study, seeds=together.seeds)
     runs = [
-        run for seed in seeds for one in taking_part if one.trained for run in done[one.name, seed]
+        run
+        for seed in together.seeds
+        for one in taking_part
+        if one.trained
+        for run in done[one.name, seed]
     ]
     runs += cascade_runs(runs, study, line)
-    traces = _traces_of(definition, place, cells)
     drawn = drawn_costs(runs, line, place.tables, traces)
     return Findings.of(study, line, tuple(runs), NO_HEADROOM, drawn)
 
 
-def fullest(done: Iterable[tuple[str, int]]) -> tuple[tuple[int, ...], set[str]]:
-    """The seeds, and the contenders finished in all of them, that make most cells together."""
+@dataclass(frozen=True)
+class Together:
+    """Contenders that are finished in the same seeds, so that they can be compared."""
+
+    seeds: tuple[int, ...] = ()
+    names: frozenset[str] = frozenset()
+    """Names of all contenders that are finished in these seeds."""
+
+    @property
+    def cells(self) -> int:
+        """How many cells they are."""
+        return len(self.seeds) * len(self.names)
+
+
+def compared(done: Iterable[tuple[str, int]]) -> tuple[Together, ...]:
+    """The comparisons that finished cells allow and a page shows: first that of most cells; behind
+    it that of most contenders, where fewer seeds have more of them.
+
+    Args:
+        done: contender and seed of each cell.
+    """
     names: dict[int, set[str]] = {}
     for name, seed in done:
         names.setdefault(seed, set()).add(name)
-    best: tuple[tuple[int, ...], set[str]] = ((), set())
-    for number in range(1, len(names) + 1):
-        for seeds in combinations(sorted(names), number):
-            common = set.intersection(*(names[seed] for seed in seeds))
-            if len(seeds) * len(common) > len(best[0]) * len(best[1]):
-                best = seeds, common
-    return best
+    possible = [
+        Together(seeds, frozenset(set.intersection(*(names[seed] for seed in seeds))))
+        for number in range(1, len(names) + 1)
+        for seeds in combinations(sorted(names), number)
+    ]
+    first = max(possible, key=lambda one: one.cells, default=Together())
+    widest = max(possible, key=lambda one: (len(one.names), len(one.seeds)), default=first)
+    return (first, widest) if len(widest.names) > len(first.names) else (first,)
 
 
 __all__ = ["study_page"]

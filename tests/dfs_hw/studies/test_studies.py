@@ -33,7 +33,7 @@ from dfs_hw.studies import (
     run_cell,
     study_page,
 )
-from dfs_hw.studies.page import fullest
+from dfs_hw.studies.page import compared
 from dfs_hw.studies.priced import at_choices_of
 from dfs_hw.training.stages.exits import beliefs_of, exits_taken, left_at, right_at_exits
 
@@ -180,17 +180,23 @@ def test_figures_of_other_settings_are_not_the_studys(definition: StudyDefinitio
 
 
 @given(st.sets(st.tuples(st.sampled_from("abcd"), st.integers(0, 3))))
-def test_a_page_takes_the_seeds_and_contenders_that_make_most_cells(
+def test_a_page_has_the_comparison_of_most_cells_and_that_of_most_contenders(
     done: set[tuple[str, int]],
 ) -> None:
-    seeds, names = fullest(done)
-    assert {(name, seed) for name in names for seed in seeds} <= done
-    most = max(
-        number * len([n for n in "abcd" if all((n, seed) in done for seed in picked)])
-        for number in range(5)
+    first, *more = compared(done)
+    for one in (first, *more):
+        assert {(name, seed) for name in one.names for seed in one.seeds} <= done
+    every = [
+        (picked, {n for n in "abcd" if all((n, seed) in done for seed in picked)})
+        for number in range(1, 5)
         for picked in combinations(range(4), number)
-    )
-    assert len(seeds) * len(names) == most
+    ]
+    assert len(first.seeds) * len(first.names) == max(len(s) * len(n) for s, n in every)
+    most = max(len(names) for _, names in every)
+    assert len(more) == (most > len(first.names))
+    for wider in more:
+        assert len(wider.names) == most
+        assert len(wider.seeds) == max(len(s) for s, n in every if len(n) == most)
 
 
 @pytest.mark.parametrize(
