@@ -15,9 +15,10 @@ from accel_models.precision import Precision
 from accel_models.replay import replay
 from accel_models.trace import GateTrace
 from dfs_hw.baselines.contenders import LineUp
+from dfs_hw.baselines.exit_costs import exits_told, replayed_exits
 from dfs_hw.baselines.judgement.robustness import DrawnCosts, RunKey
 from dfs_hw.baselines.records import AS_TRAINED, WITHIN, Record, Run
-from dfs_hw.experiment import static_cost, trace_header
+from dfs_hw.experiment import static_cost
 
 SAME = 1e-9
 """Share by which two energies may differ that were worked out in another order."""
@@ -133,25 +134,12 @@ class PricedRuns:
     def _of_leaving(self, cost: np.ndarray, contender: str) -> np.ndarray:
         """Inputs of which each leaves at the exit that its cost tells."""
         at_exits = self._ends(contender)
-        taken = np.abs(cost[:, None] / at_exits[:, 0] - 1).argmin(axis=1)
-        return np.asarray(at_exits[taken].mean(axis=0))
+        return np.asarray(at_exits[exits_told(cost, at_exits[:, 0])].mean(axis=0))
 
     def _at_exits(self, contender: str) -> np.ndarray:
         """What an input costs that leaves at each exit, or at none, at nominal prices and at every
         draw: float64 [exits + 1, 1 + draws] in J."""
-        table = self.tables[contender]
-        whole = table.choices.index(Precision.parse(self.leaving[contender]))
-        places = np.arange(len(table.units))
-        ends = [*map(table.units.index, table.workload.exits), len(table.units)]
-        left = [np.where(places < end, whole, table.leaving) for end in ends]
-        header = trace_header(
-            table.workload, table.choices, "test", data="", accelerator="", seed=0
-        )
-        unknown = np.zeros(len(ends), dtype=np.int32)
-        trace = GateTrace(
-            header, np.arange(len(ends)), unknown, unknown, np.array(left, dtype=np.uint8)
-        )
-        outcome = replay(trace, table)
+        outcome = replayed_exits(self.tables[contender], self.leaving[contender])
         work = zip(outcome.counts, outcome.cycles.tolist(), strict=True)
         return np.stack([self.drawn.energy_j(counts, cycles) for counts, cycles in work])
 

@@ -9,7 +9,7 @@ import typer
 
 from dfs_hw.cli.app import app
 from dfs_hw.cli.loading import words
-from dfs_hw.cli.options import Device, Overwrite, Quiet
+from dfs_hw.cli.options import Device, Overwrite, Quiet, SpaceFile
 from dfs_hw.cli.show import tables as show
 
 studies = typer.Typer(
@@ -82,6 +82,45 @@ def page(study: StudyFile) -> None:
     from dfs_hw.studies import StudyDefinition, study_page
 
     show.line(f"What it comes to: {study_page(StudyDefinition.read(study), progress=True)}")
+
+
+@studies.command()
+def machines(
+    study: StudyFile,
+    space: SpaceFile,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for it; default: beside the study, called as the space is.",
+            show_default=False,
+        ),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """On which machines of a space deciding per input pays, by what was measured already.
+
+    Nothing is trained: the finished networks are priced on every machine, and each is told by the
+    static networks that are best there.
+    """
+    from accel_models.exploration import read_space
+    from dfs_hw.studies import (
+        FinishedNetworks,
+        StudyDefinition,
+        cells_of,
+        compared,
+        measured_cells,
+        priced_on,
+        worth_in,
+        write_worth,
+    )
+
+    definition, (wanted, _) = StudyDefinition.read(study), read_space(space)
+    place = priced_on(definition, definition.machines[0], progress=not quiet)
+    done = measured_cells(definition, place, cells_of(definition, place.field))
+    networks = FinishedNetworks(place, compared(done)[0], done)
+    found = worth_in(networks, wanted, not quiet)
+    folder = out or definition.folder / wanted.name
+    show.line(f"Where it pays: {write_worth(networks, wanted, found, folder, definition.title)}")
 
 
 @studies.command()

@@ -3,15 +3,25 @@
 from dfs_hw.studies.cells import Cell, cells_of, named_cells, run_cell
 from dfs_hw.studies.definition import StudyDefinition
 from dfs_hw.studies.page import study_page
-from dfs_hw.studies.priced import PricedStudy, priced_studies
+from dfs_hw.studies.priced import PricedStudy, priced_on, priced_studies
+from dfs_hw.studies.together import compared, measured_cells
+from dfs_hw.studies.worth import FinishedNetworks, Worth, worth_in
+from dfs_hw.studies.worth_page import write_worth
 
 __all__ = [
     "Cell",
+    "FinishedNetworks",
     "PricedStudy",
     "StudyDefinition",
+    "Worth",
     "cells_of",
+    "compared",
+    "measured_cells",
     "named_cells",
+    "priced_on",
     "priced_studies",
     "run_cell",
     "study_page",
+    "worth_in",
+    "write_worth",
 ]

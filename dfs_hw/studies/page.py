@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from html import escape
-from itertools import combinations
 from pathlib import Path
 
 from accel_models.files import whole_file
@@ -15,12 +13,12 @@ from dfs_hw.baselines.cascades import cascade_runs
 from dfs_hw.baselines.drawn_costs import Traces, drawn_costs
 from dfs_hw.baselines.findings import VERDICT_HEADER, Findings
 from dfs_hw.baselines.picture import write_findings_picture
-from dfs_hw.baselines.records import Run
 from dfs_hw.baselines.writing import markdown_table, write
 from dfs_hw.provenance import provenance
 from dfs_hw.studies.cells import FINISHED, OLDER, TO_DO, Cell, cells_of
 from dfs_hw.studies.definition import StudyDefinition, machine_name
 from dfs_hw.studies.priced import PricedStudy, priced_studies
+from dfs_hw.studies.together import Done, Together, compared, measured_cells
 
 PAGE, PICTURE = "README.md", "compare.png"
 WIDER = "more-networks"
@@ -93,11 +91,7 @@ def _traces_of(definition: StudyDefinition, place: PricedStudy, cells: list[Cell
 def _chapter(definition: StudyDefinition, place: PricedStudy, cells: list[Cell]) -> list[str]:
     """What the page says of a machine; writes the comparisons on it."""
     name = machine_name(place.machine)
-    done = {
-        (one.contender.name, one.seed): runs
-        for one in cells
-        if (runs := one.measured(definition, place, costs=False)) is not None
-    }
+    done = measured_cells(definition, place, cells)
     traces = _traces_of(definition, place, cells)
     lines = [f"## {name}", ""]
     for number, together in enumerate(compared(done)):
@@ -133,7 +127,7 @@ def _section(findings: Findings, seeds: str, folder: str, caption: str) -> list[
 
 def findings_of(
     together: Together,
-    done: Mapping[tuple[str, int], list[Run]],
+    done: Done,
     place: PricedStudy,
     traces: Traces,
 ) -> Findings | None:
@@ -163,40 +157,6 @@ def findings_of(
     runs += cascade_runs(runs, study, line)
     drawn = drawn_costs(runs, line, place.tables, traces)
     return Findings.of(study, line, tuple(runs), NO_HEADROOM, drawn)
-
-
-@dataclass(frozen=True)
-class Together:
-    """Contenders that are finished in the same seeds, so that they can be compared."""
-
-    seeds: tuple[int, ...] = ()
-    names: frozenset[str] = frozenset()
-    """Names of all contenders that are finished in these seeds."""
-
-    @property
-    def cells(self) -> int:
-        """How many cells they are."""
-        return len(self.seeds) * len(self.names)
-
-
-def compared(done: Iterable[tuple[str, int]]) -> tuple[Together, ...]:
-    """The comparisons that finished cells allow and a page shows: first that of most cells; behind
-    it that of most contenders, where fewer seeds have more of them.
-
-    Args:
-        done: contender and seed of each cell.
-    """
-    names: dict[int, set[str]] = {}
-    for name, seed in done:
-        names.setdefault(seed, set()).add(name)
-    possible = [
-        Together(seeds, frozenset(set.intersection(*(names[seed] for seed in seeds))))
-        for number in range(1, len(names) + 1)
-        for seeds in combinations(sorted(names), number)
-    ]
-    first = max(possible, key=lambda one: one.cells, default=Together())
-    widest = max(possible, key=lambda one: (len(one.names), len(one.seeds)), default=first)
-    return (first, widest) if len(widest.names) > len(first.names) else (first,)
 
 
 __all__ = ["study_page"]

@@ -39,17 +39,28 @@ def priced_studies(definition: StudyDefinition, progress: bool = False) -> list[
         InputError: if one cannot be used for it: says which.
     """
     first, *others = definition.machines
-    trained_for = _priced(definition, first, None, progress)
+    trained_for = priced_on(definition, first, progress=progress)
     return [
         trained_for,
-        *(_priced(definition, one, trained_for.field, progress) for one in others),
+        *(priced_on(definition, one, trained_for.field, progress=progress) for one in others),
     ]
 
 
-def _priced(
-    definition: StudyDefinition, machine: str, trained: LineUp | None, progress: bool
+def priced_on(
+    definition: StudyDefinition,
+    machine: str,
+    trained: LineUp | None = None,
+    *,
+    progress: bool = False,
 ) -> PricedStudy:
-    """A study on a machine, of networks that were trained for another if there are any."""
+    """A study on one of its machines.
+
+    Args:
+        trained: who was trained for another machine, the first; None on that one.
+
+    Raises:
+        InputError: as `priced_studies`.
+    """
     study, setups = definition.study(machine), ContenderSetups(progress=progress)
     try:
         field = line_up(study, setups, elsewhere=trained is not None)

@@ -65,6 +65,7 @@ class Resampling:
         self._times = {
             seed: times[:, np.searchsorted(pictures, source)] for seed, source in sources.items()
         }
+        self._sizes = {seed: drawn.sum(1) for seed, drawn in self._times.items()}
         # Of Student's t, in random order: as good as draws of it, and without their noise.
         self._quantiles = generator.permutation((np.arange(draws) + 0.5) / draws)
 
@@ -103,7 +104,7 @@ class Resampling:
         """Mean over the inputs of every draw [draws]."""
         times = self._times[seed]
         parts = (times[start : start + AT_ONCE].astype(np.float64) for start in _starts(times))
-        return np.concatenate([(part @ values) / part.sum(1) for part in parts])
+        return np.concatenate([part @ values for part in parts]) / self._sizes[seed]
 
     def _interval(self, by_seed: dict[int, float], drawn: np.ndarray) -> Interval:
         """Interval of figures by seed, given those of every draw [draws, seeds]."""

@@ -94,9 +94,16 @@ class Evidence:
         runs: of all contenders and seeds.
         field: who took part.
         drawn: what they would spend if the machine's constants were others.
+        resampling: of the same test inputs, where they have been drawn already.
     """
 
-    def __init__(self, runs: Iterable[Run], field: LineUp, drawn: DrawnCosts | None = None) -> None:
+    def __init__(
+        self,
+        runs: Iterable[Run],
+        field: LineUp,
+        drawn: DrawnCosts | None = None,
+        resampling: Resampling | None = None,
+    ) -> None:
         self.field = field
         self._runs: dict[RunKey, dict[int, Run]] = {}
         self._sources: dict[int, np.ndarray] = {}
@@ -108,7 +115,7 @@ class Evidence:
         records = (run.record for seeds in self._runs.values() for run in seeds.values())
         self.frontier = Frontier.of(records, field.contenders)
         self.drawn = None if drawn is None else DrawnFrontiers(drawn, self.frontier, field.budget)
-        self.resampling = Resampling(self._sources)
+        self.resampling = resampling or Resampling(self._sources)
 
     def points(self, contender: Contender) -> Iterator[tuple[str, float]]:
         """Variant and target of what is judged of a contender, from the lowest target on."""

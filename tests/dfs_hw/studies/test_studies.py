@@ -33,8 +33,8 @@ from dfs_hw.studies import (
     run_cell,
     study_page,
 )
-from dfs_hw.studies.page import compared
 from dfs_hw.studies.priced import at_choices_of
+from dfs_hw.studies.together import compared
 from dfs_hw.training.stages.exits import beliefs_of, exits_taken, left_at, right_at_exits
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -1,0 +1,250 @@
+"""What deciding is worth on the machines of a space: a page, its picture, and all of it as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from html import escape
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.stats import spearmanr
+
+from accel_models.documents import sealed
+from accel_models.exploration.space import BASE, Space, Value
+from accel_models.files import whole_file
+from accel_models.metrics import METRICS
+from accel_models.pages.style import DOTS, FAINT, INK, WIDTH, dress, styled, write_drawing
+from dfs_hw.baselines.contenders import Contender
+from dfs_hw.baselines.judgement.resampling import Interval
+from dfs_hw.baselines.writing import markdown_table
+from dfs_hw.headroom.picture import SCALES
+from dfs_hw.provenance import provenance, write_json
+from dfs_hw.studies.worth import FinishedNetworks, Worth
+
+PAGE, PICTURE, FILE = "machines.md", "machines.png", "machines.json"
+CAPTION = "What deciding is worth, by what no width saves"
+MOST_ROWS = 200
+"""Machines that the page lists; the rest are in the file alone."""
+FORMAT = 1
+"""Version of ``machines.json``."""
+COLORS = (
+    *("#0b6e6e", "#c8553d", "#3b5b92", "#e08e2b", "#b5307a"),
+    *("#5a9a3c", "#8e7cc3", "#a0522d", "#1b2a3a", "#4fb0ae"),
+)
+MARKERS = "osD^v"
+
+
+def write_worth(
+    networks: FinishedNetworks, space: Space, found: Sequence[Worth], out: Path, title: str
+) -> Path:
+    """Write ``machines.md``, ``machines.png`` and ``machines.json``; returns the first.
+
+    Args:
+        found: what deciding is worth on every machine of the space.
+        out: folder for them.
+        title: of the study.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    content = {
+        "format": FORMAT,
+        **provenance(),
+        "study": {"title": title, **networks.study.to_dict(), "seeds": networks.study.seeds},
+        "space": {"name": space.name, "dimensions": [one.name for one in space.dimensions]},
+        "static": [one.name for one in networks.static],
+        "leaving": [one.name for one in networks.leaving],
+        "left_out": networks.left_out,
+        "machines": [asdict(one) for one in found],
+    }
+    write_json(out / FILE, sealed(content))
+    if _is_told(found):
+        metric = networks.study.config.metric
+        write_drawing(out / PICTURE, lambda: draw_worth(metric, found))
+    path = out / PAGE
+    with whole_file(path) as partial:
+        partial.write_text(_page(networks, space, found, title), encoding="utf-8")
+    return path
+
+
+def _page(networks: FinishedNetworks, space: Space, found: Sequence[Worth], title: str) -> str:
+    ran = sorted((one for one in found if not one.refused), key=_share, reverse=True)
+    rows = [_row(networks, space, one) for one in ran[:MOST_ROWS]]
+    lines = [
+        f"# {escape(title)} Machine by machine",
+        "",
+        summary(networks.place.study.config.metric, found),
+        "",
+        *([f"![{CAPTION}]({PICTURE})", ""] if _is_told(found) else []),
+        *markdown_table(_header(networks, space), rows),
+        "",
+        _legend(networks),
+        "",
+    ]
+    if len(ran) > len(rows):
+        lines += [f"The first {len(rows)} of {len(ran)}; all are in `{FILE}`.", ""]
+    if networks.left_out:
+        named = ", ".join(networks.left_out)
+        lines += [f"Left out, as they decide for the machine of training: {named}.", ""]
+    refused = [one for one in found if one.refused]
+    lines += [f"- {_named(space, one)}: {one.refused}" for one in refused[:MOST_ROWS]]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def summary(metric: str, found: Sequence[Worth]) -> str:
+    """Where deciding spares most and least, and whether that goes with what no width saves."""
+    sparing = [one for one in found if one.spares is not None]
+    if not sparing:
+        return "On no machine there is a network that decides and is as accurate as a static one."
+    most, least = max(sparing, key=_share), min(sparing, key=_share)
+    text = (
+        f"At equal accuracy deciding spares {_share(most):.0%} of the {metric} on the machine "
+        f"where it spares most, and {_share(least):.0%} where it spares least; no width saves "
+        f"{most.floor:.0%} of the cost on the one, and {least.floor:.0%} on the other."
+    )
+    if len(sparing) < len(found):
+        text += f" On {len(found) - len(sparing)} of {len(found)} machines that cannot be told."
+    if len({one.floor for one in sparing}) > 2:
+        floors, shares = [one.floor for one in sparing], [_share(one) for one in sparing]
+        rank = float(spearmanr(floors, shares).statistic)
+        text += f" Rank correlation of what is spared with what no width saves: {rank:+.2f}."
+    return text
+
+
+def _legend(networks: FinishedNetworks) -> str:
+    """What the columns are."""
+    place = networks.place
+    seeds = ", ".join(map(str, networks.study.seeds))
+    said = (
+        f"Seeds {seeds}. Static networks: {_listed(networks.static)}. A cascade of two of them is "
+        "put together anew for what each machine charges. "
+    )
+    if networks.leaving:
+        said += (
+            f"Decisions of other networks are those settled for `{place.machine}`: "
+            f"{_listed(networks.leaving)}. "
+        )
+    return said + (
+        "Floor: what the study's network costs at its narrowest width, over its widest: the share "
+        f"that no width saves. Budget: the study's there, {place.study.config.budget}. Ahead: of "
+        "the best static network within the same cost, at the multiple of the budget in brackets, "
+        "at which validation inputs see most of it. Spared: of the cost of the cheapest static "
+        "network that is as accurate, on validation and on test inputs within 0.3 points, where "
+        "that is most; points on the test inputs in brackets. Intervals of 95 %."
+    )
+
+
+def _share(one: Worth) -> float:
+    """Share of the cost that is spared; -1 where nobody is as accurate."""
+    saving = None if one.spares is None else one.spares.saving
+    return -1.0 if saving is None else saving.share.mean
+
+
+def _header(networks: FinishedNetworks, space: Space) -> tuple[str, ...]:
+    unit = SCALES[METRICS[networks.place.study.config.metric].unit][1]
+    varied = tuple(one.name for one in space.dimensions)
+    figures = ("floor, %", f"budget, {unit}", "points ahead", "who", "spared, %", "who", "against")
+    return (*varied, *figures)
+
+
+def _row(networks: FinishedNetworks, space: Space, one: Worth) -> tuple[str, ...]:
+    titles = {each.name: _short(each) for each in networks.field.contenders}
+    scale = SCALES[METRICS[networks.place.study.config.metric].unit][0]
+    ahead, spared = ("–", "–"), ("–", "–", "–")
+    if one.leads is not None and one.leads.against_static is not None:
+        who = f"{titles[one.leads.contender]} (x{one.leads.target:.2g})"
+        ahead = _signed(one.leads.against_static.points, 1), who
+    if one.spares is not None and one.spares.saving is not None:
+        saving = one.spares.saving
+        than = f"{titles[saving.than]} ({100 * saving.points.mean:+.1f})"
+        spared = _signed(saving.share, 0), titles[one.spares.contender], than
+    varied = (_said(one.configuration.get(name.name, "–")) for name in space.dimensions)
+    return (*varied, f"{100 * one.floor:.0f}", f"{one.budget * scale:.1f}", *ahead, *spared)
+
+
+def _short(contender: Contender) -> str:
+    return contender.title.removeprefix("static, ").replace(" of two static networks", "")
+
+
+def _listed(contenders: Sequence[Contender]) -> str:
+    return "; ".join(map(_short, contenders))
+
+
+def _said(value: Value) -> str:
+    """A value as the space's file has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _signed(interval: Interval, digits: int) -> str:
+    ends = (interval.mean, interval.low, interval.high)
+    mean, low, high = (round(100 * end, digits) + 0.0 for end in ends)  # no -0
+    return f"{mean:+.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def _named(space: Space, one: Worth) -> str:
+    known = (name.name for name in space.dimensions if name.name in one.configuration)
+    return ", ".join(f"{name} {_said(one.configuration[name])}" for name in known)
+
+
+def _is_told(found: Sequence[Worth]) -> bool:
+    """Whether anything can be drawn."""
+    return any(one.spares is not None or one.leads is not None for one in found)
+
+
+@styled
+def draw_worth(metric: str, found: Sequence[Worth]) -> Figure:
+    """Points ahead at equal cost, and cost spared at equal accuracy, by what no width saves."""
+    figure = Figure(figsize=(WIDTH, 3.4), layout="constrained", dpi=DOTS)
+    left, right = figure.subplots(1, 2, sharex=True)
+    _panel(left, found, _ahead, "points over the best static network at equal cost")
+    _panel(right, found, _spared, f"{metric} spared at equal accuracy, %")
+    said = "cost at the narrowest width over cost at the widest, % (what no width saves)"
+    figure.supxlabel(said, fontsize=8, color=INK)
+    handles, labels = left.get_legend_handles_labels()
+    known = dict(zip(labels, handles, strict=True))
+    if len(known) > 1:
+        figure.legend(known.values(), known.keys(), loc="outside upper center", ncols=5)
+    return figure
+
+
+def _ahead(one: Worth) -> Interval | None:
+    fixed = None if one.leads is None else one.leads.against_static
+    return None if fixed is None else fixed.points
+
+
+def _spared(one: Worth) -> Interval | None:
+    saving = None if one.spares is None else one.spares.saving
+    return None if saving is None else saving.share
+
+
+def _panel(
+    axes: Axes, found: Sequence[Worth], figure_of: Callable[[Worth], Interval | None], title: str
+) -> None:
+    """One dot a machine with its interval, in the colour of what it is a change of."""
+    bases = list(dict.fromkeys(one.configuration.get(BASE, "") for one in found))
+    for one in found:
+        interval = figure_of(one)
+        if interval is None:
+            continue
+        number = bases.index(one.configuration.get(BASE, ""))
+        ends = (interval.mean - interval.low, interval.high - interval.mean)
+        axes.errorbar(
+            [100 * one.floor],
+            [100 * interval.mean],
+            yerr=[[max(0.0, 100 * end)] for end in ends],
+            label=str(bases[number]),
+            color=COLORS[number % len(COLORS)],
+            marker=MARKERS[number % len(MARKERS)],
+            markersize=4,
+            linewidth=0.8,
+            linestyle="none",
+            alpha=0.85,
+        )
+    axes.axhline(0, color=FAINT, linewidth=0.8)
+    axes.set_title(title, loc="left")
+    dress(axes)
+
+
+__all__ = ["draw_worth", "summary", "write_worth"]
