@@ -97,7 +97,7 @@ def machines(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """On which machines of a space deciding per input pays, by what was measured already.
+    """Where deciding per input pays, of the machines of a space, by what was measured already.
 
     Nothing is trained: the finished networks are priced on every machine, and each is told by the
     static networks that are best there.

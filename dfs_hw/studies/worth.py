@@ -97,7 +97,7 @@ class FinishedNetworks:
         return sorted(self.together.names - taking_part)
 
     def elsewhere(self, machine: Accelerator) -> Elsewhere:
-        """The same networks on another machine.
+        """Networks on another machine, with the same answers.
 
         Raises:
             InfeasibleError: if it cannot run one of them.

@@ -99,8 +99,8 @@ def summary(metric: str, found: Sequence[Worth]) -> str:
     most, least = max(sparing, key=_share), min(sparing, key=_share)
     text = (
         f"At equal accuracy deciding spares {_share(most):.0%} of the {metric} on the machine "
-        f"where it spares most, and {_share(least):.0%} where it spares least; no width saves "
-        f"{most.floor:.0%} of the cost on the one, and {least.floor:.0%} on the other."
+        f"where it spares most, and {_share(least):.0%} where it spares least; what no width saves "
+        f"is {most.floor:.0%} of the cost on the one, and {least.floor:.0%} on the other."
     )
     if len(sparing) < len(found):
         text += f" On {len(found) - len(sparing)} of {len(found)} machines that cannot be told."
