@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from dfs_hw.baselines.contenders import AT_BUDGET, Contender, LineUp
 from dfs_hw.baselines.judgement.frontier import Frontier
-from dfs_hw.baselines.judgement.resampling import Interval
 from dfs_hw.baselines.judgement.robustness import DrawnCosts
 from dfs_hw.baselines.judgement.sentences import lead, nominal, robust, sentence
 from dfs_hw.baselines.judgement.verdicts import Saving, Verdict, verdicts
@@ -198,10 +197,10 @@ class Findings:
             f"{verdict.target:.3g}",
             f"{100 * verdict.share:.1f}",
             f"{100 * verdict.accuracy:.1f}",
-            "–" if static is None else _signed(static.points, 2),
+            "–" if static is None else static.points.signed(2),
             "–" if static is None else self._short(static.than),
-            _signed(verdict.against_shuffled.points, 2),
-            "–" if saving is None else _signed(saving.share, 0),
+            verdict.against_shuffled.points.signed(2),
+            "–" if saving is None else saving.share.signed(0),
             "none as accurate" if saving is None else self._beside(saving),
             earned,
             _of_draws(verdict),
@@ -274,10 +273,3 @@ def _of_draws(verdict: Verdict) -> str:
     said = f"earned in {found.earned}" if found.earned else f"above in {found.ahead}"
     alone = f", no rival in {found.alone}" if found.alone else ""
     return f"{low:+.2f} to {high:+.2f}: {said} of {found.draws - found.alone}{alone}"
-
-
-def _signed(interval: Interval, digits: int) -> str:
-    """Mean and interval in hundredths, such as +1.20 (0.31 to 2.09)."""
-    ends = (interval.mean, interval.low, interval.high)
-    mean, low, high = (round(100 * end, digits) + 0.0 for end in ends)  # no -0
-    return f"{mean:+.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"

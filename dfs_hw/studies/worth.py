@@ -66,7 +66,8 @@ class FinishedNetworks:
         done: what was measured there.
 
     Raises:
-        InputError: if fewer than two static networks are among them.
+        InputError: if fewer than two static networks are among them, or no contender is of the
+            study's own network.
     """
 
     def __init__(self, place: PricedStudy, together: Together, done: Done) -> None:
@@ -81,7 +82,7 @@ class FinishedNetworks:
             )
         self.field = replace(place.field, contenders=tuple(taking_part))
         self.study: Study = replace(place.study, seeds=together.seeds)
-        self.whole: CostTable = place.tables[self.static[0].name]
+        self.whole = _own_table(place)
         self._resampling: Resampling | None = None
 
     def _takes_part(self, one: Contender) -> bool:
@@ -131,6 +132,20 @@ class FinishedNetworks:
             leads=None if leads is None else evidence.verdict(*leads.point),
             spares=None if spares is None else evidence.verdict(*spares.point),
         )
+
+
+def _own_table(place: PricedStudy) -> CostTable:
+    """What choices of the study's own network cost, by which its budgets are told, without exits;
+    be that network finished or not."""
+    own = place.study.config.without_exits()
+    for one in place.field.contenders:
+        same = (one.config.network, one.config.widths) == (own.network, own.widths)
+        if one.trained and same and one.config.choices == own.choices:
+            return place.tables[one.name]
+    raise InputError(
+        f"no contender of the study is of {own.network} itself, by which its budget is told: "
+        "static ones, say"
+    )
 
 
 @dataclass(frozen=True)

@@ -153,11 +153,11 @@ def _row(networks: FinishedNetworks, space: Space, one: Worth) -> tuple[str, ...
     ahead, spared = ("–", "–"), ("–", "–", "–")
     if one.leads is not None and one.leads.against_static is not None:
         who = f"{titles[one.leads.contender]} (x{one.leads.target:.2g})"
-        ahead = _signed(one.leads.against_static.points, 1), who
+        ahead = one.leads.against_static.points.signed(1), who
     if one.spares is not None and one.spares.saving is not None:
         saving = one.spares.saving
         than = f"{titles[saving.than]} ({100 * saving.points.mean:+.1f})"
-        spared = _signed(saving.share, 0), titles[one.spares.contender], than
+        spared = saving.share.signed(0), titles[one.spares.contender], than
     varied = (_said(one.configuration.get(name.name, "–")) for name in space.dimensions)
     return (*varied, f"{100 * one.floor:.0f}", f"{one.budget * scale:.1f}", *ahead, *spared)
 
@@ -175,12 +175,6 @@ def _said(value: Value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _signed(interval: Interval, digits: int) -> str:
-    ends = (interval.mean, interval.low, interval.high)
-    mean, low, high = (round(100 * end, digits) + 0.0 for end in ends)  # no -0
-    return f"{mean:+.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def _named(space: Space, one: Worth) -> str:

@@ -46,6 +46,12 @@ class Interval:
         """1 or -1 if all of it is above or below zero, else 0."""
         return (self.low > 0) - (self.high < 0)
 
+    def signed(self, digits: int) -> str:
+        """Mean and ends in hundredths, as tables show them: ``+1.20 (0.31 to 2.09)``."""
+        each = (self.mean, self.low, self.high)
+        mean, low, high = (round(100 * end, digits) + 0.0 for end in each)  # no -0
+        return f"{mean:+.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
 
 class Resampling:
     """The test inputs of all seeds, drawn anew many times.

@@ -136,10 +136,11 @@ def recorded(
     )
 
 
-def networks_of(place: PricedStudy) -> FinishedNetworks:
+def networks_of(place: PricedStudy, *names: str) -> FinishedNetworks:
+    """All networks of a study, or some."""
     done = made_up(place)
-    names = frozenset(name for name, _ in done)
-    return FinishedNetworks(place, Together(place.study.seeds, names), done)
+    finished = frozenset(names or (name for name, _ in done))
+    return FinishedNetworks(place, Together(place.study.seeds, finished), done)
 
 
 def judged(networks: FinishedNetworks, machine: str) -> tuple[list[Run], Evidence]:
@@ -274,6 +275,19 @@ def test_static_networks_are_needed(places: tuple[PricedStudy, PricedStudy]) -> 
     few = Together((0,), frozenset({"static-8", "static-8-exits"}))
     with pytest.raises(InputError, match=r"two or more have to be finished .* there are 1"):
         FinishedNetworks(places[0], few, done)
+
+
+def test_budgets_are_of_the_studys_own_network_be_it_finished_or_not(
+    places: tuple[PricedStudy, PricedStudy],
+) -> None:
+    some = networks_of(places[0], "x0.5-static-2", "x0.5-static-8")
+    away = load_accelerator(AWAY)
+    assert some.elsewhere(away).budget == places[1].field.budget
+    assert some.elsewhere(away).floor == networks_of(places[0]).elsewhere(away).floor
+    smaller = [one for one in places[0].field.contenders if one.family in ("smaller", "cascade")]
+    alone = replace(places[0], field=replace(places[0].field, contenders=tuple(smaller)))
+    with pytest.raises(InputError, match="no contender of the study is of resnet14 itself"):
+        networks_of(alone, "x0.5-static-2", "x0.5-static-8")
 
 
 @pytest.mark.slow
