@@ -91,7 +91,7 @@ def machines(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for it; default: beside the study, called as the space is.",
+            help="Folder for it; default: beside the study, called as the file of the space.",
             show_default=False,
         ),
     ] = None,
@@ -103,6 +103,7 @@ def machines(
     static networks that are best there.
     """
     from accel_models.exploration import read_space
+    from accel_models.files import writable_folder
     from dfs_hw.studies import (
         FinishedNetworks,
         StudyDefinition,
@@ -115,11 +116,12 @@ def machines(
     )
 
     definition, (wanted, _) = StudyDefinition.read(study), read_space(space)
+    folder = out or definition.folder / space.stem
+    writable_folder(folder)  # found out before the work
     place = priced_on(definition, definition.machines[0], progress=not quiet)
     done = measured_cells(definition, place, cells_of(definition, place.field))
     networks = FinishedNetworks(place, compared(done)[0], done)
     found = worth_in(networks, wanted, not quiet)
-    folder = out or definition.folder / wanted.name
     show.line(f"Where it pays: {write_worth(networks, wanted, found, folder, definition.title)}")
 
 

@@ -43,14 +43,13 @@ def write_worth(
 
     Args:
         found: what deciding is worth on every machine of the space.
-        out: folder for them.
+        out: folder for them, which is there.
         title: of the study.
     """
-    out.mkdir(parents=True, exist_ok=True)
     content = {
         "format": FORMAT,
         **provenance(),
-        "study": {"title": title, **networks.study.to_dict(), "seeds": networks.study.seeds},
+        "study": {"title": title, **networks.study.to_dict()},
         "space": {"name": space.name, "dimensions": [one.name for one in space.dimensions]},
         "static": [one.name for one in networks.static],
         "leaving": [one.name for one in networks.leaving],
