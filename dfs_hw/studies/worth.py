@@ -20,16 +20,27 @@ from accel_models.replay import Replay
 from dfs_hw.baselines.cascades import cascade_runs
 from dfs_hw.baselines.contenders import Contender, LineUp
 from dfs_hw.baselines.exit_costs import exits_told, replayed_exits
-from dfs_hw.baselines.judgement.frontier import AS_ACCURATE, Frontier
+from dfs_hw.baselines.judgement.frontier import AS_ACCURATE
 from dfs_hw.baselines.judgement.resampling import Resampling
-from dfs_hw.baselines.judgement.verdicts import Evidence, Verdict
-from dfs_hw.baselines.records import AS_TRAINED, SHUFFLED, WITHIN, Record, Run
+from dfs_hw.baselines.judgement.verdicts import Evidence, Saving, Verdict
+from dfs_hw.baselines.records import AS_TRAINED, SHUFFLED, WITHIN, Run
 from dfs_hw.baselines.study import Study
 from dfs_hw.budgets.budget import Budget, statistic_of
 from dfs_hw.budgets.hardware_cost import cost_of
 from dfs_hw.experiment import static_cost
 from dfs_hw.studies.priced import PricedStudy
 from dfs_hw.studies.together import Done, Together
+
+
+@dataclass(frozen=True)
+class Sparing:
+    """What deciding spares at the accuracy of the best static network, within 0.3 points on the
+    validation inputs: the cheapest that decides beside the cheapest static network."""
+
+    contender: str
+    target: float
+    """Budget over the study's."""
+    saving: Saving
 
 
 @dataclass(frozen=True)
@@ -48,9 +59,9 @@ class Worth:
     leads: Verdict | None = None
     """The verdict that validation inputs see furthest ahead of the best static network at equal
     cost; None if none costs so little."""
-    spares: Verdict | None = None
-    """The verdict with most cost spared at an equal accuracy, equal on the test inputs, too; None
-    if there is none."""
+    spares: Sparing | None = None
+    """What deciding spares at the accuracy of the best static network; None if nobody who decides
+    is as accurate."""
 
 
 class FinishedNetworks:
@@ -115,22 +126,18 @@ class FinishedNetworks:
         runs, line = there.runs(), there.field
         evidence = Evidence(runs, line, resampling=self._resampling)
         self._resampling = evidence.resampling
-        glances = [
-            _Glance.at(runs, evidence.frontier, one, variant, target)
+        seen = [
+            _Seen.of(runs, one.name, variant, target)
             for one in line.contenders
             if one.adaptive
             for variant, target in evidence.points(one)
         ]
-        ahead = [one for one in glances if one.lead is not None]
-        equal = [one for one in glances if one.spared is not None]
-        leads = max(ahead, key=lambda one: one.lead or 0.0, default=None)
-        spares = max(equal, key=lambda one: one.spared or 0.0, default=None)
         return Worth(
             configuration,
             budget=there.budget,
             floor=there.floor,
-            leads=None if leads is None else evidence.verdict(*leads.point),
-            spares=None if spares is None else evidence.verdict(*spares.point),
+            leads=_leading(evidence, seen),
+            spares=_sparing(evidence, seen),
         )
 
 
@@ -149,40 +156,56 @@ def _own_table(place: PricedStudy) -> CostTable:
 
 
 @dataclass(frozen=True)
-class _Glance:
-    """What tells which verdicts are worth an interval."""
+class _Seen:
+    """What validation inputs say of a contender at one point; they choose what is shown."""
 
-    point: tuple[Contender, str, float]
-    """Contender, variant and target."""
-    lead: float | None
-    """How far validation inputs see it ahead of the best static network at equal cost, 0 to 1;
-    None if none costs so little."""
-    spared: float | None
-    """Share of the cost spared at equal accuracy; None if no static network is as accurate on the
-    validation inputs, or the one that is, is more accurate on the test inputs."""
+    contender: str
+    variant: str
+    target: float
+    share: float
+    """Mean cost over the study's budget."""
+    accuracy: float
+    """Mean accuracy on the validation inputs, 0 to 1."""
 
     @classmethod
-    def at(
-        cls, runs: list[Run], frontier: Frontier, contender: Contender, variant: str, target: float
-    ) -> _Glance:
-        """Look at a contender at one point."""
-        key = contender.name, variant, target
-        own = [run.record for run in runs if _key(run.record) == key]
+    def of(cls, runs: list[Run], contender: str, variant: str, target: float) -> _Seen:
+        """Mean over the seeds."""
+        own = [
+            one.record
+            for one in runs
+            if (one.record.contender, one.record.variant, one.record.target)
+            == (contender, variant, target)
+        ]
         share = fmean(record.share for record in own)
-        seen = fmean(record.validation_accuracy or 0.0 for record in own)
-        rival, equal = frontier.best_within(max(target, share)), frontier.cheapest_with(seen)
-        lead = None if rival is None else seen - rival.validation_accuracy
-        spared = None
-        if equal is not None:
-            name = equal.contender.name
-            other = fmean(run.record.accuracy for run in runs if run.record.contender == name)
-            if fmean(record.accuracy for record in own) >= other - AS_ACCURATE:
-                spared = 1 - share / equal.share
-        return cls((contender, variant, target), lead, spared)
+        accuracy = fmean(record.validation_accuracy or 0.0 for record in own)
+        return cls(contender, variant, target, share, accuracy)
 
 
-def _key(record: Record) -> tuple[str, str, float]:
-    return record.contender, record.variant, record.target
+def _leading(evidence: Evidence, seen: list[_Seen]) -> Verdict | None:
+    """The verdict on who is seen furthest ahead of the best static network at equal cost."""
+    ahead: list[tuple[float, _Seen]] = []
+    for one in seen:
+        rival = evidence.frontier.best_within(max(one.target, one.share))
+        if rival is not None:
+            ahead.append((one.accuracy - rival.validation_accuracy, one))
+    if not ahead:
+        return None
+    _, first = max(ahead, key=lambda each: each[0])
+    contender = next(c for c in evidence.field.contenders if c.name == first.contender)
+    return evidence.verdict(contender, first.variant, first.target)
+
+
+def _sparing(evidence: Evidence, seen: list[_Seen]) -> Sparing | None:
+    """The cheapest that is seen to be as accurate as the best static network, beside the cheapest
+    static one that is."""
+    best = max(one.validation_accuracy for one in evidence.frontier.networks)
+    static = evidence.frontier.cheapest_with(best)
+    good = [one for one in seen if one.accuracy >= best - AS_ACCURATE]
+    if static is None or not good:
+        return None
+    first = min(good, key=lambda one: (one.share, -one.accuracy))
+    saving = evidence.saving(first.contender, first.variant, first.target, static)
+    return None if saving is None else Sparing(first.contender, first.target, saving)
 
 
 class Elsewhere:
@@ -302,4 +325,4 @@ def _worth(networks: FinishedNetworks, space: Space, configuration: Configuratio
         return Worth(configuration, refused=str(error))
 
 
-__all__ = ["FinishedNetworks", "Worth", "worth_in"]
+__all__ = ["FinishedNetworks", "Sparing", "Worth", "worth_in"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from html import escape
@@ -75,8 +76,7 @@ def _page(networks: FinishedNetworks, space: Space, found: Sequence[Worth], titl
         summary(networks.place.study.config.metric, found),
         "",
         *([f"![{CAPTION}]({PICTURE})", ""] if _is_told(found) else []),
-        *markdown_table(_header(networks, space), rows),
-        "",
+        *([*markdown_table(_header(networks, space), rows), ""] if rows else []),
         _legend(networks),
         "",
     ]
@@ -93,16 +93,19 @@ def _page(networks: FinishedNetworks, space: Space, found: Sequence[Worth], titl
 def summary(metric: str, found: Sequence[Worth]) -> str:
     """Where deciding spares most and least, and whether that goes with what no width saves."""
     sparing = [one for one in found if one.spares is not None]
+    if all(one.refused for one in found):
+        return f"None of {len(found)} machines can run these networks."
     if not sparing:
-        return "On no machine there is a network that decides and is as accurate as a static one."
+        return "Nobody who decides is as accurate as the best static network, on any machine."
     most, least = max(sparing, key=_share), min(sparing, key=_share)
     text = (
-        f"At equal accuracy deciding spares {_share(most):.0%} of the {metric} on the machine "
-        f"where it spares most, and {_share(least):.0%} where it spares least; what no width saves "
-        f"is {most.floor:.0%} of the cost on the one, and {least.floor:.0%} on the other."
+        f"At the accuracy of the best static network deciding spares {_share(most):.0%} of the "
+        f"{metric} on the machine where it spares most, and {_share(least):.0%} where it spares "
+        f"least; what no width saves is {most.floor:.0%} of the cost on the one, and "
+        f"{least.floor:.0%} on the other."
     )
     if len(sparing) < len(found):
-        text += f" On {len(found) - len(sparing)} of {len(found)} machines that cannot be told."
+        text += f" On {len(found) - len(sparing)} of {len(found)} machines nobody is as accurate."
     if len({one.floor for one in sparing}) > 2:
         floors, shares = [one.floor for one in sparing], [_share(one) for one in sparing]
         rank = float(spearmanr(floors, shares).statistic)
@@ -127,16 +130,16 @@ def _legend(networks: FinishedNetworks) -> str:
         "Floor: what the study's network costs at its narrowest width, over its widest: the share "
         f"that no width saves. Budget: the study's there, {place.study.config.budget}. Ahead: of "
         "the best static network within the same cost, at the multiple of the budget in brackets, "
-        "at which validation inputs see most of it. Spared: of the cost of the cheapest static "
-        "network that is as accurate, on validation and on test inputs within 0.3 points, where "
-        "that is most; points on the test inputs in brackets. Intervals of 95 %."
+        "at which validation inputs see most of it. Spared: by the cheapest that decides and is as "
+        "accurate on validation inputs as the best static network, within 0.3 points, of the cost "
+        "of the cheapest static one that is; beside it the points over that one on test inputs. "
+        "Intervals of 95 %."
     )
 
 
 def _share(one: Worth) -> float:
-    """Share of the cost that is spared; -1 where nobody is as accurate."""
-    saving = None if one.spares is None else one.spares.saving
-    return -1.0 if saving is None else saving.share.mean
+    """Share of the cost that is spared; least where nobody is as accurate."""
+    return -math.inf if one.spares is None else one.spares.saving.share.mean
 
 
 def _header(networks: FinishedNetworks, space: Space) -> tuple[str, ...]:
@@ -151,12 +154,12 @@ def _row(networks: FinishedNetworks, space: Space, one: Worth) -> tuple[str, ...
     scale = SCALES[METRICS[networks.place.study.config.metric].unit][0]
     ahead, spared = ("–", "–"), ("–", "–", "–")
     if one.leads is not None and one.leads.against_static is not None:
-        who = f"{titles[one.leads.contender]} (x{one.leads.target:.2g})"
+        who = f"{titles[one.leads.contender]} (x{one.leads.target:.3g})"
         ahead = one.leads.against_static.points.signed(1), who
-    if one.spares is not None and one.spares.saving is not None:
+    if one.spares is not None:
         saving = one.spares.saving
-        than = f"{titles[saving.than]} ({100 * saving.points.mean:+.1f})"
-        spared = saving.share.signed(0), titles[one.spares.contender], than
+        who = f"{titles[one.spares.contender]} (x{one.spares.target:.3g})"
+        spared = saving.share.signed(0), who, f"{titles[saving.than]}: {saving.points.signed(1)}"
     varied = (_said(one.configuration.get(name.name, "–")) for name in space.dimensions)
     return (*varied, f"{100 * one.floor:.0f}", f"{one.budget * scale:.1f}", *ahead, *spared)
 
@@ -192,7 +195,7 @@ def draw_worth(metric: str, found: Sequence[Worth]) -> Figure:
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained", dpi=DOTS)
     left, right = figure.subplots(1, 2, sharex=True)
     _panel(left, found, _ahead, "points over the best static network at equal cost")
-    _panel(right, found, _spared, f"{metric} spared at equal accuracy, %")
+    _panel(right, found, _spared, f"{metric} spared at the accuracy of the best, %")
     said = "cost at the narrowest width over cost at the widest, % (what no width saves)"
     figure.supxlabel(said, fontsize=8, color=INK)
     handles, labels = left.get_legend_handles_labels()
@@ -208,8 +211,7 @@ def _ahead(one: Worth) -> Interval | None:
 
 
 def _spared(one: Worth) -> Interval | None:
-    saving = None if one.spares is None else one.spares.saving
-    return None if saving is None else saving.share
+    return None if one.spares is None else one.spares.saving.share
 
 
 def _panel(

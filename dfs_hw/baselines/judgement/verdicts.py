@@ -145,7 +145,7 @@ class Evidence:
             accuracy=fmean(run.record.accuracy for run in own.values()),
             against_static=fixed,
             against_shuffled=dealt,
-            saving=self._saving(own),
+            saving=self._saving(own, self.frontier.cheapest_with(_validation_accuracy(own))),
             earned=_earned(fixed, dealt, len(own)),
             robustness=self._robustness(key, allowed / share, dealt),
         )
@@ -176,9 +176,12 @@ class Evidence:
     def _static(self, step: Stair) -> Seeds:
         return self._runs[step.contender.name, AS_TRAINED, step.contender.target]
 
-    def _saving(self, own: Seeds) -> Saving | None:
-        """What is spared against the cheapest static network that is as accurate."""
-        step = self.frontier.cheapest_with(_validation_accuracy(own))
+    def saving(self, contender: str, variant: str, target: float, than: Stair) -> Saving | None:
+        """What a contender at one point spares of the cost of a static network."""
+        return self._saving(self._runs[contender, variant, target], than)
+
+    def _saving(self, own: Seeds, step: Stair | None) -> Saving | None:
+        """What is spared against a static network; None against none."""
         if step is None:
             return None
         static = self._static(step)
