@@ -162,7 +162,7 @@ class _Drafting:
         self.left_out: dict[str, str] = {}
         """Why some of a family cannot take part, by name."""
         self.metric, self.statistic = cost.metric, budget.statistic
-        self.budget = float(f"{budget.fraction * cost.reference:.6g}")
+        self.budget = amount_allowed(budget, cost)
         self.base = replace(config, budget=self._amount(AT_BUDGET))
 
     def of(self, family: str) -> list[Contender]:
@@ -310,6 +310,12 @@ class _Drafting:
         """A multiple of the budget as `Budget.parse` reads it."""
         at = "" if self.statistic == "mean" else f"@{self.statistic}"
         return f"{self.budget * multiple:.6g}{unit_of(self.metric)}{at}"
+
+
+def amount_allowed(budget: Budget, cost: RelativeCost) -> float:
+    """The cost that a study allows for one input, in the metric's SI unit: as many digits as its
+    contenders' budgets are written with."""
+    return float(f"{budget.fraction * cost.reference:.6g}")
 
 
 _GATED: dict[str, tuple[str, dict[str, Any]]] = {

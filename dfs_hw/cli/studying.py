@@ -108,7 +108,7 @@ def machines(
         FinishedNetworks,
         StudyDefinition,
         cells_of,
-        compared,
+        check_space,
         measured_cells,
         priced_on,
         worth_in,
@@ -116,11 +116,12 @@ def machines(
     )
 
     definition, (wanted, _) = StudyDefinition.read(study), read_space(space)
+    check_space(wanted)
     folder = out or definition.folder / space.stem
     writable_folder(folder)  # found out before the work
     place = priced_on(definition, definition.machines[0], progress=not quiet)
     done = measured_cells(definition, place, cells_of(definition, place.field))
-    networks = FinishedNetworks(place, compared(done)[0], done)
+    networks = FinishedNetworks(place, done)
     found = worth_in(networks, wanted, not quiet)
     show.line(f"Where it pays: {write_worth(networks, wanted, found, folder, definition.title)}")
 

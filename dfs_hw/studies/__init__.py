@@ -2,10 +2,11 @@
 
 from dfs_hw.studies.cells import Cell, cells_of, named_cells, run_cell
 from dfs_hw.studies.definition import StudyDefinition
+from dfs_hw.studies.finished_networks import FinishedNetworks
 from dfs_hw.studies.page import study_page
 from dfs_hw.studies.priced import PricedStudy, priced_on, priced_studies
-from dfs_hw.studies.together import compared, measured_cells
-from dfs_hw.studies.worth import FinishedNetworks, Worth, worth_in
+from dfs_hw.studies.together import comparisons, measured_cells
+from dfs_hw.studies.worth import Worth, check_space, worth_in, worth_on
 from dfs_hw.studies.worth_page import write_worth
 
 __all__ = [
@@ -15,7 +16,8 @@ __all__ = [
     "StudyDefinition",
     "Worth",
     "cells_of",
-    "compared",
+    "check_space",
+    "comparisons",
     "measured_cells",
     "named_cells",
     "priced_on",
@@ -23,5 +25,6 @@ __all__ = [
     "run_cell",
     "study_page",
     "worth_in",
+    "worth_on",
     "write_worth",
 ]

@@ -18,7 +18,7 @@ from dfs_hw.provenance import provenance
 from dfs_hw.studies.cells import FINISHED, OLDER, TO_DO, Cell, cells_of
 from dfs_hw.studies.definition import StudyDefinition, machine_name
 from dfs_hw.studies.priced import PricedStudy, priced_studies
-from dfs_hw.studies.together import Done, Together, compared, measured_cells
+from dfs_hw.studies.together import Done, Together, comparisons, measured_cells
 
 PAGE, PICTURE = "README.md", "compare.png"
 WIDER = "more-networks"
@@ -94,11 +94,12 @@ def _chapter(definition: StudyDefinition, place: PricedStudy, cells: list[Cell])
     done = measured_cells(definition, place, cells)
     traces = _traces_of(definition, place, cells)
     lines = [f"## {name}", ""]
-    for number, together in enumerate(compared(done)):
-        findings = findings_of(together, done, place, traces)
-        if findings is None:
-            continue
-        seeds = ", ".join(map(str, together.seeds))
+    tried = (findings_of(together, done, place, traces) for together in comparisons(done))
+    found = [findings for findings in tried if findings is not None]
+    for file in (definition.folder / name / WIDER).glob("compare.*") if len(found) < 2 else ():
+        file.unlink()  # of an earlier page, when fewer seeds had more networks
+    for number, findings in enumerate(found):
+        seeds = ", ".join(map(str, findings.study.seeds))
         folder = name
         if number:
             folder = f"{name}/{WIDER}"
@@ -107,7 +108,7 @@ def _chapter(definition: StudyDefinition, place: PricedStudy, cells: list[Cell])
         said = {**provenance(), "policy": Policy().to_dict()}
         write(findings, definition.folder / folder, said)
         lines += _section(findings, seeds, folder, f"Accuracy against cost on {name}")
-    return lines if len(lines) > 2 else [*lines, "Nothing can be compared yet.", ""]
+    return lines if found else [*lines, "Nothing can be compared yet.", ""]
 
 
 def _section(findings: Findings, seeds: str, folder: str, caption: str) -> list[str]:
@@ -144,7 +145,8 @@ def findings_of(
         return None
     if sum(not one.adaptive for one in taking_part) < 2:
         taking_part = [one for one in taking_part if one.trained]
-    away = {one.name: "it is not finished" for one in field.contenders if one not in taking_part}
+    why = f"it is not finished of all seeds ({', '.join(map(str, together.seeds))})"
+    away = {one.name: why for one in field.contenders if one not in taking_part}
     line = replace(field, contenders=tuple(taking_part), left_out=field.left_out | away)
     study = replace(study, seeds=together.seeds)
     runs = [

@@ -45,7 +45,7 @@ class Together:
         return len(self.seeds) * len(self.names)
 
 
-def compared(done: Iterable[tuple[str, int]]) -> tuple[Together, ...]:
+def comparisons(done: Iterable[tuple[str, int]]) -> tuple[Together, ...]:
     """The comparisons that finished cells allow and a page shows: first that of most cells; behind
     it that of most contenders, where fewer seeds have more of them.
 
@@ -65,4 +65,4 @@ def compared(done: Iterable[tuple[str, int]]) -> tuple[Together, ...]:
     return (first, widest) if len(widest.names) > len(first.names) else (first,)
 
 
-__all__ = ["Done", "Together", "compared", "measured_cells"]
+__all__ = ["Done", "Together", "comparisons", "measured_cells"]

@@ -22,7 +22,8 @@ from dfs_hw.baselines.judgement.resampling import Interval
 from dfs_hw.baselines.writing import markdown_table
 from dfs_hw.headroom.picture import SCALES
 from dfs_hw.provenance import provenance, write_json
-from dfs_hw.studies.worth import FinishedNetworks, Worth
+from dfs_hw.studies.finished_networks import FinishedNetworks
+from dfs_hw.studies.worth import Worth
 
 PAGE, PICTURE, FILE = "machines.md", "machines.png", "machines.json"
 CAPTION = "What deciding is worth, by what no width saves"
@@ -51,13 +52,18 @@ def write_worth(
         "format": FORMAT,
         **provenance(),
         "study": {"title": title, **networks.study.to_dict()},
-        "space": {"name": space.name, "dimensions": [one.name for one in space.dimensions]},
+        "space": {
+            "name": space.name,
+            "bases": list(space.bases),
+            "dimensions": [one.name for one in space.dimensions],
+        },
         "static": [one.name for one in networks.static],
         "leaving": [one.name for one in networks.leaving],
         "left_out": networks.left_out,
         "machines": [asdict(one) for one in found],
     }
     write_json(out / FILE, sealed(content))
+    (out / PICTURE).unlink(missing_ok=True)  # of what an earlier call found
     if _is_told(found):
         metric = networks.study.config.metric
         write_drawing(out / PICTURE, lambda: draw_worth(metric, found))
@@ -77,14 +83,12 @@ def _page(networks: FinishedNetworks, space: Space, found: Sequence[Worth], titl
         "",
         *([f"![{CAPTION}]({PICTURE})", ""] if _is_told(found) else []),
         *([*markdown_table(_header(networks, space), rows), ""] if rows else []),
-        _legend(networks),
+        _legend(networks, space),
         "",
     ]
     if len(ran) > len(rows):
         lines += [f"The first {len(rows)} of {len(ran)}; all are in `{FILE}`.", ""]
-    if networks.left_out:
-        named = ", ".join(networks.left_out)
-        lines += [f"Left out, as they decide for the machine of training: {named}.", ""]
+    lines += [f"- Left out: {name}: {why}." for name, why in networks.left_out.items()]
     refused = [one for one in found if one.refused]
     lines += [f"- {_named(space, one)}: {one.refused}" for one in refused[:MOST_ROWS]]
     return "\n".join(lines).rstrip() + "\n"
@@ -92,39 +96,42 @@ def _page(networks: FinishedNetworks, space: Space, found: Sequence[Worth], titl
 
 def summary(metric: str, found: Sequence[Worth]) -> str:
     """Where deciding spares most and least, and whether that goes with what no width saves."""
-    sparing = [one for one in found if one.spares is not None]
-    if all(one.refused for one in found):
-        return f"None of {len(found)} machines can run these networks."
+    ran = [one for one in found if not one.refused]
+    if not ran:
+        return f"None of the {len(found)} machines can be, or can run these networks."
+    sparing = [one for one in ran if one.spares is not None]
     if not sparing:
         return "Nobody who decides is as accurate as the best static network, on any machine."
     most, least = max(sparing, key=_share), min(sparing, key=_share)
     text = (
         f"At the accuracy of the best static network deciding spares {_share(most):.0%} of the "
         f"{metric} on the machine where it spares most, and {_share(least):.0%} where it spares "
-        f"least; what no width saves is {most.floor:.0%} of the cost on the one, and "
-        f"{least.floor:.0%} on the other."
+        f"least; what no width saves is {_floor(most):.0%} of the cost on the one, and "
+        f"{_floor(least):.0%} on the other."
     )
-    if len(sparing) < len(found):
-        text += f" On {len(found) - len(sparing)} of {len(found)} machines nobody is as accurate."
-    if len({one.floor for one in sparing}) > 2:
-        floors, shares = [one.floor for one in sparing], [_share(one) for one in sparing]
+    if len(sparing) < len(ran):
+        text += f" On {len(ran) - len(sparing)} of {len(ran)} machines nobody is as accurate."
+    floors, shares = [_floor(one) for one in sparing], [_share(one) for one in sparing]
+    if len(set(floors)) > 2 and len(set(shares)) > 1:
         rank = float(spearmanr(floors, shares).statistic)
         text += f" Rank correlation of what is spared with what no width saves: {rank:+.2f}."
     return text
 
 
-def _legend(networks: FinishedNetworks) -> str:
+def _legend(networks: FinishedNetworks, space: Space) -> str:
     """What the columns are."""
     place = networks.place
     seeds = ", ".join(map(str, networks.study.seeds))
     said = (
-        f"Seeds {seeds}. Static networks: {_listed(networks.static)}. A cascade of two of them is "
-        "put together anew for what each machine charges. "
+        f"Machines are changes of {', '.join(space.bases)} (`{space.name}`). Seeds {seeds}. Static "
+        f"networks: {_listed(networks.static)}. "
     )
+    if networks.has_cascade:
+        said += "A cascade of two of them is put together anew for what each machine charges. "
     if networks.leaving:
         said += (
-            f"Decisions of other networks are those settled for `{place.machine}`: "
-            f"{_listed(networks.leaving)}. "
+            f"Decisions of other networks are those settled for `{place.machine}`, held against "
+            f"what is static at what they cost: {_listed(networks.leaving)}. "
         )
     return said + (
         "Floor: what the study's network costs at its narrowest width, over its widest: the share "
@@ -140,6 +147,11 @@ def _legend(networks: FinishedNetworks) -> str:
 def _share(one: Worth) -> float:
     """Share of the cost that is spared; least where nobody is as accurate."""
     return -math.inf if one.spares is None else one.spares.saving.share.mean
+
+
+def _floor(one: Worth) -> float:
+    assert one.floor is not None  # as of every machine that is not refused
+    return one.floor
 
 
 def _header(networks: FinishedNetworks, space: Space) -> tuple[str, ...]:
@@ -161,7 +173,13 @@ def _row(networks: FinishedNetworks, space: Space, one: Worth) -> tuple[str, ...
         who = f"{titles[one.spares.contender]} (x{one.spares.target:.3g})"
         spared = saving.share.signed(0), who, f"{titles[saving.than]}: {saving.points.signed(1)}"
     varied = (_said(one.configuration.get(name.name, "–")) for name in space.dimensions)
-    return (*varied, f"{100 * one.floor:.0f}", f"{one.budget * scale:.1f}", *ahead, *spared)
+    return (
+        *varied,
+        f"{100 * _floor(one):.0f}",
+        f"{(one.budget or 0) * scale:.1f}",
+        *ahead,
+        *spared,
+    )
 
 
 def _short(contender: Contender) -> str:
@@ -226,7 +244,7 @@ def _panel(
         number = bases.index(one.configuration.get(BASE, ""))
         ends = (interval.mean - interval.low, interval.high - interval.mean)
         axes.errorbar(
-            [100 * one.floor],
+            [100 * _floor(one)],
             [100 * interval.mean],
             yerr=[[max(0.0, 100 * end)] for end in ends],
             label=str(bases[number]),

@@ -35,7 +35,8 @@ class Difference:
 
 @dataclass(frozen=True)
 class Saving:
-    """What a contender spares of the cost of the cheapest static network that is as accurate."""
+    """What a contender spares of a static network's cost; in a verdict, of the cheapest that is as
+    accurate."""
 
     than: str
     share: Interval

@@ -1,5 +1,7 @@
 """Studies, cell by cell: the same figures as a comparison's, and files that say what is wrong."""
 
+import json
+import shutil
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -34,7 +36,7 @@ from dfs_hw.studies import (
     study_page,
 )
 from dfs_hw.studies.priced import at_choices_of
-from dfs_hw.studies.together import compared
+from dfs_hw.studies.together import comparisons
 from dfs_hw.training.stages.exits import beliefs_of, exits_taken, left_at, right_at_exits
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -183,7 +185,7 @@ def test_figures_of_other_settings_are_not_the_studys(definition: StudyDefinitio
 def test_a_page_has_the_comparison_of_most_cells_and_that_of_most_contenders(
     done: set[tuple[str, int]],
 ) -> None:
-    first, *more = compared(done)
+    first, *more = comparisons(done)
     for one in (first, *more):
         assert {(name, seed) for name in one.names for seed in one.seeds} <= done
     every = [
@@ -287,3 +289,35 @@ def test_dealt_inputs_are_right_wherever_they_leave(definition: StudyDefinition)
     dealt = evaluate(network, test, choices).predictions == test.labels
     assert (seen[np.arange(len(test)), taken] == dealt.numpy()).mean() > 0.998  # but for last bits
     assert 0 < seen.mean() < 1
+
+
+@pytest.mark.slow
+def test_a_page_goes_on_with_more_networks_of_fewer_seeds(tmp_path: Path) -> None:
+    shipped = Path(__file__).parents[3] / "results/digits"
+    text = (
+        (shipped / "study.toml").read_text().replace("machines = [", 'machines = ["bitfusion"] # ')
+    )
+    (tmp_path / "study.toml").write_text(text)
+    cells = [
+        (seed, name) for seed in range(3) for name in ("static-2", "static-4", "static-2-exits")
+    ]
+    for seed, name in cells:
+        shutil.copytree(shipped / f"seed{seed}/{name}", tmp_path / f"seed{seed}/{name}")
+    wider = tmp_path / "bitfusion/more-networks"
+    for seed in (1, 2):
+        (tmp_path / f"seed{seed}/static-2-exits").rename(tmp_path / f"away{seed}")
+    page = study_page(StudyDefinition.read(tmp_path / "study.toml")).read_text()
+    first, more = page.split("### More networks, of seeds 0 alone")
+    assert "Seeds 0, 1, 2." in first
+    assert "2 bit, with exits" not in first
+    assert "2 bit, with exits" in more
+    assert "(bitfusion/more-networks/compare.md)" in more
+    found = json.loads((wider / "compare.json").read_text())
+    assert found["study"]["seeds"] == [0]
+    left = json.loads((tmp_path / "bitfusion/compare.json").read_text())["left_out"]
+    assert left["static-2-exits"] == "it is not finished of all seeds (0, 1, 2)"
+    for seed in (1, 2):
+        (tmp_path / f"away{seed}").rename(tmp_path / f"seed{seed}/static-2-exits")
+    page = study_page(StudyDefinition.read(tmp_path / "study.toml")).read_text()
+    assert "More networks" not in page
+    assert not list(wider.iterdir())
