@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dfs_hw.cli.app import app
-from dfs_hw.cli.loading import words
+from dfs_hw.cli.loading import numbers, words
 from dfs_hw.cli.options import Device, Overwrite, Quiet, SpaceFile
 from dfs_hw.cli.show import tables as show
 
@@ -95,6 +95,13 @@ def machines(
             show_default=False,
         ),
     ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            help="Seeds to look at, such as 0,1; default: those of which most is finished.",
+            show_default=False,
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Where deciding per input pays, of the machines of a space, by what was measured already.
@@ -120,7 +127,9 @@ def machines(
     folder = out or definition.folder / space.stem
     writable_folder(folder)  # found out before the work
     place = priced_on(definition, definition.machines[0], progress=not quiet)
-    done = measured_cells(definition, place, cells_of(definition, place.field))
+    of = definition.seeds if seeds is None else numbers("seeds", seeds, int)
+    cells = [one for one in cells_of(definition, place.field) if one.seed in of]
+    done = measured_cells(definition, place, cells)
     networks = FinishedNetworks(place, done)
     found = worth_in(networks, wanted, not quiet)
     show.line(f"Where it pays: {write_worth(networks, wanted, found, folder, definition.title)}")

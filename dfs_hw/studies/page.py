@@ -100,10 +100,11 @@ def _chapter(definition: StudyDefinition, place: PricedStudy, cells: list[Cell])
         file.unlink()  # of an earlier page, when fewer seeds had more networks
     for number, findings in enumerate(found):
         seeds = ", ".join(map(str, findings.study.seeds))
+        plural = "s" if len(findings.study.seeds) > 1 else ""
         folder = name
         if number:
             folder = f"{name}/{WIDER}"
-            lines += [f"### More networks, of seeds {seeds} alone", ""]
+            lines += [f"### More networks, of seed{plural} {seeds} alone", ""]
         write_findings_picture(findings, definition.folder / folder / PICTURE)
         said = {**provenance(), "policy": Policy().to_dict()}
         write(findings, definition.folder / folder, said)

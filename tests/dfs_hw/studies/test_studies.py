@@ -307,7 +307,7 @@ def test_a_page_goes_on_with_more_networks_of_fewer_seeds(tmp_path: Path) -> Non
     for seed in (1, 2):
         (tmp_path / f"seed{seed}/static-2-exits").rename(tmp_path / f"away{seed}")
     page = study_page(StudyDefinition.read(tmp_path / "study.toml")).read_text()
-    first, more = page.split("### More networks, of seeds 0 alone")
+    first, more = page.split("### More networks, of seed 0 alone")
     assert "Seeds 0, 1, 2." in first
     assert "2 bit, with exits" not in first
     assert "2 bit, with exits" in more
