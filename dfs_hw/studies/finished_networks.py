@@ -109,23 +109,23 @@ class FinishedNetworks:
 
     def _reasons(self) -> dict[str, str]:
         """Why some that are finished do not take part, by name."""
-        found = {}
-        for one in self.place.field.contenders:
-            runs = [
-                run for (name, _), each in self.done.items() if name == one.name for run in each
-            ]
-            if not runs:
-                continue
-            if one.name not in self.together.names:
-                seeds = ", ".join(map(str, self.together.seeds))
-                found[one.name] = f"it is not finished of all seeds ({seeds})"
-            elif one.adaptive and not one.choice:
-                found[one.name] = f"it decides for {self.place.machine}"
-            elif one.adaptive and any(
-                self.told_exits(one, run) is None for run in judged_and_dealt(runs)
-            ):
-                found[one.name] = "it was measured by costs that are others now"
-        return found
+        finished = {name for name, _ in self.done}
+        field = self.place.field.contenders
+        found = {one.name: self._reason(one) for one in field if one.name in finished}
+        return {name: why for name, why in found.items() if why}
+
+    def _reason(self, one: Contender) -> str:
+        """Why a finished network does not take part; "" if it does."""
+        seeds = self.together.seeds
+        if one.name not in self.together.names:
+            return f"it is not finished of all seeds ({', '.join(map(str, seeds))})"
+        if not one.adaptive:
+            return ""
+        if not one.choice:
+            return f"it decides for {self.place.machine}"
+        runs = [run for seed in seeds for run in judged_and_dealt(self.done[one.name, seed])]
+        known = all(self.told_exits(one, run) is not None for run in runs)
+        return "" if known else "it was measured by costs that are others now"
 
 
 class Elsewhere:
