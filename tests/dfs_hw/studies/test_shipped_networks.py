@@ -12,7 +12,8 @@ from dfs_hw.cascade import Member
 from dfs_hw.data import DATA_ENV, load_dataset
 
 STUDY = Path(__file__).parents[3] / "results/cifar10"
-SHIPPED = sorted(STUDY.glob("seed*/*static-*/static-*.safetensors"))
+SHIPPED = sorted(STUDY.glob("seed*/*static-?/static-*.safetensors"))
+assert SHIPPED
 INPUTS = 300
 
 
