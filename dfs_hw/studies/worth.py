@@ -131,8 +131,8 @@ def _sparing(evidence: Evidence, seen: list[_Seen]) -> Sparing | None:
     if static is None or not good:
         return None
     first = min(good, key=lambda one: (one.share, -one.accuracy))
-    saving = evidence.saving(first.contender, first.variant, first.target, static)
-    return None if saving is None else Sparing(first.contender, first.target, saving)
+    saving = evidence.saving((first.contender, first.variant, first.target), static)
+    return Sparing(first.contender, first.target, saving)
 
 
 def check_space(space: Space) -> int:

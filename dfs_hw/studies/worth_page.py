@@ -16,6 +16,7 @@ from accel_models.documents import sealed
 from accel_models.exploration.space import BASE, Space, Value
 from accel_models.files import whole_file
 from accel_models.metrics import METRICS
+from accel_models.pages.chart import PALETTE
 from accel_models.pages.style import DOTS, FAINT, INK, WIDTH, dress, styled, write_drawing
 from dfs_hw.baselines.contenders import Contender
 from dfs_hw.baselines.judgement.resampling import Interval
@@ -31,10 +32,6 @@ MOST_ROWS = 200
 """Machines that the page lists; the rest are in the file alone."""
 FORMAT = 1
 """Version of ``machines.json``."""
-COLORS = (
-    *("#0b6e6e", "#c8553d", "#3b5b92", "#e08e2b", "#b5307a"),
-    *("#5a9a3c", "#8e7cc3", "#a0522d", "#1b2a3a", "#4fb0ae"),
-)
 MARKERS = "osD^v"
 
 
@@ -248,7 +245,7 @@ def _panel(
             [100 * interval.mean],
             yerr=[[max(0.0, 100 * end)] for end in ends],
             label=str(bases[number]),
-            color=COLORS[number % len(COLORS)],
+            color=PALETTE[number % len(PALETTE)],
             marker=MARKERS[number % len(MARKERS)],
             markersize=4,
             linewidth=0.8,

@@ -134,6 +134,7 @@ class Evidence:
         share = fmean(run.record.share for run in own.values())
         allowed = max(target, share)
         step = self.frontier.best_within(allowed)
+        equal = self.frontier.cheapest_with(_validation_accuracy(own))
         dealt = self._difference(own, SHUFFLED, self._runs[contender.name, SHUFFLED, target])
         fixed = None
         if step is not None:
@@ -146,7 +147,7 @@ class Evidence:
             accuracy=fmean(run.record.accuracy for run in own.values()),
             against_static=fixed,
             against_shuffled=dealt,
-            saving=self._saving(own, self.frontier.cheapest_with(_validation_accuracy(own))),
+            saving=None if equal is None else self.saving(key, equal),
             earned=_earned(fixed, dealt, len(own)),
             robustness=self._robustness(key, allowed / share, dealt),
         )
@@ -177,15 +178,13 @@ class Evidence:
     def _static(self, step: Stair) -> Seeds:
         return self._runs[step.contender.name, AS_TRAINED, step.contender.target]
 
-    def saving(self, contender: str, variant: str, target: float, than: Stair) -> Saving | None:
-        """What a contender at one point spares of the cost of a static network."""
-        return self._saving(self._runs[contender, variant, target], than)
+    def saving(self, key: RunKey, step: Stair) -> Saving:
+        """What a contender at one point spares of the cost of a static network.
 
-    def _saving(self, own: Seeds, step: Stair | None) -> Saving | None:
-        """What is spared against a static network; None against none."""
-        if step is None:
-            return None
-        static = self._static(step)
+        Args:
+            key: contender, variant and target.
+        """
+        own, static = self._runs[key], self._static(step)
         share = self.resampling.saving(_costs(own), _costs(static), self.field.statistic)
         points = self.resampling.difference(_correct(own), _correct(static))
         return Saving(step.contender.name, share, points)
