@@ -185,6 +185,10 @@ def _read(
 
 def _check(space: Space, demands: Sequence[Demand], settings: Settings) -> int:
     """Refuse what cannot be answered; return how many trials there will be."""
+    if not space.objectives:
+        raise InputError(
+            f"{space.name}: objectives is missing: name what machines are judged by, such as energy"
+        )
     wanted = {*space.objectives, *(bound.metric for bound in space.bounds)}
     for metric in sorted(wanted):
         follows = METRICS[metric].follows

@@ -130,7 +130,8 @@ class Space:
         name: what it is called in outputs.
         bases: machines that the configurations are changes of, by name.
         dimensions: what is varied, the base first if there are several.
-        objectives: names of metrics to be minimised, of `metrics.explored`.
+        objectives: names of metrics to be minimised, of `metrics.explored`; none where machines are
+            merely listed.
         bounds: constraints on metrics.
     """
 

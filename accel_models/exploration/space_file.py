@@ -95,7 +95,8 @@ class SpaceFile(Part):
 
     name: str = ""
     base: str | list[str] | None = None
-    objectives: tuple[str, ...] = Field(min_length=1, strict=False)
+    objectives: tuple[str, ...] = Field(default=(), min_length=1, strict=False)
+    """What machines are judged by; a search wants some, a mere list of machines none."""
     fields: dict[str, Any] = Field(default_factory=dict)
     options: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
     constraints: dict[str, Any] = Field(default_factory=dict)

@@ -37,6 +37,8 @@ VERDICT_HEADER = (
     "constants drawn",
 )
 """Columns of the table of verdicts: accuracy at equal cost, and cost at equal accuracy."""
+EARNED = {True: "yes", False: "no", None: "cannot be told"}
+"""Words of a verdict."""
 HEADER = (
     "",
     "accuracy, %",
@@ -191,7 +193,6 @@ class Findings:
 
     def _of_verdict(self, verdict: Verdict) -> tuple[str, ...]:
         static, saving = verdict.against_static, verdict.saving
-        earned = {True: "yes", False: "no", None: "cannot be told"}[verdict.earned]
         return (
             self.titles[verdict.contender],
             f"{verdict.target:.3g}",
@@ -202,7 +203,7 @@ class Findings:
             verdict.against_shuffled.points.signed(2),
             "–" if saving is None else saving.share.signed(0),
             "none as accurate" if saving is None else self._beside(saving),
-            earned,
+            EARNED[verdict.earned],
             _of_draws(verdict),
         )
 

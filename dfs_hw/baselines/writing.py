@@ -23,6 +23,14 @@ from dfs_hw.training.config import plain
 FORMAT = 2
 """Version of ``compare.json``; 1 had no verdicts at other budgets and no intervals over inputs."""
 
+BOTH_WAYS = (
+    "Accuracy at equal cost: over the static network that is most accurate on the validation "
+    "split, of those that cost no more. Cost at equal accuracy: of the cheapest static network "
+    "that is as accurate on the validation split (within 0.3 points). In brackets 95 % intervals, "
+    "over inputs and trainings."
+)
+"""What the columns of the table of verdicts are."""
+
 
 def write(findings: Findings, out: Path, provenance: Mapping[str, object]) -> Path:
     """Write ``compare.json``, ``compare.csv`` and ``compare.md``; returns the first."""
@@ -127,10 +135,7 @@ def as_markdown(findings: Findings) -> str:
         "",
         *markdown_table(VERDICT_HEADER, findings.verdict_table()),
         "",
-        "Accuracy at equal cost: over the static network that is most accurate on the validation "
-        "split, of those that cost no more. Cost at equal accuracy: of the cheapest static network "
-        "that is as accurate on the validation split (within 0.3 points). In brackets 95 % "
-        "intervals, over inputs and trainings. " + findings.stairs() + findings.draws(),
+        f"{BOTH_WAYS} {findings.stairs()}{findings.draws()}",
         "",
         *(f"- {remark}" for remark in findings.remarks()),
         "",

@@ -284,7 +284,8 @@ def codesign(
     """
     chosen = space if isinstance(space, Space) else read_space(space)[0]
     if len(chosen.objectives) != 1:
-        raise InputError(f"co-design wants one objective, '{chosen.name}' has several")
+        number = "several" if chosen.objectives else "none"
+        raise InputError(f"co-design wants one objective, '{chosen.name}' has {number}")
     if not 0 < floor < 1:
         raise InputError(f"the floor on accuracy lies between 0 and 1, got {floor}")
     if not prices or not all(0 <= price <= 1 for price in prices):

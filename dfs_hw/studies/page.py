@@ -7,13 +7,15 @@ from html import escape
 from pathlib import Path
 
 from accel_models.files import whole_file
+from accel_models.metrics import METRICS
 from accel_models.replay import Policy
 from dfs_hw.baselines.bench import TRACE
 from dfs_hw.baselines.cascades import cascade_runs
 from dfs_hw.baselines.drawn_costs import Traces, drawn_costs
 from dfs_hw.baselines.findings import VERDICT_HEADER, Findings
 from dfs_hw.baselines.picture import write_findings_picture
-from dfs_hw.baselines.writing import markdown_table, write
+from dfs_hw.baselines.writing import BOTH_WAYS, markdown_table, write
+from dfs_hw.headroom.picture import SCALES
 from dfs_hw.provenance import provenance
 from dfs_hw.studies.cells import FINISHED, OLDER, TO_DO, Cell, cells_of
 from dfs_hw.studies.definition import StudyDefinition, machine_name
@@ -41,7 +43,12 @@ def study_page(definition: StudyDefinition, progress: bool = False) -> Path:
     places = priced_studies(definition, progress)
     cells = cells_of(definition, places[0].field)
     chapters = [_chapter(definition, place, cells) for place in places]
-    lines = [f"# {escape(definition.title)}", "", *(line for part in chapters for line in part)]
+    own = (
+        f"Rows that name no network are of {places[0].study.config.network}, the study's own; the "
+        "budgets of a machine are multiples of one, which stands below its table."
+    )
+    lines = [f"# {escape(definition.title)}", "", f"{own} {BOTH_WAYS}", ""]
+    lines += [line for part in chapters for line in part]
     older = [
         f"on {machine_name(place.machine)}: {', '.join(names)}"
         for place in places
@@ -114,6 +121,9 @@ def _chapter(definition: StudyDefinition, place: PricedStudy, cells: list[Cell])
 
 def _section(findings: Findings, seeds: str, folder: str, caption: str) -> list[str]:
     """What the page says of a comparison that lies in a folder."""
+    metric = METRICS[findings.study.config.metric]
+    scale, unit = SCALES[metric.unit]
+    budget = f"{findings.line_up.budget * scale:.1f} {unit} of {metric.name} an input"
     return [
         findings.lead(),
         "",
@@ -121,7 +131,7 @@ def _section(findings: Findings, seeds: str, folder: str, caption: str) -> list[
         "",
         *markdown_table(VERDICT_HEADER, findings.verdict_table()),
         "",
-        f"Seeds {seeds}. {findings.stairs()}{findings.draws()} [Everything "
+        f"Seeds {seeds}. The budget is {budget}. {findings.stairs()}{findings.draws()} [Everything "
         f"measured]({folder}/compare.md).",
         "",
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
@@ -19,6 +19,7 @@ from accel_models.metrics import METRICS
 from accel_models.pages.chart import PALETTE
 from accel_models.pages.style import DOTS, FAINT, INK, WIDTH, dress, styled, write_drawing
 from dfs_hw.baselines.contenders import Contender
+from dfs_hw.baselines.findings import EARNED
 from dfs_hw.baselines.judgement.resampling import Interval
 from dfs_hw.baselines.writing import markdown_table
 from dfs_hw.headroom.picture import SCALES
@@ -33,6 +34,10 @@ MOST_ROWS = 200
 FORMAT = 1
 """Version of ``machines.json``."""
 MARKERS = "osD^v"
+AHEAD = ("who is ahead", "points ahead", "over itself shuffled", "earned its keep")
+"""Columns of what is won at equal cost."""
+SPARED = ("who spares", "spared, %", "of whose cost", "points to it")
+"""Columns of what is spared at equal accuracy."""
 
 
 def write_worth(
@@ -92,7 +97,8 @@ def _page(networks: FinishedNetworks, space: Space, found: Sequence[Worth], titl
 
 
 def summary(metric: str, found: Sequence[Worth]) -> str:
-    """Where deciding spares most and least, and whether that goes with what no width saves."""
+    """Where deciding spares most and least, how equal the accuracies are, who earns their keep, and
+    whether any of it goes with what no width saves."""
     ran = [one for one in found if not one.refused]
     if not ran:
         return f"None of the {len(found)} machines can be, or can run these networks."
@@ -108,11 +114,41 @@ def summary(metric: str, found: Sequence[Worth]) -> str:
     )
     if len(sparing) < len(ran):
         text += f" On {len(ran) - len(sparing)} of {len(ran)} machines nobody is as accurate."
-    floors, shares = [_floor(one) for one in sparing], [_share(one) for one in sparing]
-    if len(set(floors)) > 2 and len(set(shares)) > 1:
-        rank = float(spearmanr(floors, shares).statistic)
-        text += f" Rank correlation of what is spared with what no width saves: {rank:+.2f}."
-    return text
+    return " ".join([text, _how_equal(sparing), *_earned(ran), *_ranks(ran)])
+
+
+def _how_equal(sparing: Sequence[Worth]) -> str:
+    """How equal, on test inputs, the accuracies are at which something is spared."""
+    points = [one.spares.saving.points for one in sparing if one.spares is not None]
+    ends = [f"{100 * end(one.mean for one in points):+.1f}" for end in (min, max)]
+    text = f"On test inputs whoever spares is {ends[0]} to {ends[1]} points from its rival"
+    if below := sum(one.side < 0 for one in points):
+        text += f", and on {below} of {len(points)} machines less accurate by more than chance"
+    return f"{text}."
+
+
+def _earned(ran: Sequence[Worth]) -> Iterator[str]:
+    """On how many machines somebody earns their keep at equal cost; of one seed nobody can."""
+    told = [one.leads.earned for one in ran if one.leads is not None]
+    if any(told):
+        number = sum(map(bool, told))
+        yield (
+            "Whoever is seen furthest ahead at equal cost earned its keep on "
+            f"{number} of {len(ran)} machines."
+        )
+
+
+def _ranks(ran: Sequence[Worth]) -> Iterator[str]:
+    """Whether what is won, either way round, goes with what no width saves."""
+    found = []
+    for name, figure_of in WON:
+        pairs = [(_floor(one), shown.mean) for one in ran if (shown := figure_of(one)) is not None]
+        floors, figures = {floor for floor, _ in pairs}, {figure for _, figure in pairs}
+        if len(floors) > 2 and len(figures) > 1:
+            rank = float(spearmanr(*zip(*pairs, strict=True)).statistic)
+            found.append(f"{rank:+.2f} of {name}")
+    if found:
+        yield f"Rank correlation with what no width saves: {', '.join(found)}."
 
 
 def _legend(networks: FinishedNetworks, space: Space) -> str:
@@ -131,12 +167,13 @@ def _legend(networks: FinishedNetworks, space: Space) -> str:
             f"what is static at what they cost: {_listed(networks.leaving)}. "
         )
     return said + (
-        "Floor: what the study's network costs at its narrowest width, over its widest: the share "
-        f"that no width saves. Budget: the study's there, {place.study.config.budget}. Ahead: of "
-        "the best static network within the same cost, at the multiple of the budget in brackets, "
-        "at which validation inputs see most of it. Spared: by the cheapest that decides and is as "
-        "accurate on validation inputs as the best static network, within 0.3 points, of the cost "
-        "of the cheapest static one that is; beside it the points over that one on test inputs. "
+        f"Rows that name no network are of {place.study.config.network}, the study's own. Floor: "
+        "what that costs at its narrowest width, over its widest: the share that no width saves. "
+        "Budget: the study's there. Ahead: of the best static network within the same cost, at the "
+        "multiple of the budget in brackets, where validation inputs see most of it; of a network "
+        "with exits that is what its decisions cost there. Spared: by the cheapest that decides "
+        "and is as accurate on validation inputs as the best static network, within 0.3 points, of "
+        "the cost of the cheapest static one that is; then the points to that one on test inputs. "
         "Intervals of 95 %."
     )
 
@@ -154,21 +191,29 @@ def _floor(one: Worth) -> float:
 def _header(networks: FinishedNetworks, space: Space) -> tuple[str, ...]:
     unit = SCALES[METRICS[networks.place.study.config.metric].unit][1]
     varied = tuple(one.name for one in space.dimensions)
-    figures = ("floor, %", f"budget, {unit}", "points ahead", "who", "spared, %", "who", "against")
+    figures = ("floor, %", f"budget, {unit}", *AHEAD, *SPARED)
     return (*varied, *figures)
 
 
 def _row(networks: FinishedNetworks, space: Space, one: Worth) -> tuple[str, ...]:
     titles = {each.name: _short(each) for each in networks.field.contenders}
     scale = SCALES[METRICS[networks.place.study.config.metric].unit][0]
-    ahead, spared = ("–", "–"), ("–", "–", "–")
-    if one.leads is not None and one.leads.against_static is not None:
-        who = f"{titles[one.leads.contender]} (x{one.leads.target:.3g})"
-        ahead = one.leads.against_static.points.signed(1), who
+    ahead, spared = ("–",) * len(AHEAD), ("–",) * len(SPARED)
+    if (leads := one.leads) is not None and leads.against_static is not None:
+        ahead = (
+            f"{titles[leads.contender]} (x{leads.target:.3g})",
+            leads.against_static.points.signed(1),
+            leads.against_shuffled.points.signed(1),
+            EARNED[leads.earned],
+        )
     if one.spares is not None:
         saving = one.spares.saving
-        who = f"{titles[one.spares.contender]} (x{one.spares.target:.3g})"
-        spared = saving.share.signed(0), who, f"{titles[saving.than]}: {saving.points.signed(1)}"
+        spared = (
+            f"{titles[one.spares.contender]} (x{one.spares.target:.3g})",
+            saving.share.signed(0),
+            titles[saving.than],
+            saving.points.signed(1),
+        )
     varied = (_said(one.configuration.get(name.name, "–")) for name in space.dimensions)
     return (
         *varied,
@@ -227,6 +272,10 @@ def _ahead(one: Worth) -> Interval | None:
 
 def _spared(one: Worth) -> Interval | None:
     return None if one.spares is None else one.spares.saving.share
+
+
+WON = (("what is spared", _spared), ("the points ahead at equal cost", _ahead))
+"""What deciding can win, either way round."""
 
 
 def _panel(

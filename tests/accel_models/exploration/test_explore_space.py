@@ -203,6 +203,7 @@ REFUSED = [
     (wrong(base=["bitfusion", "bitfusion"]), "base names a machine twice"),
     (wrong(objectives=["joules"]), "unknown objective 'joules'"),
     (wrong(objectives=[]), "objectives"),
+    ({name: x for name, x in SPACE.items() if name != "objectives"}, "objectives is missing"),
     (wrong(constraints={"area": {"low": 3, "high": 2}}), "contradictory constraint"),
     (wrong(constraints={"power": 0}), "contradictory constraint"),
     (wrong(constraints={"power": {"low": 0, "high": 1}}), "power.low must be above 0"),

@@ -12,6 +12,7 @@ import torch
 from comparing import CONFIG
 from hypothesis import given
 from hypothesis import strategies as st
+from places import ROOT
 
 from accel_models import simulate
 from accel_models.costs.drawn_prices import DrawnPrices
@@ -321,3 +322,8 @@ def test_a_page_goes_on_with_more_networks_of_fewer_seeds(tmp_path: Path) -> Non
     page = study_page(StudyDefinition.read(tmp_path / "study.toml")).read_text()
     assert "More networks" not in page
     assert not list(wider.iterdir())
+
+
+def test_the_pages_example_of_a_study_is_the_one_that_is_shipped() -> None:
+    example = (ROOT / "results/digits/study.toml").read_text(encoding="utf-8")
+    assert f"```toml\n{example}```" in (ROOT / "docs/studies.md").read_text(encoding="utf-8")

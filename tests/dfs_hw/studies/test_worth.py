@@ -277,7 +277,7 @@ def test_where_widths_save_nothing_the_floor_is_all(
     places: tuple[PricedStudy, PricedStudy],
 ) -> None:
     space, _ = parse_space(
-        {"base": [HOME, AWAY], "objectives": ["energy"], "fields": {"dram.gb_per_s": [6, 12]}}
+        {"base": [HOME, AWAY], "fields": {"dram.gb_per_s": [6, 12]}}
     )
     found = worth_in(networks_of(places[0]), space)
     floors = {(one.configuration["base"], one.configuration["dram.gb_per_s"]): one.floor
@@ -301,7 +301,7 @@ def test_machines_that_cannot_be_or_cannot_run_are_kept_with_their_reason(
     space, _ = parse_space(
         {
             "base": HOME,
-            "objectives": ["energy"],
+           
             "fields": {"buffers.weight_bytes": [1, 65536], "widths": [[2, 8], [2, 4]]},
         }
     )
@@ -324,7 +324,7 @@ def test_machines_that_cannot_be_or_cannot_run_are_kept_with_their_reason(
 def test_spaces_of_anything_but_machines_are_refused(
     places: tuple[PricedStudy, PricedStudy], fields: dict[str, object], said: str
 ) -> None:
-    space, _ = parse_space({"base": HOME, "objectives": ["energy"], "fields": fields})
+    space, _ = parse_space({"base": HOME, "fields": fields})
     with pytest.raises(InputError, match=said):
         worth_in(networks_of(places[0]), space)
 
@@ -358,7 +358,7 @@ def test_the_shipped_digits_say_where_deciding_pays(
     ended: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
     space = tmp_path / "two.toml"
-    space.write_text(f'base = ["{HOME}", "{AWAY}"]\nobjectives = ["energy"]\n[fields]\n')
+    space.write_text(f'base = ["{HOME}", "{AWAY}"]\n[fields]\n')
     study = Path(__file__).parents[3] / "results/digits/study.toml"
     status, _, errors = ended("study", "machines", study, space, "--out", tmp_path / "out")
     assert status == 0, errors

@@ -147,9 +147,8 @@ def test_gates_can_start_biased_instead(tmp_path: Path) -> None:
 
 
 def test_the_network_learned_something(run: tuple[Trained, Path]) -> None:
-    # Chance is 0.1, give or take 0.014. How far so few steps get depends on how a CPU rounds: some
-    # come to more than 0.3, one to 0.284.
-    assert evaluate(run[0].network, setup_of(TINY).splits.test).accuracy > 0.2
+    # Chance is 0.1. How far so few steps get depends on how a CPU rounds: one comes to 0.5.
+    assert evaluate(run[0].network, setup_of(TINY).splits.test).accuracy > 0.3
 
 
 def test_result_and_file_agree(run: tuple[Trained, Path]) -> None:
