@@ -122,13 +122,8 @@ class PricedRuns:
         return energies[1:] if abs(energies[0] / record.energy_j - 1) < SAME else None
 
     def _of_choices(self, contender: str, fixed: str) -> np.ndarray:
-        table, choices = self.tables[contender], fixed.split()
-        if len(choices) != len(table.units):
-            raise InputError(
-                f"{contender} has {len(table.units)} units, and '{fixed}' is of {len(choices)}"
-            )
-        chosen = dict(zip(table.units, map(Precision.parse, choices), strict=True))
-        cost = static_cost(table, chosen)
+        table = self.tables[contender]
+        cost = static_cost(table, fixed_choices(contender, table, fixed))
         return self.drawn.energy_j(cost.counts, cost.cycles)
 
     def _of_leaving(self, cost: np.ndarray, contender: str) -> np.ndarray:
@@ -149,4 +144,22 @@ class PricedRuns:
         return self.drawn.energy_j(counts, float(outcome.cycles.mean()))
 
 
-__all__ = ["PricedRuns", "drawn_costs"]
+def fixed_choices(contender: str, table: CostTable, fixed: str) -> dict[str, Precision]:
+    """The choice of every unit of a network that has the same for all inputs.
+
+    Args:
+        contender: what the network is called.
+        fixed: choices in the order of units, as records have them.
+
+    Raises:
+        InputError: if they are not of as many units.
+    """
+    choices = fixed.split()
+    if len(choices) != len(table.units):
+        raise InputError(
+            f"{contender} has {len(table.units)} units, and '{fixed}' is of {len(choices)}"
+        )
+    return dict(zip(table.units, map(Precision.parse, choices), strict=True))
+
+
+__all__ = ["PricedRuns", "drawn_costs", "fixed_choices"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -66,15 +67,22 @@ def left(path: Path, made_from: Mapping[str, Any], kind: type[Result]) -> Result
 
 
 def _read(path: Path) -> _KeptFile:
+    """What a file holds, be it of what is asked or not: damage may lie in what it was made from."""
     try:
-        return typed(_KeptFile, read_json(path), str(path))
+        content = typed(_KeptFile, read_json(path), str(path))
     except InputError as error:
         raise InputError(f"{error}: {REMEDY}") from error
+    if not content.digest:
+        warnings.warn(
+            f"{path} is of version 0.1 and has no digest: whether it is whole cannot be told",
+            stacklevel=3,
+        )
+    elif content.digest != digest_of([content.made_from, content.result]):
+        raise InputError(f"{path}: its content is not what was left there: {REMEDY}")
+    return content
 
 
 def _result(path: Path, content: _KeptFile, kind: type[Result]) -> Result:
-    if content.digest not in ("", digest_of([content.made_from, content.result])):
-        raise InputError(f"{path}: its result is not the one that was left there: {REMEDY}")
     try:
         return typed(kind, content.result, f"{path}: result")
     except InputError as error:

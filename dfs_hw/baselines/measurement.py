@@ -12,9 +12,10 @@ import numpy as np
 from accel_models import replay
 from accel_models.costs.table_cache import source_digest
 from accel_models.documents import CLOSED
+from accel_models.errors import InputError
 from dfs_hw.baselines.bench import Bench
 from dfs_hw.baselines.contenders import Contender
-from dfs_hw.baselines.kept import kept, left
+from dfs_hw.baselines.kept import REMEDY, kept, left
 from dfs_hw.baselines.per_input import read_columns, write_columns
 from dfs_hw.baselines.preparation import Ready
 from dfs_hw.baselines.records import Answers, Record, Run
@@ -104,6 +105,8 @@ def measured(path: Path, wanted: Mapping[str, Any]) -> list[Run] | None:
 
 
 def _runs(path: Path, found: _Measured) -> list[Run]:
+    if not found.records or TEST not in found.digests:
+        raise InputError(f"{path}: it has no figures of test inputs: {REMEDY}")
     columns = {
         name: read_columns(path.parent / name, digest, path)
         for name, digest in found.digests.items()

@@ -164,9 +164,10 @@ def as_markdown(findings: Findings) -> str:
 
 
 def markdown_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    """Lines of a table of text."""
+    """Lines of a table of text, which may have bars and ends of lines in it."""
     rule = ["---", *("---:" for _ in header[1:])]
-    return [f"| {' | '.join(cells)} |" for cells in (header, rule, *rows)]
+    plain = [[" ".join(cell.split()).replace("|", r"\|") for cell in row] for row in rows]
+    return [f"| {' | '.join(cells)} |" for cells in (header, rule, *plain)]
 
 
 def _as_child(cells: tuple[str, ...]) -> tuple[str, ...]:

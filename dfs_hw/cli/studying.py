@@ -102,6 +102,7 @@ def machines(
             show_default=False,
         ),
     ] = None,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Where deciding per input pays, of the machines of a space, by what was measured already.
@@ -110,29 +111,32 @@ def machines(
     static networks that are best there.
     """
     from accel_models.exploration import read_space
-    from accel_models.files import writable_folder
+    from accel_models.owned_folder import owned_folder
     from dfs_hw.studies import (
+        WORTH_FILES,
         FinishedNetworks,
         StudyDefinition,
         cells_of,
         check_space,
         measured_cells,
         priced_on,
+        told_by,
         worth_in,
         write_worth,
     )
 
     definition, (wanted, _) = StudyDefinition.read(study), read_space(space)
     check_space(wanted)
+    of = () if seeds is None else definition.checked_seeds(numbers("seeds", seeds, int))
     folder = out or definition.folder / space.stem
-    writable_folder(folder)  # found out before the work
-    place = priced_on(definition, definition.machines[0], progress=not quiet)
-    of = definition.seeds if seeds is None else numbers("seeds", seeds, int)
-    cells = [one for one in cells_of(definition, place.field) if one.seed in of]
-    done = measured_cells(definition, place, cells)
-    networks = FinishedNetworks(place, done)
-    found = worth_in(networks, wanted, not quiet)
-    show.line(f"Where it pays: {write_worth(networks, wanted, found, folder, definition.title)}")
+    settings = told_by(definition, wanted, of)
+    with owned_folder(folder, settings, WORTH_FILES, overwrite=overwrite):
+        place = priced_on(definition, definition.machines[0], progress=not quiet)
+        done = measured_cells(definition, place, cells_of(definition, place.field))
+        networks = FinishedNetworks(place, done, of)
+        found = worth_in(networks, wanted, not quiet)
+        page = write_worth(networks, wanted, found, folder, definition.title)
+    show.line(f"Where it pays: {page}")
 
 
 @studies.command()

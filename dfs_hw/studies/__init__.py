@@ -7,9 +7,10 @@ from dfs_hw.studies.page import study_page
 from dfs_hw.studies.priced import PricedStudy, priced_on, priced_studies
 from dfs_hw.studies.together import comparisons, measured_cells
 from dfs_hw.studies.worth import Worth, check_space, worth_in, worth_on
-from dfs_hw.studies.worth_page import write_worth
+from dfs_hw.studies.worth_page import WORTH_FILES, told_by, write_worth
 
 __all__ = [
+    "WORTH_FILES",
     "Cell",
     "FinishedNetworks",
     "PricedStudy",
@@ -24,6 +25,7 @@ __all__ = [
     "priced_studies",
     "run_cell",
     "study_page",
+    "told_by",
     "worth_in",
     "worth_on",
     "write_worth",

@@ -7,13 +7,14 @@ from cells that are finished.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from accel_models.errors import InputError
-from accel_models.owned_folder import departure, owned_folder
+from accel_models.owned_folder import SETTINGS, departure, owned_folder
 from dfs_hw.baselines.contenders import Contender, LineUp
 from dfs_hw.baselines.measurement import COSTS, FIGURES, measure, measured
 from dfs_hw.baselines.preparation import Ready, prepare
@@ -58,7 +59,10 @@ class Cell:
 
     def departure(self, definition: StudyDefinition) -> str:
         """What keeps its folder from being of its settings; "" if nothing does."""
-        return departure(self.folder(definition), self.settings, defaults=DEFAULTS)
+        folder = self.folder(definition)
+        if not os.path.lexists(folder / SETTINGS) and any(folder.glob(f"*/{FIGURES}")):
+            return f"has figures, and no {SETTINGS} that says what they are of"
+        return departure(folder, self.settings, defaults=DEFAULTS)
 
     def measured(
         self, definition: StudyDefinition, place: PricedStudy, *, costs: bool = True
@@ -78,7 +82,13 @@ class Cell:
         wanted = {
             field: value for field, value in place.asked[name].items() if costs or field != COSTS
         }
-        return measured(self.figures(definition, place.machine), wanted)
+        path = self.figures(definition, place.machine)
+        runs = measured(path, wanted)
+        for run in runs or ():
+            if (run.record.contender, run.record.seed) != (name, self.seed):
+                other = f"{run.record.contender}@{run.record.seed}"
+                raise InputError(f"{path} is of {other}, and its folder that of {self.name}")
+        return runs
 
     def state(self, definition: StudyDefinition, places: Iterable[PricedStudy]) -> str:
         """`FINISHED`, if it was measured on every machine on which it takes part, or `OLDER`; else
@@ -131,7 +141,8 @@ def run_cell(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Train a cell, or the rest of it, and measure it on every machine on which it takes part.
+    """Train a cell, or the rest of it, and measure it on every machine on which it takes part; one
+    that is finished is left as it is.
 
     Args:
         places: the study on each of its machines, as `priced_studies` has them.
@@ -143,6 +154,8 @@ def run_cell(
         InputError: if its folder is one of other settings, or a file in it is damaged.
         DfsHwError: if the loss stops being finite.
     """
+    if cell.state(definition, places) == FINISHED:  # be its network still there or not
+        return
     folder = cell.folder(definition)
     figures = [cell.figures(definition, one.machine).relative_to(folder) for one in places]
     results = [str(one) for one in figures]

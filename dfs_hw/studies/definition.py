@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,20 @@ class StudyDefinition:
     def located(self, machine: str) -> str:
         """A machine as `load_accelerator` finds it: files are looked for beside the study's."""
         return str(self.folder / machine) if machine.endswith(".toml") else machine
+
+    def checked_seeds(self, seeds: Iterable[int]) -> tuple[int, ...]:
+        """Seeds of the study that somebody asks for, each once.
+
+        Raises:
+            InputError: if none is asked for, or one that the study has not.
+        """
+        asked = tuple(dict.fromkeys(seeds))
+        there = ", ".join(map(str, self.seeds))
+        if not asked:
+            raise InputError(f"seeds names none, and the study has {there}")
+        if strange := [one for one in asked if one not in self.seeds]:
+            raise InputError(f"{strange[0]} is no seed of the study, which has {there}")
+        return asked
 
     def study(self, machine: str = "") -> Study:
         """The comparison on one machine, the first if none is named, with all seeds."""

@@ -16,7 +16,7 @@ from accel_models.metrics import METRICS, additive
 from accel_models.precision import Precision, highest
 from dfs_hw.baselines.cascades import cascade_runs
 from dfs_hw.baselines.contenders import Contender, LineUp, amount_allowed
-from dfs_hw.baselines.drawn_costs import SAME
+from dfs_hw.baselines.drawn_costs import SAME, fixed_choices
 from dfs_hw.baselines.exit_costs import exits_told, replayed_exits
 from dfs_hw.baselines.judgement.resampling import Resampling
 from dfs_hw.baselines.records import AS_TRAINED, SHUFFLED, WITHIN, Run
@@ -25,7 +25,7 @@ from dfs_hw.budgets.budget import Budget, statistic_of
 from dfs_hw.budgets.hardware_cost import cost_of
 from dfs_hw.experiment import static_cost
 from dfs_hw.studies.priced import PricedStudy
-from dfs_hw.studies.together import Done, Together, comparisons
+from dfs_hw.studies.together import Done, Together, comparisons, in_seeds
 
 
 class FinishedNetworks:
@@ -37,18 +37,19 @@ class FinishedNetworks:
 
     Args:
         place: the study on the machine that everything is trained for.
-        done: what was measured there; of what can be compared, the first comparison with two
-            static networks is taken.
+        done: what was measured there.
+        seeds: to compare in; by default those of the first comparison with two static networks, of
+            all that can be made.
 
     Raises:
-        InputError: if there is none, nobody in it decides, or no contender is of the study's own
-            network.
+        InputError: if fewer than two static networks are finished of the same seeds, nobody among
+            those that are decides, or no contender is of the study's own network.
     """
 
-    def __init__(self, place: PricedStudy, done: Done) -> None:
+    def __init__(self, place: PricedStudy, done: Done, seeds: tuple[int, ...] = ()) -> None:
         self.place, self.done = place, done
         self._at_exits = cache(self._cost_at_exits)
-        self.together = self._told_by_two()
+        self.together = self._told_by_two(seeds)
         self.left_out = self._reasons()
         taking_part = [
             one
@@ -92,12 +93,13 @@ class FinishedNetworks:
 
         Raises:
             InfeasibleError: if it cannot run one of them.
+            InputError: if it charges nothing.
         """
         return Elsewhere(self, machine)
 
-    def _told_by_two(self) -> Together:
+    def _told_by_two(self, seeds: tuple[int, ...]) -> Together:
         static = {one.name for one in self.place.field.contenders if not one.adaptive}
-        found = comparisons(self.done)
+        found = (in_seeds(self.done, seeds),) if seeds else comparisons(self.done)
         for one in found:
             if len(static & one.names) > 1:
                 return one
@@ -108,24 +110,23 @@ class FinishedNetworks:
         )
 
     def _reasons(self) -> dict[str, str]:
-        """Why some that are finished do not take part, by name."""
-        finished = {name for name, _ in self.done}
-        field = self.place.field.contenders
-        found = {one.name: self._reason(one) for one in field if one.name in finished}
+        """Why some do not take part, by name."""
+        networks = [one for one in self.place.field.contenders if one.trained]
+        found = {one.name: self._reason(one) for one in networks}
         return {name: why for name, why in found.items() if why}
 
     def _reason(self, one: Contender) -> str:
-        """Why a finished network does not take part; "" if it does."""
+        """Why a network does not take part; "" if it does."""
         seeds = self.together.seeds
         if one.name not in self.together.names:
-            return f"it is not finished of all seeds ({', '.join(map(str, seeds))})"
+            return f"not finished of all seeds ({', '.join(map(str, seeds))})"
         if not one.adaptive:
             return ""
         if not one.choice:
-            return f"it decides for {self.place.machine}"
+            return f"decides for {self.place.machine}"
         runs = [run for seed in seeds for run in judged_and_dealt(self.done[one.name, seed])]
         known = all(self.told_exits(one, run) is not None for run in runs)
-        return "" if known else "it was measured by costs that are others now"
+        return "" if known else "measured by costs that are others now"
 
 
 class Elsewhere:
@@ -136,7 +137,10 @@ class Elsewhere:
         config = networks.place.study.config
         self.metric = config.metric
         self._tables: dict[str, CostTable] = {}
-        cost = cost_of(self._table(networks.whole), self.metric)
+        whole = self._table(networks.whole)
+        if self._spent_by(whole, highest(whole.choices)) == 0:
+            raise InputError(f"{machine.name} charges no {self.metric}, of which nothing is spared")
+        cost = cost_of(whole, self.metric)
         self.budget = amount_allowed(Budget.read(config.budget, cost), cost)
 
     @cached_property
@@ -153,8 +157,12 @@ class Elsewhere:
             min(running, key=lambda one: one.weight_bits * one.activation_bits),
             highest(running),
         )
-        narrow, wide = (METRICS[self.metric].of(static_cost(whole, one)) for one in ends)
-        return float(narrow / wide)
+        narrow, wide = (self._spent_by(whole, one) for one in ends)
+        return narrow / wide
+
+    def _spent_by(self, table: CostTable, choice: Precision) -> float:
+        """What a network costs with one choice everywhere, in the metric's SI unit."""
+        return float(METRICS[self.metric].of(static_cost(table, choice)))
 
     def runs(self) -> list[Run]:
         """All runs as this machine charges them, cascades among them."""
@@ -184,8 +192,7 @@ class Elsewhere:
         """A static network of the same answers at another cost."""
         (run,) = runs
         table = self._table(self.networks.place.tables[contender.name])
-        fixed = map(Precision.parse, run.record.fixed.split())
-        cost = static_cost(table, dict(zip(table.units, fixed, strict=True)))
+        cost = static_cost(table, fixed_choices(contender.name, table, run.record.fixed))
         amounts = {metric.name: float(metric.of(cost)) for metric in additive()}
         spent = float(METRICS[self.metric].of(cost))
         return self._priced(run, amounts, np.full(len(run.cost), spent))

@@ -47,7 +47,7 @@ def study_page(definition: StudyDefinition, progress: bool = False) -> Path:
         f"Rows that name no network are of {places[0].study.config.network}, the study's own; the "
         "budgets of a machine are multiples of one, which stands below its table."
     )
-    lines = [f"# {escape(definition.title)}", "", f"{own} {BOTH_WAYS}", ""]
+    lines = [f"# {escape(' '.join(definition.title.split()))}", "", f"{own} {BOTH_WAYS}", ""]
     lines += [line for part in chapters for line in part]
     older = [
         f"on {machine_name(place.machine)}: {', '.join(names)}"
@@ -156,7 +156,7 @@ def findings_of(
         return None
     if sum(not one.adaptive for one in taking_part) < 2:
         taking_part = [one for one in taking_part if one.trained]
-    why = f"it is not finished of all seeds ({', '.join(map(str, together.seeds))})"
+    why = f"not finished of all seeds ({', '.join(map(str, together.seeds))})"
     away = {one.name: why for one in field.contenders if one not in taking_part}
     line = replace(field, contenders=tuple(taking_part), left_out=field.left_out | away)
     study = replace(study, seeds=together.seeds)

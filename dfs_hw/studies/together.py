@@ -65,4 +65,16 @@ def comparisons(done: Iterable[tuple[str, int]]) -> tuple[Together, ...]:
     return (first, widest) if len(widest.names) > len(first.names) else (first,)
 
 
-__all__ = ["Done", "Together", "comparisons", "measured_cells"]
+def in_seeds(done: Iterable[tuple[str, int]], seeds: Iterable[int]) -> Together:
+    """The comparison of all that is finished in all of some seeds.
+
+    Args:
+        done: contender and seed of each cell.
+    """
+    cells, wanted = set(done), tuple(sorted(set(seeds)))
+    names = {name for name, _ in cells}
+    everywhere = {name for name in names if all((name, seed) in cells for seed in wanted)}
+    return Together(wanted, frozenset(everywhere))
+
+
+__all__ = ["Done", "Together", "comparisons", "in_seeds", "measured_cells"]

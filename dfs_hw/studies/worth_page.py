@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
-from accel_models.documents import sealed
+from accel_models.documents import digest_of, sealed
 from accel_models.exploration.space import BASE, Space, Value
 from accel_models.files import whole_file
 from accel_models.metrics import METRICS
@@ -24,6 +25,7 @@ from dfs_hw.baselines.judgement.resampling import Interval
 from dfs_hw.baselines.writing import markdown_table
 from dfs_hw.headroom.picture import SCALES
 from dfs_hw.provenance import provenance, write_json
+from dfs_hw.studies.definition import StudyDefinition
 from dfs_hw.studies.finished_networks import FinishedNetworks
 from dfs_hw.studies.worth import Worth
 
@@ -33,6 +35,7 @@ MOST_ROWS = 200
 """Machines that the page lists; the rest are in the file alone."""
 FORMAT = 1
 """Version of ``machines.json``."""
+WORTH_FILES = (FILE, PICTURE, PAGE)
 MARKERS = "osD^v"
 AHEAD = ("who is ahead", "points ahead", "over itself shuffled", "earned its keep")
 """Columns of what is won at equal cost."""
@@ -75,11 +78,21 @@ def write_worth(
     return path
 
 
+def told_by(definition: StudyDefinition, space: Space, seeds: Sequence[int]) -> dict[str, Any]:
+    """What tells a page from others, whatever is finished of the study: for `owned_folder`."""
+    return {
+        "study": definition.title,
+        "space": space.name,
+        "machines": digest_of(space.identity),
+        "seeds": list(seeds),
+    }
+
+
 def _page(networks: FinishedNetworks, space: Space, found: Sequence[Worth], title: str) -> str:
     ran = sorted((one for one in found if not one.refused), key=_share, reverse=True)
     rows = [_row(networks, space, one) for one in ran[:MOST_ROWS]]
     lines = [
-        f"# {escape(title)} Machine by machine",
+        f"# {escape(' '.join(title.split()))} Machine by machine",
         "",
         summary(networks.place.study.config.metric, found),
         "",
@@ -90,7 +103,9 @@ def _page(networks: FinishedNetworks, space: Space, found: Sequence[Worth], titl
     ]
     if len(ran) > len(rows):
         lines += [f"The first {len(rows)} of {len(ran)}; all are in `{FILE}`.", ""]
-    lines += [f"- Left out: {name}: {why}." for name, why in networks.left_out.items()]
+    for why in dict.fromkeys(networks.left_out.values()):
+        names = [name for name, reason in networks.left_out.items() if reason == why]
+        lines.append(f"- Left out: {', '.join(names)}: {why}.")
     refused = [one for one in found if one.refused]
     lines += [f"- {_named(space, one)}: {one.refused}" for one in refused[:MOST_ROWS]]
     return "\n".join(lines).rstrip() + "\n"
@@ -108,10 +123,15 @@ def summary(metric: str, found: Sequence[Worth]) -> str:
     most, least = max(sparing, key=_share), min(sparing, key=_share)
     text = (
         f"At the accuracy of the best static network deciding spares {_share(most):.0%} of the "
-        f"{metric} on the machine where it spares most, and {_share(least):.0%} where it spares "
-        f"least; what no width saves is {_floor(most):.0%} of the cost on the one, and "
-        f"{_floor(least):.0%} on the other."
+        f"{metric}; what no width saves is {_floor(most):.0%}."
     )
+    if len(sparing) > 1:
+        text = (
+            f"At the accuracy of the best static network deciding spares {_share(most):.0%} of the "
+            f"{metric} on the machine where it spares most, and {_share(least):.0%} where it "
+            f"spares least; what no width saves is {_floor(most):.0%} of the cost on the one, and "
+            f"{_floor(least):.0%} on the other."
+        )
     if len(sparing) < len(ran):
         text += f" On {len(ran) - len(sparing)} of {len(ran)} machines nobody is as accurate."
     return " ".join([text, _how_equal(sparing), *_earned(ran), *_ranks(ran)])
@@ -154,10 +174,10 @@ def _ranks(ran: Sequence[Worth]) -> Iterator[str]:
 def _legend(networks: FinishedNetworks, space: Space) -> str:
     """What the columns are."""
     place = networks.place
-    seeds = ", ".join(map(str, networks.study.seeds))
+    seeds, bases = ", ".join(map(str, networks.study.seeds)), ", ".join(map(_said, space.bases))
     said = (
-        f"Machines are changes of {', '.join(space.bases)} (`{space.name}`). Seeds {seeds}. Static "
-        f"networks: {_listed(networks.static)}. "
+        f"Machines are changes of {bases} (`{space.name}`). Seeds {seeds}. Static networks: "
+        f"{_listed(networks.static)}. "
     )
     if networks.has_cascade:
         said += "A cascade of two of them is put together anew for what each machine charges. "
@@ -233,10 +253,10 @@ def _listed(contenders: Sequence[Contender]) -> str:
 
 
 def _said(value: Value) -> str:
-    """A value as the space's file has it."""
+    """A value as the space's file has it, where a page can show that."""
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else escape(" ".join(str(value).split()))
 
 
 def _named(space: Space, one: Worth) -> str:
@@ -293,7 +313,7 @@ def _panel(
             [100 * _floor(one)],
             [100 * interval.mean],
             yerr=[[max(0.0, 100 * end)] for end in ends],
-            label=str(bases[number]),
+            label=str(bases[number]).replace("$", r"\$"),  # or it is set as a formula
             color=PALETTE[number % len(PALETTE)],
             marker=MARKERS[number % len(MARKERS)],
             markersize=4,
@@ -306,4 +326,4 @@ def _panel(
     dress(axes)
 
 
-__all__ = ["draw_worth", "summary", "write_worth"]
+__all__ = ["WORTH_FILES", "draw_worth", "summary", "told_by", "write_worth"]

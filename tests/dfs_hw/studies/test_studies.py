@@ -87,6 +87,21 @@ def test_cells_measure_what_a_comparison_does(definition: StudyDefinition, tmp_p
 
 
 @pytest.mark.slow
+def test_what_is_finished_is_not_trained_again_though_its_network_is_gone(
+    definition: StudyDefinition, tmp_path: Path
+) -> None:
+    shutil.copytree(definition.folder, tmp_path / "study")
+    shipped = StudyDefinition.read(tmp_path / "study/study.toml")
+    for path in shipped.folder.glob("**/*.safetensors"):
+        path.unlink()
+    before = {path: path.stat().st_mtime_ns for path in shipped.folder.glob("**/*")}
+    places = priced_studies(shipped)
+    (cell,) = named_cells(cells_of(shipped, places[0].field), ["static-8@0"])
+    run_cell(shipped, cell, places, ContenderSetups())
+    assert before == {path: path.stat().st_mtime_ns for path in shipped.folder.glob("**/*")}
+
+
+@pytest.mark.slow
 def test_another_machine_charges_for_the_same_network(definition: StudyDefinition) -> None:
     figures = [f"seed0/static-8/{machine}/test.json" for machine in definition.machines]
     (here,), (there,) = (measured(definition.folder / one, {}) or [] for one in figures)
@@ -316,7 +331,7 @@ def test_a_page_goes_on_with_more_networks_of_fewer_seeds(tmp_path: Path) -> Non
     found = json.loads((wider / "compare.json").read_text())
     assert found["study"]["seeds"] == [0]
     left = json.loads((tmp_path / "bitfusion/compare.json").read_text())["left_out"]
-    assert left["static-2-exits"] == "it is not finished of all seeds (0, 1, 2)"
+    assert left["static-2-exits"] == "not finished of all seeds (0, 1, 2)"
     for seed in (1, 2):
         (tmp_path / f"away{seed}").rename(tmp_path / f"seed{seed}/static-2-exits")
     page = study_page(StudyDefinition.read(tmp_path / "study.toml")).read_text()

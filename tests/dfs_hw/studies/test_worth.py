@@ -1,15 +1,11 @@
 """What deciding is worth elsewhere: networks re-priced as they would be measured there."""
 
-import json
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from accel_models import load_accelerator
-from accel_models.documents import digest_of
 from accel_models.errors import InputError
 from accel_models.exploration import parse_space
 from accel_models.metrics import METRICS, additive
@@ -31,6 +27,13 @@ from dfs_hw.studies import (
 from dfs_hw.studies.worth import Worth
 
 HOME, AWAY = "bitfusion", "tpu-int8"
+CHARGES = (
+    *("energy.array_scale", "energy.sram_scale", "energy.leakage_scale", "energy.logic_scale"),
+    *("energy.other_share", "energy.vector_pj", "dram.pj_per_bit", "dram.interface_pj_per_bit"),
+    *("dram.interface_mw", "dram.background_mw"),
+)
+"""Fields that all energy is charged by."""
+USUAL = {name: load_accelerator(HOME).field(name) for name in CHARGES}
 INPUTS = 1000
 SETTINGS = f"""
 title = "Worth?"
@@ -209,8 +212,8 @@ def test_whose_costs_are_others_now_is_left_out(places: tuple[PricedStudy, Price
     del done["x0.5-static-8", 1]
     networks = FinishedNetworks(places[0], done)
     assert networks.left_out == {
-        "static-8-exits": "it was measured by costs that are others now",
-        "x0.5-static-8": "it is not finished of all seeds (0, 1)",
+        "static-8-exits": "measured by costs that are others now",
+        "x0.5-static-8": "not finished of all seeds (0, 1)",
     }
     assert [one.name for one in networks.leaving] == ["static-2-exits"]
     assert [one.name for one in networks.static] == ["static-2", "static-8", "x0.5-static-2"]
@@ -276,9 +279,7 @@ def seen_ahead(runs: list[Run], verdict: Verdict) -> float:
 def test_where_widths_save_nothing_the_floor_is_all(
     places: tuple[PricedStudy, PricedStudy],
 ) -> None:
-    space, _ = parse_space(
-        {"base": [HOME, AWAY], "fields": {"dram.gb_per_s": [6, 12]}}
-    )
+    space, _ = parse_space({"base": [HOME, AWAY], "fields": {"dram.gb_per_s": [6, 12]}})
     found = worth_in(networks_of(places[0]), space)
     floors = {(one.configuration["base"], one.configuration["dram.gb_per_s"]): one.floor
               for one in found}  # fmt: skip
@@ -301,7 +302,6 @@ def test_machines_that_cannot_be_or_cannot_run_are_kept_with_their_reason(
     space, _ = parse_space(
         {
             "base": HOME,
-           
             "fields": {"buffers.weight_bytes": [1, 65536], "widths": [[2, 8], [2, 4]]},
         }
     )
@@ -335,6 +335,13 @@ def test_static_networks_are_needed(places: tuple[PricedStudy, PricedStudy]) -> 
     done = made_up(places[0])  # two of one seed, if not of both
     some = {key: done[key] for key in (("static-8", 0), ("static-8", 1), ("static-2", 0))}
     assert FinishedNetworks(places[0], some).study.seeds == (0,)
+    with pytest.raises(InputError, match="there is 1"):
+        FinishedNetworks(places[0], some, (0, 1))
+    for seeds in ((1,), (0, 1)):  # though one seed alone has more networks
+        fewer = {key: runs for key, runs in done.items() if key != ("x0.5-static-2", 1)}
+        asked = FinishedNetworks(places[0], fewer, seeds)
+        assert asked.study.seeds == seeds
+        assert "x0.5-static-2" in asked.left_out
     still = replace(places[0].field, contenders=places[0].field.contenders[:4])
     with pytest.raises(InputError, match="nobody who decides per input is finished"):
         FinishedNetworks(replace(places[0], field=still), done)
@@ -353,25 +360,11 @@ def test_budgets_are_of_the_studys_own_network_be_it_finished_or_not(
         networks_of(alone, "x0.5-static-2", "x0.5-static-8")
 
 
-@pytest.mark.slow
-def test_the_shipped_digits_say_where_deciding_pays(
-    ended: Callable[..., tuple[int, str, str]], tmp_path: Path
+def test_a_machine_that_charges_nothing_is_refused(
+    places: tuple[PricedStudy, PricedStudy],
 ) -> None:
-    space = tmp_path / "two.toml"
-    space.write_text(f'base = ["{HOME}", "{AWAY}"]\n[fields]\n')
-    study = Path(__file__).parents[3] / "results/digits/study.toml"
-    status, _, errors = ended("study", "machines", study, space, "--out", tmp_path / "out")
-    assert status == 0, errors
-    page = (tmp_path / "out/machines.md").read_text()
-    assert "At the accuracy of the best static network deciding spares" in page
-    assert (tmp_path / "out/machines.png").stat().st_size > 10_000
-    content = json.loads((tmp_path / "out/machines.json").read_text())
-    sealed = content.pop("digest")
-    assert digest_of(content) == sealed
-    shipped = json.loads((study.parent / HOME / "compare.json").read_text())
-    here = next(one for one in content["machines"] if one["configuration"]["base"] == HOME)
-    assert here["budget"] == shipped["budget"]["amount"]
-    leads = here["leads"]
-    assert leads["accuracy"] in [
-        one["accuracy"] for one in shipped["verdicts"] if one["contender"] == leads["contender"]
-    ]
+    free = dict.fromkeys(CHARGES, 0.0)
+    space, _ = parse_space({"base": HOME, "options": {"prices": {"none": free, "usual": USUAL}}})
+    none, usual = worth_in(networks_of(places[0]), space)
+    assert none.refused == f"{HOME} charges no energy, of which nothing is spared"
+    assert usual.leads is not None

@@ -1,9 +1,21 @@
 """What the page on machines says first, of figures that are known."""
 
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from places import ROOT
+
+from accel_models.documents import digest_of
+from accel_models.exploration.space import BASE
 from dfs_hw.baselines.judgement.resampling import Interval
 from dfs_hw.baselines.judgement.verdicts import Difference, Saving, Verdict
+from dfs_hw.baselines.writing import markdown_table
 from dfs_hw.studies.worth import Sparing, Worth
-from dfs_hw.studies.worth_page import summary
+from dfs_hw.studies.worth_page import draw_worth, summary
 
 
 def interval(mean: float, reach: float = 0.001) -> Interval:
@@ -62,3 +74,44 @@ def test_keep_that_is_earned_is_counted_where_seeds_can_tell() -> None:
     assert "at equal cost earned its keep on 1 of 2 machines." in summary("energy", some)
     one_seed = [told(0.3, 0.02, 0.1, 0.0, earned=None)] * 2
     assert "earned" not in summary("energy", one_seed)
+
+
+def test_names_are_shown_as_they_are() -> None:
+    rule = "| --- | ---: |"
+    rows = [("a|b", "two\nlines")]
+    assert markdown_table(("x", "y"), rows) == ["| x | y |", rule, r"| a\|b | two lines |"]
+    names = (r"x$\foo$", "bitfusion")
+    found = [replace(told(0.3, 0.01, 0.1, 0.0), configuration={BASE: name}) for name in names]
+    figure = draw_worth("energy", found)
+    figure.savefig(io.BytesIO(), format="png")
+    (legend,) = figure.legends
+    assert [text.get_text().replace(r"\$", "$") for text in legend.get_texts()] == list(names)
+
+
+@pytest.mark.slow
+def test_the_shipped_digits_say_where_deciding_pays(
+    ended: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    space = tmp_path / "two.toml"
+    space.write_text('base = ["bitfusion", "tpu-int8"]\n[fields]\n')
+    study = ROOT / "results/digits/study.toml"
+    status, _, errors = ended("study", "machines", study, space, "--out", tmp_path / "out")
+    assert status == 0, errors
+    page = (tmp_path / "out/machines.md").read_text()
+    space.write_text('base = ["bitfusion", "tpu-int8"]\n[fields]\ndram.gb_per_s = [6, 12]\n')
+    status, _, errors = ended("study", "machines", study, space, "--out", tmp_path / "out")
+    assert status == 2
+    assert "is of a run with other settings (machines was" in errors
+    assert page == (tmp_path / "out/machines.md").read_text()
+    assert "At the accuracy of the best static network deciding spares" in page
+    assert (tmp_path / "out/machines.png").stat().st_size > 10_000
+    content = json.loads((tmp_path / "out/machines.json").read_text())
+    sealed = content.pop("digest")
+    assert digest_of(content) == sealed
+    shipped = json.loads((study.parent / "bitfusion" / "compare.json").read_text())
+    here = next(one for one in content["machines"] if one["configuration"]["base"] == "bitfusion")
+    assert here["budget"] == shipped["budget"]["amount"]
+    leads = here["leads"]
+    assert leads["accuracy"] in [
+        one["accuracy"] for one in shipped["verdicts"] if one["contender"] == leads["contender"]
+    ]
