@@ -87,9 +87,9 @@ class Headroom:
 
     @property
     def sentence(self) -> str:
-        """What no gate can be expected to win."""
+        """What no gate can be expected to win: what is shown, where the estimate is below it."""
         point, metric = self.at_budget, METRICS[self.metric]
-        gain = point.headroom
+        gain = max(point.headroom, point.shown, key=lambda one: one.mean)
         return (
             f"At {metric.text(point.amount)} no gate can be expected to earn more than "
             f"{100 * gain.mean:.1f} points here (95 % interval {100 * gain.low:.1f} to "
