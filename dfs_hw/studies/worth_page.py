@@ -120,21 +120,23 @@ def summary(metric: str, found: Sequence[Worth]) -> str:
     sparing = [one for one in ran if one.spares is not None]
     if not sparing:
         return "Nobody who decides is as accurate as the best static network, on any machine."
-    most, least = max(sparing, key=_share), min(sparing, key=_share)
-    text = (
-        f"At the accuracy of the best static network deciding spares {_share(most):.0%} of the "
-        f"{metric}; what no width saves is {_floor(most):.0%}."
-    )
-    if len(sparing) > 1:
-        text = (
-            f"At the accuracy of the best static network deciding spares {_share(most):.0%} of the "
-            f"{metric} on the machine where it spares most, and {_share(least):.0%} where it "
-            f"spares least; what no width saves is {_floor(most):.0%} of the cost on the one, and "
-            f"{_floor(least):.0%} on the other."
-        )
+    told = [_most_and_least(metric, sparing)]
     if len(sparing) < len(ran):
-        text += f" On {len(ran) - len(sparing)} of {len(ran)} machines nobody is as accurate."
-    return " ".join([text, _how_equal(sparing), *_earned(ran), *_ranks(ran)])
+        told.append(f"On {len(ran) - len(sparing)} of {len(ran)} machines nobody is as accurate.")
+    return " ".join([*told, _how_equal(sparing), *_earned(ran), *_ranks(ran)])
+
+
+def _most_and_least(metric: str, sparing: Sequence[Worth]) -> str:
+    """What is spared on the machine where it is most, and on that where it is least."""
+    most, least = max(sparing, key=_share), min(sparing, key=_share)
+    text = f"At the accuracy of the best static network deciding spares {_share(most):.0%} of the"
+    if len(sparing) == 1:
+        return f"{text} {metric}; what no width saves is {_floor(most):.0%} of it."
+    return (
+        f"{text} {metric} on the machine where it spares most, and {_share(least):.0%} where it "
+        f"spares least; what no width saves is {_floor(most):.0%} of the cost on the one, and "
+        f"{_floor(least):.0%} on the other."
+    )
 
 
 def _how_equal(sparing: Sequence[Worth]) -> str:
