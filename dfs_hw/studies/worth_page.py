@@ -150,7 +150,7 @@ def _how_equal(sparing: Sequence[Worth]) -> str:
 
 
 def _earned(ran: Sequence[Worth]) -> Iterator[str]:
-    """Number of machines on which somebody earns their keep at equal cost; of one seed nobody can."""
+    """Number of machines on which somebody earns their keep at equal cost; of one seed, none."""
     told = [one.leads.earned for one in ran if one.leads is not None]
     if any(told):
         number = sum(map(bool, told))
