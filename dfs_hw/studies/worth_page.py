@@ -36,6 +36,7 @@ MOST_ROWS = 200
 FORMAT = 1
 """Version of ``machines.json``."""
 WORTH_FILES = (FILE, PICTURE, PAGE)
+"""All that `write_worth` leaves."""
 MARKERS = "osD^v"
 AHEAD = ("who is ahead", "points ahead", "over itself shuffled", "earned its keep")
 """Columns of what is won at equal cost."""
@@ -84,7 +85,7 @@ def told_by(definition: StudyDefinition, space: Space, seeds: Sequence[int]) -> 
         "study": definition.title,
         "space": space.name,
         "machines": digest_of(space.identity),
-        "seeds": list(seeds),
+        "seeds": sorted(seeds),
     }
 
 
