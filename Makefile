@@ -44,8 +44,10 @@ kernels: $(VENV)/.installed
 blocks: $(VENV)/.installed
 	$(BIN)/python tests/helpers/compile_kernels.py blocks
 
+# Modules are compiled when they are first imported: most of PyTorch's never are, and to compile all
+# takes as long as everything else here.
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[dev]'
 	touch $@
