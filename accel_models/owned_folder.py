@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
@@ -67,8 +67,9 @@ def owned_folder(
 
     Raises:
         FolderInUse: if another run works in it.
-        InputError: if it is one of other settings, which are named, or of a search of machines; a
-            folder that was made for it is gone again.
+        InputError: if it is one of other settings, which are named, or of a search of machines, or
+            something else than a file has a result's name; a folder that was made for it is gone
+            again.
     """
     with made_folders() as made:
         folder = writable_folder(path)
@@ -78,7 +79,7 @@ def owned_folder(
         settled = False
         try:
             fault = departure(folder, settings, growing, defaults)
-            _settle(folder, settings, results, fault, overwrite)
+            _settle(folder, settings, tuple(results), fault, overwrite)
             settled = True
             yield folder
         except BaseException:
@@ -236,11 +237,12 @@ def departure(
 def _settle(
     folder: Path,
     settings: Mapping[str, Any],
-    results: Iterable[str],
+    results: Sequence[str],
     fault: str,
     overwrite: bool,
 ) -> None:
-    """Write down what the folder is of, unless it is of something else."""
+    """Write down what the folder is of, unless it is of something else, or cannot hold what is to
+    come."""
     check_kind(folder, SETTINGS)
     left = [name for name in results if os.path.lexists(folder / name)]
     if left and not os.path.lexists(folder / SETTINGS):
@@ -251,6 +253,8 @@ def _settle(
         for name in left:  # beside what is new they would be taken for it
             if not name.endswith(CHECKPOINT):
                 _unlink(folder / name)
+    for name in results:  # found out now, not when there is something to write
+        replaceable(folder / name)
     with whole_file(folder / SETTINGS) as partial:
         partial.write_text(json.dumps(dict(settings), indent=2) + "\n", encoding="utf-8")
 

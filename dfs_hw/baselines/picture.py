@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from accel_models.pages.style import DOTS, FAINT, INK, WIDTH, dress, styled, write_drawing
 from dfs_hw.baselines.contenders import AT_BUDGET, Contender
@@ -45,6 +46,8 @@ ABOVE: dict[str, Any] = {"xytext": (-5, 4), "ha": "right", "va": "bottom"}
 BELOW: dict[str, Any] = {"xytext": (5, -4), "ha": "left", "va": "top"}
 """Where names of static networks stand: of the best at their energy above the stairs, of others
 below."""
+HALO = withStroke(linewidth=2, foreground="white")
+"""Around names, which curves of others may cross."""
 MARKERS = {AS_TRAINED: "o", FROZEN: "x", SHUFFLED: "o"}
 
 
@@ -64,24 +67,27 @@ def draw_findings(findings: Findings) -> Figure:
             label="the knob turned, in order of price",
         )
     _stairs(axes, findings)
-    for row in findings.rows:
-        if row.variant in MARKERS and row.target == findings.contender(row.contender).target:
-            _point(axes, findings, row)
+    shown = [row for row in findings.rows if _at_its_own_target(findings, row)]
+    for row in shown:
+        _point(axes, findings, row)
     for contender in findings.line_up.contenders:
         if contender.name != "knob":  # whose curve is drawn at every price
             _within(axes, findings, contender)
     if findings.study.config.metric == "energy":
         budget = findings.line_up.budget * 1e6
         axes.axvline(budget, color=INK, linewidth=1, linestyle="--", label="budget", zorder=1)
-    axes.scatter(
-        [], [], marker="o", facecolors="none", edgecolors=FAINT, label="shuffled decisions"
-    )
+    variants = {row.variant for row in shown}
+    if SHUFFLED in variants:
+        axes.scatter(
+            [], [], marker="o", facecolors="none", edgecolors=FAINT, label="shuffled decisions"
+        )
     for family, label in (("static", "static, one width"), ("smaller", "static, smaller")):
         if any(one.family == family for one in findings.line_up.contenders):
             axes.scatter([], [], marker="s", color=COLORS[family], label=label)
     if any(one.family == "smaller-exits" for one in findings.line_up.contenders):
         axes.plot([], [], color=COLORS["smaller-exits"], label="static, smaller, with exits")
-    axes.scatter([], [], marker="x", color=FAINT, label="frozen choices, no gates")
+    if FROZEN in variants:
+        axes.scatter([], [], marker="x", color=FAINT, label="frozen choices, no gates")
     axes.set_xlabel("simulated energy per input, µJ (mean over test inputs)")
     axes.set_ylabel("test accuracy, %")
     seeds = len(findings.study.seeds)
@@ -96,6 +102,11 @@ def draw_findings(findings: Findings) -> Figure:
 def write_findings_picture(findings: Findings, path: Path) -> None:
     """Draw to a PNG file."""
     write_drawing(path, lambda: draw_findings(findings))
+
+
+def _at_its_own_target(findings: Findings, row: Row) -> bool:
+    """Whether a row is a mark: as trained or ablated, at the budget its contender was made for."""
+    return row.variant in MARKERS and row.target == findings.contender(row.contender).target
 
 
 def _point(axes: Axes, findings: Findings, row: Row) -> None:
@@ -128,7 +139,7 @@ def _point(axes: Axes, findings: Findings, row: Row) -> None:
         above = contender in [stair.contender for stair in findings.frontier.stairs()]
         axes.annotate(
             text, (energy.mean * 1e6, accuracy.mean * 100), **(ABOVE if above else BELOW),
-            textcoords="offset points", fontsize=6, color=color,
+            textcoords="offset points", fontsize=6, color=color, path_effects=[HALO], zorder=4,
         )  # fmt: skip
 
 

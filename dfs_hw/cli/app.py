@@ -38,7 +38,7 @@ WrongCommand: type[Exception] = typer.BadParameter.__bases__[0]
 """Any error of the option parser, whichever it is that comes with Typer."""
 NO_MEMORY = "can't allocate memory"
 EXITED = "the code of a model, of its data or of a plug-in has called exit"
-INTERRUPTED = "dfs-hw: interrupted; the same command goes on from here"
+INTERRUPTED = "dfs-hw: interrupted; the same command goes on from what was finished"
 
 
 def _version(wanted: bool) -> None:

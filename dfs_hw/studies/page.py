@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from html import escape
 from pathlib import Path
 
-from accel_models.files import whole_file
+from accel_models.errors import InputError
+from accel_models.files import read_bytes, whole_file
 from accel_models.metrics import METRICS
 from accel_models.replay import Policy
 from dfs_hw.baselines.bench import TRACE
@@ -39,7 +41,13 @@ def study_page(definition: StudyDefinition, progress: bool = False) -> Path:
 
     Returns:
         Where the page is.
+
+    Raises:
+        InputError: if another page has its place, one that begins otherwise than with the study's
+            title.
     """
+    title, path = f"# {escape(' '.join(definition.title.split()))}", definition.folder / PAGE
+    _check_own(path, title)
     places = priced_studies(definition, progress)
     cells = cells_of(definition, places[0].field)
     chapters = [_chapter(definition, place, cells) for place in places]
@@ -47,7 +55,7 @@ def study_page(definition: StudyDefinition, progress: bool = False) -> Path:
         f"Rows that name no network are of {places[0].study.config.network}, the study's own; the "
         "budgets of a machine are multiples of one, which stands below its table."
     )
-    lines = [f"# {escape(' '.join(definition.title.split()))}", "", f"{own} {BOTH_WAYS}", ""]
+    lines = [title, "", f"{own} {BOTH_WAYS}", ""]
     lines += [line for part in chapters for line in part]
     older = [
         f"on {machine_name(place.machine)}: {', '.join(names)}"
@@ -65,10 +73,21 @@ def study_page(definition: StudyDefinition, progress: bool = False) -> Path:
     ]
     if left:
         lines += ["## Not finished", "", ", ".join(left) + "."]
-    path = definition.folder / PAGE
     with whole_file(path) as partial:
         partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def _check_own(path: Path, title: str) -> None:
+    """Refuse to write over a page that is not of the study with this title."""
+    if not os.path.lexists(path):
+        return
+    first = read_bytes(path).decode(errors="replace").partition("\n")[0].rstrip()
+    if first != title:
+        raise InputError(
+            f"{path} begins with {first!r}, and the study's page with {title!r}: move it away, as "
+            "it is not of this study, or give the study that title"
+        )
 
 
 def _of_other_costs(

@@ -120,7 +120,7 @@ def test_ctrl_c_ends_in_one_sentence_also_while_compiled_code_runs(tmp_path: Pat
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
     assert process.returncode == 130
-    assert errors.strip() == "dfs-hw: interrupted; the same command goes on from here"
+    assert errors.strip() == "dfs-hw: interrupted; the same command goes on from what was finished"
 
 
 SWEEP = """

@@ -10,7 +10,15 @@ from places import ROOT
 
 from accel_models.documents import digest_of
 from accel_models.errors import InputError
-from dfs_hw.studies import Cell, PricedStudy, StudyDefinition, cells_of, named_cells, priced_on
+from dfs_hw.studies import (
+    Cell,
+    PricedStudy,
+    StudyDefinition,
+    cells_of,
+    named_cells,
+    priced_on,
+    study_page,
+)
 
 SHIPPED = ROOT / "results/digits"
 
@@ -100,3 +108,11 @@ def test_seeds_that_are_asked_for_are_the_studys(study: StudyDefinition) -> None
     ):
         with pytest.raises(InputError, match=said):
             study.checked_seeds(seeds)
+
+
+def test_a_page_of_somebody_else_stays(study: StudyDefinition) -> None:
+    other = "# How to read these folders\n"
+    (study.folder / "README.md").write_text(other)
+    with pytest.raises(InputError, match=r"README\.md begins with '# How to read.*move it away"):
+        study_page(study)
+    assert (study.folder / "README.md").read_text() == other
