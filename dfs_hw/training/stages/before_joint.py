@@ -21,7 +21,7 @@ from dfs_hw.training.stages.choosing import latest, latest_of_the_best
 from dfs_hw.training.stages.objective import TaskLoss, task_loss
 from dfs_hw.training.stages.parameters import weight_groups
 from dfs_hw.training.stages.plan import Descent, StagePlan, carry_out
-from dfs_hw.training.stages.results import Trained
+from dfs_hw.training.stages.results import StageOutcome, Trained
 from dfs_hw.training.stages.validation import validate
 
 
@@ -49,8 +49,9 @@ def train_supernet(setup: TrainingSetup, out: Path) -> Trained:
     """Train the network at choices drawn anew for every block and step, before any gate chooses.
 
     So all precisions are trained, and with them what follows each of them, at the price of one
-    branch (single-path training of a supernet, Guo et al., ECCV 2020). Without such a stage, the
-    backbone.
+    branch (single-path training of a supernet, Guo et al., ECCV 2020). Running statistics are taken
+    anew at the end (as there, for every path that is tried): those of training are of whatever
+    company the last few draws put each precision in. Without such a stage, the backbone.
     """
     if not setup.has_supernet:
         return train_backbone(setup, out)
@@ -72,8 +73,13 @@ def train_supernet(setup: TrainingSetup, out: Path) -> Trained:
             seen = [validate(setup, network, assignment) for assignment in run]
             return Validation(sum(v.accuracy for v in seen) / len(seen), float(known_cost))
 
+        def settled() -> StageOutcome:
+            calibrate(setup, network)
+            seen = each_width()
+            return StageOutcome(seen.accuracy, seen.cost)
+
         groups = weight_groups(network, setup.rates.supernet, setup.sgd)
-        return Descent(network.train(), groups, step, each_width, latest)
+        return Descent(network.train(), groups, step, each_width, latest, finish=settled)
 
     return carry_out(setup, StagePlan("supernet", "supernet", "supernet.safetensors", begin), out)
 
