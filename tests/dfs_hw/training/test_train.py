@@ -21,7 +21,7 @@ from dfs_hw.training.config import TrainConfig
 from dfs_hw.training.run import train, train_static
 from dfs_hw.training.setup import TrainingSetup
 from dfs_hw.training.stages.before_joint import random_assignment, train_fixed, train_supernet
-from dfs_hw.training.stages.calibration import open_all_widths
+from dfs_hw.training.stages.calibration import calibrate, open_all_widths
 from dfs_hw.training.stages.gates import train_gates
 from dfs_hw.training.stages.results import Trained, relevant
 from dfs_hw.training.stages.validation import validate
@@ -243,6 +243,20 @@ def test_the_supernet_trains_norms_of_every_width_and_stage_3_starts_from_them(
         assert torch.equal(norm.weight, weight)
         assert torch.equal(norm.mean, mean)
         assert not norm.by_batch
+
+
+def test_a_supernet_has_for_every_width_the_statistics_of_that_width_alone(tmp_path: Path) -> None:
+    """To within the eighth of older ones that calibration leaves; those of the last draws are a
+    third of a deviation off."""
+    this = setup_of(replace(QUICK, supernet_steps=6, norm="running"))
+    network = train_supernet(this, tmp_path).network
+    norms = [part for part in network.modules() if isinstance(part, PrecisionNorm)]
+    left = [(norm.mean.clone(), norm.variance.clone()) for norm in norms]
+    for _ in range(3):  # ever nearer to those of calibration's images
+        calibrate(this, network)
+    for norm, (mean, variance) in zip(norms, left, strict=True):
+        assert ((norm.mean - mean).abs() < 0.1 * norm.variance.sqrt()).all()
+        assert ((norm.variance / variance).log().abs() < 0.2).all()
 
 
 def test_baselines_have_as_many_steps_as_supernet_and_stage_3() -> None:
