@@ -28,15 +28,7 @@ from accel_models.costs.pricing import Pricing
 from accel_models.costs.solving import LayerCost
 from accel_models.explain.layer import Explanation, explain, pareto_set
 from accel_models.explain.vector_layer import VectorExplanation
-from accel_models.mapping.parts import (
-    BANDWIDTH,
-    COMPUTE,
-    CONVERSION,
-    LATENCY,
-    RESOURCES,
-    VECTOR,
-    Schedule,
-)
+from accel_models.mapping.parts import BANDWIDTH, COMPUTE, CONVERSION, LATENCY, RESOURCES, VECTOR
 from accel_models.mapping.problem import ACTIONS, LOOPS
 
 READ, WRITE = ACTIONS.index("dram_read_bits"), ACTIONS.index("dram_write_bits")
@@ -101,7 +93,7 @@ def test_parts_add_up_and_doing_without_one_never_costs(
     for cost in run.layers:
         found = explain(run, cost.layer.name)
         check_parts(found, cost, machine)
-        check_doing_without(found.schedule, cost)
+        check_doing_without(found, cost)
 
 
 def check_parts(found: Explanation, cost: LayerCost, machine: Accelerator) -> None:
@@ -122,8 +114,9 @@ def check_parts(found: Explanation, cost: LayerCost, machine: Accelerator) -> No
     assert sum(found.energy_pj.values()) == pytest.approx(energy.sum())
 
 
-def check_doing_without(schedule: Schedule, cost: LayerCost) -> None:
-    """No resource is in the way of another, and all of it are what takes the time."""
+def check_doing_without(found: Explanation, cost: LayerCost) -> None:
+    """Doing without a resource saves no less than nothing and no more than all."""
+    schedule = found.schedule
     saved = {name: cost.cycles - schedule.without(name) for name in RESOURCES}
     assert all(0 <= cycles <= cost.cycles for cycles in saved.values())
     assert schedule.without("nothing") == cost.cycles
