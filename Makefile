@@ -45,7 +45,7 @@ blocks: $(VENV)/.installed
 	$(BIN)/python tests/helpers/compile_kernels.py blocks
 
 # Modules are compiled when they are first imported: most of PyTorch's never are, and to compile all
-# takes as long as everything else here.
+# takes twice the processor time of all else here.
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
